@@ -1,0 +1,39 @@
+"""Negatives with diminished semantics for contrastive vision models (Ge et al., NeurIPS 2021)."""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+__version__ = version("texneg")
+
+# Public name -> module that holds it, imported on first use so that the command line starts without torch.
+_HOMES = {
+    "patch_negatives": "texneg.patch",
+    "PatchNegatives": "texneg.patch",
+    "exemplars": "texneg.synth.exemplars",
+    "texture": "texneg.synth.texture",
+    "Similarities": "texneg.similarity",
+    "similarities": "texneg.similarity",
+    "select": "texneg.selection",
+    "info_nce": "texneg.losses",
+    "simple_contrastive": "texneg.losses",
+    "truncated_triplet": "texneg.losses",
+    "byol": "texneg.losses",
+    "KeyQueue": "texneg.queue",
+    "uniformity": "texneg.geometry",
+    "tolerance": "texneg.geometry",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'texneg' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

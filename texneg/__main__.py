@@ -1,0 +1,79 @@
+"""The command line: a table of verbs, each imported only when it is called."""
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, get_type_hints
+
+from texneg import __version__
+from texneg.errors import InputError, RunFailed
+
+VERBS = {
+    "demo": ("texneg.train.demo:demo", "the whole story on the embedded data set, on a CPU in minutes"),
+    "synth": ("texneg.synth.run:synth", "make one texture for every image of a data set, through Dask"),
+    "synth-status": ("texneg.synth.status:synth_status", "how far a texture run is, what failed and why"),
+    "verify": ("texneg.synth.verify:verify", "check every texture of a run against its manifest"),
+    "sheet": ("texneg.synth.sheet:sheet", "contact sheet: image, patch negatives, texture negative"),
+    "pretrain": ("texneg.train.pretrain:pretrain", "train MoCo-v2 or BYOL with or without negatives"),
+    "probe": ("texneg.train.probe:probe", "linear probe on frozen features"),
+    "knn": ("texneg.train.knn:knn", "k-nearest-neighbour accuracy of frozen features"),
+    "ood": ("texneg.train.ood:ood", "accuracy and shape bias on out-of-distribution test folders"),
+    "analyze": ("texneg.train.analyze:analyze", "similarity histograms of positives and negatives"),
+    "report": ("texneg.train.report:report", "one self-contained HTML file from finished runs"),
+    "bench": ("texneg.train.bench:bench", "speed as ratios against peers and limits, in one run"),
+}
+
+STOPPED = 130
+
+
+def usage() -> str:
+    lines = [f"  {verb:<14}{summary}" for verb, (_, summary) in VERBS.items()]
+    return "\n".join(
+        [
+            f"texneg {__version__}: negatives with diminished semantics for contrastive vision models",
+            "",
+            "usage: texneg VERB [options]      texneg VERB --help explains a verb's options",
+            "",
+            *lines,
+        ]
+    )
+
+
+def load(target: str) -> tuple[Callable[[Any], int], type]:
+    """Import `module:function` and return the function with the config class of its one argument."""
+    module, _, name = target.partition(":")
+    function = getattr(import_module(module), name)
+    return function, get_type_hints(function)["config"]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb; 0 success, 1 failures beyond what was allowed, 2 wrong input, 130 interrupted."""
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] in ("-h", "--help"):
+        print(usage())
+        return 0
+    if argv[0] == "--version":
+        print(__version__)
+        return 0
+    verb, *rest = argv
+    if verb not in VERBS:
+        print(f"texneg: no verb {verb!r}; choose from: {', '.join(VERBS)}", file=sys.stderr)
+        return 2
+    try:
+        function, config = load(VERBS[verb][0])
+        import tyro
+
+        return function(tyro.cli(config, args=rest, prog=f"texneg {verb}"))
+    except InputError as error:
+        print(f"texneg {verb}: {error}", file=sys.stderr)
+        return 2
+    except (RunFailed, OSError) as error:
+        print(f"texneg {verb}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"texneg {verb}: interrupted; run the same command again to go on", file=sys.stderr)
+        return STOPPED
+
+
+if __name__ == "__main__":
+    sys.exit(main())
