@@ -1,8 +1,8 @@
 """Counter-based randomness: Philox4x32-10 words selected by (key, counter), never by call order.
 
-Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011. A key is 64 bits mixed from
-the fields that name a stream (seed, epoch, index, ...); its low and high half are the two Philox key words. The
-counter is (i, 0, 0, 0) with a 32-bit i, which is the layout of Triton's `randint4x`.
+Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011. A key is 64 bits mixed
+from the fields that name a stream (seed, epoch, index, ...); its low and high half are the two Philox key
+words. The counter is (i, 0, 0, 0) with a 32-bit i, which is the layout of Triton's `randint4x`.
 """
 
 from typing import Any
