@@ -1,0 +1,123 @@
+"""The embedded data set: shapes filled and backed with textures, where texture is a shortcut to the class.
+
+In training, and in the test set `same`, a shape wears its class's own texture family with probability
+`CORRELATION`. In every other test set the shortcut is gone or points the wrong way:
+
+    same            the training distribution
+    cue-conflict    the texture family of another class (names are <shape><i>-<texture><j>)
+    new-textures    families never seen in training
+    silhouettes     the filled shape, black on white
+    line-drawings   its outline, black on white
+    noise, blur, contrast, pixelate     `same`, corrupted at severity 3
+
+Backgrounds are textured too, by a family drawn at random. Every image depends only on (seed, set, class, number).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from texneg.datasets.atomic import write_bytes, write_json
+from texneg.datasets.corruptions import corrupt
+from texneg.datasets.patterns import FAMILIES, UNSEEN_FAMILIES, Family, pattern
+from texneg.datasets.shapes import SHAPES, Outline, draw, fill, place
+from texneg.philox import generator
+
+Image = npt.NDArray[np.uint8]
+
+CORRELATION = 0.8
+CLASSES = tuple(sorted(SHAPES))
+TEXTURED_SETS = ("same", "cue-conflict", "new-textures")
+DRAWN_SETS = ("silhouettes", "line-drawings")
+CORRUPTED_SETS = {
+    "noise": "gaussian_noise",
+    "blur": "gaussian_blur",
+    "contrast": "contrast",
+    "pixelate": "pixelate",
+}
+TEST_SETS = (*TEXTURED_SETS, *DRAWN_SETS, *CORRUPTED_SETS)
+SEVERITY = 3
+PURPOSE = {name: 0xE0 + i for i, name in enumerate(("train", *TEST_SETS))}
+
+
+@dataclass(frozen=True)
+class EmbeddedConfig:
+    """Size and seed of the embedded data set."""
+
+    train_per_class: int = 160
+    """training images of each of the eight classes"""
+    test_per_class: int = 50
+    """images of each class in every test set"""
+    size: int = 64
+    """side of the images, pixels"""
+    seed: int = 0
+    """selects the images"""
+
+
+def write_embedded(root: Path, config: EmbeddedConfig | None = None) -> None:
+    """Write root/train/<class>/*.png and root/test/<set>/<class>/*.png; a finished set is left as it is."""
+    config = config or EmbeddedConfig()
+    marker = root / "embedded.json"
+    if marker.exists():
+        return
+    for name in ("train", *TEST_SETS):
+        per_class = config.train_per_class if name == "train" else config.test_per_class
+        folder = root / "train" if name == "train" else root / "test" / name
+        for label, shape in enumerate(CLASSES):
+            for number in range(per_class):
+                image, texture = embedded_image(name, label, number, size=config.size, seed=config.seed)
+                stem = (
+                    f"{shape}{number}" if texture is None else f"{shape}{number}-{CLASSES[texture]}{number}"
+                )
+                write_bytes(folder / shape / f"{stem}.png", _png(image), durable=False)
+    write_json(marker, {"classes": CLASSES, "test_sets": TEST_SETS, **vars(config)})
+
+
+def embedded_image(name: str, label: int, number: int, *, size: int, seed: int) -> tuple[Image, int | None]:
+    """One uint8 (size, size, 3) image of a set, and the class its texture belongs to in `cue-conflict`."""
+    if name in CORRUPTED_SETS:
+        image, _ = embedded_image("same", label, number, size=size, seed=seed)
+        rng = generator(seed, PURPOSE[name], label, number)
+        return corrupt(image, CORRUPTED_SETS[name], severity=SEVERITY, rng=rng), None
+    rng = generator(seed, PURPOSE[name], label, number)
+    outlines = _placed(label, rng)
+    if name == "silhouettes":
+        return _ink(fill(outlines, size)), None
+    if name == "line-drawings":
+        return _ink(draw(outlines, size, width=size / 40)), None
+    family, texture = _family(name, label, rng)
+    figure = pattern(family, size, rng)
+    ground = pattern(FAMILIES[rng.integers(len(FAMILIES))], size, rng)
+    mask = fill(outlines, size)[..., None]
+    image = np.round(255 * (mask * figure + (1 - mask) * ground)).astype(np.uint8)
+    return image, texture if name == "cue-conflict" else None
+
+
+def _placed(label: int, rng: np.random.Generator) -> list[Outline]:
+    return place(
+        SHAPES[CLASSES[label]](),
+        angle=rng.uniform(-0.35, 0.35),
+        scale=rng.uniform(0.27, 0.38),
+        shift=(0.5 + rng.uniform(-0.1, 0.1), 0.5 + rng.uniform(-0.1, 0.1)),
+    )
+
+
+def _family(name: str, label: int, rng: np.random.Generator) -> tuple[Family, int]:
+    """The texture family of one image and the class it belongs to."""
+    if name == "new-textures":
+        return UNSEEN_FAMILIES[rng.integers(len(UNSEEN_FAMILIES))], -1
+    other = (label + 1 + int(rng.integers(len(CLASSES) - 1))) % len(CLASSES)
+    texture = other if name == "cue-conflict" or rng.uniform() >= CORRELATION else label
+    return FAMILIES[texture], texture
+
+
+def _ink(mask: npt.NDArray[np.float32]) -> Image:
+    gray = np.round(255 * (1 - mask)).astype(np.uint8)
+    return np.repeat(gray[..., None], 3, axis=2)
+
+
+def _png(image: Image) -> bytes:
+    return bytes(cv2.imencode(".png", image[..., ::-1])[1])
