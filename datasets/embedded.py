@@ -10,7 +10,8 @@ In training, and in the test set `same`, a shape wears its class's own texture f
     line-drawings   its outline, black on white
     noise, blur, contrast, pixelate     `same`, corrupted at severity 3
 
-Backgrounds are textured too, by a family drawn at random. Every image depends only on (seed, set, class, number).
+Backgrounds are textured too, by a family drawn at random. Every image depends only on (seed, set, class,
+number).
 """
 
 from dataclasses import dataclass
@@ -69,10 +70,8 @@ def write_embedded(root: Path, config: EmbeddedConfig | None = None) -> None:
         for label, shape in enumerate(CLASSES):
             for number in range(per_class):
                 image, texture = embedded_image(name, label, number, size=config.size, seed=config.seed)
-                stem = (
-                    f"{shape}{number}" if texture is None else f"{shape}{number}-{CLASSES[texture]}{number}"
-                )
-                write_bytes(folder / shape / f"{stem}.png", _png(image), durable=False)
+                cue = "" if texture is None else f"-{CLASSES[texture]}{number}"
+                write_bytes(folder / shape / f"{shape}{number}{cue}.png", _png(image), durable=False)
     write_json(marker, {"classes": CLASSES, "test_sets": TEST_SETS, **vars(config)})
 
 

@@ -1,6 +1,7 @@
-"""Procedural textures of the embedded data set: families of patterns, each with random scale, turn and colours.
+"""Procedural textures of the embedded data set: families of patterns with random scale, turn and colours.
 
-A family maps pixel coordinates (x, y), in periods of the pattern, to a level 0 ... 1; two colours make it an image.
+A family maps pixel coordinates (x, y), in periods of the pattern, to a level 0 ... 1; two colours make it an
+image.
 """
 
 from collections.abc import Callable
@@ -94,7 +95,7 @@ UNSEEN_FAMILIES: tuple[Family, ...] = (zigzag, rings, triangles, speckle)
 
 
 def pattern(family: Family, size: int, rng: np.random.Generator) -> Plane:
-    """An RGB image (size, size, 3) float32 in 0 ... 1 of a family, with random period, turn, shift and colours."""
+    """An RGB image (size, size, 3) float32 in 0 ... 1 with random period, turn, shift and colours."""
     period = size * rng.uniform(0.1, 0.2)
     angle = rng.uniform(0, np.pi)
     shift = rng.uniform(0, 8, size=2)

@@ -1,7 +1,8 @@
 """Silhouettes of the embedded data set: closed outlines, filled or drawn as lines.
 
-Outlines are polygons in a unit frame (x right, y down, the shape fits the circle of radius 1); a shape with a hole
-has two. They are placed by rotation, scale and shift, and rasterised four times too large, then averaged down.
+Outlines are polygons in a unit frame (x right, y down, the shape about fits the circle of radius 1); a shape
+with a hole has two. They are placed by rotation, scale and shift, rasterised four times too large, and
+averaged down.
 """
 
 from collections.abc import Callable
@@ -50,24 +51,9 @@ def star() -> list[Outline]:
 
 def cross() -> list[Outline]:
     a, b = 0.34, 0.95
-    return [
-        np.array(
-            [
-                [-a, -b],
-                [a, -b],
-                [a, -a],
-                [b, -a],
-                [b, a],
-                [a, a],
-                [a, b],
-                [-a, b],
-                [-a, a],
-                [-b, a],
-                [-b, -a],
-                [-a, -a],
-            ]
-        )
-    ]
+    corner = np.array([[-a, -b], [a, -b], [a, -a]])
+    quarter_turn = np.array([[0.0, 1.0], [-1.0, 0.0]])
+    return [np.concatenate([corner @ np.linalg.matrix_power(quarter_turn, k) for k in range(4)])]
 
 
 def crescent() -> list[Outline]:
@@ -93,7 +79,7 @@ SHAPES: dict[str, Callable[[], list[Outline]]] = {
 def place(
     outlines: list[Outline], *, angle: float, scale: float, shift: tuple[float, float]
 ) -> list[Outline]:
-    """Rotate by `angle` radians, scale to a radius of `scale` and move to the centre `shift`, in image sides."""
+    """Turn by `angle` radians, scale to radius `scale` and centre at `shift`, both in image sides."""
     cos, sin = np.cos(angle), np.sin(angle)
     turn = np.array([[cos, sin], [-sin, cos]])
     return [scale * outline @ turn + np.asarray(shift) for outline in outlines]
