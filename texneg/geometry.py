@@ -1,0 +1,74 @@
+"""How embeddings lie on the sphere: uniformity and tolerance (Wang and Liu, CVPR 2021, eqs. 10 and 11).
+
+Shapes: N embeddings, D embedding.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_ROWS = 1024  # rows of the (N, N) matrix held at a time
+
+
+def uniformity(embeddings: Tensor, t: float = 2.0) -> Tensor:
+    """Log of the mean Gaussian potential over all pairs of distinct embeddings; lower is more uniform.
+
+        L = log mean_{i != j} e^(-t |x_i - x_j|^2)
+
+    Wang and Isola, ICML 2020. The tables of Wang and Liu print -L; their t is not stated and t = 2 fits.
+
+    Args:
+        embeddings: (N, D) with N >= 2; normalised here.
+        t: > 0.
+
+    Returns:
+        A scalar in [-4t, 0].
+
+    Raises:
+        ValueError: another rank, fewer than two embeddings, or t <= 0.
+    """
+    if t <= 0:
+        raise ValueError(f"t is {t}; it must be > 0")
+    x = _unit(embeddings)
+    N = len(x)
+    sums = []
+    for start in range(0, N, _ROWS):
+        rows = x[start : start + _ROWS]
+        exponent = 2 * t * (rows @ x.T - 1)  # -t |x_i - x_j|^2 of unit vectors
+        itself = torch.eye(len(rows), N, dtype=torch.bool, device=x.device).roll(start, dims=1)
+        sums.append(exponent.masked_fill(itself, -math.inf).flatten().logsumexp(0))
+    return torch.stack(sums).logsumexp(0) - math.log(N * (N - 1))
+
+
+def tolerance(embeddings: Tensor, labels: Tensor) -> Tensor:
+    """Mean cosine of distinct embeddings that share a class.
+
+    Eq. 11 as printed multiplies by an indicator and so could not exceed the share of same-class pairs; the
+    paper's tables and its text mean this conditional mean.
+
+    Args:
+        embeddings: (N, D) with N >= 2; normalised here.
+        labels: (N,) integers.
+
+    Returns:
+        A scalar in [-1, 1]; NaN when no two embeddings share a class.
+
+    Raises:
+        ValueError: ranks or lengths that do not fit.
+    """
+    x = _unit(embeddings)
+    if labels.shape != x.shape[:1]:
+        raise ValueError(f"labels have shape {tuple(labels.shape)}; they must be ({len(x)},)")
+    _, classes, counts = labels.unique(return_inverse=True, return_counts=True)
+    sums = x.new_zeros(len(counts), x.shape[1]).index_add_(0, classes, x)
+    # sum over i != j of x_i . x_j within a class = |sum of the class|^2 - its size
+    pairs = (counts * (counts - 1)).sum()
+    return (sums.square().sum() - x.square().sum()) / pairs
+
+
+def _unit(embeddings: Tensor) -> Tensor:
+    if embeddings.ndim != 2 or len(embeddings) < 2:
+        raise ValueError(f"embeddings have shape {tuple(embeddings.shape)}; they must be (N, D) with N >= 2")
+    return F.normalize(embeddings, dim=1)

@@ -1,0 +1,144 @@
+"""Contrastive losses as pure functions of similarities, each with a weighted non-semantic term.
+
+Shapes: N batch, K ordinary negatives, M non-semantic negatives per query. In the equations p is a query's
+positive cosine, n_j its ordinary negatives, t_m its non-semantic ones, T the temperature. Every loss is a
+mean over the N queries, a scalar tensor.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from texneg.similarity import Similarities
+
+
+def info_nce(
+    s: Similarities, *, temperature: float = 0.2, alpha: float = 2.0, eqco: float | None = None
+) -> Tensor:
+    """Cross-entropy of the positive against ordinary and weighted non-semantic negatives.
+
+        L = -log e^(p/T) / (e^(p/T) + w sum_j e^(n_j/T) + sum_m e^(alpha t_m/T))
+
+    with w = 1, or w = eqco / K for EqCo. Ge et al., NeurIPS 2021 (MoCo form, as in the official code);
+    EqCo: Zhu et al., arXiv 2010.01929.
+
+    Args:
+        s: similarities; M = 0 is plain MoCo. alpha = 0 is not: it leaves the constant M in the denominator.
+        temperature: T > 0.
+        alpha: factor on t inside the exponent, >= 0; the non-semantic term has the temperature T / alpha.
+        eqco: effective number of ordinary negatives, > 0; None or K is plain InfoNCE.
+
+    Raises:
+        ValueError: a parameter outside its range, no negative of either kind, or eqco with K = 0.
+    """
+    if temperature <= 0:
+        raise ValueError(f"temperature is {temperature}; it must be > 0")
+    if alpha < 0:
+        raise ValueError(f"alpha is {alpha}; it must be >= 0")
+    K, M = s.negatives.shape[1], s.nonsemantic.shape[1]
+    if K + M == 0:
+        raise ValueError("info_nce was given K = 0 and M = 0; it needs at least one negative a query")
+    n = s.negatives / temperature  # (N, K)
+    if eqco is not None:
+        _require_negatives("info_nce with eqco", K, 1)
+        if eqco <= 0:
+            raise ValueError(f"eqco is {eqco}; it must be > 0")
+        n = n + math.log(eqco / K)
+    t = s.nonsemantic * (alpha / temperature)  # (N, M)
+    logits = torch.cat([s.positive.unsqueeze(1) / temperature, n, t], dim=1)  # (N, 1 + K + M)
+    return F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))
+
+
+def simple_contrastive(s: Similarities, *, weight: float | None = None, alpha: float = 1.0) -> Tensor:
+    """The contrastive loss without its hardness awareness, Wang and Liu, CVPR 2021, eq. 3.
+
+        L = -p + weight sum_j n_j + alpha mean_m t_m
+
+    The non-semantic term is ours, in the form of `byol`; M = 0 leaves the paper's equation.
+
+    Args:
+        s: similarities with K >= 1. After `select(s, hardest=4095)` this is the paper's HardSimple.
+        weight: factor lambda on each ordinary negative; None for 1 / K, the limit T to infinity of InfoNCE
+            (the paper's text gives no value).
+        alpha: factor on the non-semantic similarity, >= 0.
+
+    Raises:
+        ValueError: K = 0 or a negative alpha.
+    """
+    K = s.negatives.shape[1]
+    _require_negatives("simple_contrastive", K, 1)
+    weight = 1 / K if weight is None else weight
+    return (weight * s.negatives.sum(1) - s.positive).mean() + _nonsemantic_push(s, alpha)
+
+
+def truncated_triplet(
+    s: Similarities,
+    *,
+    ranks: tuple[int, int] = (2, 10),
+    margin: float = 100.0,
+    pull: float = 2.0,
+    alpha: float = 1.0,
+) -> Tensor:
+    """Triplet loss against the mean of a range of hard negatives, Wang et al., ICCV 2021.
+
+        L = max(0, pull d_p - d_n + 2 alpha mean_m t_m + margin),  d_p = -2 p,  d_n = mean of -2 n_j
+
+    over the ordinary negatives of rank ranks[0] ... ranks[1], both included, the hardest being rank 1.
+    Defaults as in the official code, where margin 100 keeps the hinge open. The non-semantic term is ours;
+    M = 0 leaves the paper's loss.
+
+    Args:
+        s: similarities with K >= ranks[1]; the paper's negatives are `in_batch_similarities`.
+        ranks: (first, last), 1 <= first <= last.
+        margin: in units of squared distance; |pull d_p - d_n| <= 2 pull + 2.
+        pull: weight of the positive (the code's gamma).
+        alpha: factor on the non-semantic similarity, >= 0.
+
+    Raises:
+        ValueError: ranks out of order, fewer negatives than ranks[1], or a negative alpha.
+    """
+    first, last = ranks
+    if not 1 <= first <= last:
+        raise ValueError(f"ranks is {ranks}; it must be (first, last) with 1 <= first <= last")
+    _require_negatives("truncated_triplet", s.negatives.shape[1], last)
+    hard = s.negatives.topk(last, dim=1).values[:, first - 1 :].mean(1)  # (N,)
+    gap = 2 * hard - 2 * pull * s.positive
+    if s.nonsemantic.shape[1]:
+        gap = gap + 2 * _checked(alpha) * s.nonsemantic.mean(1)
+    return F.relu(gap + margin).mean()
+
+
+def byol(s: Similarities, *, alpha: float = 1.0) -> Tensor:
+    """Pull towards the positive, push from the non-semantic negatives; ordinary negatives play no part.
+
+        L = |q - p|^2 - alpha mean_m |q - t_m|^2 + 2 alpha = 2 - 2 p + 2 alpha mean_m t_m
+
+    M = 0 is BYOL (Grill et al., NeurIPS 2020, eq. 2). The non-semantic term is a reconstruction: Ge et al.
+    (NeurIPS 2021) describe a loss for methods without ordinary negatives, but their code has none.
+
+    Args:
+        s: similarities of the online predictor's output with target embeddings.
+        alpha: factor on the non-semantic similarity, >= 0.
+
+    Raises:
+        ValueError: a negative alpha.
+    """
+    return (2 - 2 * s.positive).mean() + 2 * _nonsemantic_push(s, alpha)
+
+
+def _nonsemantic_push(s: Similarities, alpha: float) -> Tensor | float:
+    """Batch mean of alpha mean_m t_m; zero when M = 0."""
+    return _checked(alpha) * s.nonsemantic.mean() if s.nonsemantic.shape[1] else 0.0
+
+
+def _checked(alpha: float) -> float:
+    if alpha < 0:
+        raise ValueError(f"alpha is {alpha}; it must be >= 0")
+    return alpha
+
+
+def _require_negatives(loss: str, K: int, needed: int) -> None:
+    if needed > K:
+        raise ValueError(f"{loss} was given K = {K} ordinary negatives; it needs at least {needed}")

@@ -1,0 +1,77 @@
+"""Cosine similarities of a batch of queries, the one input of every selection and every loss.
+
+Shapes: N batch, D embedding, K ordinary negatives, M non-semantic negatives per query.
+"""
+
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class Similarities(NamedTuple):
+    """Cosines of each query with its positive, its ordinary negatives and its non-semantic negatives."""
+
+    positive: Tensor  # (N,)
+    negatives: Tensor  # (N, K)
+    nonsemantic: Tensor  # (N, M)
+
+
+def similarities(
+    query: Tensor, positive: Tensor, negatives: Tensor | None = None, nonsemantic: Tensor | None = None
+) -> Similarities:
+    """Cosines of N queries with what each is compared to; the L2 normalisation happens here.
+
+    Gradients flow into every argument that asks for them: pass keys, queue and non-semantic embeddings
+    made without gradient, as MoCo and BYOL do.
+
+    Args:
+        query: (N, D) embeddings, any scale and floating dtype.
+        positive: (N, D), row i belongs to query i.
+        negatives: (K, D), shared by all queries, such as `KeyQueue.keys`; None for K = 0.
+        nonsemantic: (N, M, D) or, for M = 1, (N, D); those of row i are negatives of query i alone
+            (Ge et al., NeurIPS 2021); None for M = 0.
+
+    Raises:
+        ValueError: a rank or a size that does not fit the query.
+    """
+    _check_shapes(query, positive, negatives, nonsemantic)
+    q = F.normalize(query, dim=1)  # (N, D)
+    p = (q * F.normalize(positive, dim=1)).sum(1)
+    n = q.new_empty(len(q), 0) if negatives is None else q @ F.normalize(negatives, dim=1).T
+    if nonsemantic is None:
+        return Similarities(p, n, q.new_empty(len(q), 0))
+    t = nonsemantic.unsqueeze(1) if nonsemantic.ndim == 2 else nonsemantic  # (N, M, D)
+    return Similarities(p, n, (q.unsqueeze(1) * F.normalize(t, dim=2)).sum(2))
+
+
+def in_batch_similarities(query: Tensor, positive: Tensor, nonsemantic: Tensor | None = None) -> Similarities:
+    """Cosines where the positives of the other N - 1 queries are the ordinary negatives: K = N - 1.
+
+    The negatives of row i are the positives j = 0 ... N - 1 in order, j = i left out. Used by the truncated
+    triplet loss (Wang et al., ICCV 2021) and by SiMo (Zhu et al., arXiv 2010.01929). Arguments and errors as
+    in `similarities`.
+    """
+    s = similarities(query, positive, positive, nonsemantic)
+    N = len(query)
+    # Without its first element, the flat (N, N) matrix has the diagonal in the last column of N + 1.
+    others = s.negatives.flatten()[1:].view(N - 1, N + 1)[:, :-1].reshape(N, N - 1)
+    return s._replace(negatives=others)
+
+
+def _check_shapes(
+    query: Tensor, positive: Tensor, negatives: Tensor | None, nonsemantic: Tensor | None
+) -> None:
+    if query.ndim != 2 or len(query) == 0:
+        raise ValueError(f"query has shape {tuple(query.shape)}; it must be (N, D) with N >= 1")
+    N, D = query.shape
+    if positive.shape != query.shape:
+        raise ValueError(f"positive has shape {tuple(positive.shape)}; it must match the query's {(N, D)}")
+    if negatives is not None and (negatives.ndim != 2 or negatives.shape[1] != D):
+        raise ValueError(f"negatives have shape {tuple(negatives.shape)}; they must be (K, D) with D = {D}")
+    if nonsemantic is not None and (
+        nonsemantic.ndim not in (2, 3) or nonsemantic.shape[0] != N or nonsemantic.shape[-1] != D
+    ):
+        raise ValueError(
+            f"nonsemantic has shape {tuple(nonsemantic.shape)}; it must be ({N}, M, {D}) or ({N}, {D})"
+        )
