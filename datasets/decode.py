@@ -1,0 +1,138 @@
+"""Image bytes to RGB pixels, with one policy for every odd file and a status word for every bad one.
+
+Ordinary JPEG goes through OpenCV, which returns Pillow's bytes in less time; everything else goes through
+Pillow with an explicit list of formats. EXIF rotation is ignored, as torchvision's loader does.
+"""
+
+from dataclasses import dataclass
+from io import BytesIO
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+Pixels = npt.NDArray[np.uint8]
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+MAX_FILE_BYTES = 256 * 2**20
+MAX_PIXELS = 2 * 89_478_485  # Pillow's own limit against decompression bombs
+
+_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")
+_JPEG_END = b"\xff\xd9"
+_ORIENTATION_TAG = 0x0112
+_SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
+_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
+
+
+class DecodeError(ValueError):
+    """An image that cannot be used; `status` is empty, truncated, too_large, unsupported or decode_error."""
+
+    def __init__(self, status: str, reason: str) -> None:
+        super().__init__(status, reason)
+        self.status, self.reason = status, reason
+
+    def __str__(self) -> str:
+        return f"{self.status}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """Pixels, and what the file said about itself."""
+
+    pixels: Pixels
+    """uint8 (height, width, 3), RGB."""
+    width: int
+    height: int
+    mode: str
+    """Pillow's mode of the file, such as L, RGB, CMYK, P, I;16."""
+    format: str
+    exif_orientation: int
+    """1 to 8; 1 where the file has none. Not applied to the pixels."""
+
+
+def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Decoded:
+    """Decode one image file held in memory.
+
+    Gray becomes three equal channels, 16-bit gray is scaled to 8 bit, transparency is laid over white,
+    CMYK is converted by Pillow, an animation gives its first frame. The content decides, not the file name.
+
+    Args:
+        data: the whole file.
+        max_pixels: width x height above which nothing is decoded, at most Pillow's own limit.
+
+    Raises:
+        DecodeError: with a status word and the reason.
+    """
+    if not data:
+        raise DecodeError("empty", "the file has no bytes")
+    try:
+        return _decode(data, max_pixels)
+    except DecodeError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise DecodeError("too_large", str(error)) from error
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, OverflowError) as error:
+        raise DecodeError(*_diagnosis(data, error)) from error
+    except (
+        Exception
+    ) as error:  # Pillow's readers also leak struct.error, zlib.error and others on damaged files
+        raise DecodeError("decode_error", f"{type(error).__name__}: {error}") from error
+
+
+def _decode(data: bytes, max_pixels: int) -> Decoded:
+    with Image.open(BytesIO(data), formats=FORMATS) as image:
+        width, height = image.size
+        if width * height > max_pixels:
+            raise DecodeError("too_large", f"{width} x {height} pixels, the limit is {max_pixels}")
+        found = (width, height, image.mode, str(image.format), _orientation(image))
+        pixels = _ordinary_jpeg(data) if _is_ordinary_jpeg(image, data) else None
+        return Decoded(_to_rgb(image) if pixels is None else pixels, *found)
+
+
+def _is_ordinary_jpeg(image: Image.Image, data: bytes) -> bool:
+    """8-bit gray or colour, and not cut short: OpenCV fills a truncated file with gray instead of failing."""
+    return image.format == "JPEG" and image.mode in ("L", "RGB") and data.endswith(_JPEG_END)
+
+
+def _ordinary_jpeg(data: bytes) -> Pixels | None:
+    try:
+        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:
+        return None
+    return None if bgr is None else np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr), np.uint8)
+
+
+def _to_rgb(image: Image.Image) -> Pixels:
+    image.load()
+    if image.mode in _SIXTEEN_BIT or (image.mode == "I" and image.format == "PNG"):
+        gray = (np.asarray(image).astype(np.uint32) + 128) // 257
+        return np.repeat(gray.clip(0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
+    if image.mode in ("I", "F"):
+        raise DecodeError("unsupported", f"mode {image.mode} has no defined white; convert it to 8 or 16 bit")
+    if image.mode in _ALPHA or "transparency" in image.info:
+        opaque = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", opaque.size, "white"), opaque)
+    return np.array(image.convert("RGB"))
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        value = image.getexif().get(_ORIENTATION_TAG, 1)
+        return int(value) if value in range(1, 9) else 1
+    except Exception:  # broken EXIF is never an error: the pixels do not depend on it
+        return 1
+
+
+def _diagnosis(data: bytes, error: Exception) -> tuple[str, str]:
+    """Status and reason of a file that Pillow refused."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if not data.startswith(_MAGIC):
+        return "unsupported", f"not one of {', '.join(FORMATS)}"
+    if data.startswith(b"RIFF") and len(data) < 8 + int.from_bytes(data[4:8], "little"):
+        return "truncated", f"{len(data)} bytes of a longer WebP file"
+    if isinstance(error, UnidentifiedImageError):
+        return "decode_error", "damaged header"
+    cut = "truncated" in reason.lower() or isinstance(error, EOFError)
+    return ("truncated" if cut else "decode_error"), reason

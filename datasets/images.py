@@ -1,0 +1,100 @@
+"""A labelled image data set by index: class-folder tree, flat folder, folder of tar shards or one tar."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from texneg.datasets.decode import DecodeError, Pixels, decode
+from texneg.datasets.names import show_dots, unescape
+from texneg.datasets.sources import Item, Source, open_source
+from texneg.datasets.tar import read_span
+from texneg.errors import InputError
+
+UNLABELLED = -1
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Images in a fixed order, decoded on access. Holds no open file, so that workers may share it."""
+
+    root: str
+    classes: tuple[str, ...]
+    """Class names: sorted by number where all are numbers, else by text."""
+    keys: tuple[str, ...]
+    """POSIX path below the split without its suffix, or tar key: the same for an image and its texture."""
+    labels: npt.NDArray[np.int64]
+    """(N,) index into `classes`; -1 where the image lies in no class folder."""
+    _files: tuple[str, ...]
+    _file: npt.NDArray[np.int64]
+    _span: npt.NDArray[np.int64]
+    """(N, 2) offset and size inside the file."""
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def read(self, i: int) -> bytes:
+        """Bytes of image `i` as stored."""
+        offset, size = self._span[i]
+        return read_span(self._files[self._file[i]], int(offset), int(size))
+
+    def __getitem__(self, i: int) -> tuple[Pixels, int]:
+        """Image `i` as uint8 (height, width, 3) RGB, and its label.
+
+        Raises:
+            DecodeError: naming the image.
+        """
+        try:
+            return decode(self.read(i)).pixels, int(self.labels[i])
+        except DecodeError as error:
+            raise DecodeError(error.status, f"{self.keys[i]} of {self.root}: {error.reason}") from error
+
+
+def open_images(path: str | Path, split: str | None = None) -> ImageSet:
+    """Open a data set for training or evaluation; nothing is decoded yet.
+
+    Args:
+        path: class-folder tree, flat folder of images, folder of WebDataset `.tar` shards, or one `.tar`.
+        split: direct child of `path` to open; needed where `path` has more than one of train, val,
+            validation and test.
+
+    Raises:
+        InputError: nothing there, no images in it, no such split or a choice of splits.
+    """
+    root = Path(path)
+    if split is not None:
+        if not (root / split).is_dir():
+            raise InputError(f"{path} has no folder {split!r}; {_choices(root)}")
+        root = root / split
+    source = open_source(root, splits="none" if split is not None else "auto")
+    if len(source.splits) > 1:
+        raise InputError(f"{path} has the splits {', '.join(source.splits)}: name one of them")
+    items = [item for item in source.items() if not item.status]
+    if source.broken:
+        raise InputError(f"{source.broken[0]}; repair it or take it away")
+    if not items:
+        raise InputError(f"{root} holds no images; expected CLASS/IMAGE folders or .tar shards")
+    return _image_set(source, items)
+
+
+def _choices(root: Path) -> str:
+    folders = sorted(entry.name for entry in root.iterdir() if entry.is_dir()) if root.is_dir() else []
+    return f"it has: {', '.join(folders[:10])}" if folders else "it has no folders"
+
+
+def _image_set(source: Source, items: list[Item]) -> ImageSet:
+    names = {item.label for item in items if item.label is not None}
+    classes = sorted(names, key=int if all(name.isdecimal() for name in names) else str)
+    index = {name: i for i, name in enumerate(classes)}
+    files = {path: i for i, path in enumerate(dict.fromkeys(item.path for item in items))}
+    shown = show_dots if source.kind == "webdataset" else str
+    return ImageSet(
+        root=str(source.root),
+        classes=tuple(classes),
+        keys=tuple(shown(item.key) for item in items),
+        labels=np.array([UNLABELLED if i.label is None else index[i.label] for i in items], np.int64),
+        _files=tuple(str(source.root / unescape(path)) for path in files),
+        _file=np.array([files[item.path] for item in items], np.int64),
+        _span=np.array([(item.offset, item.size) for item in items], np.int64),
+    )

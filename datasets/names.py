@@ -1,0 +1,36 @@
+"""File names as text that any table can hold, and back to the same bytes."""
+
+import os
+import re
+
+_ODD = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_ODD_OR_PERCENT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff%]")
+_ESCAPE = re.compile(rb"%([0-9A-F]{2})")
+
+
+def escape(name: str, *, percent: bool = True) -> str:
+    """Percent-escape control characters and bytes that are not UTF-8; `%` too, unless `percent` is False.
+
+    Only the form that escapes `%` can be undone by `unescape`.
+    """
+    return (_ODD_OR_PERCENT if percent else _ODD).sub(_escaped, name)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in os.fsencode(match[0]))
+
+
+def unescape(name: str) -> str:
+    """The file name that `escape` was given."""
+    return os.fsdecode(_ESCAPE.sub(lambda match: bytes.fromhex(match[1].decode()), os.fsencode(name)))
+
+
+def hide_dots(key: str) -> str:
+    """A key whose last part has its dots written `%2E`: a WebDataset reader would take them for a suffix."""
+    folder, slash, base = key.rpartition("/")
+    return folder + slash + base.replace(".", "%2E")
+
+
+def show_dots(key: str) -> str:
+    """The key that `hide_dots` was given."""
+    return key.replace("%2E", ".")

@@ -1,0 +1,278 @@
+"""What a data set on disk holds: images in class folders, or samples in WebDataset tar shards, in a fixed order.
+
+The order is bytewise by POSIX path below the split, whatever order the file system lists, so that a plan
+made on one machine equals the plan made on another.
+"""
+
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from texneg.datasets.decode import SUFFIXES
+from texneg.datasets.names import escape
+from texneg.datasets.tar import IMAGE_EXTENSIONS, BrokenTar, Member, members, read_span
+from texneg.errors import InputError
+
+Kind = Literal["folder", "webdataset"]
+SPLITS = ("train", "val", "validation", "test")
+_PACKED = (".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar.zst")
+_CLASS_BYTES = 256  # longest `.cls` member that is read
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One input image: a file, or a span of a tar. Names are percent-escaped (`texneg.datasets.names`)."""
+
+    split: str
+    """train, val, validation or test; empty without splits."""
+    key: str
+    """Path below the split without its last suffix; in a tar the WebDataset key."""
+    label: str | None
+    """Class folder, or content of the sample's `.cls`."""
+    path: str
+    """The file below the root: the image, or the tar that holds it."""
+    member: str = ""
+    """Name inside the tar; empty for a file."""
+    offset: int = 0
+    size: int = 0
+    status: str = ""
+    """Set where the scan already knows that the image cannot be used."""
+    error: str = ""
+
+    @property
+    def src(self) -> str:
+        """`path`, or `tar::member`."""
+        return f"{self.path}::{self.member}" if self.member else self.path
+
+
+@dataclass(frozen=True)
+class Source:
+    """An opened data set; `items` walks it."""
+
+    root: Path
+    kind: Kind
+    splits: tuple[str, ...]
+    """Split folders below the root; one empty name where there are none."""
+    only: str = ""
+    """Name of the one tar to read, where the source is a file."""
+    naming: Literal["replace", "append"] = "replace"
+    """Key of a file: without its suffix, or with it."""
+    skipped: Counter[str] = field(default_factory=Counter)
+    """What `items` passed over, by reason."""
+    broken: list[str] = field(default_factory=list)
+    """Tars that `items` found to break off."""
+
+    def items(self, *, unique: bool = False) -> Iterator[Item]:
+        """Every image in order.
+
+        Raises:
+            InputError: with `unique`, when two names of a folder would give one key on some file system.
+        """
+        self.skipped.clear()
+        self.broken.clear()
+        for split in self.splits:
+            if self.kind == "folder":
+                yield from _tree_items(self, split, unique)
+            else:
+                for name in self.tars(split):
+                    yield from _tar_items(self, split, name)
+
+    def tars(self, split: str) -> list[str]:
+        """Names of the tar shards of a split, relative to the root."""
+        if self.only:
+            return [self.only]
+        prefix = f"{split}/" if split else ""
+        return [prefix + entry.name for entry in _listed(self.root / split) if _is_tar(entry)]
+
+
+def open_source(
+    path: str | Path,
+    *,
+    splits: Literal["auto", "none"] = "auto",
+    naming: Literal["replace", "append"] = "replace",
+) -> Source:
+    """Recognise a class-folder tree, a flat folder of images, a folder of tar shards or a single tar.
+
+    A split is a direct child called train, val, validation or test that holds folders or tars.
+
+    Raises:
+        InputError: nothing there, nothing in it, a remote or packed source.
+    """
+    if "://" in str(path):
+        raise InputError(f"{path} is a URL; only local paths are read: mount or copy it first")
+    root = Path(path)
+    if not root.exists():
+        raise InputError(
+            f"{path} does not exist; give a folder of images, a folder of .tar shards, or a .tar"
+        )
+    if root.is_file():
+        if root.suffix != ".tar":
+            raise InputError(
+                f"{path} is a file but no .tar; {_packed_hint(root.name) or 'give a folder or a .tar'}"
+            )
+        return Source(root.parent, "webdataset", ("",), only=root.name, naming=naming)
+    entries = _listed(root)
+    found = () if splits == "none" else tuple(e.name for e in entries if e.name in SPLITS and _is_split(e))
+    top = [entry for split in found for entry in _listed(root / split)] if found else entries
+    tars = any(_is_tar(entry) for entry in top)
+    if tars and any(entry.is_dir() or _is_image(entry.name) for entry in top):
+        raise InputError(f"{path} holds tar shards beside folders or images: give the one or the other")
+    if not tars and not any(entry.is_dir() or _is_image(entry.name) for entry in top):
+        hint = next(
+            (h for h in (_packed_hint(e.name) for e in top) if h), f"images end in {' '.join(SUFFIXES)}"
+        )
+        raise InputError(f"{path} holds no images and no .tar shards; {hint}")
+    source = Source(root, "webdataset" if tars else "folder", found or ("",), naming=naming)
+    return source
+
+
+def _listed(folder: Path) -> list[os.DirEntry[str]]:
+    """Visible entries in the bytewise order of the paths below them."""
+    with os.scandir(folder) as entries:
+        visible = [entry for entry in entries if not entry.name.startswith(".")]
+    return sorted(visible, key=lambda e: os.fsencode(f"{e.name}/" if e.is_dir() else e.name))
+
+
+def _is_tar(entry: os.DirEntry[str]) -> bool:
+    return entry.name.endswith(".tar") and entry.is_file()
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES)
+
+
+def _is_split(entry: os.DirEntry[str]) -> bool:
+    return entry.is_dir() and any(child.is_dir() or _is_tar(child) for child in _listed(Path(entry.path)))
+
+
+def _packed_hint(name: str) -> str:
+    return f"{name} is packed: unpack it first" if name.lower().endswith((*_PACKED, ".zip")) else ""
+
+
+# ---- class-folder trees ----
+
+
+def _tree_items(source: Source, split: str, unique: bool) -> Iterator[Item]:
+    for relative, stat in _walk(source, source.root / split, "", (), unique):
+        folder, slash, _ = relative.partition("/")
+        item = Item(
+            split=split,
+            key=escape(_key(source, relative)),
+            label=escape(folder) if slash else None,
+            path=escape(f"{split}/{relative}" if split else relative),
+            size=stat.st_size if stat else 0,
+            status="" if stat else "decode_error",
+            error="" if stat else "a link that leads nowhere",
+        )
+        yield item
+
+
+def _key(source: Source, relative: str) -> str:
+    return relative if source.naming == "append" else relative[: relative.rindex(".")]
+
+
+def _walk(
+    source: Source, folder: Path, prefix: str, above: tuple[tuple[int, int], ...], unique: bool
+) -> Iterator[tuple[str, os.stat_result | None]]:
+    """Images below a folder with their stat (None for a dangling link), following links but no circle."""
+    here = folder.stat()
+    identity = (here.st_dev, here.st_ino)
+    if identity in above:
+        source.skipped["link to a folder above it"] += 1
+        return
+    keys: dict[str, str] = {}
+    for entry in _listed(folder):
+        relative = prefix + entry.name
+        if entry.is_dir():
+            if unique:
+                _claim(keys, entry.name + "/", relative)
+            yield from _walk(source, Path(entry.path), relative + "/", (*above, identity), unique)
+        elif not _is_image(entry.name) or not (entry.is_file() or entry.is_symlink()):
+            source.skipped["no image by its suffix"] += 1
+        else:
+            if unique:
+                _claim(keys, _key(source, entry.name), relative)
+            yield relative, _stat(entry)
+
+
+def _stat(entry: os.DirEntry[str]) -> os.stat_result | None:
+    try:
+        return entry.stat()
+    except OSError:
+        return None
+
+
+def _claim(keys: dict[str, str], key: str, relative: str) -> None:
+    """Note the key of one name; equal keys after case folding and Unicode composition would overwrite each other."""
+    folded = unicodedata.normalize("NFC", key).casefold()
+    if folded in keys:
+        raise InputError(
+            f"{escape(keys[folded])} and {escape(relative)} would give the same output name:"
+            " rename one, or keep suffixes apart with --naming append"
+        )
+    keys[folded] = relative
+
+
+# ---- tar shards ----
+
+
+def _tar_items(source: Source, split: str, name: str) -> Iterator[Item]:
+    seen: set[str] = set()
+    path = source.root / name
+    for sample in _samples(source, path):
+        usable = [member for member in sample if not member.problem]
+        for member in sample:
+            if member.problem:
+                yield _tar_item(split, name, member, None, "unsafe_path", member.problem)
+        image = next((member for member in usable if member.extension in IMAGE_EXTENSIONS), None)
+        if image is None:
+            source.skipped["sample without an image"] += bool(usable)
+            continue
+        status, error = (
+            ("duplicate_key", "the key occurs before in this tar") if image.key in seen else ("", "")
+        )
+        seen.add(image.key)
+        yield _tar_item(split, name, image, _label(path, image, usable), status, error)
+
+
+def _samples(source: Source, path: Path) -> Iterator[list[Member]]:
+    """Runs of members with one key; where the tar breaks off, the last run is what there is."""
+    run: list[Member] = []
+    try:
+        for member in members(path):
+            if run and member.key != run[0].key:
+                yield run
+                run = []
+            run.append(member)
+    except BrokenTar as error:
+        source.broken.append(str(error))
+    if run:
+        yield run
+
+
+def _label(path: Path, image: Member, sample: list[Member]) -> str | None:
+    """Content of the sample's `.cls`, else the first folder of its key."""
+    named = next((member for member in sample if member.extension == "cls"), None)
+    if named is not None:
+        text = read_span(path, named.offset, min(named.size, _CLASS_BYTES))
+        return escape(text.decode("utf-8", "surrogateescape").strip())
+    folder, slash, _ = image.key.partition("/")
+    return escape(folder) if slash else None
+
+
+def _tar_item(split: str, tar: str, member: Member, label: str | None, status: str, error: str) -> Item:
+    return Item(
+        split=split,
+        key=escape(member.key, percent=False),
+        label=label,
+        path=escape(tar),
+        member=escape(member.name, percent=False),
+        offset=member.offset,
+        size=member.size,
+        status=status,
+        error=error,
+    )

@@ -1,0 +1,104 @@
+"""Tar shards by the WebDataset rules: members listed with their place in the file, and written reproducibly.
+
+A sample is a run of members with one key; the key is the name up to the first dot of its last part.
+Members are read in place and never extracted. Compressed tars have no places and are refused.
+"""
+
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+BLOCK = 512
+TRAILER = bytes(2 * BLOCK)
+IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp")
+_MODE = 0o644
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One file in a tar: `size` bytes from `offset` on."""
+
+    name: str
+    key: str
+    extension: str
+    """Lower case, without the dot; `seg.png` for `a.seg.png`."""
+    offset: int
+    size: int
+    problem: str = ""
+    """Why this member must not be used; empty for an ordinary file with a safe name."""
+
+
+class BrokenTar(ValueError):
+    """A tar that ends or stops making sense before its trailer."""
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Key and lower-case extension of a member: `n01/a.seg.PNG` gives (`n01/a`, `seg.png`)."""
+    folder, _, base = name.rpartition("/")
+    stem, _, extension = base.partition(".")
+    return (f"{folder}/{stem}" if folder else stem), extension.lower()
+
+
+def members(path: str | Path) -> Iterator[Member]:
+    """All files of an uncompressed tar in their order; links, devices and unsafe names carry a `problem`.
+
+    Raises:
+        BrokenTar: at the point where the tar breaks off, after the members before it.
+    """
+    end = Path(path).stat().st_size
+    try:
+        with tarfile.open(path, "r:", encoding="utf-8") as tar:
+            while (info := tar.next()) is not None:
+                tar.members = []  # tarfile would keep every header
+                if not info.isdir():
+                    yield _member(info)
+                if info.offset_data + info.size > end:
+                    raise BrokenTar(f"{path} breaks off inside the member {info.name!r}")
+            rest = tar.offset
+    except (tarfile.TarError, EOFError) as error:
+        raise BrokenTar(f"{path}: {error}") from error
+    if read_span(path, rest, BLOCK).strip(b"\0"):
+        raise BrokenTar(f"{path}: what follows byte {rest} is not a tar member")
+
+
+def _member(info: tarfile.TarInfo) -> Member:
+    name = str(PurePosixPath(info.name)) if info.name.startswith("./") else info.name
+    key, extension = split_name(name)
+    return Member(name, key, extension, info.offset_data, info.size, _problem(name, info))
+
+
+def _problem(name: str, info: tarfile.TarInfo) -> str:
+    if not info.isreg() or info.issparse():
+        return "a link, device or sparse member, not an ordinary file"
+    parts = PurePosixPath(name).parts
+    if name.startswith("/") or ".." in parts or "\0" in name or not parts:
+        return "the name is absolute, climbs out with '..' or holds a NUL"
+    return ""
+
+
+def read_span(path: str | Path, offset: int, size: int) -> bytes:
+    """`size` bytes of a file from `offset` on; fewer where the file ends."""
+    with Path(path).open("rb") as file:
+        file.seek(offset)
+        return file.read(size)
+
+
+def fragment(name: str, data: bytes) -> bytes:
+    """One member with header and padding. Fragments in a row plus `TRAILER` are a tar.
+
+    USTAR with time 0, owner 0 and mode 0644: equal contents give equal bytes. A name that USTAR cannot
+    hold takes a PAX header.
+    """
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = len(data), _MODE
+    try:
+        header = info.tobuf(tarfile.USTAR_FORMAT)
+    except ValueError:
+        header = info.tobuf(tarfile.PAX_FORMAT)
+    return header + data + bytes(-len(data) % BLOCK)
+
+
+def data_offset(name: str) -> int:
+    """Bytes of header before the data of a member called `name`."""
+    return len(fragment(name, b""))
