@@ -1,4 +1,4 @@
-"""What a data set on disk holds: images in class folders, or samples in WebDataset tar shards, in a fixed order.
+"""What a data set on disk holds: images in class folders, or WebDataset tar shards, in a fixed order.
 
 The order is bytewise by POSIX path below the split, whatever order the file system lists, so that a plan
 made on one machine equals the plan made on another.
@@ -8,7 +8,7 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -126,8 +126,7 @@ def open_source(
             (h for h in (_packed_hint(e.name) for e in top) if h), f"images end in {' '.join(SUFFIXES)}"
         )
         raise InputError(f"{path} holds no images and no .tar shards; {hint}")
-    source = Source(root, "webdataset" if tars else "folder", found or ("",), naming=naming)
-    return source
+    return Source(root, "webdataset" if tars else "folder", found or ("",), naming=naming)
 
 
 def _listed(folder: Path) -> list[os.DirEntry[str]]:
@@ -207,7 +206,7 @@ def _stat(entry: os.DirEntry[str]) -> os.stat_result | None:
 
 
 def _claim(keys: dict[str, str], key: str, relative: str) -> None:
-    """Note the key of one name; equal keys after case folding and Unicode composition would overwrite each other."""
+    """Note a key; keys equal after case folding and Unicode composition would overwrite each other."""
     folded = unicodedata.normalize("NFC", key).casefold()
     if folded in keys:
         raise InputError(
@@ -227,16 +226,16 @@ def _tar_items(source: Source, split: str, name: str) -> Iterator[Item]:
         usable = [member for member in sample if not member.problem]
         for member in sample:
             if member.problem:
-                yield _tar_item(split, name, member, None, "unsafe_path", member.problem)
+                yield replace(_tar_item(split, name, member), status="unsafe_path", error=member.problem)
         image = next((member for member in usable if member.extension in IMAGE_EXTENSIONS), None)
         if image is None:
             source.skipped["sample without an image"] += bool(usable)
             continue
-        status, error = (
-            ("duplicate_key", "the key occurs before in this tar") if image.key in seen else ("", "")
-        )
+        item = replace(_tar_item(split, name, image), label=_label(path, image, usable))
+        if image.key in seen:
+            item = replace(item, status="duplicate_key", error="the key occurs before in this tar")
         seen.add(image.key)
-        yield _tar_item(split, name, image, _label(path, image, usable), status, error)
+        yield item
 
 
 def _samples(source: Source, path: Path) -> Iterator[list[Member]]:
@@ -264,15 +263,13 @@ def _label(path: Path, image: Member, sample: list[Member]) -> str | None:
     return escape(folder) if slash else None
 
 
-def _tar_item(split: str, tar: str, member: Member, label: str | None, status: str, error: str) -> Item:
+def _tar_item(split: str, tar: str, member: Member) -> Item:
     return Item(
         split=split,
         key=escape(member.key, percent=False),
-        label=label,
+        label=None,
         path=escape(tar),
         member=escape(member.name, percent=False),
         offset=member.offset,
         size=member.size,
-        status=status,
-        error=error,
     )

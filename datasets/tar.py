@@ -50,7 +50,7 @@ def members(path: str | Path) -> Iterator[Member]:
     try:
         with tarfile.open(path, "r:", encoding="utf-8") as tar:
             while (info := tar.next()) is not None:
-                tar.members = []  # tarfile would keep every header
+                tar.members = []  # type: ignore[attr-defined]  # tarfile would keep every header
                 if not info.isdir():
                     yield _member(info)
                 if info.offset_data + info.size > end:
