@@ -1,7 +1,7 @@
 """k-nearest-neighbour accuracy of frozen features: the evaluation that needs no training.
 
 Shapes: N training images, T test images, F features. The vote is the one of Wu et al., "Unsupervised
-feature learning via non-parametric instance discrimination", CVPR 2018: neighbours weighted by exp(cosine / T).
+feature learning via non-parametric instance discrimination", CVPR 2018: weights exp(cosine / T).
 """
 
 from collections.abc import Iterator

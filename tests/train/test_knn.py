@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+
 from texneg.train import knn
 from texneg.train.knn import knn_accuracy, knn_scores
 

@@ -1,0 +1,205 @@
+"""Frozen features of a whole image set, with the reference test transform and a cache on disk.
+
+Shapes: N images, F features, S the encoder's image side in pixels.
+"""
+
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from texneg.datasets.atomic import write_bytes
+from texneg.datasets.decode import DecodeError
+from texneg.datasets.images import ImageSet
+from texneg.errors import InputError
+
+RESIZE_RATIO = 256 / 224  # the shorter side before the centre crop, in units of the crop
+TRANSFORM = "resize-256/224-bilinear-centre-crop-v1"  # a new name makes new caches
+U8 = npt.NDArray[np.uint8]
+T = TypeVar("T")
+
+
+class Encoder(Protocol):
+    """What evaluation needs of a pre-trained network, whoever built it."""
+
+    @property
+    def image_size(self) -> int:
+        """S, the side of the square images it takes, in pixels."""
+        ...
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Channel means of its input, of values in 0 ... 1."""
+        ...
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """Channel deviations of its input."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of the weights."""
+        ...
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """How it was trained."""
+        ...
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Features (N, F) of normalised float images (N, 3, S, S)."""
+        ...
+
+    def embed(self, images: Tensor) -> Tensor:
+        """L2-normalised vectors (N, D) of the contrastive space."""
+        ...
+
+    def modules(self) -> Iterator[nn.Module]:
+        """The network and all its parts."""
+        ...
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """The weights."""
+        ...
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of an image set, in its order."""
+
+    values: Tensor
+    """float32 (N, F) on the CPU."""
+    labels: Tensor
+    """int64 (N,): the image set's own class indices."""
+    keys: tuple[str, ...]
+    """N names that pair the same images between runs."""
+
+
+def crop(pixels: U8, side: int) -> U8:
+    """Resize the shorter side to `side` * 256 / 224, bilinear and antialiased, then cut the centre out.
+
+    An image that is not that large is only resized, so that a 64 px image fills a 64 px encoder.
+
+    Args:
+        pixels: uint8 (H, W, 3).
+        side: S in pixels. Returns uint8 (S, S, 3).
+    """
+    height, width = pixels.shape[:2]
+    shorter, large = min(height, width), round(side * RESIZE_RATIO)
+    scale = (large if shorter >= large else side) / shorter
+    size = max(side, round(width * scale)), max(side, round(height * scale))
+    image = Image.fromarray(pixels)
+    if image.size != size:
+        image = image.resize(size, Image.Resampling.BILINEAR)
+    left, top = (size[0] - side) // 2, (size[1] - side) // 2
+    return np.asarray(image.crop((left, top, left + side, top + side)))
+
+
+def normalise(pixels: Tensor, encoder: Encoder) -> Tensor:
+    """uint8 (N, S, S, 3) to float32 (N, 3, S, S) with the encoder's channel mean and deviation."""
+    mean, std = (torch.tensor(c, device=pixels.device)[:, None, None] for c in (encoder.mean, encoder.std))
+    return (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / std
+
+
+def device_of(encoder: Encoder) -> torch.device:
+    """Where the encoder's weights are."""
+    return next(encoder.parameters()).device
+
+
+@contextmanager
+def evaluation_mode(encoder: Encoder) -> Iterator[None]:
+    """Every part of the encoder in eval mode and without gradient; afterwards each part as it was before."""
+    before = [(part, part.training) for part in encoder.modules()]
+    try:
+        for part, _ in before:
+            part.training = False
+        with torch.inference_mode():
+            yield
+    finally:
+        for part, training in before:
+            part.training = training
+
+
+def read_crops(images: ImageSet, make: Callable[[U8, int], T], *, block: int) -> Iterator[list[T]]:
+    """`make(pixels, index)` of every image in lists of `block`, in order; threads work one block ahead."""
+
+    def one(index: int) -> T:
+        try:
+            pixels, _ = images[index]
+        except DecodeError as error:
+            raise InputError(
+                f"image {images.keys[index]!r} cannot be read ({error}); replace it or take it out of the set"
+            ) from error
+        return make(pixels, index)
+
+    spans = [range(at, min(at + block, len(images))) for at in range(0, len(images), block)]
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        ahead = [pool.submit(one, index) for index in spans[0]] if spans else []
+        for span in [*spans[1:], range(0)]:
+            current, ahead = ahead, [pool.submit(one, index) for index in span]
+            yield [job.result() for job in current]
+
+
+def extract(
+    encoder: Encoder, images: ImageSet, *, batch: int = 256, flip: bool = False, cache: str | None = None
+) -> Features:
+    """Features of every image under the test transform; weights and BN statistics stay as they are.
+
+    Args:
+        encoder: normalised images in, features out, on any device. Left in the mode it came in.
+        images: N images; none at all, or one that cannot be read, raises `InputError`.
+        batch: images a forward pass.
+        flip: average with the features of the mirrored image.
+        cache: a folder for the result, keyed by weights, transform and data. None keeps nothing.
+    """
+    if not len(images):
+        raise InputError("the image set is empty; give a folder of images in class folders")
+    labels = torch.as_tensor(np.asarray(images.labels, np.int64))
+    kept = cache and cache_path(cache, encoder, images, flip=flip)
+    if kept and Path(kept).is_file():
+        with np.load(kept, allow_pickle=False) as file:
+            return Features(torch.from_numpy(file["values"]), labels, images.keys)
+
+    side, device, rows = encoder.image_size, device_of(encoder), []
+    with evaluation_mode(encoder):
+        for crops in read_crops(images, lambda pixels, _: crop(pixels, side), block=batch):
+            x = normalise(torch.from_numpy(np.stack(crops)).to(device), encoder)
+            y = encoder(x).float()
+            if flip:
+                y = (y + encoder(x.flip(3)).float()) / 2
+            rows.append(y.cpu())
+    values = torch.cat(rows)
+    if kept:
+        buffer = io.BytesIO()
+        np.savez(buffer, values=values.numpy())
+        write_bytes(Path(kept), buffer.getvalue())
+    return Features(values, labels, images.keys)
+
+
+def data_fingerprint(images: ImageSet) -> str:
+    """sha256 over keys, classes and encoded sizes: tells added, renamed, moved and replaced images."""
+    digest = hashlib.sha256()
+    for index, key in enumerate(images.keys):
+        name = images.classes[int(images.labels[index])]
+        digest.update(f"{key}\0{name}\0{len(images.read(index))}\n".encode())
+    return digest.hexdigest()
+
+
+def cache_path(folder: str, encoder: Encoder, images: ImageSet, *, flip: bool) -> str:
+    """Where the cache of these features lies: the name is a hash of weights, transform and data."""
+    parts = [encoder.fingerprint, TRANSFORM, encoder.image_size, encoder.mean, encoder.std, flip]
+    text = "\0".join(map(str, [*parts, data_fingerprint(images)]))
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    return str(Path(folder) / f"features-{hashlib.sha256(text.encode()).hexdigest()[:24]}.npz")
