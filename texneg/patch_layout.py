@@ -1,0 +1,29 @@
+"""Any image batch as bytes: P planes of H x W pixels of B bytes, so that one kernel serves every layout.
+
+Interleaved (H, W, C) images are one plane of C * itemsize bytes a pixel; (C, H, W) images are C planes of
+itemsize bytes a pixel. Shapes: N images, k negatives each.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Bytes = npt.NDArray[np.uint8]
+
+
+def array_bytes(images: npt.NDArray[Any]) -> Bytes:
+    """C-contiguous (..., H, W, C) as (..., 1, H, W, C * itemsize) bytes, sharing memory."""
+    *lead, H, W, C = images.shape
+    return images.reshape(-1).view(np.uint8).reshape(*lead, 1, H, W, C * images.itemsize)
+
+
+def tensor_bytes(images: "Tensor") -> Bytes:
+    """Contiguous CPU (..., C, H, W) as (..., C, H, W, itemsize) bytes, sharing memory."""
+    import torch
+
+    flat: Bytes = images.detach().reshape(-1).view(torch.uint8).numpy()
+    return flat.reshape(*images.shape, images.itemsize)

@@ -1,0 +1,25 @@
+"""Patch negatives in plain NumPy: slow, short, and the reference that the other executors must equal.
+
+Shapes: N images, k negatives each, P planes, H W pixels, B bytes a pixel (`patch_layout`).
+"""
+
+import numpy as np
+
+from texneg.patch_layout import Bytes
+from texneg.patch_plan import Rule, plan, tiling
+from texneg.philox import U64, fold_array
+
+
+def shuffle(images: Bytes, out: Bytes, index: U64, rule: Rule) -> None:
+    """Fill out (N, k, P, H, W, B) from images (N, P, H, W, B); arguments checked by `patch_negatives`."""
+    N, _, H, W, _ = images.shape
+    for n in range(N):
+        for k in range(out.shape[1]):
+            key = fold_array(fold_array(rule.base, index[n : n + 1]), np.array([k]))
+            d, tops, lefts = plan(int(key[0]), H, W, rule)
+            _, columns = tiling(H, W, d)
+            for tile, (top, left) in enumerate(zip(tops, lefts, strict=True)):
+                y, x = tile // columns * d, tile % columns * d
+                h, w = min(d, H - y), min(d, W - x)
+                patch = images[n, :, top : top + h, left : left + w]
+                out[n, k, :, y : y + h, x : x + w] = patch
