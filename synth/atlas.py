@@ -1,8 +1,8 @@
 """Several exemplars in one flat image, at several scales, with what the search must know about each pixel.
 
-Exemplars are stacked top to bottom in slots whose sides are multiples of `BIN`, so that a pixel (y, x) of the atlas
-at one level is pixels (2y + i, 2x + j) of the atlas one level finer, and a bin is the same place at every level. A
-pixel is named by its linear index, y * pitch + x.
+Exemplars are stacked top to bottom in slots whose sides are multiples of `BIN`, so that a pixel (y, x) of
+the atlas at one level is pixels (2y + i, 2x + j) of the atlas one level finer, and a bin is the same place at
+every level. A pixel is named by its linear index, y * pitch + x.
 """
 
 from functools import lru_cache
@@ -38,7 +38,7 @@ class Tables(NamedTuple):
     bins: I32
     """Bin of each pixel."""
     fair: I64
-    """Bins that share the output, were all its pixels drawn as each bin's exemplar is: E * bins of the exemplar."""
+    """1 / share of the output that each bin should feed: E * bins of its exemplar."""
 
 
 @lru_cache(maxsize=64)

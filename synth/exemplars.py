@@ -1,4 +1,4 @@
-"""The two patches a texture is made of: the object and its surroundings (Ge et al., NeurIPS 2021, section 3.1)."""
+"""The two patches a texture is made of: the object and its surroundings (Ge et al., NeurIPS 2021)."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +12,12 @@ Place = tuple[int, int]
 def exemplar_places(height: int, width: int, *, size: int = 96, seed: int = 0) -> tuple[Place, Place]:
     """Top-left corners (row, column) of the centre patch and of the random patch of an image.
 
-    The centre patch starts at (height // 2 - size // 2, width // 2 - size // 2); the random one is uniform over
-    every place where it fits, so the two may overlap.
+    The centre patch starts at (height // 2 - size // 2, width // 2 - size // 2); the random one is uniform
+    over every place where it fits, so the two may overlap.
 
     Args:
-        height, width: the image's sides in pixels.
+        height: the image's rows.
+        width: the image's columns.
         size: side of both patches in pixels, 1 to the image's short side.
         seed: 0 to 2^64 - 1; the random place is a function of it and of the image's sides alone.
 

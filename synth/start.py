@@ -61,7 +61,7 @@ def shares(count: int, side: int, seed: int) -> I64:
 
 
 def smooth_field(side: int, key: int) -> I64:
-    """(side, side) random heights: white noise one value a tile, 3 x 3 box filter, linear in between. Integers."""
+    """(side, side) integer heights: white noise one value a tile, 3 x 3 box filter, linear in between."""
     knots = side // TILE + 4
     noise = words(key, knots * knots).astype(np.int64).reshape(knots, knots) >> 16
     place = np.arange(side)[:, None] + TILE - TILE * np.arange(knots - 2)

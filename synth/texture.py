@@ -1,9 +1,10 @@
 """One texture in which every exemplar is represented: multiresolution PatchMatch on a map of coordinates.
 
-The unknown is a coordinate map: each output pixel names one exemplar pixel and has exactly its colour, so nothing is
-blurred or invented. It starts as verbatim tiles at the coarsest of a few pyramid levels, is refined by scans at each
-level (see `texneg.synth.patchmatch`), and a penalty on the use of each place keeps the exemplars in balance. All
-arithmetic is on integers and every random number has an address, so the same seed gives the same bytes on any machine.
+The unknown is a coordinate map: each output pixel names one exemplar pixel and has exactly its colour, so
+nothing is blurred or invented. It starts as verbatim tiles at the coarsest of a few pyramid levels and is
+refined by scans at each level; a penalty on the use of each place keeps the exemplars in balance. All
+arithmetic is on integers and every random number has an address, so the same seed gives the same bytes on any
+machine.
 """
 
 from collections.abc import Sequence
@@ -14,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from texneg.philox import fold
-from texneg.synth.atlas import colours, halve, level_count, tables
-from texneg.synth.patchmatch import FRACTION, count_use, paint, scan, upsample
+from texneg.synth.atlas import Tables, colours, halve, level_count, tables
+from texneg.synth.patchmatch import FRACTION, Canvas, Search, count_use, paint, scan, upsample
 from texneg.synth.purposes import Purpose
 from texneg.synth.start import start
-from texneg.synth.window import RADIUS, SIDE
+from texneg.synth.window import RADIUS, SPARE
 
 METHOD_VERSION = 1
 """Raised whenever the bytes of any texture change."""
@@ -29,10 +30,7 @@ I32 = npt.NDArray[np.int32]
 SMALLEST_EXEMPLAR, MOST_EXEMPLARS = 8, 8
 SMALLEST_OUTPUT, LARGEST_OUTPUT = 16, 1024
 LEVELS, MOST_LEVELS = 3, 4
-NARROWEST_CHOSEN, NARROWEST_ASKED = (
-    16,
-    8,
-)  # px at the coarsest level, if the levels are chosen here or asked for
+NARROWEST, NARROWEST_GIVEN = 16, 8  # px at the coarsest level: by default, and when `levels` is given
 
 
 @dataclass(frozen=True)
@@ -46,9 +44,9 @@ class Preset:
     local: int
     """Candidates a pixel drawn near its best so far."""
     balance: int
-    """Usage penalty p: a place used at its fair share costs as much as an RMS difference of sqrt(25 p) levels."""
+    """Usage penalty p: a place used at its fair share costs like an RMS difference of sqrt(25 p)."""
     seam_reach: int
-    """Below the coarsest level, pixels whose neighbours at this distance continue the same copy are skipped."""
+    """Below the coarsest level, pixels whose neighbours at this distance continue their copy are skipped."""
 
 
 PRESETS = {
@@ -74,13 +72,13 @@ def texture(
         size: side of the output in pixels, 16 to 1024.
         seed: 0 to 2^64 - 1; the same seed gives the same bytes on any machine and in any thread.
         method: "fast", "default" or "quality": about 1, 1.4 and 4 times the work.
-        levels: structure scale, 1 to 4 levels: 2 breaks motifs up, 4 keeps motifs of about 40 px. By default 3, fewer
-            where an exemplar or the output would be under 16 px at the coarsest (asked for: under 8 px).
+        levels: pyramid levels, 1 to 4, the scale of structure: 2 breaks motifs up, 4 keeps motifs of 40 px.
+            Default 3; fewer where an exemplar or the output is under 16 px at the coarsest (8 px if given).
 
     Raises:
         ValueError: anything outside these ranges.
     """
-    return texture_map(exemplars, size=size, seed=seed, method=method, levels=levels)[0]
+    return _synthesise(exemplars, size, seed, _check(exemplars, size, seed, method, levels), levels)[0]
 
 
 def texture_map(
@@ -93,50 +91,58 @@ def texture_map(
 ) -> tuple[U8, I32]:
     """`texture`, and where each pixel comes from: (size, size, 3) int32 of exemplar, row, column."""
     preset = _check(exemplars, size, seed, method, levels)
+    image, source, table = _synthesise(exemplars, size, seed, preset, levels)
+    row, column = np.divmod(source, table.pitch)
+    owner = np.searchsorted(table.tops, row, side="right") - 1
+    return image, np.stack([owner, row - table.tops[owner], column], axis=-1).astype(np.int32)
+
+
+def _synthesise(
+    exemplars: Sequence[U8], size: int, seed: int, preset: Preset, levels: int | None
+) -> tuple[U8, I32, Tables]:
+    """Image, atlas index of each pixel, and the tables that explain the index."""
     shapes = tuple((exemplar.shape[0], exemplar.shape[1]) for exemplar in exemplars)
-    narrowest = NARROWEST_CHOSEN if levels is None else NARROWEST_ASKED
-    count = level_count(shapes, size, levels or LEVELS, narrowest)
-    pyramid = [[exemplar.astype(np.int16) for exemplar in exemplars]]
-    for _ in range(count - 1):
+    narrowest = NARROWEST if levels is None else NARROWEST_GIVEN
+    coarsest = level_count(shapes, size, levels or LEVELS, narrowest) - 1
+    pyramid = [[np.array(exemplar, np.int16, order="C") for exemplar in exemplars]]
+    for _ in range(coarsest):
         pyramid.append([halve(image) for image in pyramid[-1]])
 
-    source = np.empty((0, 0), np.int32)
-    for level in reversed(range(count)):
-        table = tables(shapes, level)
-        atlas = colours(pyramid[level], table)
-        side = -(-size >> level)
-        coarsest = level == count - 1
-        if coarsest:
-            source = start(table, side, seed)
-        else:
+    source = start(tables(shapes, coarsest), -(-size >> coarsest), seed)
+    for level in range(coarsest, -1, -1):
+        table, side = tables(shapes, level), -(-size >> level)
+        if level < coarsest:
             source = upsample(source, side, tables(shapes, level + 1).pitch, table.pitch)
-        stage = 0 if coarsest else 2 if level == 0 else 1
-        image = paint(source, atlas)
+        atlas = colours(pyramid[level], table)
         step = (table.fair * (preset.balance * 75 * 25 << FRACTION)) // (side * side)
-        penalty = count_use(source, table.bins, step)
-        for index in range(preset.passes[stage]):
-            key = np.uint64(fold(seed, Purpose.CANDIDATE, level, index))
-            reach = 0 if coarsest else preset.seam_reach
-            draws = preset.random[stage], preset.local
-            scan(source, image, penalty, step, table, atlas, key, *draws, reach, index % 2 == 1)
+        canvas = Canvas(source, paint(source, atlas), count_use(source, table.bins, step))
+        stage = 0 if level == coarsest else 1 if level else 2
+        for number in range(preset.passes[stage]):
+            search = Search(
+                key=np.uint64(fold(seed, Purpose.CANDIDATE, level, number)),
+                random=preset.random[stage],
+                local=preset.local,
+                seam_reach=preset.seam_reach if level < coarsest else 0,
+                backwards=number % 2 == 1,
+            )
+            scan(canvas, table, atlas, step, search)
 
-    framed = image[: source.size * 3].reshape(*source.shape, 3)
-    inner = slice(RADIUS, -RADIUS)
-    row, column = np.divmod(source[inner, inner], table.pitch)
-    owner = np.searchsorted(table.tops, row, side="right") - 1
-    coordinates = np.stack([owner, row - table.tops[owner], column], axis=-1).astype(np.int32)
-    return framed[inner, inner].astype(np.uint8), coordinates
+    inner = (slice(RADIUS, -RADIUS), slice(RADIUS, -RADIUS))
+    image = canvas.image[:-SPARE].reshape(*source.shape, 3)
+    return image[inner].astype(np.uint8), source[inner], table
 
 
 @cache
 def warm_up() -> None:
-    """Compile everything (or load it from numba's cache), so that the first texture is as quick as the others."""
-    texture_map([np.zeros((SIDE * 8, SIDE * 8, 3), np.uint8)] * 2, size=64)
+    """Compile everything, or load it from numba's cache: 4 s the first time on a machine, then 0.4 s."""
+    texture_map([np.zeros((32, 32, 3), np.uint8)] * 2, size=32)
 
 
 def _check(exemplars: Sequence[U8], size: int, seed: int, method: str, levels: int | None) -> Preset:
     if not 1 <= len(exemplars) <= MOST_EXEMPLARS:
-        raise ValueError(f"{len(exemplars)} exemplars: allowed are 1 to {MOST_EXEMPLARS}")
+        raise ValueError(
+            f"{len(exemplars)} exemplars: allowed are 1 to {MOST_EXEMPLARS} arrays of (h, w, 3) uint8"
+        )
     for index, exemplar in enumerate(exemplars):
         if exemplar.ndim != 3 or exemplar.shape[2] != 3 or exemplar.dtype != np.uint8:
             raise ValueError(

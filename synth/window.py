@@ -1,8 +1,8 @@
 """Distance of two 5 x 5 windows of RGB pixels, as vector code and as the plain loop it equals.
 
-Images are flat int16 arrays of interleaved RGB, values 0 to 255, with `SPARE` unread elements at the end. A window
-is named by the index of its first element; `pitch` is the number of elements from one row to the next. The result
-is the sum of 75 squared differences, at most 75 * 255^2 < 2^31, the same integer on every machine.
+Images are flat int16 arrays of interleaved RGB, values 0 to 255, with `SPARE` more elements at the end. A
+window is named by the index of its first element; `pitch` is the number of elements from one row to the next.
+The result is the sum of 75 squared differences, at most 75 * 255^2 < 2^31, the same integer on every machine.
 """
 
 from typing import Any
@@ -22,9 +22,9 @@ I16 = npt.NDArray[np.int16]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def plain_distance(a: I16, i: int, a_pitch: int, b: I16, j: int, b_pitch: int) -> Any:
+def plain_distance(a: I16, i: int, a_pitch: int, b: I16, j: int, b_pitch: int) -> Any:  # noqa: PLR0917
     """The sum as a loop: the reference, and what runs where nothing is compiled."""
-    total = 0
+    total = np.int64(0)
     for row in range(SIDE):
         for k in range(ROW):
             step = np.int64(a[i + row * a_pitch + k]) - np.int64(b[j + row * b_pitch + k])
@@ -33,8 +33,8 @@ def plain_distance(a: I16, i: int, a_pitch: int, b: I16, j: int, b_pitch: int) -
 
 
 @intrinsic
-def vector_distance(context: Any, a: Any, i: Any, a_pitch: Any, b: Any, j: Any, b_pitch: Any) -> Any:
-    """The same sum in generic vector operations, which LLVM fits to the machine (multiply-add on x86 and ARM).
+def vector_distance(context: Any, a: Any, i: Any, a_pitch: Any, b: Any, j: Any, b_pitch: Any) -> Any:  # noqa: PLR0917
+    """The same sum in generic vector operations, which LLVM fits to the machine.
 
     Each row of 15 elements is loaded as 16, subtracted, its last lane cleared, widened, squared and added in
     pairs; five rows are summed and folded to one number. Five times as fast as the loop.
