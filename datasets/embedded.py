@@ -30,6 +30,8 @@ from texneg.philox import generator
 Image = npt.NDArray[np.uint8]
 
 CORRELATION = 0.8
+FIGURE_CONTRAST = (0.45, 0.85)
+GROUND_CONTRAST = (0.1, 0.3)
 CLASSES = tuple(sorted(SHAPES))
 TEXTURED_SETS = ("same", "cue-conflict", "new-textures")
 DRAWN_SETS = ("silhouettes", "line-drawings")
@@ -88,8 +90,8 @@ def embedded_image(name: str, label: int, number: int, *, size: int, seed: int) 
     if name == "line-drawings":
         return _ink(draw(outlines, size, width=size / 40)), None
     family, texture = _family(name, label, rng)
-    figure = pattern(family, size, rng)
-    ground = pattern(FAMILIES[rng.integers(len(FAMILIES))], size, rng)
+    figure = pattern(family, size, rng, contrast=FIGURE_CONTRAST)
+    ground = pattern(FAMILIES[rng.integers(len(FAMILIES))], size, rng, contrast=GROUND_CONTRAST)
     mask = fill(outlines, size)[..., None]
     image = np.round(255 * (mask * figure + (1 - mask) * ground)).astype(np.uint8)
     return image, texture if name == "cue-conflict" else None
@@ -99,7 +101,7 @@ def _placed(label: int, rng: np.random.Generator) -> list[Outline]:
     return place(
         SHAPES[CLASSES[label]](),
         angle=rng.uniform(-0.35, 0.35),
-        scale=rng.uniform(0.27, 0.38),
+        scale=rng.uniform(0.32, 0.44),
         shift=(0.5 + rng.uniform(-0.1, 0.1), 0.5 + rng.uniform(-0.1, 0.1)),
     )
 

@@ -14,7 +14,10 @@ Plane = npt.NDArray[np.float32]
 Family = Callable[[Plane, Plane, np.random.Generator], Plane]
 
 EDGE = 7.0  # steepness of the transition between the two colours, per period
-MIN_CONTRAST = 0.35  # smallest distance of the two colours, in a unit RGB cube
+PERIOD = (0.12, 0.2)  # range of one repeat, as a share of the image side
+MAX_TURN = 0.35  # radians
+# Few and muted: with free colours, every image is told from the others by its colours alone.
+TINTS = ((0.0, 0.0, 0.0), (0.1, 0.0, -0.1), (-0.1, 0.0, 0.1), (-0.07, 0.1, -0.07), (0.08, -0.08, 0.08))
 
 
 def _step(level: Plane) -> Plane:
@@ -94,25 +97,29 @@ FAMILIES: tuple[Family, ...] = (stripes, checks, dots, bricks, waves, grid, pebb
 UNSEEN_FAMILIES: tuple[Family, ...] = (zigzag, rings, triangles, speckle)
 
 
-def pattern(family: Family, size: int, rng: np.random.Generator) -> Plane:
-    """An RGB image (size, size, 3) float32 in 0 ... 1 with random period, turn, shift and colours."""
-    period = size * rng.uniform(0.1, 0.2)
-    angle = rng.uniform(0, np.pi)
+def pattern(family: Family, size: int, rng: np.random.Generator, *, contrast: tuple[float, float]) -> Plane:
+    """An RGB image (size, size, 3) float32 in 0 ... 1 with random period, turn, shift and colours.
+
+    `contrast` is the range of the distance between the two colours, in grey levels of 0 ... 1.
+    """
+    period = size * rng.uniform(*PERIOD)
+    angle = rng.uniform(-MAX_TURN, MAX_TURN)
     shift = rng.uniform(0, 8, size=2)
     grid_y, grid_x = np.mgrid[0:size, 0:size].astype(np.float32) / np.float32(period)
     x = np.cos(angle) * grid_x + np.sin(angle) * grid_y + shift[0]
     y = np.cos(angle) * grid_y - np.sin(angle) * grid_x + shift[1]
     level = family(x.astype(np.float32), y.astype(np.float32), rng)[..., None]
-    dark, light = colours(rng)
+    dark, light = colours(rng, contrast)
     return (dark + (light - dark) * level).astype(np.float32)
 
 
-def colours(rng: np.random.Generator) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Two random RGB colours at least `MIN_CONTRAST` apart."""
-    while True:
-        a, b = rng.uniform(0, 1, size=(2, 3))
-        if np.linalg.norm(a - b) >= MIN_CONTRAST:
-            return a, b
+def colours(rng: np.random.Generator, contrast: tuple[float, float]) -> npt.NDArray[np.float64]:
+    """A dark and a light colour, (2, 3), whose distance in grey level lies in a range; one muted tint for both."""
+    low, high = contrast
+    step = rng.uniform(low, high)
+    dark = rng.uniform(0, 1 - step)
+    tint = np.array(TINTS[rng.integers(len(TINTS))])
+    return np.clip(np.array([[dark], [dark + step]]) + tint, 0, 1)
 
 
 def _two_nearest(x: Plane, y: Plane, rng: np.random.Generator) -> tuple[Plane, Plane]:
