@@ -114,7 +114,7 @@ def pattern(family: Family, size: int, rng: np.random.Generator, *, contrast: tu
 
 
 def colours(rng: np.random.Generator, contrast: tuple[float, float]) -> npt.NDArray[np.float64]:
-    """A dark and a light colour, (2, 3), whose distance in grey level lies in a range; one muted tint for both."""
+    """A dark and a light colour, (2, 3), a random step of grey apart, under one muted tint."""
     low, high = contrast
     step = rng.uniform(low, high)
     dark = rng.uniform(0, 1 - step)
