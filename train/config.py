@@ -1,0 +1,190 @@
+"""What a pre-training run is: one flat, frozen configuration."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from texneg.errors import InputError
+from texneg.options import Positional
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """One pre-training run. A field decides the result unless it stands in `RUN_ONLY`."""
+
+    recipe: Positional[str] = "custom"
+    """Name of a recipe: a set of defaults that every flag below overrides."""
+    data: str = ""
+    """Training images: a class-folder tree, a flat folder, or tar shards; its `train` split where it has one."""
+    textures: str = ""
+    """Texture set made by `texneg synth` from the same images; needed for --negatives texture."""
+    out: str = ""
+    """Run folder; empty: runs/RECIPE-sSEED. A folder with a checkpoint is resumed."""
+
+    method: Literal["moco", "byol"] = "moco"
+    """Contrast with a queue (MoCo-v2), or positives only (BYOL; its use of negatives is a reconstruction)."""
+    negatives: Literal["none", "patch", "texture"] = "patch"
+    """Kind of non-semantic negatives."""
+    alpha: float = 2.0
+    """Weight of the non-semantic cosine, inside the exponent."""
+    count: int = 1
+    """Non-semantic negatives a query (textures: 1)."""
+    temperature: float = 0.2
+    """Temperature of InfoNCE, above 0."""
+    queue: int = 65536
+    """Keys in the queue: a multiple of the batch and below the number of images."""
+    difficulty: tuple[float, float] | None = None
+    """Keep the ordinary negatives in this band of difficulty, 0 hardest to 1 easiest (0 0.05: hardest 5 percent)."""
+    hardest: int | None = None
+    """Keep this many hardest ordinary negatives of each query."""
+    eqco: int | None = None
+    """Effective number of negatives of EqCo's margin."""
+    momentum: float = 0.999
+    """Momentum of the key encoder; BYOL raises it to 1 over the run."""
+
+    arch: str = "resnet50"
+    """Name of a timm model."""
+    stem: Literal["standard", "stride1", "stride2"] = "standard"
+    """ResNet stem: 7x7 with max-pool, or for small images one 3x3 of stride 1 or 2 without max-pool."""
+    width: int = 64
+    """Channels of a ResNet's first stage, even; other than 64 needs a small-image stem."""
+    layers: tuple[int, int, int, int] | None = None
+    """Blocks of a ResNet's four stages; none: those of the model."""
+    dim: int = 128
+    """Dimensions of the embedding."""
+    hidden: int | None = None
+    """Hidden units of the heads; none: as many as the features (MoCo), 4096 (BYOL)."""
+    bn: Literal["none", "shuffle", "split", "sync"] = "split"
+    """Batch norm and the key's leak: as it is; keys shuffled over processes; statistics of groups with keys shuffled
+    over groups (also on one device); statistics of all processes."""
+    bn_group: int = 32
+    """Images a group for --bn split."""
+
+    image_size: int = 224
+    """Side of a view in pixels."""
+    crop: float = 0.2
+    """Smallest share of the image's area in a crop."""
+    jitter: float = 1.0
+    """Strength of the colour jitter: 1 is brightness, contrast, saturation 0.4 and hue 0.1."""
+    grey: float = 0.2
+    """Probability of a grey view."""
+    blur: float = 0.5
+    """Probability of a blur, sigma 0.1 to 2 pixels; 0 for images up to 64 pixels."""
+
+    batch: int = 256
+    """Images a step, over all processes."""
+    epochs: int = 200
+    """Passes over the data; the last incomplete batch is left out."""
+    optimizer: Literal["sgd", "lars"] = "sgd"
+    """SGD with momentum 0.9, or LARS with momentum 0.9 (bias and norm without scaling and decay)."""
+    lr: float = 0.03
+    """Peak learning rate."""
+    warmup: float = 0.0
+    """Epochs of linear warm-up before the cosine."""
+    weight_decay: float = 1e-4
+    """Weight decay."""
+    seed: int = 0
+    """Seed of weights, order, views and negatives."""
+    resident: int | None = None
+    """Keep all images in memory, shrunk to this short side in pixels."""
+    amp: bool = True
+    """bfloat16 autocast on a GPU; the loss stays in float32."""
+
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    workers: int = 0
+    """Loader processes a training process; 0 loads in the process itself."""
+    log_every: int = 50
+    """Steps between two lines of metrics.jsonl."""
+    checkpoint_every: int = 1000
+    """Steps between two checkpoints."""
+    knn_every: int = 0
+    """Epochs between two kNN measurements; 0 for none."""
+    stop_after: int | None = None
+    """Stop after this many steps of this call, with a checkpoint; the same command goes on."""
+
+
+RUN_ONLY = frozenset(
+    (
+        "data",
+        "textures",
+        "out",
+        "device",
+        "workers",
+        "log_every",
+        "checkpoint_every",
+        "knn_every",
+        "stop_after",
+    )
+)
+"""Fields that may differ between a run and its resumption."""
+
+
+def check(config: PretrainConfig, *, world: int = 1) -> None:
+    """Refuse combinations that cannot train, before anything is opened."""
+    c = config
+    problems = [
+        (not c.data, "no --data: name the folder or tar shards with the training images"),
+        (
+            c.negatives == "texture" and not c.textures,
+            "--negatives texture needs --textures, a set made by texneg synth",
+        ),
+        (
+            c.negatives == "texture" and c.count != 1,
+            f"--count {c.count}: there is one texture an image; use --count 1",
+        ),
+        (c.count < 1, f"--count {c.count}: use 1 or more, or --negatives none"),
+        (c.temperature <= 0, f"--temperature {c.temperature}: must be above 0"),
+        (c.epochs < 1, f"--epochs {c.epochs}: must be at least 1"),
+        (
+            c.log_every < 1 or c.checkpoint_every < 1,
+            "--log-every and --checkpoint-every count steps: 1 or more",
+        ),
+        (c.image_size < 8, f"--image-size {c.image_size}: must be at least 8 pixels"),
+        (not 0 < c.crop <= 1, f"--crop {c.crop}: a share of the area, above 0 and at most 1"),
+        (
+            c.batch < 2 or c.batch % world != 0,
+            f"--batch {c.batch}: must be a multiple of the {world} processes, at least 2",
+        ),
+        (
+            c.method == "moco" and (c.queue < c.batch or c.queue % c.batch != 0),
+            f"--queue {c.queue}: must be a multiple of --batch {c.batch}",
+        ),
+        (
+            c.method == "byol" and c.bn in ("shuffle", "split"),
+            f"--bn {c.bn}: BYOL has no keys to hide; use --bn none, or --bn sync on several processes",
+        ),
+        (
+            c.method == "byol" and (c.difficulty, c.hardest, c.eqco) != (None, None, None),
+            "--difficulty, --hardest and --eqco choose among ordinary negatives, which BYOL has none of",
+        ),
+        (
+            c.bn == "shuffle" and world == 1,
+            "--bn shuffle: shuffling over one process changes no statistic; use --bn split",
+        ),
+        (
+            c.bn == "split" and (c.batch // world) % c.bn_group != 0,
+            f"--bn-group {c.bn_group}: must divide the {c.batch // world} images of a process",
+        ),
+    ]
+    for wrong, message in problems:
+        if wrong:
+            raise InputError(message)
+
+
+def check_size(config: PretrainConfig, n: int) -> None:
+    """Refuse a data set of n images that the batch or the queue does not fit."""
+    if n < config.batch:
+        raise InputError(f"--batch {config.batch} > data set size {n}: use a smaller batch or more images")
+    if config.method == "moco" and config.queue >= n:
+        raise InputError(
+            f"--queue {config.queue} >= data set size {n}: every image would be its own negative;"
+            f" use --queue {largest_queue(config.batch, n)}"
+        )
+
+
+def largest_queue(batch: int, n: int) -> int:
+    """The largest power of two times the batch that stays below n / 2, at least one batch."""
+    queue = batch
+    while 2 * queue <= n // 2:
+        queue *= 2
+    return queue

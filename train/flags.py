@@ -1,0 +1,42 @@
+"""The command line of `texneg pretrain`: a recipe's name, and any of its fields changed."""
+
+from dataclasses import field, fields, make_dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from texneg.options import Positional
+from texneg.train.config import PretrainConfig
+from texneg.train.recipes import recipe
+
+if TYPE_CHECKING:
+    PretrainFlags = PretrainConfig
+else:
+    # The fields and help of PretrainConfig, each left at None unless given.
+    PretrainFlags = make_dataclass(
+        "PretrainFlags",
+        [
+            ("recipe", Positional[str]),
+            *(
+                (f.name, f.type | None, field(default=None))
+                for f in fields(PretrainConfig)
+                if f.name != "recipe"
+            ),
+        ],
+        bases=(PretrainConfig,),
+        frozen=True,
+        namespace={
+            "__doc__": "Every flag that is left out keeps the value of the recipe.",
+            "__module__": __name__,
+        },
+    )
+
+
+def resolve(flags: Any) -> PretrainConfig:
+    """The recipe with the given flags put in.
+
+    Raises:
+        InputError: no such recipe.
+    """
+    given = {f.name: getattr(flags, f.name) for f in fields(flags)}
+    return replace(
+        recipe(flags.recipe), **{name: value for name, value in given.items() if value is not None}
+    )

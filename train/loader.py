@@ -1,0 +1,158 @@
+"""Batches by step: what step i trains on is a pure function of i, so that resuming starts at a step.
+
+Shapes: N images of this process in a batch, M negatives a query, S view side.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from texneg.datasets.decode import DecodeError
+from texneg.datasets.images import ImageSet
+from texneg.datasets.sampler import epoch_order
+from texneg.errors import InputError
+from texneg.patch import patch_negatives
+from texneg.train.views import KEY, QUERY, U8, Augmentation, make_views
+
+THREADS = 4
+PREFETCH = 4  # batches a loader process
+
+
+class Batch(NamedTuple):
+    """Views of one step, uint8, channels last."""
+
+    query: Tensor  # (N, S, S, 3)
+    key: Tensor  # (N, S, S, 3)
+    negatives: Tensor | None  # (N, M, S, S, 3)
+    step: int
+
+
+@dataclass(frozen=True)
+class Batches(Dataset[Batch | InputError]):
+    """The batch of every step of a run, made on access.
+
+    The key's augmentation is drawn for itself; a texture gets exactly the query's; patch negatives are cut
+    from the finished query view.
+    """
+
+    image: Callable[[int], U8]
+    """Image i as uint8 (H, W, 3)."""
+    n: int
+    """Images in the data set."""
+    augmentation: Augmentation
+    batch: int
+    """Images a step over all processes."""
+    seed: int
+    negatives: str = "none"
+    """none, patch or texture."""
+    count: int = 1
+    """M for patches."""
+    texture: Callable[[int], U8] | None = None
+    """Texture of image i."""
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The last incomplete batch is left out."""
+        return self.n // self.batch
+
+    def indices(self, step: int) -> npt.NDArray[np.int64]:
+        """Data-set indices (N,) of this process at a step: its share of the joint batch."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        local = self.batch // self.world
+        start = place * self.batch + self.rank * local
+        return cached_order(self.n, self.seed, epoch)[start : start + local]
+
+    def __getitem__(self, step: int) -> Batch | InputError:
+        """The batch of a step; an unreadable image is returned as the error, which survives loader processes."""
+        try:
+            return self.make(step)
+        except DecodeError as error:
+            return InputError(f"{error}: take this image out of the data set and train in a new run folder")
+
+    def make(self, step: int) -> Batch:
+        """Views and negatives of a step."""
+        index, epoch = self.indices(step), step // self.steps_per_epoch
+        images = [self.image(int(i)) for i in index]
+        views = {"augmentation": self.augmentation, "seed": self.seed, "epoch": epoch, "index": index}
+        query = make_views(images, view=QUERY, **views)
+        key = make_views(images, view=KEY, **views)
+        negatives = None
+        if self.negatives == "patch":
+            negatives = patch_negatives(query, count=self.count, seed=self.seed, epoch=epoch, index=index)
+        elif self.texture is not None:
+            textures = [self.texture(int(i)) for i in index]
+            negatives = make_views(textures, view=QUERY, **views)[:, None]
+        tensors = [None if x is None else torch.from_numpy(x) for x in (query, key, negatives)]
+        return Batch(*tensors, step)
+
+
+@lru_cache(maxsize=2)
+def cached_order(n: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
+    """`epoch_order`, kept for the epoch's other steps."""
+    return epoch_order(n, seed=seed, epoch=epoch)
+
+
+def load(batches: Batches, steps: Iterable[int], *, workers: int, pin: bool) -> Iterator[Batch]:
+    """Batches of the given steps in order, made in `workers` processes (0: in this one)."""
+    loader = DataLoader(
+        batches,
+        sampler=steps,
+        batch_size=None,
+        num_workers=workers,
+        collate_fn=_unchanged,
+        pin_memory=pin,
+        prefetch_factor=PREFETCH if workers else None,
+        generator=torch.Generator(),
+    )
+    for made in loader:
+        if isinstance(made, InputError):
+            raise made
+        yield made
+
+
+def _unchanged(made: Batch | InputError) -> Batch | InputError:
+    return made
+
+
+class OnDemand:
+    """Images decoded at every access."""
+
+    def __init__(self, images: ImageSet, order: npt.NDArray[np.int64] | None = None) -> None:
+        self.images, self.order = images, order
+
+    def __call__(self, i: int) -> U8:
+        """Image i, or the image at place order[i]."""
+        return self.images[i if self.order is None else int(self.order[i])][0]
+
+
+class Resident:
+    """Images decoded once and kept, shrunk so that the shorter side is at most `side` pixels."""
+
+    def __init__(self, images: OnDemand, n: int, side: int) -> None:
+        with ThreadPoolExecutor(THREADS) as pool:
+            self.pixels = list(pool.map(lambda i: shrunk(images(i), side), range(n)))
+
+    def __call__(self, i: int) -> U8:
+        """Image i."""
+        return self.pixels[i]
+
+
+def shrunk(pixels: U8, side: int) -> U8:
+    """The image with its shorter side reduced to `side` pixels, antialiased; smaller images unchanged."""
+    height, width = pixels.shape[:2]
+    scale = side / min(height, width)
+    if scale >= 1:
+        return pixels
+    size = max(side, round(width * scale)), max(side, round(height * scale))
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))

@@ -1,0 +1,187 @@
+"""Pre-training: from a configuration to a run folder with `encoder.pt`."""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from texneg import __version__
+from texneg.datasets.atomic import write_json
+from texneg.datasets.images import ImageSet, open_images
+from texneg.datasets.pairs import pair
+from texneg.errors import InputError
+from texneg.train import checkpoint
+from texneg.train.bn import processes, rank
+from texneg.train.byol import BYOL
+from texneg.train.config import PretrainConfig, check, check_size
+from texneg.train.device import pick_device
+from texneg.train.flags import PretrainFlags, resolve
+from texneg.train.loader import Batches, OnDemand, Resident
+from texneg.train.loop import Run, train
+from texneg.train.moco import MoCo
+from texneg.train.monitor import Monitor
+from texneg.train.network import Architecture
+from texneg.train.optim import make_optimizer
+from texneg.train.views import Augmentation
+
+CONFIG = "config.json"
+
+
+def pretrain(config: PretrainFlags) -> int:
+    """Train a recipe with the flags' changes; the verb `texneg pretrain`."""
+    chosen = resolve(config)
+    with process_group(pick_device(chosen.device)):
+        folder = run_pretraining(chosen)
+        if rank() == 0:
+            done = (folder / checkpoint.ENCODER).is_file()
+            print(f"{folder}: finished" if done else f"{folder}: stopped; the same command goes on")
+    return 0
+
+
+def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = print) -> Path:
+    """Train, or go on training, and return the run folder: config, metrics, checkpoint and encoder.
+
+    Under `torchrun` every process calls this. A folder that is finished returns at once; one that was stopped
+    at any moment goes on from its last checkpoint, on the CPU with bitwise the same result.
+
+    Args:
+        config: the run.
+        log: receives a line of progress now and then.
+
+    Raises:
+        InputError: a configuration that cannot train, data that cannot be read, a folder of another run.
+        RunFailed: the loss became infinite or not a number.
+        KeyboardInterrupt: stopped by SIGINT or SIGTERM, with the state saved.
+    """
+    check(config, world=processes())
+    folder = Path(config.out or f"runs/{config.recipe}-s{config.seed}")
+    claim(folder, config)
+    if finished(folder):
+        return folder
+    device = torch.device(pick_device(config.device))
+    train_set = open_training(config.data)
+    check_size(config, len(train_set))
+    run = assemble(config, folder, train_set, device, log)
+    run.resume()
+    train(run)
+    if run.step == run.total and rank() == 0:
+        checkpoint.write_torch(folder / checkpoint.ENCODER, run.packed_encoder())
+    return folder
+
+
+def assemble(
+    config: PretrainConfig,
+    folder: Path,
+    train_set: ImageSet,
+    device: torch.device,
+    log: Callable[[str], None],
+) -> Run:
+    """Everything of a run in its state before the first step."""
+    n = len(train_set)
+    images = OnDemand(train_set)
+    textures = None
+    if config.negatives == "texture":
+        made = open_training(config.textures)
+        textures = OnDemand(made, pair(train_set, made))
+    image, texture = images, textures
+    if config.resident:
+        if rank() == 0:
+            log(f"reading {n} images into memory")
+        image = Resident(images, n, config.resident)
+        texture = None if textures is None else Resident(textures, n, config.resident)
+    batches = Batches(
+        image=image,
+        n=n,
+        augmentation=Augmentation(config.image_size, config.crop, config.jitter, config.grey, config.blur),
+        batch=config.batch,
+        seed=config.seed,
+        negatives=config.negatives,
+        count=config.count,
+        texture=texture,
+        rank=rank(),
+        world=processes(),
+    )
+    total = config.epochs * batches.steps_per_epoch
+    a = Architecture(
+        arch=config.arch,
+        stem=config.stem,
+        width=config.width,
+        layers=config.layers,
+        head=config.method,
+        hidden=config.hidden,
+        dim=config.dim,
+    )
+    method = MoCo(config, a) if config.method == "moco" else BYOL(config, a, total)
+    method = method.to(device, memory_format=torch.channels_last)
+    return Run(
+        config=config,
+        folder=folder,
+        batches=batches,
+        method=method,
+        optimizer=make_optimizer(
+            method, name=config.optimizer, lr=config.lr, weight_decay=config.weight_decay
+        ),
+        device=device,
+        data=hashlib.sha256("\0".join(train_set.keys).encode("utf-8", "surrogateescape")).hexdigest(),
+        monitor=Monitor(train_set, config.data, config.image_size)
+        if config.knn_every and rank() == 0
+        else None,
+        log=log,
+    )
+
+
+def open_training(path: str) -> ImageSet:
+    """The `train` split of a folder that has one, otherwise all of it."""
+    return open_images(path, "train" if (Path(path) / "train").is_dir() else None)
+
+
+def claim(folder: Path, config: PretrainConfig) -> None:
+    """Write the folder's `config.json`, or refuse a folder made with other settings."""
+    path = folder / CONFIG
+    if path.is_file():
+        checkpoint.require_same(folder, read_config(path), config)
+    elif rank() == 0:
+        record = {
+            "config": asdict(config),
+            "command": sys.argv,
+            "version": __version__,
+            "torch": torch.__version__,
+        }
+        write_json(path, record)
+
+
+def finished(folder: Path) -> bool:
+    """Whether the run has written its encoder and a second call has nothing to do."""
+    return (folder / checkpoint.ENCODER).is_file()
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The settings in a `config.json`."""
+    try:
+        settings: dict[str, Any] = json.loads(path.read_text("utf-8"))["config"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is damaged; use another --out") from error
+    return settings
+
+
+@contextmanager
+def process_group(device: str) -> Iterator[None]:
+    """Join the other processes that `torchrun` started; one process alone needs none."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield
+        return
+    if device.startswith("cuda"):
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
