@@ -14,6 +14,7 @@ Backgrounds are textured too, by a family drawn at random. Every image depends o
 number).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from texneg.datasets.atomic import write_bytes, write_json
+from texneg.datasets.atomic import write_json, write_many
 from texneg.datasets.corruptions import corrupt
 from texneg.datasets.patterns import FAMILIES, UNSEEN_FAMILIES, Family, pattern
 from texneg.datasets.shapes import SHAPES, Outline, draw, fill, place
@@ -67,14 +68,19 @@ def write_embedded(root: Path, config: EmbeddedConfig | None = None) -> None:
     if marker.exists():
         return
     for name in ("train", *TEST_SETS):
-        per_class = config.train_per_class if name == "train" else config.test_per_class
         folder = root / "train" if name == "train" else root / "test" / name
-        for label, shape in enumerate(CLASSES):
-            for number in range(per_class):
-                image, texture = embedded_image(name, label, number, size=config.size, seed=config.seed)
-                cue = "" if texture is None else f"-{CLASSES[texture]}{number}"
-                write_bytes(folder / shape / f"{shape}{number}{cue}.png", _png(image), durable=False)
+        write_many([(folder / path, image) for path, image in _files(name, config)])
     write_json(marker, {"classes": CLASSES, "test_sets": TEST_SETS, **vars(config)})
+
+
+def _files(name: str, config: EmbeddedConfig) -> Iterator[tuple[str, bytes]]:
+    """<class>/<name>.png and the encoded image, for every image of a set."""
+    per_class = config.train_per_class if name == "train" else config.test_per_class
+    for label, shape in enumerate(CLASSES):
+        for number in range(per_class):
+            image, texture = embedded_image(name, label, number, size=config.size, seed=config.seed)
+            cue = "" if texture is None else f"-{CLASSES[texture]}{number}"
+            yield f"{shape}/{shape}{number}{cue}.png", _png(image)
 
 
 def embedded_image(name: str, label: int, number: int, *, size: int, seed: int) -> tuple[Image, int | None]:
