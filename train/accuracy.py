@@ -42,12 +42,14 @@ def share_classes(head: Sequence[str], folders: Sequence[str], labels: Tensor) -
     Args:
         head: C class names.
         folders: class folder names of the test set.
-        labels: int64 (T,), indices into `folders`.
+        labels: int64 (T,), indices into `folders`, or -1.
     """
     place = {name: index for index, name in enumerate(head)}
-    table = torch.tensor([place.get(name, -1) for name in folders])
+    table = torch.tensor([*(place.get(name, -1) for name in folders), -1])  # label -1: in no class folder
     targets = table[labels]
     columns = targets[targets >= 0].unique()
+    if not folders:
+        raise InputError("the set has no class folders; put each image into a folder named after its class")
     if not len(columns):
         raise InputError(
             f"no shared classes: the set has {_some(folders)}, the head {_some(head)}; "

@@ -6,7 +6,7 @@ Shapes: N images, F features, S the encoder's image side in pixels.
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -132,23 +132,27 @@ def evaluation_mode(encoder: Encoder) -> Iterator[None]:
             part.training = training
 
 
-def read_crops(images: ImageSet, make: Callable[[U8, int], T], *, block: int) -> Iterator[list[T]]:
-    """`make(pixels, index)` of every image in lists of `block`, in order; threads work one block ahead."""
+def read_crops(
+    images: ImageSet,
+    make: Callable[[U8, int], T],
+    *,
+    block: int,
+    index: npt.NDArray[np.int64] | None = None,
+) -> Iterator[list[T]]:
+    """`make(pixels, place)` of the images at `index` (all) in lists of `block`; threads work one ahead."""
 
-    def one(index: int) -> T:
+    def one(place: int) -> T:
         try:
-            pixels, _ = images[index]
+            return make(images[place][0], place)
         except DecodeError as error:
-            raise InputError(
-                f"image {images.keys[index]!r} cannot be read ({error}); replace it or take it out of the set"
-            ) from error
-        return make(pixels, index)
+            raise InputError(f"{error}; replace this image or take it out of the set") from error
 
-    spans = [range(at, min(at + block, len(images))) for at in range(0, len(images), block)]
+    places = range(len(images)) if index is None else index.tolist()
+    spans: list[Sequence[int]] = [places[at : at + block] for at in range(0, len(places), block)]
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        ahead = [pool.submit(one, index) for index in spans[0]] if spans else []
-        for span in [*spans[1:], range(0)]:
-            current, ahead = ahead, [pool.submit(one, index) for index in span]
+        ahead = [pool.submit(one, place) for place in spans[0]] if spans else []
+        for span in [*spans[1:], []]:
+            current, ahead = ahead, [pool.submit(one, place) for place in span]
             yield [job.result() for job in current]
 
 
@@ -191,9 +195,10 @@ def extract(
 def data_fingerprint(images: ImageSet) -> str:
     """sha256 over keys, classes and encoded sizes: tells added, renamed, moved and replaced images."""
     digest = hashlib.sha256()
+    names = (*images.classes, "")
     for index, key in enumerate(images.keys):
-        name = images.classes[int(images.labels[index])]
-        digest.update(f"{key}\0{name}\0{len(images.read(index))}\n".encode())
+        line = f"{key}\0{names[images.labels[index]]}\0{len(images.read(index))}\n"
+        digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 

@@ -85,9 +85,9 @@ def bootstrap(
 ) -> Interval:
     """Percentile interval of the mean of (n,) values, resampled over its n entries with replacement.
 
-    For a difference of two runs on the same images, pass the differences image by image (averaged over the
-    seeds of each arm): the images are then resampled in pairs. Equal values are drawn together, as counts; few
-    distinct ones are assumed.
+    For a difference of two runs on the same images, pass the differences image by image (averaged over
+    the seeds of each arm): the images are then resampled in pairs. Equal values are drawn together, as
+    counts; few distinct ones are assumed.
     """
     if not len(values):
         raise ValueError("no values to resample")

@@ -5,10 +5,23 @@ feature learning via non-parametric instance discrimination", CVPR 2018: weights
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from texneg import __version__
+from texneg.datasets.atomic import write_json
+from texneg.datasets.images import open_images
+from texneg.errors import InputError
+from texneg.options import Positional
+from texneg.train.accuracy import score, share_classes
+from texneg.train.device import pick_device
+from texneg.train.encoder import load_encoder
+from texneg.train.features import extract
+from texneg.train.probe import find_test, open_train
 
 TILE = 1 << 24  # similarities held at a time, 64 MB in float32
 
@@ -73,3 +86,58 @@ def knn_accuracy(
     )
     predictions = torch.cat([votes.argmax(1) for votes in scores])
     return (predictions == test_labels).double().mean().item()
+
+
+@dataclass(frozen=True)
+class KnnConfig:
+    """kNN accuracy of frozen features: cosine neighbours, weighted by exp(cosine / temperature)."""
+
+    checkpoint: Positional[str]
+    """pre-trained checkpoint or run folder"""
+    data: str
+    """labelled images to search in; the `train` split where there is one"""
+    test: str | None = None
+    """test images; without it, the `val` or `test` split of --data"""
+    out: str | None = None
+    """run folder for knn.json; none prints only"""
+    k: tuple[int, ...] = (10, 20, 200)
+    """numbers of neighbours"""
+    temperature: float = 0.07
+    """of the weights; older tables use 0.1"""
+    batch: int = 256
+    """images a forward pass"""
+    device: str = "auto"
+    """auto, cpu or cuda"""
+    cache: str | None = None
+    """folder that keeps features between calls"""
+
+
+def knn(config: KnnConfig) -> int:
+    """Measure top-1 accuracy for each k over the classes that both sets share."""
+    if not config.k or min(config.k) < 1 or config.temperature <= 0:
+        raise InputError("--k takes numbers of 1 or more, --temperature one above 0")
+    encoder = load_encoder(config.checkpoint, device=pick_device(config.device))
+    train = open_train(config.data)
+    test = open_images(config.test) if config.test else find_test(config.data, train.classes)
+    if test is None:
+        raise InputError(f"{config.data!r} has no val or test split with its classes; name one with --test")
+    bank, seen = (extract(encoder, s, batch=config.batch, cache=config.cache) for s in (train, test))
+    shared = share_classes(train.classes, test.classes, seen.labels)
+    near, known = torch.isin(bank.labels, shared.columns), shared.known
+    rows = {}
+    for k in config.k:
+        blocks = knn_scores(
+            bank.values[near],
+            bank.labels[near],
+            seen.values[known],
+            classes=len(train.classes),
+            k=k,
+            temperature=config.temperature,
+        )
+        rows[str(k)] = row = score(torch.cat([b.argmax(1) for b in blocks]) == shared.targets[known])
+        interval = f"[{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
+        print(f"kNN k = {k}: {100 * row['accuracy']:.1f} % {interval} of {row['n']} images")
+    if config.out:
+        record = {"encoder": encoder.fingerprint, "config": vars(config), "version": __version__}
+        write_json(Path(config.out) / "knn.json", {"k": rows, "classes": list(shared.names), **record})
+    return 0

@@ -1,0 +1,64 @@
+"""A tiny encoder and a tiny data set for the evaluation tests."""
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+from torch.nn import functional as F
+
+
+class TinyEncoder(nn.Module):
+    """Colours of a 2 x 2 grid through one convolution with BN: (N, 3, 16, 16) to (N, 24)."""
+
+    image_size = 16
+    mean = (0.5, 0.5, 0.5)
+    std = (0.25, 0.25, 0.25)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.info = {}
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.body = nn.Sequential(
+                nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6), nn.AdaptiveAvgPool2d(2)
+            )
+
+    def forward(self, images):
+        return self.body(images).flatten(1)
+
+    def embed(self, images):
+        return F.normalize(self(images), dim=1)
+
+    @property
+    def fingerprint(self):
+        content = b"".join(value.numpy().tobytes() for value in self.state_dict().values())
+        return hashlib.sha256(content).hexdigest()
+
+
+COLOURS = {"blue": (30, 40, 200), "green": (20, 190, 40), "red": (210, 30, 20)}
+
+
+def write_colours(root, *, per_class=12, seed=0, noise=20, classes=tuple(COLOURS)):
+    """root/<colour>/<colour><i>.png: noisy 20 x 16 squares of one colour."""
+    draw = np.random.default_rng(seed)
+    for name in classes:
+        (root / name).mkdir(parents=True, exist_ok=True)
+        for i in range(per_class):
+            pixels = np.array(COLOURS[name]) + draw.normal(0, noise, (20, 16, 3))
+            Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(root / name / f"{name}{i}.png")
+    return root
+
+
+@pytest.fixture
+def encoder():
+    """In training mode, so that a measurement that forgets the mode shows."""
+    return TinyEncoder().train()
+
+
+@pytest.fixture
+def colours(tmp_path):
+    """A function that writes a colour set below a fresh folder and returns its path."""
+    return lambda name, **options: write_colours(tmp_path / name, **options)
