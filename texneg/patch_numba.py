@@ -17,10 +17,7 @@ _U = np.uint64
 
 def shuffle(images: Bytes, out: Bytes, index: U64, rule: Rule) -> None:
     """Fill out (N, k, P, H, W, B) from images (N, P, H, W, B); arguments checked by `patch_negatives`."""
-    _, P, H, W, B = images.shape
-    base, lo, hi, overlap = rule
-    count = out.shape[1]
-    _shuffle(images.reshape(-1), out.reshape(-1), index, _U(base), count, P, H, W, B, lo, hi, overlap)
+    _shuffle(images, out, index, _U(rule.base), rule.lo, rule.hi, rule.overlap)
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -70,31 +67,36 @@ def _tiles(length, d):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _copy_tiles(images, source, out, target, H, W, B, d, tops, lefts):  # type: ignore[no-untyped-def]
-    """One plane: from byte `source` of images to byte `target` of out."""
+def _copy_tiles(source, start, target, to, H, W, B, d, tops, lefts):  # type: ignore[no-untyped-def]
+    """One plane, which begins at byte `start` of source and at byte `to` of target."""
     row = W * B
     columns = _tiles(W, d)
     for r in range(_tiles(H, d)):
         for c in range(columns):
             tile = r * columns + c
-            start = source + tops[tile] * row + lefts[tile] * B
-            to = target + r * d * row + c * d * B
+            patch = start + tops[tile] * row + lefts[tile] * B
+            corner = to + r * d * row + c * d * B
             count = min(d, W - c * d) * B
             for y in range(min(d, H - r * d)):
-                memcpy(out, to + y * row, images, start + y * row, count)
+                memcpy(target, corner + y * row, source, patch + y * row, count)
 
 
-_read = types.Array(types.uint8, 1, "C", readonly=True)
-_indices = types.Array(types.uint64, 1, "C", readonly=True)
-_u = types.uint64
-
-
-@njit(
-    types.void(_read, types.uint8[::1], _indices, _u, _u, _u, _u, _u, _u, _u, _u, types.boolean),
-    nogil=True,
-    cache=True,
+_SIGNATURE = types.void(
+    types.Array(types.uint8, 5, "C", readonly=True),
+    types.Array(types.uint8, 6, "C"),
+    types.Array(types.uint64, 1, "C", readonly=True),
+    types.uint64,
+    types.int64,
+    types.int64,
+    types.boolean,
 )
-def _shuffle(images, out, index, base, count, P, H, W, B, lo, hi, overlap):  # type: ignore[no-untyped-def]
+
+
+@njit(_SIGNATURE, nogil=True, cache=True)
+def _shuffle(images, out, index, base, lo, hi, overlap):  # type: ignore[no-untyped-def]
+    P, H, W, B = _U(images.shape[1]), _U(images.shape[2]), _U(images.shape[3]), _U(images.shape[4])
+    count, lo, hi = _U(out.shape[1]), _U(lo), _U(hi)
+    source, target = images.reshape(-1), out.reshape(-1)
     tiles = _tiles(H, lo) * _tiles(W, lo) + _U(1)  # one more: the plan is drawn two tiles at a time
     tops, lefts = np.empty(tiles, np.uint64), np.empty(tiles, np.uint64)
     plane = H * W * B
@@ -108,5 +110,5 @@ def _shuffle(images, out, index, base, count, P, H, W, B, lo, hi, overlap):  # t
             else:
                 _plan_disjoint(key, H, W, d, tops, lefts)
             for p in range(P):
-                target = ((n * count + k) * P + p) * plane
-                _copy_tiles(images, (n * P + p) * plane, out, target, H, W, B, d, tops, lefts)
+                start, to = (n * P + p) * plane, ((n * count + k) * P + p) * plane
+                _copy_tiles(source, start, target, to, H, W, B, d, tops, lefts)
