@@ -78,9 +78,7 @@ def apply_policy(module: nn.Module, policy: str, group: int) -> None:
             apply_policy(child, policy, group)
             continue
         if type(child) not in (nn.BatchNorm1d, nn.BatchNorm2d):
-            raise InputError(
-                f"--bn {policy} cannot replace {type(child).__name__}; use --bn none or a ResNet"
-            )
+            raise InputError(f"--bn {policy} does not know {type(child).__name__}; use --bn none or a ResNet")
         made = SplitBatchNorm if policy == "split" else SyncBatchNorm
         new = made(child.num_features, eps=child.eps, momentum=child.momentum)
         if isinstance(new, SplitBatchNorm):

@@ -1,8 +1,8 @@
 """BYOL (Grill et al., NeurIPS 2020) with non-semantic negatives.
 
-The use of negatives is a reconstruction: Ge et al. report BYOL results, but neither their code nor the settings
-are public. Here each image has one non-semantic embedding (from its query view), and the predictions of both of
-its views are pushed away from it.
+The use of negatives is a reconstruction: Ge et al. (NeurIPS 2021) report BYOL results, but neither
+code nor settings. Here the non-semantic embeddings of an image come from its query view, and the predictions
+of both its views are pushed away from them.
 
 Shapes: N batch of a process, M non-semantic negatives a query, D embedding, S view side.
 """

@@ -1,4 +1,4 @@
-"""The state of a run on disk: everything that the next step depends on, written so that a kill leaves one whole file."""
+"""The state of a run on disk: everything that the next step depends on, in one file that is always whole."""
 
 import io
 import json
@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from texneg.datasets.atomic import write_bytes
 from texneg.errors import InputError
 from texneg.train.config import RUN_ONLY, PretrainConfig
-from texneg.train.encoder import FORMAT, read
+from texneg.train.encoder import read
 
 CHECKPOINT, ENCODER = "checkpoint.pt", "encoder.pt"
 
@@ -25,57 +25,33 @@ def write_torch(path: Path, content: dict[str, Any]) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def save(
-    path: Path,
-    config: PretrainConfig,
-    *,
-    step: int,
-    seconds: float,
-    data: str,
-    method: nn.Module,
-    optimizer: Optimizer,
-    meter: dict[str, Any],
-    encoder: dict[str, Any],
-) -> None:
-    """Write the state after `step` steps. The encoder shares its tensors with the method, so it costs nothing."""
-    content = {
-        "format": FORMAT,
-        "config": asdict(config),
-        "data": data,
-        "step": step,
-        "seconds": seconds,
-        "method": method.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "meter": meter,
-        "encoder": encoder,
-    }
-    write_torch(path, content)
-
-
-def load(
-    path: Path, config: PretrainConfig, *, data: str, method: nn.Module, optimizer: Optimizer
-) -> dict[str, Any]:
-    """Put a saved state back; returns the rest of the file (step, seconds, meter).
+def load(path: Path, config: PretrainConfig, *, data: str) -> dict[str, Any]:
+    """The saved state of a run with these settings and this data (its fingerprint).
 
     Raises:
-        InputError: the state of a run with other settings, of other data or of another architecture.
+        InputError: the state of a run with other settings or of other data, or no such state.
     """
     saved = read(path)
     if "method" not in saved:
         raise InputError(f"{path} is not the state of a pre-training run; use another --out")
     require_same(path.parent, saved["config"], config)
     if saved["data"] != data:
-        raise InputError(
-            f"the images of --data are not those {path.parent} was trained on; use another --out"
-        )
+        raise InputError(f"--data holds other images than {path.parent} was trained on; use another --out")
+    return saved
+
+
+def restore(path: Path, saved: dict[str, Any], method: nn.Module, optimizer: Optimizer) -> None:
+    """Put weights and optimiser back.
+
+    Raises:
+        InputError: they do not fit.
+    """
     try:
         method.load_state_dict(saved["method"])
         optimizer.load_state_dict(saved["optimizer"])
     except (RuntimeError, ValueError, KeyError) as error:
-        raise InputError(
-            f"{path} does not fit this network ({str(error).splitlines()[0]}); use another --out"
-        ) from error
-    return saved
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path} does not fit this network ({reason}); use another --out") from error
 
 
 def require_same(folder: Path, saved: dict[str, Any], config: PretrainConfig) -> None:
@@ -90,7 +66,8 @@ def require_same(folder: Path, saved: dict[str, Any], config: PretrainConfig) ->
     ]
     if changed:
         raise InputError(
-            f"{folder} was made with other settings ({', '.join(changed)}); use another --out or the same settings"
+            f"{folder} was made with other settings ({', '.join(changed)});"
+            " use another --out or the same settings"
         )
 
 

@@ -14,7 +14,7 @@ class PretrainConfig:
     recipe: Positional[str] = "custom"
     """Name of a recipe: a set of defaults that every flag below overrides."""
     data: str = ""
-    """Training images: a class-folder tree, a flat folder, or tar shards; its `train` split where it has one."""
+    """Training images: a class-folder tree, flat folder or tar shards; the `train` split if there is one."""
     textures: str = ""
     """Texture set made by `texneg synth` from the same images; needed for --negatives texture."""
     out: str = ""
@@ -31,9 +31,9 @@ class PretrainConfig:
     temperature: float = 0.2
     """Temperature of InfoNCE, above 0."""
     queue: int = 65536
-    """Keys in the queue: a multiple of the batch and below the number of images."""
+    """Keys in the queue: at least a batch, fewer than images."""
     difficulty: tuple[float, float] | None = None
-    """Keep the ordinary negatives in this band of difficulty, 0 hardest to 1 easiest (0 0.05: hardest 5 percent)."""
+    """Keep the ordinary negatives of these ranks, as shares, hardest first (0 0.05: hardest 5 percent)."""
     hardest: int | None = None
     """Keep this many hardest ordinary negatives of each query."""
     eqco: int | None = None
@@ -54,8 +54,8 @@ class PretrainConfig:
     hidden: int | None = None
     """Hidden units of the heads; none: as many as the features (MoCo), 4096 (BYOL)."""
     bn: Literal["none", "shuffle", "split", "sync"] = "split"
-    """Batch norm and the key's leak: as it is; keys shuffled over processes; statistics of groups with keys shuffled
-    over groups (also on one device); statistics of all processes."""
+    """Batch norm: as it is; keys shuffled over processes; statistics of groups, keys shuffled over all groups
+    (works on one device); statistics of all processes."""
     bn_group: int = 32
     """Images a group for --bn split."""
 
@@ -120,71 +120,90 @@ RUN_ONLY = frozenset(
 
 
 def check(config: PretrainConfig, *, world: int = 1) -> None:
-    """Refuse combinations that cannot train, before anything is opened."""
-    c = config
-    problems = [
-        (not c.data, "no --data: name the folder or tar shards with the training images"),
-        (
-            c.negatives == "texture" and not c.textures,
-            "--negatives texture needs --textures, a set made by texneg synth",
-        ),
-        (
-            c.negatives == "texture" and c.count != 1,
-            f"--count {c.count}: there is one texture an image; use --count 1",
-        ),
-        (c.count < 1, f"--count {c.count}: use 1 or more, or --negatives none"),
-        (c.temperature <= 0, f"--temperature {c.temperature}: must be above 0"),
-        (c.epochs < 1, f"--epochs {c.epochs}: must be at least 1"),
-        (
-            c.log_every < 1 or c.checkpoint_every < 1,
-            "--log-every and --checkpoint-every count steps: 1 or more",
-        ),
-        (c.image_size < 8, f"--image-size {c.image_size}: must be at least 8 pixels"),
-        (not 0 < c.crop <= 1, f"--crop {c.crop}: a share of the area, above 0 and at most 1"),
-        (
-            c.batch < 2 or c.batch % world != 0,
-            f"--batch {c.batch}: must be a multiple of the {world} processes, at least 2",
-        ),
-        (
-            c.method == "moco" and (c.queue < c.batch or c.queue % c.batch != 0),
-            f"--queue {c.queue}: must be a multiple of --batch {c.batch}",
-        ),
-        (
-            c.method == "byol" and c.bn in ("shuffle", "split"),
-            f"--bn {c.bn}: BYOL has no keys to hide; use --bn none, or --bn sync on several processes",
-        ),
-        (
-            c.method == "byol" and (c.difficulty, c.hardest, c.eqco) != (None, None, None),
-            "--difficulty, --hardest and --eqco choose among ordinary negatives, which BYOL has none of",
-        ),
-        (
-            c.bn == "shuffle" and world == 1,
-            "--bn shuffle: shuffling over one process changes no statistic; use --bn split",
-        ),
-        (
-            c.bn == "split" and (c.batch // world) % c.bn_group != 0,
-            f"--bn-group {c.bn_group}: must divide the {c.batch // world} images of a process",
-        ),
-    ]
-    for wrong, message in problems:
+    """Refuse what cannot train, before anything is opened; `world` is the number of processes.
+
+    Raises:
+        InputError: naming the flag and what it may be.
+    """
+    for wrong, message in (*_wrong_values(config), *_wrong_combinations(config, world)):
         if wrong:
             raise InputError(message)
 
 
+def _wrong_values(c: PretrainConfig) -> tuple[tuple[bool, str], ...]:
+    return (
+        (not c.data, "no --data: name the folder or tar shards with the training images"),
+        (c.count < 1, f"--count {c.count}: 1 or more; for none use --negatives none"),
+        (c.alpha < 0, f"--alpha {c.alpha}: 0 or more"),
+        (c.temperature <= 0, f"--temperature {c.temperature}: above 0"),
+        (not 0 <= c.momentum <= 1, f"--momentum {c.momentum}: 0 to 1"),
+        (c.image_size < 8, f"--image-size {c.image_size}: at least 8 pixels"),
+        (not 0 < c.crop <= 1, f"--crop {c.crop}: a share of the area, above 0 and at most 1"),
+        (not 0 <= c.grey <= 1 or not 0 <= c.blur <= 1, "--grey and --blur are probabilities: 0 to 1"),
+        (not 0 <= c.jitter <= 2.5, f"--jitter {c.jitter}: 0 to 2.5"),
+        (c.batch < 2 or c.bn_group < 2, "--batch and --bn-group: at least 2 images"),
+        (c.epochs < 1, f"--epochs {c.epochs}: at least 1"),
+        (c.workers < 0, f"--workers {c.workers}: 0 or more"),
+        (min(c.log_every, c.checkpoint_every) < 1, "--log-every and --checkpoint-every: at least 1 step"),
+        (c.knn_every < 0, f"--knn-every {c.knn_every}: epochs, 0 for never"),
+        (c.stop_after is not None and c.stop_after < 1, f"--stop-after {c.stop_after}: at least 1 step"),
+        (c.resident is not None and c.resident < 8, f"--resident {c.resident}: at least 8 pixels"),
+    )
+
+
+def _wrong_combinations(c: PretrainConfig, world: int) -> tuple[tuple[bool, str], ...]:
+    local = c.batch // world
+    chosen = (c.difficulty, c.hardest, c.eqco) != (None, None, None)
+    low, high = c.difficulty or (0.0, 1.0)
+    return (
+        (
+            c.negatives == "texture" and not c.textures,
+            "--negatives texture needs --textures: run texneg synth",
+        ),
+        (c.negatives == "texture" and c.count != 1, f"--count {c.count}: an image has one texture; use 1"),
+        (c.batch % world != 0, f"--batch {c.batch}: a multiple of the {world} processes"),
+        (
+            c.method == "moco" and c.queue < c.batch,
+            f"--queue {c.queue}: at least the {c.batch} keys of a batch",
+        ),
+        (
+            c.difficulty is not None and (c.hardest is not None or not 0 <= low < high <= 1),
+            f"--difficulty {low} {high}: two shares, the first below the second, and not with --hardest",
+        ),
+        (
+            c.hardest is not None and not 1 <= c.hardest <= c.queue,
+            f"--hardest {c.hardest}: 1 to the {c.queue} keys of the queue",
+        ),
+        (
+            c.method == "byol" and chosen,
+            "--difficulty, --hardest and --eqco act on ordinary negatives, which BYOL has none of",
+        ),
+        (
+            c.method == "byol" and c.bn in ("shuffle", "split"),
+            f"--bn {c.bn}: BYOL has no keys to hide; use none, or sync on several processes",
+        ),
+        (
+            c.bn == "shuffle" and world == 1,
+            "--bn shuffle: in one process shuffling changes no statistic; use --bn split",
+        ),
+        (
+            c.bn == "split" and local % c.bn_group != 0,
+            f"--bn-group {c.bn_group}: must divide the {local} images of a process",
+        ),
+    )
+
+
 def check_size(config: PretrainConfig, n: int) -> None:
-    """Refuse a data set of n images that the batch or the queue does not fit."""
+    """Refuse a data set of n images that the batch or the queue does not fit.
+
+    Raises:
+        InputError: naming a batch or queue that fits.
+    """
     if n < config.batch:
         raise InputError(f"--batch {config.batch} > data set size {n}: use a smaller batch or more images")
     if config.method == "moco" and config.queue >= n:
+        fitting = max(config.batch, 1 << (max(1, n // 2).bit_length() - 1))
         raise InputError(
             f"--queue {config.queue} >= data set size {n}: every image would be its own negative;"
-            f" use --queue {largest_queue(config.batch, n)}"
+            f" use --queue {fitting}"
         )
-
-
-def largest_queue(batch: int, n: int) -> int:
-    """The largest power of two times the batch that stays below n / 2, at least one batch."""
-    queue = batch
-    while 2 * queue <= n // 2:
-        queue *= 2
-    return queue

@@ -27,7 +27,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.network = network
         self.image_size = image_size
-        self.feature_dim = int(network.backbone.num_features)
+        self.feature_dim = network.features
         self.info = info
 
     def forward(self, images: Tensor) -> Tensor:

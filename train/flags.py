@@ -5,27 +5,20 @@ from typing import TYPE_CHECKING, Any
 
 from texneg.options import Positional
 from texneg.train.config import PretrainConfig
-from texneg.train.recipes import recipe
+from texneg.train.recipes import listing, recipe
 
 if TYPE_CHECKING:
     PretrainFlags = PretrainConfig
 else:
-    # The fields and help of PretrainConfig, each left at None unless given.
+    # The fields and help of PretrainConfig, each None unless given.
     PretrainFlags = make_dataclass(
         "PretrainFlags",
-        [
-            ("recipe", Positional[str]),
-            *(
-                (f.name, f.type | None, field(default=None))
-                for f in fields(PretrainConfig)
-                if f.name != "recipe"
-            ),
-        ],
+        [("recipe", Positional[str], field())]
+        + [(f.name, f.type | None, None) for f in fields(PretrainConfig) if f.name != "recipe"],
         bases=(PretrainConfig,),
         frozen=True,
         namespace={
-            "__doc__": "Every flag that is left out keeps the value of the recipe.",
-            "__module__": __name__,
+            "__doc__": f"A flag that is left out keeps the value of the recipe.\n\nRecipes:{listing()}"
         },
     )
 
@@ -36,7 +29,5 @@ def resolve(flags: Any) -> PretrainConfig:
     Raises:
         InputError: no such recipe.
     """
-    given = {f.name: getattr(flags, f.name) for f in fields(flags)}
-    return replace(
-        recipe(flags.recipe), **{name: value for name, value in given.items() if value is not None}
-    )
+    values = {f.name: getattr(flags, f.name) for f in fields(flags)}
+    return replace(recipe(flags.recipe), **{k: v for k, v in values.items() if v is not None})

@@ -7,7 +7,7 @@ from texneg.train.encoder import MEAN, STD
 
 
 class Normalise(nn.Module):
-    """uint8 (N, S, S, 3) to float32 (N, 3, S, S) with ImageNet's mean and deviation, channels last in memory."""
+    """uint8 (N, S, S, 3) to float32 (N, 3, S, S), ImageNet's mean and deviation, channels last in memory."""
 
     mean: Tensor
     std: Tensor

@@ -3,11 +3,11 @@
 Shapes: N images of this process in a batch, M negatives a query, S view side.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -74,7 +74,7 @@ class Batches(Dataset[Batch | InputError]):
         return cached_order(self.n, self.seed, epoch)[start : start + local]
 
     def __getitem__(self, step: int) -> Batch | InputError:
-        """The batch of a step; an unreadable image is returned as the error, which survives loader processes."""
+        """The batch of a step, or the error of an unreadable image: a value crosses processes unchanged."""
         try:
             return self.make(step)
         except DecodeError as error:
@@ -83,18 +83,20 @@ class Batches(Dataset[Batch | InputError]):
     def make(self, step: int) -> Batch:
         """Views and negatives of a step."""
         index, epoch = self.indices(step), step // self.steps_per_epoch
+
+        def views(pixels: list[U8], view: int) -> U8:
+            return make_views(pixels, self.augmentation, seed=self.seed, epoch=epoch, index=index, view=view)
+
         images = [self.image(int(i)) for i in index]
-        views = {"augmentation": self.augmentation, "seed": self.seed, "epoch": epoch, "index": index}
-        query = make_views(images, view=QUERY, **views)
-        key = make_views(images, view=KEY, **views)
+        query, key = views(images, QUERY), views(images, KEY)
         negatives = None
         if self.negatives == "patch":
-            negatives = patch_negatives(query, count=self.count, seed=self.seed, epoch=epoch, index=index)
+            cut = patch_negatives(query, count=self.count, seed=self.seed, epoch=epoch, index=index)
+            negatives = torch.from_numpy(cut)
         elif self.texture is not None:
             textures = [self.texture(int(i)) for i in index]
-            negatives = make_views(textures, view=QUERY, **views)[:, None]
-        tensors = [None if x is None else torch.from_numpy(x) for x in (query, key, negatives)]
-        return Batch(*tensors, step)
+            negatives = torch.from_numpy(views(textures, QUERY)[:, None])
+        return Batch(torch.from_numpy(query), torch.from_numpy(key), negatives, step)
 
 
 @lru_cache(maxsize=2)
@@ -103,14 +105,14 @@ def cached_order(n: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
     return epoch_order(n, seed=seed, epoch=epoch)
 
 
-def load(batches: Batches, steps: Iterable[int], *, workers: int, pin: bool) -> Iterator[Batch]:
+def load(batches: Batches, steps: range, *, workers: int, pin: bool) -> Iterator[Batch]:
     """Batches of the given steps in order, made in `workers` processes (0: in this one)."""
-    loader = DataLoader(
+    loader: DataLoader[Batch | InputError] = DataLoader(
         batches,
         sampler=steps,
         batch_size=None,
         num_workers=workers,
-        collate_fn=_unchanged,
+        collate_fn=unchanged,
         pin_memory=pin,
         prefetch_factor=PREFETCH if workers else None,
         generator=torch.Generator(),
@@ -121,7 +123,8 @@ def load(batches: Batches, steps: Iterable[int], *, workers: int, pin: bool) -> 
         yield made
 
 
-def _unchanged(made: Batch | InputError) -> Batch | InputError:
+def unchanged(made: Any) -> Any:
+    """The batch as it is, in place of the loader's conversion."""
     return made
 
 

@@ -1,115 +1,32 @@
-"""The training loop: steps, lines of metrics, checkpoints, and a stop that loses nothing."""
+"""The training loop: steps, lines of metrics, checkpoints."""
 
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim import Optimizer
 
 from texneg.datasets.atomic import append_json_line
 from texneg.errors import RunFailed
-from texneg.train import checkpoint
 from texneg.train.bn import processes, rank
-from texneg.train.byol import BYOL
-from texneg.train.config import PretrainConfig
-from texneg.train.encoder import Encoder, packed
-from texneg.train.loader import Batch, Batches, load
-from texneg.train.metrics import Meter, forget_after
-from texneg.train.moco import MoCo
-from texneg.train.monitor import Monitor
+from texneg.train.encoder import Encoder
+from texneg.train.loader import Batch, load
 from texneg.train.optim import set_lr
 from texneg.train.schedule import cosine_lr
-
-METRICS = "metrics.jsonl"
-
-
-@dataclass
-class Run:
-    """All that a step needs and changes."""
-
-    config: PretrainConfig
-    folder: Path
-    batches: Batches
-    method: MoCo | BYOL
-    optimizer: Optimizer
-    device: torch.device
-    data: str
-    """Fingerprint of the data set."""
-    monitor: Monitor | None
-    log: Callable[[str], None]
-    meter: Meter = field(default_factory=Meter)
-    step: int = 0
-    """Steps done."""
-    seconds: float = 0.0
-    """Spent on them, over all calls."""
-
-    @property
-    def total(self) -> int:
-        """Steps of the whole run."""
-        return self.config.epochs * self.batches.steps_per_epoch
-
-    @property
-    def info(self) -> dict[str, Any]:
-        """What an encoder says about its making."""
-        c = self.config
-        kept = ("recipe", "method", "negatives", "alpha", "count", "arch", "seed", "epochs", "image_size")
-        return {
-            **{name: getattr(c, name) for name in kept},
-            "step": self.step,
-            "steps": self.total,
-            "data": self.data,
-        }
-
-    def packed_encoder(self) -> dict[str, Any]:
-        """The content of `encoder.pt` at this step."""
-        return packed(self.method.encoder, image_size=self.config.image_size, info=self.info)
-
-    def save(self) -> None:
-        """Write the checkpoint, from the first process alone."""
-        if rank() == 0:
-            checkpoint.save(
-                self.folder / checkpoint.CHECKPOINT,
-                self.config,
-                step=self.step,
-                seconds=self.seconds,
-                data=self.data,
-                method=self.method,
-                optimizer=self.optimizer,
-                meter=self.meter.state(),
-                encoder=self.packed_encoder(),
-            )
-
-    def resume(self) -> None:
-        """Go back to the checkpoint, if there is one."""
-        path = self.folder / checkpoint.CHECKPOINT
-        if path.is_file():
-            saved = checkpoint.load(
-                path, self.config, data=self.data, method=self.method, optimizer=self.optimizer
-            )
-            self.step, self.seconds = saved["step"], saved["seconds"]
-            self.meter.restore(saved["meter"], self.device)
-        if rank() == 0:
-            forget_after(self.folder / METRICS, self.step)
+from texneg.train.signals import agreed, stop_requested
+from texneg.train.state import METRICS, Training
 
 
-def train(run: Run) -> None:
+def train(run: Training) -> None:
     """Train from the run's step to its end, or to --stop-after.
 
     Raises:
         KeyboardInterrupt: a signal asked to stop; the state is saved.
         RunFailed: the loss is not finite any more; the last good checkpoint is kept.
     """
-    c, epoch_steps = run.config, run.batches.steps_per_epoch
+    c = run.config
     stop_at = min(run.total, run.step + (c.stop_after or run.total))
     module: nn.Module = run.method.train()
     if processes() > 1:
@@ -121,7 +38,7 @@ def train(run: Run) -> None:
         for batch in batches:
             advance(run, module, batch)
             run.seconds = before + time.monotonic()
-            measure = c.knn_every > 0 and run.step % (c.knn_every * epoch_steps) == 0
+            measure = c.knn_every > 0 and run.step % (c.knn_every * run.epoch_steps) == 0
             line_due = run.step % c.log_every == 0 or run.step == run.total or measure
             if line_due:
                 write_line(run, measure=measure, pace=pace)
@@ -133,10 +50,10 @@ def train(run: Run) -> None:
                 raise KeyboardInterrupt
 
 
-def advance(run: Run, module: nn.Module, batch: Batch) -> None:
+def advance(run: Training, module: nn.Module, batch: Batch) -> None:
     """One step."""
-    c, epoch_steps = run.config, run.batches.steps_per_epoch
-    lr = cosine_lr(run.step, peak=c.lr, total=run.total, warmup=round(c.warmup * epoch_steps))
+    c = run.config
+    lr = cosine_lr(run.step, peak=c.lr, total=run.total, warmup=round(c.warmup * run.epoch_steps))
     set_lr(run.optimizer, lr)
     loss, cosines = module(moved(batch, run.device))
     run.optimizer.zero_grad(set_to_none=True)
@@ -150,11 +67,12 @@ def moved(batch: Batch, device: torch.device) -> Batch:
     """The batch on the device, copied while the device still works on the step before."""
     if device.type == "cpu":
         return batch
-    tensors = [None if x is None else x.to(device, non_blocking=True) for x in batch[:3]]
-    return Batch(*tensors, batch.step)
+    query, key = (x.to(device, non_blocking=True) for x in (batch.query, batch.key))
+    negatives = None if batch.negatives is None else batch.negatives.to(device, non_blocking=True)
+    return Batch(query, key, negatives, batch.step)
 
 
-def write_line(run: Run, *, measure: bool, pace: "Pace") -> None:
+def write_line(run: Training, *, measure: bool, pace: "Pace") -> None:
     """One line of metrics for the steps since the last one."""
     c = run.config
     values: dict[str, Any] = run.meter.read()
@@ -162,7 +80,7 @@ def write_line(run: Run, *, measure: bool, pace: "Pace") -> None:
         raise not_finite(run)
     values |= {
         "step": run.step,
-        "epoch": round(run.step / run.batches.steps_per_epoch, 4),
+        "epoch": round(run.step / run.epoch_steps, 4),
         "lr": run.optimizer.param_groups[0]["lr"],
         "seconds": round(run.seconds, 3),
     }
@@ -175,18 +93,18 @@ def write_line(run: Run, *, measure: bool, pace: "Pace") -> None:
         run.log(pace.describe(values, total=run.total, batch=c.batch))
 
 
-def require_finite(run: Run) -> None:
+def require_finite(run: Training) -> None:
     """Raise rather than save a state that is already lost."""
     loss = run.meter.sums.get("loss")
     if loss is not None and not torch.isfinite(loss).item():
         raise not_finite(run)
 
 
-def not_finite(run: Run) -> RunFailed:
+def not_finite(run: Training) -> RunFailed:
     """The error of a diverged run."""
     return RunFailed(
-        f"the loss is not finite at step {run.step}; train in a new --out with a lower --lr (now {run.config.lr:g}),"
-        " a longer --warmup or --amp False"
+        f"the loss is not finite at step {run.step}; train in a new --out with a lower --lr"
+        f" (now {run.config.lr:g}), a longer --warmup or --amp False"
     )
 
 
@@ -205,30 +123,3 @@ class Pace:
         return (
             f"step {values['step']}/{total}  {numbers}  {rate * batch:.0f} images/s  {left / 60:.1f} min left"
         )
-
-
-@contextmanager
-def stop_requested() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; in a thread, where signals cannot be caught, nothing sets it."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-    numbers = signal.SIGINT, signal.SIGTERM
-    before = [signal.signal(number, lambda *_: event.set()) for number in numbers]
-    try:
-        yield event
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
-
-
-def agreed(stop: bool, device: torch.device, *, ask: bool) -> bool:
-    """Whether all processes stop here: one alone must not, so with several they ask each other at every line."""
-    if processes() == 1:
-        return stop
-    if not ask:
-        return False
-    wish = torch.tensor(float(stop), device=device)
-    dist.all_reduce(wish)
-    return bool(wish.item() > 0)

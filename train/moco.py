@@ -26,8 +26,8 @@ PURPOSE = 0x5F1E
 class MoCo(nn.Module):
     """Query network, momentum key network and queue; `forward` is one step up to the loss.
 
-    The order of a step is the official one: query pass; update of the key network; key pass; one pass for each
-    non-semantic negative, none of them sharing BN statistics; logits; then the keys, and they alone, are enqueued.
+    The order of a step is the official one: query pass; update of the key network; key pass; one pass for
+    each non-semantic negative, so that none share BN statistics; logits; then the keys alone are enqueued.
     """
 
     def __init__(self, config: PretrainConfig, architecture: Architecture) -> None:

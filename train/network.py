@@ -6,6 +6,7 @@ Shapes: N batch, S image side, F features, D embedding.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import timm
 import torch
@@ -97,12 +98,13 @@ class Network(nn.Module):
     def __init__(self, a: Architecture) -> None:
         super().__init__()
         self.architecture = a
-        self.backbone = backbone(a)
-        features = int(self.backbone.num_features)
+        made: Any = backbone(a)
+        self.backbone: nn.Module = made
+        self.features: int = made.num_features
         if a.head == "moco":
-            self.head: nn.Module = Projection(features, a.hidden or features, a.dim)
+            self.head: nn.Module = Projection(self.features, a.hidden or self.features, a.dim)
         else:
-            self.head = byol_mlp(features, a.hidden or BYOL_HIDDEN, a.dim)
+            self.head = byol_mlp(self.features, a.hidden or BYOL_HIDDEN, a.dim)
 
     def forward(self, images: Tensor) -> Tensor:
         """Embeddings of normalised float images."""
@@ -111,7 +113,7 @@ class Network(nn.Module):
 
 @contextmanager
 def initial_weights(seed: int) -> Iterator[None]:
-    """Weights made on the CPU in this block depend on the seed alone; the global generator stays as it was."""
+    """Weights made on the CPU in this block depend on the seed alone; the global generator is left alone."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(fold(seed, PURPOSE))
         yield

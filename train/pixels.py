@@ -21,11 +21,11 @@ DEVIATIONS = 3  # the blur's kernel ends here
 
 @njit(nogil=True, cache=True)
 def triangle_taps(length, n):  # type: ignore[no-untyped-def]
-    """First input pixel (n,) and weights (n, taps) of an antialiased bilinear resize of `length` pixels to n."""
+    """First pixel (n,) and weights (n, taps) of an antialiased bilinear resize of `length` pixels to n."""
     scale = length / n
     support = max(scale, 1.0)
     first = np.zeros(n, np.int64)
-    weights = np.zeros((n, int(math.ceil(support)) * 2 + 1), np.float32)
+    weights = np.zeros((n, math.ceil(support) * 2 + 1), np.float32)
     for o in range(n):
         centre = (o + 0.5) * scale
         low = max(int(centre - support + 0.5), 0)
@@ -40,8 +40,9 @@ def triangle_taps(length, n):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def resized_crop(image, top, left, height, width, flip, planes):  # type: ignore[no-untyped-def]
-    """Crop of a uint8 (H, W, 3) image, resized to fill `planes` and mirrored if asked."""
+def resized_crop(image, plan, planes):  # type: ignore[no-untyped-def]
+    """Crop of a uint8 (H, W, 3) image, resized to fill the planes and mirrored if the plan says so."""
+    top, left, height, width = int(plan[0]), int(plan[1]), int(plan[2]), int(plan[3])
     S = planes.shape[1]
     columns, across = triangle_taps(width, S)
     rows, down = triangle_taps(height, S)
@@ -54,7 +55,7 @@ def resized_crop(image, top, left, height, width, flip, planes):  # type: ignore
                 r += weight * image[top + y, x, 0]
                 g += weight * image[top + y, x, 1]
                 b += weight * image[top + y, x, 2]
-            to = S - 1 - o if flip else o
+            to = S - 1 - o if plan[4] > 0 else o
             narrow[0, y, to], narrow[1, y, to], narrow[2, y, to] = r, g, b
     for c in range(3):
         for o in range(S):
@@ -111,8 +112,8 @@ def hue(planes, turn):  # type: ignore[no-untyped-def]
     """Rotate the hue of HSV by `turn` full turns, saturation and value unchanged."""
     for i in range(planes.shape[1]):
         r, g, b = planes[0, i], planes[1, i], planes[2, i]
-        top = max(r, max(g, b))
-        chroma = top - min(r, min(g, b))
+        top = max(r, g, b)
+        chroma = top - min(r, g, b)
         if chroma == ZERO:
             continue
         if top == r:
@@ -123,7 +124,7 @@ def hue(planes, turn):  # type: ignore[no-untyped-def]
             sixth = np.float32(4) + (r - g) / chroma
         sixth += np.float32(6) * turn
         for c in range(3):
-            # Distance from the channel's own corner of the hexagon: 5, 3, 1 sixths ahead for red, green, blue.
+            # Place on the hexagon seen from the channel: red, green and blue are 5, 3 and 1 sixths ahead.
             k = sixth + np.float32(5 - 2 * c)
             k -= np.float32(6) * np.floor(k / np.float32(6))
             planes[c, i] = top - chroma * unit(min(k, np.float32(4) - k))
@@ -133,7 +134,7 @@ def hue(planes, turn):  # type: ignore[no-untyped-def]
 def blur(planes, sigma):  # type: ignore[no-untyped-def]
     """Gaussian blur of (3, S, S) planes, sigma in pixels, mirrored at the edges."""
     S = planes.shape[1]
-    radius = min(int(math.ceil(DEVIATIONS * sigma)), S - 1)
+    radius = min(math.ceil(DEVIATIONS * sigma), S - 1)
     kernel = np.empty(2 * radius + 1, np.float32)
     for k in range(2 * radius + 1):
         kernel[k] = math.exp(-0.5 * ((k - radius) / sigma) ** 2)
@@ -168,7 +169,7 @@ def render(image, plan, out):  # type: ignore[no-untyped-def]
     S = out.shape[0]
     planes = np.empty((3, S, S), np.float32)
     flat = planes.reshape(3, S * S)
-    resized_crop(image, int(plan[0]), int(plan[1]), int(plan[2]), int(plan[3]), plan[4] > 0, planes)
+    resized_crop(image, plan, planes)
     for step in range(4):
         which = ORDERS[int(plan[9]), step]
         factor = np.float32(plan[5 + which])

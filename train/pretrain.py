@@ -25,12 +25,13 @@ from texneg.train.config import PretrainConfig, check, check_size
 from texneg.train.device import pick_device
 from texneg.train.flags import PretrainFlags, resolve
 from texneg.train.loader import Batches, OnDemand, Resident
-from texneg.train.loop import Run, train
+from texneg.train.loop import train
 from texneg.train.moco import MoCo
 from texneg.train.monitor import Monitor
 from texneg.train.network import Architecture
 from texneg.train.optim import make_optimizer
-from texneg.train.views import Augmentation
+from texneg.train.state import Training
+from texneg.train.views import U8, Augmentation
 
 CONFIG = "config.json"
 
@@ -39,11 +40,19 @@ def pretrain(config: PretrainFlags) -> int:
     """Train a recipe with the flags' changes; the verb `texneg pretrain`."""
     chosen = resolve(config)
     with process_group(pick_device(chosen.device)):
-        folder = run_pretraining(chosen)
+        folder = run_pretraining(chosen, log=status_line)
         if rank() == 0:
-            done = (folder / checkpoint.ENCODER).is_file()
-            print(f"{folder}: finished" if done else f"{folder}: stopped; the same command goes on")
+            end = "finished" if finished(folder) else "stopped as asked; the same command goes on"
+            status_line(f"{folder}: {end}\n")
     return 0
+
+
+def status_line(text: str) -> None:
+    """A line of progress: on a terminal in place of the one before, elsewhere below it."""
+    if sys.stdout.isatty():
+        print(f"\r\x1b[K{text}", end="", flush=True)
+    else:
+        print(text.rstrip(), flush=True)
 
 
 def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = print) -> Path:
@@ -63,7 +72,8 @@ def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = prin
     """
     check(config, world=processes())
     folder = Path(config.out or f"runs/{config.recipe}-s{config.seed}")
-    claim(folder, config)
+    if (folder / CONFIG).is_file():
+        checkpoint.require_same(folder, read_config(folder / CONFIG), config)
     if finished(folder):
         return folder
     device = torch.device(pick_device(config.device))
@@ -71,6 +81,8 @@ def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = prin
     check_size(config, len(train_set))
     run = assemble(config, folder, train_set, device, log)
     run.resume()
+    if rank() == 0:
+        write_json(folder / CONFIG, record(config))
     train(run)
     if run.step == run.total and rank() == 0:
         checkpoint.write_torch(folder / checkpoint.ENCODER, run.packed_encoder())
@@ -83,7 +95,7 @@ def assemble(
     train_set: ImageSet,
     device: torch.device,
     log: Callable[[str], None],
-) -> Run:
+) -> Training:
     """Everything of a run in its state before the first step."""
     n = len(train_set)
     images = OnDemand(train_set)
@@ -91,7 +103,8 @@ def assemble(
     if config.negatives == "texture":
         made = open_training(config.textures)
         textures = OnDemand(made, pair(train_set, made))
-    image, texture = images, textures
+    image: Callable[[int], U8] = images
+    texture: Callable[[int], U8] | None = textures
     if config.resident:
         if rank() == 0:
             log(f"reading {n} images into memory")
@@ -119,9 +132,9 @@ def assemble(
         hidden=config.hidden,
         dim=config.dim,
     )
-    method = MoCo(config, a) if config.method == "moco" else BYOL(config, a, total)
-    method = method.to(device, memory_format=torch.channels_last)
-    return Run(
+    method: MoCo | BYOL = MoCo(config, a) if config.method == "moco" else BYOL(config, a, total)
+    method = method.to(device).to(memory_format=torch.channels_last)
+    return Training(
         config=config,
         folder=folder,
         batches=batches,
@@ -143,19 +156,15 @@ def open_training(path: str) -> ImageSet:
     return open_images(path, "train" if (Path(path) / "train").is_dir() else None)
 
 
-def claim(folder: Path, config: PretrainConfig) -> None:
-    """Write the folder's `config.json`, or refuse a folder made with other settings."""
-    path = folder / CONFIG
-    if path.is_file():
-        checkpoint.require_same(folder, read_config(path), config)
-    elif rank() == 0:
-        record = {
-            "config": asdict(config),
-            "command": sys.argv,
-            "version": __version__,
-            "torch": torch.__version__,
-        }
-        write_json(path, record)
+def record(config: PretrainConfig) -> dict[str, Any]:
+    """What `config.json` holds: the settings and what made them into a run."""
+    return {
+        "config": asdict(config),
+        "command": sys.argv,
+        "version": __version__,
+        "torch": torch.__version__,
+        "processes": processes(),
+    }
 
 
 def finished(folder: Path) -> bool:

@@ -1,8 +1,8 @@
 """Recipes: each is a function that returns a whole configuration; `texneg pretrain NAME` runs it.
 
-The paper is Ge et al., NeurIPS 2021, arXiv 2110.14189; "table" is that of its official repository: linear probe
-top-1 in percent on ImageNet-100, mean and standard deviation of three runs. The negatives of a recipe can be
-exchanged with --negatives, so that every recipe has its baseline.
+The paper is Ge et al., NeurIPS 2021, arXiv 2110.14189; "table" is that of its official repository:
+linear probe top-1 in percent on ImageNet-100, mean and standard deviation of three runs. Every recipe has its
+baseline: --negatives none.
 """
 
 from collections.abc import Callable
@@ -15,8 +15,8 @@ from texneg.train.config import PretrainConfig
 def moco_v2_imagenet100() -> PretrainConfig:
     """MoCo-v2, ImageNet-100, ResNet-50, queue 16384: the baseline of the paper's main rows.
 
-    Table: 77.88 +- 0.28. Hardware: one GPU of 24 GB or more. The official runs shuffled keys over several GPUs;
-    --bn split does the same on one.
+    Table: 77.88 +- 0.28. Hardware: one GPU of 24 GB or more. The official runs shuffled keys over several
+    GPUs; --bn split does the same on one.
     """
     return PretrainConfig(
         recipe="moco_v2_imagenet100",
@@ -39,8 +39,8 @@ def moco_v2_imagenet100() -> PretrainConfig:
 def moco_v2_patch_imagenet100() -> PretrainConfig:
     """MoCo-v2 with one patch negative a query, alpha 2, ImageNet-100.
 
-    Table: 79.35 +- 0.15 (alpha 3: 75.58 +- 0.52, but better on sketches and renditions). Hardware as the baseline;
-    a step takes about a quarter longer.
+    Table: 79.35 +- 0.15 (alpha 3: 75.58 +- 0.52, but better on sketches and renditions). Hardware as the
+    baseline; a step takes about a quarter longer.
     """
     return replace(moco_v2_imagenet100(), recipe="moco_v2_patch_imagenet100", negatives="patch", alpha=2.0)
 
@@ -85,8 +85,8 @@ def moco_v2_star_patch_imagenet100() -> PretrainConfig:
 def byol_imagenet100() -> PretrainConfig:
     """BYOL, ImageNet-100, ResNet-50; a reconstruction, since the paper's BYOL settings are not public.
 
-    No expected number. LARS, batch 512 with the linearly scaled rate of Grill et al. (0.2 x batch / 256 with base
-    0.3 for short runs), 10 epochs of warm-up. Hardware: one GPU of 80 GB or several with --bn sync.
+    No expected number. LARS with the linear rule lr = 0.3 x batch / 256, 10 epochs of warm-up. Hardware: one
+    GPU of 80 GB, or several with --bn sync.
     """
     return PretrainConfig(
         recipe="byol_imagenet100",
@@ -170,7 +170,7 @@ def imagenette128_cpu() -> PretrainConfig:
 
 
 def demo() -> PretrainConfig:
-    """MoCo-v2 on the embedded data set at 32 px, a quarter-width ResNet of four blocks; ours, for one CPU core."""
+    """MoCo-v2 on the embedded data set at 32 px, a quarter-width ResNet; ours, for one CPU core."""
     return PretrainConfig(
         recipe="demo",
         negatives="patch",
@@ -216,5 +216,9 @@ def recipe(name: str) -> PretrainConfig:
     for made in RECIPES:
         if made.__name__ == name:
             return made()
-    listed = "".join(f"\n  {r.__name__:<32}{(r.__doc__ or '').splitlines()[0]}" for r in RECIPES)
-    raise InputError(f"no recipe {name!r}; choose from:{listed}")
+    raise InputError(f"no recipe {name!r}; choose from:{listing()}")
+
+
+def listing() -> str:
+    """One line a recipe: name and first sentence."""
+    return "".join(f"\n  {made.__name__:<32}{(made.__doc__ or '').splitlines()[0]}" for made in RECIPES)

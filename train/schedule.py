@@ -6,7 +6,7 @@ import math
 def cosine_lr(step: int, *, peak: float, total: int, warmup: int = 0) -> float:
     """Linear warm-up from 0 over `warmup` steps, then a half cosine from `peak` to 0 at step `total`.
 
-    At the first step of every epoch and without warm-up this is MoCo's schedule, which holds it for the epoch.
+    Without warm-up it equals MoCo's schedule at the first step of each epoch; MoCo holds that for the epoch.
     """
     if step < warmup:
         return peak * step / warmup
@@ -14,5 +14,5 @@ def cosine_lr(step: int, *, peak: float, total: int, warmup: int = 0) -> float:
 
 
 def byol_momentum(step: int, *, base: float, total: int) -> float:
-    """Momentum of BYOL's target network: 1 - (1 - base) (cos(pi step / total) + 1) / 2 (Grill et al., 2020)."""
+    """BYOL's target momentum, Grill et al., NeurIPS 2020: 1 - (1 - base) (cos(pi step / total) + 1) / 2."""
     return 1 - (1 - base) * (math.cos(math.pi * step / total) + 1) / 2

@@ -1,7 +1,8 @@
 """Augmented views whose pixels depend on (seed, epoch, image index, view) alone.
 
-The augmentation is MoCo-v2's (Chen et al., arXiv 2003.04297): random resized crop, colour jitter with probability
-0.8, grey, blur, flip. Parameters are drawn for a whole batch from Philox words, and pixels are made by `pixels`.
+The augmentation is MoCo-v2's (Chen et al., arXiv 2003.04297): random resized crop, colour jitter with
+probability 0.8, grey, blur, flip. Parameters are drawn for a whole batch from Philox words; `pixels` applies
+them.
 
 Shapes: N batch, H W image, S view side.
 """
@@ -21,6 +22,8 @@ QUERY, KEY = 0, 1
 TRIES = 10  # crops drawn before the largest central one is taken, as in torchvision
 RATIO = 3 / 4, 4 / 3
 JITTERED = 0.8
+JITTER = 0.4, 0.4, 0.4, 0.1  # brightness, contrast, saturation, hue
+NEUTRAL = np.array([1.0, 1.0, 1.0, 0.0])
 SIGMA = 0.1, 2.0  # pixels
 
 U8 = npt.NDArray[np.uint8]
@@ -80,9 +83,8 @@ def plan_views(
     keys = fold_array(fold(seed, epoch, PURPOSE, view), index)
     u = philox(keys[:, None], np.arange(TRIES + 3)) / 2.0**32  # (N, blocks, 4), uniform on [0, 1)
     a, (flip, jittered, grey, blurred), (order, sigma) = augmentation, u[:, TRIES].T, u[:, TRIES + 2, :2].T
-    low = np.array([-0.4, -0.4, -0.4, -0.1])
-    shift = a.jitter * (low - 2 * low * u[:, TRIES + 1]) * (jittered < JITTERED)[:, None]
-    factors = np.maximum(shift + [1, 1, 1, 0], [0, 0, 0, -0.5])
+    shift = a.jitter * np.multiply(JITTER, 2 * u[:, TRIES + 1] - 1)
+    factors = NEUTRAL + np.where(jittered < JITTERED, shift.T, 0).T
     blurs = np.where(blurred < a.blur, SIGMA[0] + sigma * (SIGMA[1] - SIGMA[0]), 0)
     turns = np.floor(order * len(ORDERS))
     rest = np.stack([turns, grey < a.grey, blurs], axis=1)
@@ -90,7 +92,7 @@ def plan_views(
 
 
 def crop_boxes(u: F64, sizes: F64, smallest: float) -> F64:
-    """Top, left, height, width (N, 4) of random crops: area uniform on smallest ... 1, log aspect uniform on RATIO.
+    """Top, left, height, width (N, 4) of random crops: uniform area from `smallest` to 1, uniform log aspect.
 
     Args:
         u: (N, TRIES, 4) uniform numbers: area, aspect, vertical and horizontal place of each try.
