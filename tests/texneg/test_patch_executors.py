@@ -1,0 +1,108 @@
+"""NumPy, numba and torch move the same bytes, whatever the layout, the size and the split into batches."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from texneg import patch_numba, patch_numpy, patch_torch
+from texneg.patch import patch_negatives
+from texneg.patch_layout import array_bytes, tensor_bytes
+from texneg.patch_plan import Rule, base_key, default_size
+
+SIZES = [(17, 17), (32, 32), (31, 50), (96, 64), (100, 224), (224, 224), (256, 255)]
+BYTES = {"uint8": 1, "float32": 4}
+
+
+def pixels(shape, dtype, seed=0):
+    draws = np.random.default_rng(seed)
+    return draws.integers(0, 256, (*shape[:-1], shape[-1] * np.dtype(dtype).itemsize), np.uint8).view(dtype)
+
+
+def by_numpy(source, count, index, rule):
+    out = np.zeros((len(source), count, *source.shape[1:]), np.uint8)
+    patch_numpy.shuffle(source, out, index, rule)
+    return out
+
+
+def by_numba(source, count, index, rule):
+    out = np.zeros((len(source), count, *source.shape[1:]), np.uint8)
+    patch_numba.shuffle(source, out, index, rule)
+    return out
+
+
+def by_torch(images, count, index, rule):
+    return patch_torch.shuffle(images, count, torch.from_numpy(index.view(np.int64)), rule)
+
+
+@pytest.mark.parametrize("overlap", [True, False])
+@pytest.mark.parametrize("dtype", BYTES)
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_three_executors_agree_in_both_layouts(height, width, dtype, overlap):
+    index = np.array([0, 7, 2**63 + 11], np.uint64)
+    rule = Rule(base_key(5, 1), *default_size(height, width), overlap)
+    interleaved = pixels((3, height, width, 3), dtype)
+    expected = by_numpy(array_bytes(interleaved), 2, index, rule)
+    assert np.array_equal(by_numba(array_bytes(interleaved), 2, index, rule), expected)
+
+    planar = torch.from_numpy(interleaved).permute(0, 3, 1, 2).contiguous()
+    expected_planar = by_numpy(tensor_bytes(planar), 2, index, rule)
+    assert np.array_equal(by_numba(tensor_bytes(planar), 2, index, rule), expected_planar)
+    gathered = by_torch(planar, 2, index, rule)
+    assert np.array_equal(tensor_bytes(gathered), expected_planar)
+    back = gathered.permute(0, 1, 3, 4, 2).contiguous().numpy()
+    assert np.array_equal(array_bytes(back), expected)
+
+
+@given(
+    height=st.integers(1, 60),
+    width=st.integers(1, 60),
+    ends=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+    channels=st.integers(0, 4),
+    overlap=st.booleans(),
+    seed=st.integers(0, 2**64 - 1),
+)
+@settings(max_examples=150, deadline=None)
+def test_executors_agree_for_any_patch_range(height, width, ends, channels, overlap, seed):
+    side = min(height, width)
+    lo, hi = sorted(1 + round(end * (side - 1)) for end in ends)
+    rule, index = Rule(base_key(seed, 0), lo, hi, overlap), np.array([seed], np.uint64)
+    images = pixels((1, height, width, channels), np.uint8, seed)
+    expected = by_numpy(array_bytes(images), 1, index, rule)
+    assert np.array_equal(by_numba(array_bytes(images), 1, index, rule), expected)
+    planar = torch.from_numpy(images).permute(0, 3, 1, 2)
+    gathered = by_torch(planar, 1, index, rule).permute(0, 1, 3, 4, 2).contiguous()
+    assert np.array_equal(array_bytes(gathered.numpy()), expected)
+
+
+@pytest.mark.parametrize("overlap", [True, False])
+@pytest.mark.parametrize("side", [17, 50, 64])
+def test_compiled_code_writes_only_its_output(side, overlap):
+    guard = 4096
+    images = array_bytes(pixels((4, side, side, 3), np.uint8))
+    memory = np.full(2 * images.size + 2 * guard, 0xA5, np.uint8)
+    out = memory[guard:-guard].reshape(4, 2, *images.shape[1:])
+    for lo, hi in [(1, 2), (side, side), (side - 1, side), default_size(side, side)]:
+        patch_numba.shuffle(images, out, np.arange(4, dtype=np.uint64), Rule(3, lo, hi, overlap))
+        assert (memory[:guard] == 0xA5).all()
+        assert (memory[-guard:] == 0xA5).all()
+
+
+@pytest.mark.parametrize("overlap", [True, False])
+@pytest.mark.parametrize("kind", ["array", "tensor"])
+def test_pixels_do_not_depend_on_batch_split_or_order(kind, overlap):
+    images = pixels((9, 40, 33, 3), np.uint8)
+    index = np.array([4, 0, 99, 7, 12345678901, 3, 3, 8, 1])
+    if kind == "tensor":
+        images = torch.from_numpy(images).permute(0, 3, 1, 2)
+    options = {"count": 2, "overlap": overlap, "seed": 9, "epoch": 4}
+    whole = patch_negatives(images, index=index, **options)
+    parts = [patch_negatives(images[i:j], index=index[i:j], **options) for i, j in [(0, 1), (1, 6), (6, 9)]]
+    joined = torch.cat(parts) if kind == "tensor" else np.concatenate(parts)
+    assert bool((whole == joined).all())
+    order = [5, 2, 8, 0, 1, 7, 3, 6, 4]
+    permuted = patch_negatives(images[order], index=index[order], **options)
+    assert bool((permuted == whole[order]).all())
+    one = patch_negatives(images, index=index, **{**options, "count": 1})
+    assert bool((one[:, 0] == whole[:, 0]).all())
