@@ -129,6 +129,11 @@ def open_source(
     return Source(root, "webdataset" if tars else "folder", found or ("",), naming=naming)
 
 
+def root_of(path: str | Path) -> Path:
+    """What the paths of a source's items are relative to."""
+    return Path(path) if Path(path).is_dir() else Path(path).parent
+
+
 def _listed(folder: Path) -> list[os.DirEntry[str]]:
     """Visible entries in the bytewise order of the paths below them."""
     with os.scandir(folder) as entries:

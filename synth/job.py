@@ -1,0 +1,179 @@
+"""One image to one texture, a run of images to files and manifest rows. Knows no cluster and no ledger."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import numpy as np
+from PIL import Image
+
+from texneg.datasets.decode import MAX_FILE_BYTES, MAX_PIXELS, DecodeError, Pixels, decode
+from texneg.datasets.encode import encode
+from texneg.datasets.sources import Item
+from texneg.synth.config import Settings, Small
+from texneg.synth.exemplars import exemplar_places, exemplars
+from texneg.synth.manifest import Row
+from texneg.synth.texture import METHOD_VERSION, texture
+
+STAGES = ("read", "decode", "synthesis", "encode", "write")
+SMALLEST_SHARE = 3  # a patch smaller than a third of the nominal size shows no texture: 32 px of 96
+LARGEST_ZOOM = 8
+
+
+@dataclass
+class Clock:
+    """Seconds of wall time by stage."""
+
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
+
+    @contextmanager
+    def time(self, stage: str) -> Iterator[None]:
+        """Add the duration of the block to a stage."""
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] += perf_counter() - start
+
+
+@dataclass
+class Part:
+    """What a run of images became."""
+
+    rows: list[Row]
+    files: list[tuple[str, bytes]]
+    """`out` of the row, and the encoded texture."""
+    clock: Clock
+
+
+def image_seed(seed: int, key: str) -> int:
+    """64-bit seed of one image: BLAKE2b of ("texneg.texture", seed, key). No split, shard, method or path."""
+    text = "\0".join(["texneg.texture", str(seed), key])
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def patch_size(height: int, width: int, *, size: int, small: Small) -> tuple[int, float]:
+    """Side of the exemplars of an image, px, and the factor by which the image is enlarged first.
+
+    Images with a short side under `size` take half of it, then their short side down to a third of it.
+
+    Raises:
+        DecodeError: too_small, or too_large once enlarged.
+    """
+    short = min(height, width)
+    if short >= size:
+        return size, 1.0
+    if small == "upscale" and short * LARGEST_ZOOM >= size:
+        zoom = size / short
+        if height * zoom * width * zoom > MAX_PIXELS:
+            raise DecodeError("too_large", f"{width} x {height} px enlarged {zoom:.1f} times")
+        return size, zoom
+    if small == "shrink-patch" and short >= size // 2:
+        return size // 2, 1.0
+    if small == "shrink-patch" and short * SMALLEST_SHARE >= size:
+        return short, 1.0
+    raise DecodeError("too_small", f"{width} x {height} px for patches of {size} px")
+
+
+def enlarged(pixels: Pixels, zoom: float) -> Pixels:
+    """The image bicubically enlarged; itself for a zoom of 1."""
+    if zoom == 1.0:
+        return pixels
+    height, width = (max(1, round(side * zoom)) for side in pixels.shape[:2])
+    return np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def make_texture(data: bytes, row: Row, settings: Settings, clock: Clock) -> bytes:
+    """Encoded texture of one image file; fills in the row as far as it gets.
+
+    Raises:
+        DecodeError: the image cannot be used.
+    """
+    row["src_sha256"] = hashlib.sha256(data).digest()
+    with clock.time("decode"):
+        decoded = decode(data)
+    row.update(
+        width=decoded.width,
+        height=decoded.height,
+        mode=decoded.mode,
+        format=decoded.format,
+        exif_orientation=decoded.exif_orientation,
+    )
+    with clock.time("synthesis"):
+        side, zoom = patch_size(
+            decoded.height, decoded.width, size=settings.exemplar_size, small=settings.small
+        )
+        pixels, seed = enlarged(decoded.pixels, zoom), row["image_seed"]
+        (ay, ax), (by, bx) = exemplar_places(*pixels.shape[:2], size=side, seed=seed)
+        row.update(patch_size=side, patch_a_x=ax, patch_a_y=ay, patch_b_x=bx, patch_b_y=by)
+        patches = exemplars(pixels, size=side, seed=seed)
+        result = texture(patches, size=settings.size, seed=seed, method=settings.method)
+    with clock.time("encode"):
+        encoded = encode(result, settings.encoding)
+    row.update(
+        out_bytes=len(encoded),
+        out_sha256=hashlib.sha256(encoded).digest(),
+        pixels_blake2b=hashlib.blake2b(result.tobytes(), digest_size=16).digest(),
+    )
+    return encoded
+
+
+def process_part(
+    items: Sequence[Item],
+    outs: Sequence[str],
+    settings: Settings,
+    read: Callable[[Item], bytes],
+    *,
+    shard: int = 0,
+    first: int = 0,
+) -> Part:
+    """Textures and manifest rows of a run of images; a bad image becomes a row with its reason.
+
+    Args:
+        items: the images.
+        outs: where each texture goes.
+        settings: of the run.
+        read: bytes of an item; what it raises ends the part.
+        shard: number of the shard, for the rows.
+        first: place of the first item in the shard.
+    """
+    part = Part([], [], Clock())
+    for i, (item, out) in enumerate(zip(items, outs, strict=True)):
+        row: Row = {
+            "key": item.key,
+            "split": item.split,
+            "label": item.label,
+            "shard": shard,
+            "index": first + i,
+            "src": item.src,
+            "src_bytes": item.size,
+            "status": "ok",
+            "image_seed": image_seed(settings.seed, item.key),
+            "method": settings.method,
+            "method_version": METHOD_VERSION,
+        }
+        part.rows.append(row)
+        try:
+            encoded = make_texture(_load(item, read, part.clock), row, settings, part.clock)
+        except DecodeError as error:
+            row.update(status=error.status, error=error.reason)
+        except (ValueError, ArithmeticError, IndexError) as error:
+            row.update(status="synth_error", error=f"{type(error).__name__}: {error}")
+        else:
+            row["out"] = out
+            part.files.append((out, encoded))
+    return part
+
+
+def _load(item: Item, read: Callable[[Item], bytes], clock: Clock) -> bytes:
+    if item.status:
+        raise DecodeError(item.status, item.error)
+    if item.size > MAX_FILE_BYTES:
+        raise DecodeError("too_large", f"{item.size} bytes, the limit is {MAX_FILE_BYTES}")
+    with clock.time("read"):
+        data = read(item)
+    if item.member and len(data) < item.size:
+        raise DecodeError("truncated", f"the tar breaks off after {len(data)} of {item.size} bytes")
+    return data

@@ -1,0 +1,77 @@
+"""One driver per ledger: a lock file that names its holder and is refreshed while the holder lives."""
+
+import json
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+from texneg.datasets.atomic import to_json, write_json
+from texneg.errors import InputError
+
+REFRESH_S = 30.0
+STALE_S = 300.0
+
+
+class Lease:
+    """Held inside a `with` block; call `refresh` now and then.
+
+    Raises:
+        InputError: on entry, when another driver that seems alive holds the lock.
+    """
+
+    def __init__(self, path: Path, *, steal: bool = False) -> None:
+        self._path = path
+        self._steal = steal
+        self._refreshed = 0.0
+
+    def __enter__(self) -> "Lease":
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with self._path.open("xb") as file:
+                file.write(to_json(_holder()))
+        except FileExistsError:
+            held = _read(self._path)
+            if _alive(held) and not self._steal:
+                raise InputError(
+                    f"process {held.get('pid')} on {held.get('host')} is working on {self._path.parent};"
+                    " wait for it, or use --steal-lock if it is gone"
+                ) from None
+            write_json(self._path, _holder())
+        self._refreshed = time.monotonic()
+        return self
+
+    def refresh(self) -> None:
+        """Renew the time in the lock file when it is due."""
+        if time.monotonic() - self._refreshed >= REFRESH_S:
+            write_json(self._path, _holder())
+            self._refreshed = time.monotonic()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with suppress(OSError):
+            self._path.unlink()
+            self._path.parent.rmdir()  # succeeds only where nothing else was written
+
+
+def _holder() -> dict[str, object]:
+    return {"host": os.uname().nodename, "pid": os.getpid(), "time": time.time()}
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, json.JSONDecodeError):
+        return {}
+
+
+def _alive(held: dict[str, object]) -> bool:
+    """A process of this machine is asked for; one of another machine lives while it refreshes its lock."""
+    pid, stamp = held.get("pid"), held.get("time")
+    if not isinstance(pid, int) or not isinstance(stamp, int | float) or pid == os.getpid():
+        return False
+    if held.get("host") != os.uname().nodename:
+        return time.time() - stamp < STALE_S
+    return Path(f"/proc/{pid}").exists() and time.time() - stamp < STALE_S

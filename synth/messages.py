@@ -1,0 +1,87 @@
+"""What a texture run tells its user: settings at the start, the result or the remedy at the end."""
+
+import itertools
+import shlex
+import sys
+
+from texneg.synth.config import SynthConfig
+from texneg.synth.drive import Work
+from texneg.synth.manifest import iterate_rows
+from texneg.synth.preflight import Run, estimated_bytes
+from texneg.synth.progress import duration
+
+REASONS_SHOWN = 5
+
+
+def say(text: str) -> None:
+    """One line on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def say_begin(config: SynthConfig, run: Run, done: int) -> None:
+    """What is going to be made, from what and where."""
+    settings, plan = run.settings, run.plan
+    say(
+        f"{plan.images} images of {config.src} -> {config.dst} ({settings.format}, {settings.size} px"
+        f" {settings.encoding}, method {settings.method} v{settings.method_version}, seed {settings.seed})"
+    )
+    for reason, count in plan.source["skipped"].items():
+        say(f"passed over: {count} x {reason}")
+    if run.resumed:
+        say(f"resuming: {done} of {plan.images} images are done")
+    if done == plan.images:
+        return
+    cores = "1 core" if config.cores == 1 else f"{config.cores} cores"
+    where = config.scheduler or ("this process" if config.executor == "sync" else f"{cores} of this machine")
+    tasks = sum(plan.parts(shard) for shard in plan.shards)
+    megabytes = estimated_bytes(plan.images - done, settings) / 1e6
+    say(f"{len(plan.shards)} shards in {tasks} tasks on {where}; about {megabytes:.0f} MB to write")
+
+
+def say_quarantine(work: Work) -> None:
+    """How many images could not be used, and the first reasons."""
+    bad = work.images - work.statuses["ok"]
+    if not bad:
+        return
+    counts = ", ".join(f"{n} {status}" for status, n in sorted(work.statuses.items()) if status != "ok")
+    say(f"{bad} of {work.images} images could not be used: {counts}")
+    if work.missing:
+        return
+    quarantine = work.ledger.quarantine
+    for row in itertools.islice(iterate_rows(quarantine), REASONS_SHOWN):
+        say(f"  {row['src']}: {row['status']}, {row['error']}")
+    say(f"  each with its reason: {quarantine}")
+
+
+def say_end(config: SynthConfig, work: Work, made: int, seconds: float) -> None:
+    """What was made, and what to do with it."""
+    src, dst = shlex.quote(config.src), shlex.quote(config.dst)
+    rate = (
+        f"{made} in {duration(seconds)}, {made / seconds:.1f} images/s" if made else "nothing was left to do"
+    )
+    print(f"{work.statuses['ok']} textures in {config.dst}; {rate}")
+    print(f"manifest, checksums and timings: {work.ledger.root}")
+    print(f"check them:   texneg verify {dst}")
+    print(f"look at them: texneg sheet {src} --textures {dst} --out sheet.png")
+
+
+def failure(config: SynthConfig, work: Work, verdict: str) -> str:
+    """Why a run stopped before its end, what is safe, and the remedy."""
+    resume = f"resume: {config.command()}"
+    if verdict == "storage":
+        return f"{work.storage}; {work.images} of {work.plan.images} images are safe; make room and {resume}"
+    if verdict == "error_budget":
+        bad = work.images - work.statuses["ok"]
+        return (
+            f"{bad} of {work.images} images could not be used, more than --max-error-rate"
+            f" {config.max_error_rate} allows; reasons: {work.ledger.root}/log; mend them or raise the rate"
+        )
+    if work.failed:
+        shard, reason = next(iter(work.failed.items()))
+        count = f"{len(work.failed)} of {len(work.plan.shards)} shards failed"
+        return f"{count} (first: {shard}: {reason}); mend the cause and {resume}"
+    broken = work.plan.source["broken"]
+    return (
+        f"{len(broken)} input tars break off ({broken[0]}); the images before the break were made;"
+        " mend the tars and repeat with --overwrite"
+    )

@@ -1,0 +1,209 @@
+"""The frozen plan: which image belongs to which shard, decided once, before the first texture is made."""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from functools import partial
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from texneg.datasets.atomic import atomic_file, write_json
+from texneg.datasets.names import escape, hide_dots
+from texneg.datasets.sources import Item, Source
+from texneg.errors import InputError
+from texneg.synth.config import Settings
+
+NO_SPLIT = "all"
+TASKS_PER_CORE = 4
+SMALLEST_PART, LARGEST_PART = 16, 1000
+
+_SCHEMA = pa.schema(
+    [
+        ("shard", pa.int32()),
+        ("index", pa.int32()),
+        *((field.name, pa.int64() if field.type is int else pa.string()) for field in fields(Item)),
+    ]
+)
+
+
+_ITEM_FIELDS = tuple(field.name for field in fields(Item))
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """The unit of commit: a run of images, and the output tar they go to."""
+
+    split: str
+    number: int
+    """Within the split, without gaps."""
+    row_group: int
+    """Place in the plan file."""
+    n: int
+    tar: str
+    """Output tar below DST; empty for class folders."""
+
+    @property
+    def id(self) -> str:
+        """`train/000/000123`: where the shard's files lie in the ledger."""
+        return f"{self.split or NO_SPLIT}/{self.number // 1000:03d}/{self.number:06d}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All shards of a run."""
+
+    folder: Path
+    shards: tuple[Shard, ...]
+    part_size: int
+    """Images per task. Outputs do not depend on it."""
+    images: int
+    digest: str
+    """sha256 of every row."""
+    source: dict[str, Any]
+    """Path and kind of the input, what was skipped, which tars break off."""
+
+    def parts(self, shard: Shard) -> int:
+        """Number of tasks that make a shard."""
+        return ceil(shard.n / self.part_size)
+
+
+def read_items(folder: Path, shard: Shard, start: int = 0, stop: int | None = None) -> list[Item]:
+    """Images `start` to `stop` of a shard."""
+    with pq.ParquetFile(folder / "part-00000.parquet") as file:
+        table = file.read_row_group(shard.row_group, columns=list(_ITEM_FIELDS))
+    rows = table.slice(start, None if stop is None else stop - start)
+    return [Item(**row) for row in rows.to_pylist()]
+
+
+def make_plan(
+    source: Source, settings: Settings, folder: Path, *, cores: int, part_size: int | None, shard_size: int
+) -> Plan:
+    """Scan the source and write the plan into `folder`, `plan.json` last.
+
+    Args:
+        source: the inputs.
+        settings: of the run.
+        folder: of the ledger.
+        cores: part size is chosen so that each gets a few tasks.
+        part_size: overrides that choice.
+        shard_size: images of a shard; an input tar is one shard whatever its size.
+
+    Raises:
+        InputError: no images, or two of them would get one output name.
+    """
+    digest = hashlib.sha256()
+    shards: list[Shard] = []
+    with atomic_file(folder / "part-00000.parquet") as file, pq.ParquetWriter(file, _SCHEMA) as writer:
+        for shard, items in _shards(_limited(source, settings.limit), source, settings, shard_size):
+            rows = [{"shard": shard.number, "index": i, **_fields(item)} for i, item in enumerate(items)]
+            digest.update(repr([list(row.items()) for row in rows]).encode())
+            writer.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA))
+            shards.append(shard)
+    images = sum(shard.n for shard in shards)
+    if not images:
+        raise InputError(f"{source.root} holds no images to make textures of{_why_none(source)}")
+    spread = ceil(images / (TASKS_PER_CORE * cores))
+    plan = Plan(
+        folder=folder,
+        shards=tuple(shards),
+        part_size=part_size or min(max(spread, SMALLEST_PART), LARGEST_PART),
+        images=images,
+        digest=digest.hexdigest(),
+        source={
+            "kind": source.kind,
+            "skipped": dict(sorted(source.skipped.items())),
+            "broken": list(source.broken),
+        },
+    )
+    write_json(folder / "plan.json", {**asdict(plan), "folder": None})
+    return plan
+
+
+def load_plan(folder: Path) -> Plan:
+    """The plan that `make_plan` wrote."""
+    stored = json.loads((folder / "plan.json").read_bytes())
+    shards = tuple(Shard(**shard) for shard in stored.pop("shards"))
+    return Plan(**{**stored, "folder": folder, "shards": shards})
+
+
+def out_name(item: Item, shard: Shard, settings: Settings, kind: str) -> str:
+    """Where a texture goes: path below DST, percent-escaped, or `tar::member`."""
+    if settings.format == "webdataset":
+        key = hide_dots(item.key) if kind == "folder" else item.key
+        return f"{shard.tar}::{key}.{settings.encoding}"
+    if kind == "folder":
+        path = item.key
+    else:
+        filed = item.label is None or "/" in item.key
+        path = escape(item.key if filed else f"{item.label}/{item.key}")
+    return f"{item.split}/{path}.{settings.encoding}" if item.split else f"{path}.{settings.encoding}"
+
+
+def _fields(item: Item) -> dict[str, Any]:
+    return {name: getattr(item, name) for name in _ITEM_FIELDS}
+
+
+def _why_none(source: Source) -> str:
+    seen = [f"{count} x {reason}" for reason, count in sorted(source.skipped.items())] + source.broken
+    return f" (passed over: {'; '.join(seen)})" if seen else ""
+
+
+def _limited(source: Source, limit: int | None) -> Iterator[Item]:
+    """All items, or `limit` of them spread evenly."""
+    if limit is None:
+        yield from source.items(unique=True)
+        return
+    total = sum(1 for _ in source.items())
+    for i, item in enumerate(source.items(unique=True)):
+        if (i + 1) * limit // total > i * limit // total:
+            yield item
+
+
+def _shards(
+    items: Iterator[Item], source: Source, settings: Settings, shard_size: int
+) -> Iterator[tuple[Shard, list[Item]]]:
+    """Items in runs: of one split and `shard_size`, or of one input tar."""
+    whole_tars = source.kind == "webdataset"
+    outputs: set[str] = set()
+    by_size = partial(_by_size, size=shard_size)
+    row_group = 0
+    for split, of_split in itertools.groupby(items, key=lambda item: item.split):
+        for number, run in enumerate((_by_tar if whole_tars else by_size)(of_split)):
+            name = run[0].path if whole_tars else _tar_name(split, number)
+            tar = name if settings.format == "webdataset" else ""
+            shard = Shard(split, number, row_group, len(run), tar)
+            if whole_tars and not tar:
+                _claim_all(outputs, run, shard, settings, source.kind)
+            row_group += 1
+            yield shard, run
+
+
+def _by_tar(items: Iterator[Item]) -> Iterator[list[Item]]:
+    return (list(run) for _, run in itertools.groupby(items, key=lambda item: item.path))
+
+
+def _by_size(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
+    while run := list(itertools.islice(items, size)):
+        yield run
+
+
+def _tar_name(split: str, number: int) -> str:
+    return f"{split}/texneg-{split}-{number:06d}.tar" if split else f"texneg-{number:06d}.tar"
+
+
+def _claim_all(taken: set[str], items: list[Item], shard: Shard, settings: Settings, kind: str) -> None:
+    """Two tars may hold one key; as files in a folder they would overwrite each other."""
+    for item in items:
+        out = out_name(item, shard, settings, kind)
+        if not item.status and out in taken:
+            raise InputError(
+                f"{out} would be written by more than one tar (last: {item.src}):"
+                " use --format webdataset, or make the keys unique"
+            )
+        taken.add(out)

@@ -1,0 +1,209 @@
+"""The unit of work of an executor, in whatever process: one part of a shard, or the join of its parts."""
+
+import errno
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from texneg import __version__
+from texneg.datasets.atomic import append_json_line, atomic_file, write_bytes, write_many
+from texneg.datasets.names import unescape
+from texneg.datasets.sources import Item
+from texneg.datasets.tar import TRAILER, data_offset, fragment, read_span
+from texneg.synth.config import Settings
+from texneg.synth.job import Part, process_part
+from texneg.synth.ledger import Ledger, Marker
+from texneg.synth.manifest import Row, read_rows, to_parquet
+from texneg.synth.plan import Shard, out_name, read_items
+
+Summary = dict[str, Any]
+STORAGE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+class SourceChanged(OSError):
+    """An input is gone or has another size than when the plan was made."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A part of a shard to make, or with `part` None the finished parts to join. About 1 kB when sent."""
+
+    ledger: Ledger
+    src: str
+    kind: str
+    settings: Settings
+    shard: Shard
+    part: int | None
+    parts: int
+    part_size: int
+
+    @property
+    def name(self) -> str:
+        """`train/000/000123.4` or, for the join, `train/000/000123.join`."""
+        return f"{self.shard.id}.{'join' if self.part is None else self.part}"
+
+
+def run_task(task: Task) -> Summary:
+    """Do a task and say what came of it. Doing it twice, even at the same time, gives the same files.
+
+    Returns:
+        `committed`, images `n`, `statuses`, `seconds` by stage, `bytes`; or `storage`: why nothing can be
+        written.
+
+    Raises:
+        SourceChanged, OSError: the input cannot be read.
+    """
+    if (done := _done_before(task)) is not None:
+        return done
+    if task.part is None:
+        return _guarded(task, lambda: _join(task))
+    start = task.part * task.part_size
+    items = read_items(task.ledger.plan, task.shard, start, start + task.part_size)
+    outs = [out_name(item, task.shard, task.settings, task.kind) for item in items]
+    part = process_part(
+        items, outs, task.settings, lambda item: _read(task, item), shard=task.shard.number, first=start
+    )
+    return _guarded(task, lambda: _store(task, part))
+
+
+def _done_before(task: Task) -> Summary | None:
+    """The summary of an earlier attempt whose worker or driver died before it was heard."""
+    alone = task.part is None or task.parts == 1
+    if alone and (marker := task.ledger.marker(task.shard)) is not None:
+        return {**marker, "committed": True}
+    if task.part is not None and (marker := task.ledger.part_marker(task.shard, task.part)) is not None:
+        return {**marker, "committed": False}
+    return None
+
+
+def _guarded(task: Task, write: Callable[[], Summary]) -> Summary:
+    """Run the writing half of a task; a full or forbidden disk is an answer, not a failure of the task."""
+    try:
+        return write()
+    except OSError as error:
+        if error.errno not in STORAGE_ERRNOS:
+            raise
+        return {"storage": storage_message(error, task.ledger.dst)}
+
+
+def storage_message(error: OSError, dst: Path) -> str:
+    """What cannot be written, why, and how much space is left."""
+    place = next((p for p in (dst, *dst.absolute().parents) if p.exists()), Path("/"))
+    free = shutil.disk_usage(place).free
+    return f"{error.strerror or error} at {error.filename or dst} ({free / 1e9:.2f} GB free)"
+
+
+def _read(task: Task, item: Item) -> bytes:
+    path = Path(task.src, unescape(item.path))
+    try:
+        data = read_span(path, item.offset, item.size if item.member else item.size + 1)
+    except FileNotFoundError as error:
+        raise SourceChanged(errno.ENOENT, "gone since the plan was made", str(path)) from error
+    if not item.member and len(data) != item.size:
+        raise SourceChanged(
+            errno.ESTALE, f"changed since the plan was made ({item.size} bytes then)", str(path)
+        )
+    return data
+
+
+def _store(task: Task, part: Part) -> Summary:
+    """Write a part's textures; commit at once where the shard has no other part."""
+    ledger, number = task.ledger, task.part or 0
+    piece = b""
+    with part.clock.time("write"):
+        if task.shard.tar:
+            piece = _fragments(part)
+        else:
+            write_many([(ledger.dst / unescape(out), data) for out, data in part.files], tag=ledger.tag)
+    _log(task, part)
+    if task.parts == 1:
+        return _commit(task, part.rows, [piece], part.clock.seconds)
+    with part.clock.time("write"):
+        if task.shard.tar:
+            write_bytes(ledger.part(task.shard, number, ".tar"), piece, tag=ledger.tag)
+        write_bytes(ledger.part(task.shard, number, ".parquet"), to_parquet(part.rows), tag=ledger.tag)
+    summary = {"n": len(part.rows), "statuses": _statuses(part.rows), "seconds": part.clock.seconds}
+    ledger.write_marker(ledger.part(task.shard, number, ".json"), summary)
+    return {**summary, "committed": False}
+
+
+def _fragments(part: Part) -> bytes:
+    """The part's textures as tar members; notes the place of each in its row."""
+    rows = iter(row for row in part.rows if row["status"] == "ok")
+    pieces: list[bytes] = []
+    end = 0
+    for out, data in part.files:
+        name = out.partition("::")[2]
+        next(rows)["out_offset"] = end + data_offset(name)
+        pieces.append(fragment(name, data))
+        end += len(pieces[-1])
+    return b"".join(pieces)
+
+
+def _join(task: Task) -> Summary:
+    """Put the finished parts of a shard together in order and commit it."""
+    ledger, shard = task.ledger, task.shard
+    rows: list[Row] = []
+    pieces: list[bytes] = []
+    seconds: Counter[str] = Counter()
+    base = 0
+    for number in range(task.parts):
+        marker = ledger.part_marker(shard, number)
+        if marker is None:
+            raise RuntimeError(f"part {number} of shard {shard.id} is gone from {ledger.root}")
+        seconds.update(marker["seconds"])
+        part = read_rows(ledger.part(shard, number, ".parquet"))
+        if shard.tar:
+            pieces.append(ledger.part(shard, number, ".tar").read_bytes())
+            for row in part:
+                row["out_offset"] = None if row["out_offset"] is None else row["out_offset"] + base
+            base += len(pieces[-1])
+        rows += part
+    return _commit(task, rows, pieces, dict(seconds))
+
+
+def _commit(task: Task, rows: list[Row], pieces: list[bytes], seconds: dict[str, float]) -> Summary:
+    """Write the shard's tar, then its rows, then the marker that says it is done."""
+    ledger, shard = task.ledger, task.shard
+    begin = perf_counter()
+    files = {shard.tar: _write_tar(task, pieces)} if any(pieces) else {}
+    table = to_parquet(rows)
+    write_bytes(ledger.done(shard, ".parquet"), table, tag=ledger.tag)
+    marker = {
+        "shard": shard.id,
+        "n": len(rows),
+        "statuses": _statuses(rows),
+        "files": files,
+        "rows_sha256": sha256(table).hexdigest(),
+        "seconds": {**seconds, "write": seconds["write"] + perf_counter() - begin},
+        "host": os.uname().nodename,
+        "texneg": __version__,
+    }
+    ledger.write_marker(ledger.done(shard, ".json"), marker)
+    ledger.remove_parts(shard, task.parts)
+    return {**marker, "committed": True}
+
+
+def _write_tar(task: Task, pieces: list[bytes]) -> Marker:
+    """The tar of a shard from its fragments; its size and checksum."""
+    digest, size = sha256(), 0
+    with atomic_file(task.ledger.dst / unescape(task.shard.tar), tag=task.ledger.tag) as file:
+        for piece in (*pieces, TRAILER):
+            digest.update(piece)
+            size += file.write(piece)
+    return {"bytes": size, "sha256": digest.hexdigest()}
+
+
+def _statuses(rows: list[Row]) -> dict[str, int]:
+    return dict(sorted(Counter(row["status"] for row in rows).items()))
+
+
+def _log(task: Task, part: Part) -> None:
+    bad = [{k: row[k] for k in ("src", "status", "error")} for row in part.rows if row["status"] != "ok"]
+    append_json_line(task.ledger.log, {"task": task.name, "seconds": part.clock.seconds, "bad": bad})

@@ -1,0 +1,197 @@
+"""`texneg verify`: every texture of a finished run is there, unchanged, and nothing else."""
+
+import hashlib
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from texneg.datasets.atomic import TEMPORARY_SUFFIX
+from texneg.datasets.decode import DecodeError, decode
+from texneg.datasets.names import escape, unescape
+from texneg.datasets.sources import root_of
+from texneg.datasets.tar import read_span
+from texneg.errors import InputError, RunFailed
+from texneg.options import Positional
+from texneg.synth.config import Settings
+from texneg.synth.job import Clock, make_texture
+from texneg.synth.ledger import Ledger, Marker
+from texneg.synth.manifest import Row, iterate_rows, read_rows
+from texneg.synth.plan import Plan, Shard, load_plan, read_items
+from texneg.synth.preflight import load_record
+
+PROBLEMS_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class VerifyConfig:
+    """Check every texture of a finished run against its manifest."""
+
+    dst: Positional[str]
+    """Folder that texneg synth wrote."""
+    src: Positional[str | None] = None
+    """Also check that the inputs are still those the textures were made from."""
+    ledger: str | None = None
+    """The run's ledger, if it is not DST.texneg."""
+    quick: bool = False
+    """Compare sizes only, no checksums."""
+    pixels: bool = False
+    """Decode every texture and check its pixels, too."""
+    resynth: int = 0
+    """Make this many textures again, spread evenly, and compare them to the byte. Needs SRC."""
+
+
+def verify(config: VerifyConfig) -> int:
+    """Check a run's outputs.
+
+    Returns:
+        0 when all is as the manifest says.
+
+    Raises:
+        InputError: no finished run there.
+        RunFailed: files are missing, changed or unlisted; each is named on standard error.
+    """
+    if config.resynth and config.src is None:
+        raise InputError("--resynth needs the images: texneg verify DST SRC --resynth N")
+    ledger = Ledger(Path(config.ledger or f"{config.dst.rstrip('/')}.texneg"), Path(config.dst))
+    record = load_record(ledger)
+    ledger = replace(ledger, fingerprint=record["fingerprint"])
+    if not ledger.manifest.exists():
+        raise InputError(f"the run in {config.dst} is not finished; resume: {record['command']}")
+    plan, settings = load_plan(ledger.plan), Settings(**record["settings"])
+    problems = list(_all_problems(config, ledger, plan, settings))
+    for problem in problems[:PROBLEMS_SHOWN]:
+        print(problem, file=sys.stderr)
+    if problems:
+        more = f", {PROBLEMS_SHOWN} shown" if len(problems) > PROBLEMS_SHOWN else ""
+        raise RunFailed(
+            f"{len(problems)} problems in {config.dst}{more};"
+            f" missing and changed textures are made again by: {record['command']} --recheck"
+        )
+    ok = sum(row["status"] == "ok" for row in iterate_rows(ledger.manifest))
+    checks = {
+        "sizes": True,
+        "checksums": not config.quick,
+        "pixels": config.pixels,
+        "inputs": config.src is not None,
+        f"{config.resynth} made again": config.resynth > 0,
+    }
+    done = ", ".join(name for name, on in checks.items() if on)
+    print(f"{ok} textures in {config.dst} are as made ({done}); nothing unlisted")
+    return 0
+
+
+def _all_problems(config: VerifyConfig, ledger: Ledger, plan: Plan, settings: Settings) -> Iterator[str]:
+    listed: set[str] = set()
+    for shard in plan.shards:
+        marker = ledger.marker(shard)
+        if marker is None:
+            yield f"missing: the outputs of shard {shard.id}"
+            listed.add(shard.tar)
+            continue
+        rows = read_rows(ledger.done(shard, ".parquet"))
+        listed.update([shard.tar] if shard.tar else (row["out"] for row in rows if row["out"]))
+        yield from shard_problems(ledger, shard, marker, quick=config.quick)
+        if config.pixels:
+            yield from _pixel_problems(ledger, rows)
+        if config.src is not None:
+            yield from _source_problems(config.src, ledger, shard, rows)
+    yield from _unlisted(ledger, listed)
+    if config.src is not None and config.resynth:
+        yield from _resynth_problems(config, ledger, plan, settings)
+
+
+def shard_problems(ledger: Ledger, shard: Shard, marker: Marker, *, quick: bool) -> list[str]:
+    """What is missing or changed among the outputs of a committed shard."""
+    rows = read_rows(ledger.done(shard, ".parquet"))
+    problems = []
+    for name, file in marker["files"].items():
+        if not quick and _sha256(ledger.dst / unescape(name)) != file["sha256"]:
+            problems.append(f"changed: {name}")
+    for row in rows:
+        if row["out"] is None or (quick and shard.tar):
+            continue
+        data = _output(ledger, row)
+        if data is None:
+            problems.append(f"missing: {row['out']}")
+        elif len(data) != row["out_bytes"]:
+            problems.append(
+                f"changed: {row['out']} has another size than the {row['out_bytes']} bytes written"
+            )
+        elif not quick and hashlib.sha256(data).digest() != row["out_sha256"]:
+            problems.append(f"changed: {row['out']}")
+    return problems
+
+
+def _output(ledger: Ledger, row: Row) -> bytes | None:
+    """Bytes of a texture, or None where its file is gone."""
+    path = ledger.dst / unescape(row["out"].partition("::")[0])
+    try:
+        if row["out_offset"] is None:
+            return path.read_bytes()
+        return read_span(path, row["out_offset"], row["out_bytes"])
+    except OSError:
+        return None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _pixel_problems(ledger: Ledger, rows: list[Row]) -> Iterator[str]:
+    for row in rows:
+        data = _output(ledger, row) if row["out"] else None
+        if data is None:
+            continue
+        try:
+            pixels = decode(data).pixels
+        except DecodeError as error:
+            yield f"unreadable: {row['out']} ({error})"
+            continue
+        if hashlib.blake2b(pixels.tobytes(), digest_size=16).digest() != row["pixels_blake2b"]:
+            yield f"changed pixels: {row['out']}"
+
+
+def _source_problems(src: str, ledger: Ledger, shard: Shard, rows: list[Row]) -> Iterator[str]:
+    root = root_of(src)
+    for item, row in zip(read_items(ledger.plan, shard), rows, strict=True):
+        if row["src_sha256"] is None:
+            continue
+        try:
+            data = read_span(root / unescape(item.path), item.offset, item.size)
+        except OSError:
+            yield f"input gone: {item.src}"
+            continue
+        if hashlib.sha256(data).digest() != row["src_sha256"]:
+            yield f"input changed: {item.src}"
+
+
+def _resynth_problems(config: VerifyConfig, ledger: Ledger, plan: Plan, settings: Settings) -> Iterator[str]:
+    """Make an even sample of the textures again."""
+    root = root_of(str(config.src))
+    stride = max(1, plan.images // config.resynth)
+    number = 0
+    for shard in plan.shards:
+        wanted = [i for i in range(shard.n) if (number + i) % stride == 0]
+        number += shard.n
+        if not wanted:
+            continue
+        items, rows = read_items(ledger.plan, shard), read_rows(ledger.done(shard, ".parquet"))
+        for i in wanted:
+            if rows[i]["status"] != "ok":
+                continue
+            data = read_span(root / unescape(items[i].path), items[i].offset, items[i].size)
+            remade = make_texture(data, {"image_seed": rows[i]["image_seed"]}, settings, Clock())
+            if hashlib.sha256(remade).digest() != rows[i]["out_sha256"]:
+                yield f"made again with other bytes: {rows[i]['out']}"
+
+
+def _unlisted(ledger: Ledger, listed: set[str]) -> Iterator[str]:
+    for folder, _, names in os.walk(ledger.dst):
+        for name in sorted(names):
+            relative = escape(str(Path(folder, name).relative_to(ledger.dst)))
+            if relative not in listed:
+                kind = "left-over temporary file" if name.endswith(TEMPORARY_SUFFIX) else "not of this run"
+                yield f"unlisted: {relative} ({kind})"
