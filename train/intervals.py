@@ -26,8 +26,11 @@ class Interval(NamedTuple):
     high: float
 
 
-def wilson(correct: int, n: int, *, level: float = LEVEL) -> Interval:
-    """Wilson's score interval of a share `correct / n` (JASA 22, 1927): inside 0 ... 1 for every n."""
+def wilson(correct: float, n: int, *, level: float = LEVEL) -> Interval:
+    """Wilson's score interval of a share `correct / n` (JASA 22, 1927): inside 0 ... 1 for every n.
+
+    A mean count over seeds may be fractional.
+    """
     if not 0 <= correct <= n or n == 0:
         raise ValueError(f"{correct} correct of {n}: needs 0 <= correct <= n and n of at least 1")
     z = NormalDist().inv_cdf((1 + level) / 2)
