@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from texneg.datasets.decode import DecodeError, Pixels, decode
-from texneg.datasets.names import show_dots, unescape
+from texneg.datasets.names import unescape
 from texneg.datasets.sources import Item, Source, open_source
 from texneg.datasets.tar import read_span
 from texneg.errors import InputError
@@ -88,11 +88,10 @@ def _image_set(source: Source, items: list[Item]) -> ImageSet:
     classes = sorted(names, key=int if all(name.isdecimal() for name in names) else str)
     index = {name: i for i, name in enumerate(classes)}
     files = {path: i for i, path in enumerate(dict.fromkeys(item.path for item in items))}
-    shown = show_dots if source.kind == "webdataset" else str
     return ImageSet(
         root=str(source.root),
         classes=tuple(classes),
-        keys=tuple(shown(item.key) for item in items),
+        keys=tuple(item.key for item in items),
         labels=np.array([UNLABELLED if i.label is None else index[i.label] for i in items], np.int64),
         _files=tuple(str(source.root / unescape(path)) for path in files),
         _file=np.array([files[item.path] for item in items], np.int64),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from texneg.datasets.decode import SUFFIXES
-from texneg.datasets.names import escape
+from texneg.datasets.names import escape, show_dots
 from texneg.datasets.tar import IMAGE_EXTENSIONS, BrokenTar, Member, members, read_span
 from texneg.errors import InputError
 
@@ -30,7 +30,7 @@ class Item:
     split: str
     """train, val, validation or test; empty without splits."""
     key: str
-    """Path below the split without its last suffix; in a tar the WebDataset key."""
+    """Path below the split without its last suffix; in a tar the WebDataset key with `%2E` read as a dot."""
     label: str | None
     """Class folder, or content of the sample's `.cls`."""
     path: str
@@ -271,7 +271,7 @@ def _label(path: Path, image: Member, sample: list[Member]) -> str | None:
 def _tar_item(split: str, tar: str, member: Member) -> Item:
     return Item(
         split=split,
-        key=escape(member.key, percent=False),
+        key=show_dots(escape(member.key, percent=False)),
         label=None,
         path=escape(tar),
         member=escape(member.name, percent=False),

@@ -45,7 +45,7 @@ def _tee_sums(ledger: Ledger, plan: Plan, sums: Any) -> Iterator[list[Row]]:
 
 
 def write_stats(ledger: Ledger, plan: Plan, outcome: dict[str, Any], call: dict[str, Any]) -> None:
-    """Write counts and seconds by stage over the committed shards, the outcome, and the calls that made them."""
+    """Write counts and seconds by stage over the committed shards, the outcome and the calls so far."""
     calls = (read_json(ledger.stats) or {}).get("calls", [])
     markers = [marker for shard in plan.shards if (marker := ledger.marker(shard)) is not None]
     statuses: Counter[str] = Counter()

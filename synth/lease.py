@@ -30,22 +30,22 @@ class Lease:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with self._path.open("xb") as file:
-                file.write(to_json(_holder()))
+                file.write(to_json(_self()))
         except FileExistsError:
-            held = _read(self._path)
-            if _alive(held) and not self._steal:
+            held = holder(self._path)
+            if held and not self._steal:
                 raise InputError(
                     f"process {held.get('pid')} on {held.get('host')} is working on {self._path.parent};"
                     " wait for it, or use --steal-lock if it is gone"
                 ) from None
-            write_json(self._path, _holder())
+            write_json(self._path, _self())
         self._refreshed = time.monotonic()
         return self
 
     def refresh(self) -> None:
         """Renew the time in the lock file when it is due."""
         if time.monotonic() - self._refreshed >= REFRESH_S:
-            write_json(self._path, _holder())
+            write_json(self._path, _self())
             self._refreshed = time.monotonic()
 
     def __exit__(
@@ -56,15 +56,17 @@ class Lease:
             self._path.parent.rmdir()  # succeeds only where nothing else was written
 
 
-def _holder() -> dict[str, object]:
+def _self() -> dict[str, object]:
     return {"host": os.uname().nodename, "pid": os.getpid(), "time": time.time()}
 
 
-def _read(path: Path) -> dict[str, object]:
+def holder(path: Path) -> dict[str, object]:
+    """Host, pid and time of the driver that holds a lock and seems alive; empty where there is none."""
     try:
-        return json.loads(path.read_bytes())
+        held = json.loads(path.read_bytes())
     except (OSError, json.JSONDecodeError):
         return {}
+    return held if _alive(held) else {}
 
 
 def _alive(held: dict[str, object]) -> bool:

@@ -135,8 +135,7 @@ def load_plan(folder: Path) -> Plan:
 def out_name(item: Item, shard: Shard, settings: Settings, kind: str) -> str:
     """Where a texture goes: path below DST, percent-escaped, or `tar::member`."""
     if settings.format == "webdataset":
-        key = hide_dots(item.key) if kind == "folder" else item.key
-        return f"{shard.tar}::{key}.{settings.encoding}"
+        return f"{shard.tar}::{hide_dots(item.key)}.{settings.encoding}"
     if kind == "folder":
         path = item.key
     else:
