@@ -80,8 +80,8 @@ def test_words_broadcast_keys_against_counters():
     assert np.array_equal(words[1, 4], philox(2**63 + 5, 4))
 
 
-# One field is the splitmix64 generator's first output at that seed (Vigna's reference implementation gives the
-# first two); the others freeze the chaining, on which every experiment depends.
+# One field is the first output of the splitmix64 generator at that seed, as Vigna's reference implementation
+# gives it; the others freeze the chaining, on which every experiment depends.
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [

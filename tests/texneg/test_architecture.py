@@ -1,0 +1,75 @@
+"""Who may import whom, read from the syntax trees of all four folders."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+from texneg import _HOMES
+
+ROOT = Path(__file__).parents[2]
+MAY_IMPORT = {  # folder: folders of this project
+    "texneg": {"texneg"},
+    "datasets": {"texneg", "datasets"},
+    "synth": {"texneg", "datasets", "synth"},
+    "train": {"texneg", "datasets", "synth", "train"},
+}
+CORE_LIBRARIES = {"torch", "numba", "numpy"}
+FRONT_DOOR = {"texneg/__init__.py", "texneg/__main__.py", "texneg/options.py"}  # may also import tyro
+FILES = sorted(path for folder in MAY_IMPORT for path in (ROOT / folder).rglob("*.py"))
+
+
+def imports(path):
+    """Module names that a file imports, wherever in the file; of `from texneg import x`, the home of x."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: write imports in full, from texneg..."
+            if node.module == "texneg":
+                yield from (_HOMES.get(alias.name, f"texneg.{alias.name}") for alias in node.names)
+            else:
+                yield node.module
+
+
+def folder_of(module):
+    """The project folder that a module lies in; None for other people's."""
+    top, *rest = module.split(".")
+    if top != "texneg":
+        return None
+    return rest[0] if rest and rest[0] in MAY_IMPORT and rest[0] != "texneg" else "texneg"
+
+
+def name(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_imports_point_the_allowed_way(path):
+    own = path.relative_to(ROOT).parts[0]
+    for module in imports(path):
+        assert module.split(".")[0] not in {"datasets", "synth", "train"}, f"write texneg.{module}"
+        folder = folder_of(module)
+        assert folder is None or folder in MAY_IMPORT[own], f"{own}/ may not import {module}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "texneg").rglob("*.py")), ids=name)
+def test_the_core_needs_only_torch_numba_and_numpy(path):
+    allowed = CORE_LIBRARIES | ({"tyro"} if name(path) in FRONT_DOOR else set())
+    others = {module.split(".")[0] for module in imports(path)} - {"texneg", *sys.stdlib_module_names}
+    assert others <= allowed
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "train").rglob("*.py")), ids=name)
+def test_training_can_be_imported_without_the_cluster(path):
+    tree = ast.parse(path.read_text("utf-8"))
+    at_top = {id(node) for node in tree.body}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom) and id(node) in at_top:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module]
+            assert not {str(module).split(".")[0] for module in names} & {"dask", "distributed", "tyro"}
+
+
+def test_the_test_sees_the_folders():
+    assert {path.relative_to(ROOT).parts[0] for path in FILES} == set(MAY_IMPORT)

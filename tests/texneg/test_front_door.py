@@ -1,0 +1,87 @@
+"""The command line's front door: fast, free of heavy imports, and clear about wrong use."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import texneg
+from texneg.__main__ import VERBS, load, main
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("torch", "numba", "numpy", "dask", "distributed", "cv2", "tyro")
+
+
+def python(*arguments, cwd=None):
+    return subprocess.run([sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_help_lists_every_verb_and_imports_nothing_heavy():
+    code = (
+        "import sys; from texneg.__main__ import main; assert main(['--help']) == 0;"
+        f"print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
+    )
+    done = python("-c", code)
+    assert done.returncode == 0
+    assert done.stderr.strip() == "[]"
+    for verb, (_, summary) in VERBS.items():
+        assert f"  {verb} " in done.stdout
+        assert summary in done.stdout
+
+
+def test_the_module_runs_as_a_program():
+    done = python("-m", "texneg", "--version")
+    assert (done.returncode, done.stdout.strip()) == (0, texneg.__version__)
+
+
+def test_an_unknown_verb_is_wrong_usage(capsys):
+    assert main(["unheard-of"]) == 2
+    message = capsys.readouterr().err
+    assert "unheard-of" in message
+    assert "synth" in message
+    assert message.count("\n") == 1
+
+
+def test_a_verb_explains_its_options(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", "--help"])
+    assert stop.value.code == 0
+    assert "--check" in capsys.readouterr().out
+
+
+def test_a_wrong_flag_is_wrong_usage(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", "--nonsense"])
+    assert stop.value.code == 2
+    assert "--nonsense" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_leads_to_a_function_of_one_config(verb):
+    function, config = load(VERBS[verb][0])
+    assert callable(function)
+    assert config.__dataclass_params__.frozen
+
+
+def test_importing_the_package_stays_light_and_every_public_name_exists():
+    done = python("-c", f"import sys, texneg; print([n for n in {HEAVY} if n in sys.modules])")
+    assert done.stdout.strip() == "[]"
+    for name in texneg.__all__:
+        assert getattr(texneg, name) is not None
+    assert set(texneg.__all__) <= set(dir(texneg))
+
+
+def test_patch_negatives_of_arrays_need_no_torch():
+    code = (
+        "import sys, numpy; from texneg import patch_negatives;"
+        "patch_negatives(numpy.zeros((1, 32, 32, 3), 'u1')); print('torch' in sys.modules)"
+    )
+    assert python("-c", code).stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("folder", ["datasets", "synth", "train"])
+def test_a_folder_under_its_bare_name_says_how_to_import_it(folder):
+    done = python("-c", f"import {folder}", cwd=ROOT)
+    assert done.returncode == 1
+    assert f"ImportError: this folder is installed as texneg.{folder}" in done.stderr
