@@ -17,37 +17,41 @@ from texneg.train.outcomes import aligned, load_outcomes
 from texneg.train.runs import Arm, Run
 
 MEAN_ROW = "mean of the sets"
+OOD_ROW = "mean out of distribution"
 PROBE_ROW = "probe test"
 Row = Mapping[str, Any]
 
 
 def build(arms: Sequence[Arm]) -> list[dict[str, Any]]:
-    """Rows in order of appearance: the probe's own test, accuracies, their mean, then shape bias.
+    """Rows in order of appearance: accuracies, their mean, then shape bias.
 
-    Each has "name", "kind", "n", "classes", "chance", and "cells": one for each arm, None where no run of
-    the arm was tested on the set.
+    Each has "name", "kind", "clean" (the probe's own test, which stays out of the mean), "n", "classes",
+    "chance", and "cells": one for each arm, None where no run of the arm was tested on the set.
     """
     measured = [[rows_of(run) for run in arm.runs] for arm in arms]
     names = list(dict.fromkeys(name for arm in measured for run in arm for name in run))
     rows = [_row(arms, measured, name) for name in names]
     accuracies = [row for row in rows if row["kind"] == "accuracy"]
-    others = [row for row in accuracies if row["name"] != PROBE_ROW]
-    mean = [_mean_row(arms, others)] if len(others) > 1 else []
+    others = [row for row in accuracies if not row["clean"]]
+    name = MEAN_ROW if len(others) == len(accuracies) else OOD_ROW
+    mean = [_mean_row(arms, others, name)] if len(others) > 1 else []
     return accuracies + mean + [row for row in rows if row["kind"] != "accuracy"]
 
 
 def rows_of(run: Run) -> dict[tuple[str, str], dict[str, Any]]:
     """What a run measured, by (kind, name); the probe's test only where `ood` has not the same data."""
-    rows = {}
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
     sets = run.ood["sets"] if run.ood else []
     test = run.probe["test"] if run.probe else None
-    if test and all(row["data"] != test["data"] for row in sets):
-        rows["accuracy", PROBE_ROW] = {**test, "kind": "accuracy", "value": test["accuracy"]}
-        rows["accuracy", PROBE_ROW]["outcomes"] = run.path / "probe-outcomes.npz"
+    clean = test["data"] if test else None
+    if test and all(row["data"] != clean for row in sets):
+        outcomes = run.path / "probe-outcomes.npz"
+        row = {**test, "kind": "accuracy", "value": test["accuracy"], "outcomes": outcomes, "clean": True}
+        rows["accuracy", PROBE_ROW] = row
     for row in sets:
-        value = row["masked"]["accuracy"] if row["kind"] == "accuracy" else row["shape_bias"]
-        outcomes = run.path / row["outcomes"]
-        rows[row["kind"], row["name"]] = {**row, "value": value, "outcomes": outcomes}
+        told = {"value": row["masked"]["accuracy"] if row["kind"] == "accuracy" else row["shape_bias"]}
+        told |= {"outcomes": run.path / row["outcomes"], "clean": row["data"] == clean}
+        rows[row["kind"], row["name"]] = {**row, **told}
     return rows
 
 
@@ -65,11 +69,12 @@ def _row(
             base = found[arm.baseline]
             cell["difference"] = _over_images(_paired(_values(rows), _values(base)), rows, base)
     first = next((row for rows in found for row in rows.values()), {})
+    clean = any(row["clean"] for rows in found for row in rows.values())
     told = {field: first.get(field) for field in ("n", "classes", "chance", "left_out")}
-    return {"name": name, "kind": kind, **told, "cells": cells}
+    return {"name": name, "kind": kind, "clean": clean, **told, "cells": cells}
 
 
-def _mean_row(arms: Sequence[Arm], rows: Sequence[Row]) -> dict[str, Any]:
+def _mean_row(arms: Sequence[Arm], rows: Sequence[Row], name: str) -> dict[str, Any]:
     """Mean over test sets, seed by seed, for arms whose every seed was tested on all of them."""
     found: list[dict[str, float]] = []
     for i, arm in enumerate(arms):
@@ -81,7 +86,7 @@ def _mean_row(arms: Sequence[Arm], rows: Sequence[Row]) -> dict[str, Any]:
         if cell and arm.baseline is not None:
             cell["difference"] = _paired(values, found[arm.baseline])
     told = {"n": None, "classes": None, "chance": fmean(row["chance"] for row in rows), "left_out": None}
-    return {"name": MEAN_ROW, "kind": "mean", **told, "cells": cells}
+    return {"name": name, "kind": "mean", "clean": False, **told, "cells": cells}
 
 
 def _values(rows: Mapping[str, Row]) -> dict[str, float]:

@@ -18,7 +18,7 @@ from texneg.train.outcomes import save_outcomes
 from texneg.train.report import ReportConfig, report
 from texneg.train.runs import group, read_run, shared_settings
 from texneg.train.shape_bias import summarise
-from texneg.train.table import MEAN_ROW, PROBE_ROW, build
+from texneg.train.table import MEAN_ROW, OOD_ROW, PROBE_ROW, build
 from texneg.train.wording import ABSENT, cosine, interval, percent, points
 
 SETS = {"same": 0.80, "new textures": 0.55, "silhouettes": 0.40}
@@ -185,7 +185,7 @@ def test_the_same_run_twice_and_no_run_are_refused(tmp_path, runs):
 def test_the_table_against_the_outcomes(runs):
     arms = group([read_run(str(folder)) for folder in runs])
     rows = {row["name"]: row for row in build(arms)}
-    assert list(rows) == [PROBE_ROW, *SETS, MEAN_ROW, "cue conflict"]
+    assert list(rows) == [PROBE_ROW, *SETS, OOD_ROW, "cue conflict"]
     cell = rows["silhouettes"]["cells"][1]
     values = []
     for kind in ("patch", "none"):
@@ -209,7 +209,7 @@ def test_the_table_against_the_outcomes(runs):
         int((patch[0] > none[0]).sum()), int((patch[0] < none[0]).sum())
     )
     expected = np.mean([rows[name]["cells"][2]["mean"] for name in SETS])
-    assert rows[MEAN_ROW]["cells"][2]["mean"] == pytest.approx(expected)
+    assert rows[OOD_ROW]["cells"][2]["mean"] == pytest.approx(expected)
     assert rows["same"]["cells"][0]["difference"] is None
 
 
@@ -217,7 +217,13 @@ def test_the_probe_row_gives_way_to_the_same_data(runs):
     probe = json.loads((runs[0] / "probe.json").read_text())
     probe["test"]["data"] = "same"
     write_json(runs[0] / "probe.json", probe)
-    assert PROBE_ROW not in {row["name"] for row in build(group([read_run(str(runs[0]))]))}
+    rows = {row["name"]: row for row in build(group([read_run(str(runs[0]))]))}
+    assert PROBE_ROW not in rows
+    assert rows["same"]["clean"]
+    others = [rows[name]["cells"][0]["mean"] for name in ("new textures", "silhouettes")]
+    assert rows[OOD_ROW]["cells"][0]["mean"] == pytest.approx(np.mean(others))
+    write_json(runs[0] / "probe.json", {**probe, "test": None})
+    assert MEAN_ROW in {row["name"] for row in build(group([read_run(str(runs[0]))]))}
 
 
 def test_the_page_is_whole_and_loads_nothing(tmp_path, runs):
