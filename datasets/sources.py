@@ -212,13 +212,17 @@ def _stat(entry: os.DirEntry[str]) -> os.stat_result | None:
 
 def _claim(keys: dict[str, str], key: str, relative: str) -> None:
     """Note a key; keys equal after case folding and Unicode composition would overwrite each other."""
-    folded = unicodedata.normalize("NFC", key).casefold()
-    if folded in keys:
+    earlier = keys.setdefault(_folded(key), relative)
+    if earlier != relative:
+        apart = _folded(earlier) != _folded(relative)
         raise InputError(
-            f"{escape(keys[folded])} and {escape(relative)} would give the same output name:"
-            " rename one, or keep suffixes apart with --naming append"
+            f"{escape(earlier)} and {escape(relative)} would give the same output name"
+            f" on some file systems: {'use --naming append' if apart else 'rename one'}"
         )
-    keys[folded] = relative
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 # ---- tar shards ----

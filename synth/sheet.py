@@ -26,7 +26,7 @@ from texneg.synth.texture import texture
 GAP, HEADER, CAPTION = 8, 24, 20  # px
 PER_ROW = 2  # images side by side, each with its two negatives
 CENTRE, RANDOM = (230, 60, 40), (40, 120, 230)  # colours of the two exemplars' boxes
-TITLES = ("image, its two patches", "patch negative", "texture negative")
+TITLES = ("patches: red centre, blue random", "patch negative", "texture negative")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,225 @@
+"""What a source holds, in which order, and what it refuses."""
+
+import io
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from texneg.datasets.images import open_images
+from texneg.datasets.names import escape, hide_dots, show_dots, unescape
+from texneg.datasets.pairs import pair
+from texneg.datasets.sources import Item, open_source
+from texneg.errors import InputError
+
+
+def png(value: int = 0) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 6), (value, 0, 0)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def tree(root: Path, *names: str) -> Path:
+    for i, name in enumerate(names):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png(i))
+    return root
+
+
+def tar(path: Path, **members: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as file:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            file.addfile(info, io.BytesIO(data))
+    return path
+
+
+def items(path: Path, **options: str) -> list[Item]:
+    return list(open_source(path, **options).items(unique=True))  # type: ignore[arg-type]
+
+
+def test_order_is_bytewise_by_path(tmp_path: Path) -> None:
+    names = [
+        "b/x.png",
+        "a/2.png",
+        "a/10.png",
+        "a-b/x.png",
+        "a/sub/x.png",
+        "a/sub-x.png",
+        "C/x.png",
+        "é/x.png",
+    ]
+    found = [item.path for item in items(tree(tmp_path, *names))]
+    assert found == sorted(names, key=str.encode)
+
+
+def test_class_folders_flat_images_and_other_files(tmp_path: Path) -> None:
+    tree(tmp_path, "dog/1.png", "dog/deep/2.JPG", "cat/3.webp", "loose.png")
+    for other in ("README.md", "dog/.hidden.png", "Thumbs.db", ".git/x.png"):
+        tree(tmp_path, other)
+    source = open_source(tmp_path)
+    assert [(i.key, i.label) for i in source.items()] == [
+        ("cat/3", "cat"),
+        ("dog/1", "dog"),
+        ("dog/deep/2", "dog"),
+        ("loose", None),
+    ]
+    assert source.skipped == {"no image by its suffix": 2}
+
+
+def test_splits(tmp_path: Path) -> None:
+    tree(tmp_path, "train/dog/1.png", "val/dog/2.png", "test/loose.png")
+    assert [(i.split, i.key) for i in items(tmp_path)] == [("train", "dog/1"), ("val", "dog/2")]
+    assert [i.key for i in items(tmp_path, splits="none")] == ["test/loose", "train/dog/1", "val/dog/2"]
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    root = tree(tmp_path / "root", "a/1.png")
+    outside = tree(tmp_path / "outside", "2.png")
+    (root / "b").symlink_to(outside)
+    (root / "a" / "circle").symlink_to(root)
+    (root / "a" / "gone.png").symlink_to(root / "nowhere")
+    source = open_source(root)
+    assert [(i.key, i.status) for i in source.items()] == [
+        ("a/1", ""),
+        ("a/gone", "decode_error"),
+        ("b/2", ""),
+    ]
+    assert source.skipped["link to a folder above it"] == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "remedy"),
+    [
+        ("x.jpg", "x.png", "--naming append"),
+        ("x.png", "X.png", "rename one"),
+        ("\u00e9.png", "e\u0301.png", "rename one"),
+    ],
+)
+def test_names_that_would_overwrite_each_other_are_refused(
+    tmp_path: Path, one: str, two: str, remedy: str
+) -> None:
+    tree(tmp_path, f"a/{one}", f"a/{two}")
+    with pytest.raises(InputError, match=f"same output name.*{remedy}"):
+        items(tmp_path)
+
+
+def test_appended_naming_keeps_suffixes_apart(tmp_path: Path) -> None:
+    tree(tmp_path, "a/x.jpg", "a/x.png")
+    assert [i.key for i in items(tmp_path, naming="append")] == ["a/x.jpg", "a/x.png"]
+
+
+def test_tar_samples(tmp_path: Path) -> None:
+    path = tar(
+        tmp_path / "0.tar",
+        **{
+            "a.cls": b"7",
+            "a.seg.png": b"mask",
+            "a.jpg": png(),
+            "dir/b.PNG": png(),
+            "c.json": b"{}",
+            "a.jpeg": png(),
+        },
+    )
+    source = open_source(path)
+    found = [(i.key, i.label, i.member, i.status) for i in source.items()]
+    assert found == [
+        ("a", "7", "a.jpg", ""),
+        ("dir/b", "dir", "dir/b.PNG", ""),
+        ("a", None, "a.jpeg", "duplicate_key"),
+    ]
+    assert source.skipped["sample without an image"] == 1
+
+
+def test_a_half_tar_gives_its_first_half(tmp_path: Path) -> None:
+    path = tar(tmp_path / "0.tar", **{f"{i}.png": png(i) for i in range(3)})
+    path.write_bytes(path.read_bytes()[: 2 * 1024 + 600])
+    source = open_source(tmp_path)
+    assert [i.key for i in source.items()] == ["0", "1", "2"]
+    assert len(source.broken) == 1
+
+
+def test_tar_folders_and_splits(tmp_path: Path) -> None:
+    tar(tmp_path / "train" / "1.tar", **{"b.png": png()})
+    tar(tmp_path / "train" / "0.tar", **{"a.png": png()})
+    tar(tmp_path / "val" / "0.tar", **{"a.png": png()})
+    source = open_source(tmp_path)
+    assert source.kind == "webdataset"
+    assert [i.src for i in source.items()] == ["train/0.tar::a.png", "train/1.tar::b.png", "val/0.tar::a.png"]
+
+
+def test_refused_sources_name_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "packed").mkdir()
+    (tmp_path / "packed" / "data.tar.gz").write_bytes(b"x")
+    tree(tmp_path / "both", "a/1.png")
+    tar(tmp_path / "both" / "0.tar", **{"a.png": png()})
+    (tmp_path / "file.txt").write_text("x")
+    for name, remedy in {
+        "nothing": "does not exist; give",
+        "empty": "holds no images",
+        "packed": "unpack it first",
+        "both": "give the one or the other",
+        "file.txt": "give a folder or a .tar",
+    }.items():
+        with pytest.raises(InputError, match=remedy):
+            open_source(tmp_path / name)
+    with pytest.raises(InputError, match="only local paths"):
+        open_source("s3://bucket/data")
+
+
+@pytest.mark.parametrize("name", ["a b", "50%", "a%2Eb", "new\nline", "ünï", "\udcff.x", "%41"])
+def test_escaped_names_come_back(name: str) -> None:
+    text = escape(name)
+    text.encode()  # any table can hold it
+    assert unescape(text) == name
+    assert "\n" not in text
+
+
+def test_dots_are_hidden_in_the_last_part_only() -> None:
+    assert hide_dots("v1.0/a.b") == "v1.0/a%2Eb"
+    assert show_dots(hide_dots("v1.0/a.b")) == "v1.0/a.b"
+
+
+def test_an_image_set_reads_a_tree_and_its_tar_alike(tmp_path: Path) -> None:
+    names = [f"{c}/{i}.png" for c in ("dog", "cat") for i in range(3)]
+    folders = open_images(tree(tmp_path / "tree", *names))
+    packed = open_images(tar(tmp_path / "0.tar", **{n: (tmp_path / "tree" / n).read_bytes() for n in names}))
+    assert folders.classes == packed.classes == ("cat", "dog")
+    partner = pair(folders, packed)
+    for i, j in enumerate(partner.tolist()):
+        assert folders.keys[i] == packed.keys[j]
+        assert folders.read(i) == packed.read(j)
+        assert folders[i][1] == packed[j][1]
+        np.testing.assert_array_equal(folders[i][0], packed[j][0])
+
+
+def test_numeric_classes_keep_their_order(tmp_path: Path) -> None:
+    members = {}
+    for label in ("10", "2"):
+        members |= {f"x{label}.png": png(), f"x{label}.cls": label.encode()}
+    images = open_images(tar(tmp_path / "0.tar", **members))
+    assert images.classes == ("2", "10")
+    assert images.labels.tolist() == [1, 0]
+
+
+def test_split_must_be_named_where_there_is_a_choice(tmp_path: Path) -> None:
+    tree(tmp_path, "train/dog/1.png", "val/dog/2.png")
+    with pytest.raises(InputError, match="train, val: name one"):
+        open_images(tmp_path)
+    assert open_images(tmp_path, "val").keys == ("dog/2",)
+    with pytest.raises(InputError, match="it has: train, val"):
+        open_images(tmp_path, "dev")
+
+
+def test_images_without_texture_are_named(tmp_path: Path) -> None:
+    images = open_images(tree(tmp_path / "images", "a/1.png", "a/2.png"))
+    textures = open_images(tree(tmp_path / "textures", "a/2.png"))
+    with pytest.raises(InputError, match=r"1 of 2 images .*first: a/1"):
+        pair(images, textures)
+    assert pair(images, textures, allow_missing=True).tolist() == [-1, 0]
