@@ -73,7 +73,7 @@ def sliced_wasserstein(texture: U8, exemplars: Sequence[U8]) -> tuple[float, ...
 
     At each level 4096 patches of the texture and as many of the exemplars together are projected on 128
     random unit vectors; the distance is the mean absolute difference of the sorted projections. The draws are
-    fixed. After Karras et al., "Progressive growing of GANs", ICLR 2018, but for one image and not normalised.
+    fixed. After Karras et al., "Progressive growing of GANs", ICLR 2018, but of one image, not normalised.
     """
     random = np.random.default_rng(0)
     count = PATCHES // len(exemplars)

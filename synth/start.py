@@ -18,23 +18,29 @@ I64 = npt.NDArray[np.int64]
 def start(table: Tables, side: int, seed: int) -> I32:
     """A (side + 4, side + 4) coordinate map of atlas indices, all valid: the output with its frame.
 
-    Each tile is a piece of an exemplar at a uniform random place, and each exemplar feeds an equal number of
-    pixels, in patches of several tiles whose outlines follow a field drawn at pixel resolution.
+    Each tile is a piece of an exemplar at a uniform random place, each row of tiles shifted by a random part
+    of a tile. Each exemplar feeds an equal number of pixels, in patches of several tiles whose outlines
+    follow a field drawn at pixel resolution.
     """
     count = len(table.tops)
     framed = side + 2 * RADIUS
     tile = min(TILE, (int(table.sides.min()) - 2 * RADIUS) // 2)  # leaves every tile several places
     labels = np.pad(shares(count, side, seed), RADIUS, mode="edge")
 
-    row = np.arange(framed)
-    across = -(-framed // tile)
-    index = (row // tile)[:, None] * across + row // tile
-    drawn = words(fold(seed, Purpose.TILE), across * across * count * 2).astype(np.int64)
+    down = -(-framed // tile)
+    across = down + 1
+    drawn = (
+        words(fold(seed, Purpose.TILE), down * (1 + across * count * 2)).astype(np.int64).reshape(down, -1)
+    )
+    shift = drawn[:, 0] * tile >> 32
     room = table.sides - 2 * RADIUS - tile + 1
-    corner = (drawn.reshape(-1, count, 2) * room >> 32) + RADIUS
-    place = corner[index, labels]
-    y = place[..., 0] + (row % tile)[:, None] + table.tops[labels]
-    x = place[..., 1] + row % tile
+    corner = (drawn[:, 1:].reshape(down, across, count, 2) * room >> 32) + RADIUS
+
+    row = np.arange(framed)[:, None]
+    column = np.arange(framed) + shift[row // tile]
+    place = corner[row // tile, column // tile, labels]
+    y = place[..., 0] + row % tile + table.tops[labels]
+    x = place[..., 1] + column % tile
     return (y * table.pitch + x).astype(np.int32)
 
 
