@@ -197,7 +197,8 @@ def _checked_size(size: tuple[int, int] | None, height: int, width: int) -> tupl
 def _check_out(out: Any, images: Any, shape: tuple[int, ...]) -> None:
     if _is_tensor(images):
         fits = _is_tensor(out) and out.device == images.device and out.is_contiguous()
-        apart = not fits or out.untyped_storage().data_ptr() != images.untyped_storage().data_ptr()
+        storage = out.untyped_storage().data_ptr() if fits else 0  # 0 where there are no values
+        apart = storage == 0 or storage != images.untyped_storage().data_ptr()
     else:
         fits = isinstance(out, np.ndarray) and out.flags.c_contiguous and out.flags.writeable
         apart = not fits or not np.may_share_memory(out, images)

@@ -8,7 +8,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from texneg import Similarities, byol, info_nce, similarities, simple_contrastive, truncated_triplet
+from texneg import (
+    KeyQueue,
+    Similarities,
+    byol,
+    info_nce,
+    select,
+    similarities,
+    simple_contrastive,
+    truncated_triplet,
+)
 from texneg.similarity import in_batch_similarities
 
 SHAPES = list(product([1, 5], [1, 12], [0, 1, 3]))  # N, K, M
@@ -218,6 +227,17 @@ def test_similarities_and_losses_run_in_bfloat16_autocast():
         loss = info_nce(similarities(q, p, n, p))
     assert loss.dtype == torch.float32
     assert loss.item() == pytest.approx(info_nce(similarities(q, p, n, p)).item(), rel=0.02)
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_a_step_never_waits_for_the_device(loss):
+    """The meta device holds no values, so anything that looked at one would fail here."""
+    q, p, t = (torch.empty(4, 8, device="meta", requires_grad=True) for _ in range(3))
+    queue = KeyQueue(8, 20).to("meta")
+    s = select(similarities(q, p, queue.keys, t), difficulty=(0.0, 0.5))
+    loss(s).backward()
+    queue.enqueue(p)
+    assert q.grad.shape == (4, 8)
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,28 @@ def test_expanded_and_channels_last_tensors():
     assert torch.equal(patch_negatives(last), patch_negatives(many))
 
 
+@pytest.mark.parametrize("overlap", [True, False])
+@pytest.mark.parametrize("index", [None, [5, 6], torch.tensor([5, 6])])
+def test_other_devices_gather_without_looking_at_a_value(index, overlap):
+    """The meta device holds no values, so anything that waited for one would fail here."""
+    images = torch.empty(2, 3, 40, 30, dtype=torch.float16, device="meta")
+    made = patch_negatives(images, count=2, index=index, overlap=overlap)
+    assert (made.shape, made.dtype, made.device.type) == ((2, 2, 3, 40, 30), torch.float16, "meta")
+    out = torch.empty_like(made)
+    assert patch_negatives(images, count=2, index=index, overlap=overlap, out=out) is out
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("overlap", [True, False])
+@pytest.mark.parametrize("dtype", ["uint8", "bfloat16", "float32"])
+def test_the_gpu_gives_the_pixels_of_the_cpu(dtype, overlap):
+    images = torch.from_numpy(IMAGES).permute(0, 3, 1, 2).to(getattr(torch, dtype))
+    options = {"count": 2, "overlap": overlap, "seed": 4, "epoch": 1, "index": [0, 2**62, 7]}
+    made = patch_negatives(images.cuda(), **options)
+    assert torch.equal(made.cpu(), patch_negatives(images, **options))
+
+
 def test_images_are_left_alone_and_no_gradient_flows():
     tensor = torch.ones(2, 3, 20, 20).cumsum(3).requires_grad_()
     before = tensor.detach().clone()

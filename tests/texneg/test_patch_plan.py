@@ -1,14 +1,15 @@
 """What a plan draws: sizes, places, and that the pixels are where the plan says."""
 
+import doctest
+
 import numpy as np
 import pytest
 import torch
 
+from texneg import patch_plan
 from texneg.patch import patch_negatives
 from texneg.patch_plan import Rule, base_key, default_size, permutations_needed, plan, tiling
 from texneg.philox import fold, fold_array
-
-RULE = {"base": base_key(0, 0), "lo": 16, "hi": 72, "overlap": True}
 
 
 def key_of(base, index, number=0):
@@ -33,6 +34,11 @@ def test_default_sizes_are_the_papers_scaled(side, expected):
 
 def test_the_default_is_never_below_two_pixels():
     assert default_size(5, 5) == (2, 2)
+
+
+def test_the_documented_examples_are_true():
+    assert doctest.testmod(patch_plan).attempted > 0
+    assert doctest.testmod(patch_plan).failed == 0
 
 
 def test_the_key_is_the_documented_chain():
