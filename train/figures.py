@@ -18,10 +18,11 @@ def similarity_figure(arms: Sequence[Arm], measured: Sequence[Mapping[str, Any] 
     """One row for each kind of second image; every arm's density of cosines to the query, and its mean."""
     kinds = [kind for kind in KINDS if any(one and kind in one["kinds"] for one in measured)]
     left, right, row, top = 150, 850, 104, 12
-    x = linear(-1, 1, left, right)
+    lowest = _lowest(measured)
+    x = linear(lowest, 1, left, right)
     floor = top + row * len(kinds)
     parts = []
-    for tick in ticks(-1, 1, 8):
+    for tick in ticks(lowest, 1, 8):
         parts.append(line(x(tick), top, x(tick), floor, class_="axis" if tick == 0 else "grid"))
         parts.append(text(x(tick), floor + 18, number(tick), class_="tick", text_anchor="middle"))
     parts.append(
@@ -40,7 +41,7 @@ def similarity_figure(arms: Sequence[Arm], measured: Sequence[Mapping[str, Any] 
         parts.append(text(left - 14, base - row / 2 + 10, KINDS[kind], class_="name", text_anchor="end"))
         for (arm, _, found), (centres, heights) in zip(rows, shapes, strict=True):
             y = linear(0, peak, base, base - row + 18)
-            points = [(x(c), y(h)) for c, h in zip(centres, heights, strict=True)]
+            points = [(x(c), y(h)) for c, h in zip(centres, heights, strict=True) if c > lowest]
             look = {
                 "stroke": colour(arm.colour),
                 "stroke_width": 1.7,
@@ -59,6 +60,16 @@ def similarity_figure(arms: Sequence[Arm], measured: Sequence[Mapping[str, Any] 
                 text(right + 44, height, f"mean {found['mean']:+.3f}{auc}".replace("-", "−"), class_="value")
             )
     return picture(WIDTH, floor + 48, "Cosines with the query, by kind of image and arm", parts)
+
+
+def _lowest(measured: Sequence[Mapping[str, Any] | None]) -> float:
+    """Left end of the axis: a quarter below which hardly a cosine of any kind lies, at most 0."""
+    ends = [0.0]
+    for one in measured:
+        for found in one["kinds"].values() if one else ():
+            shares = np.cumsum(found["counts"]) / found["n"]
+            ends.append(one["edges"][int(np.searchsorted(shares, 0.002))])
+    return float(np.floor(4 * min(ends)) / 4)
 
 
 def _density(

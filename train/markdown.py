@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from texneg.train.curves import KINDS
-from texneg.train.wording import cosine, interval, percent, points
+from texneg.train.wording import ABSENT, cosine, interval, percent, points
 
 
 def render(numbers: Mapping[str, Any]) -> str:
@@ -27,7 +27,8 @@ def render(numbers: Mapping[str, Any]) -> str:
         )
     if any(numbers["similarity"]):
         lines += ["", "## Cosines with the query", "", "Mean, and AUC of the positives against them.", ""]
-        rows = [[KINDS[kind], *(_cosine(one, kind) for one in numbers["similarity"])] for kind in KINDS]
+        shown = [kind for kind in KINDS if any(one and kind in one["kinds"] for one in numbers["similarity"])]
+        rows = [[KINDS[kind], *(_cosine(one, kind) for one in numbers["similarity"])] for kind in shown]
         lines += table(["", *(arm["label"] for arm in arms)], rows)
     lines += ["", "## Settings shared by all runs", ""]
     lines += table(["setting", "value"], [[key, str(value)] for key, value in numbers["settings"].items()])
@@ -56,18 +57,22 @@ def _row(row: Mapping[str, Any]) -> list[str]:
 
 def _cell(cell: Mapping[str, Any] | None) -> str:
     if cell is None:
-        return percent(None)
+        return ABSENT
     spread = "" if cell["sd"] is None else f" ± {percent(cell['sd'])}"
-    words = f"{percent(cell['mean'])}{spread} {interval((cell['low'], cell['high']))}"
-    change = cell["difference"]
+    ends = "" if cell["low"] is None else f" {interval((cell['low'], cell['high']))}"
+    return f"{percent(cell['mean'])}{spread}{ends}{_change(cell['difference'])}"
+
+
+def _change(change: Mapping[str, Any] | None) -> str:
     if change is None:
-        return words
-    images, seeds = (interval(change[name], signed=True) for name in ("over_images", "over_seeds"))
-    return f"{words}; {points(change['mean'])} (images {images}, seeds {seeds})"
+        return ""
+    ends = {"images": change["over_images"], "seeds": change["over_seeds"]}
+    told = ", ".join(f"{name} {interval(pair, signed=True)}" for name, pair in ends.items() if pair)
+    return f"; {points(change['mean'])}" + (f" ({told})" if told else "")
 
 
 def _cosine(one: Mapping[str, Any] | None, kind: str) -> str:
     if one is None or kind not in one["kinds"]:
-        return percent(None)
+        return ABSENT
     found = one["kinds"][kind]
     return cosine(found["mean"]) + ("" if found["auc"] is None else f" (AUC {found['auc']:.3f})")

@@ -81,22 +81,20 @@ def collect(arms: Sequence[Arm], *, title: str) -> dict[str, Any]:
 def protocol(runs: Sequence[Run]) -> dict[str, str]:
     """How the numbers were made, in words; every way that occurs among the runs."""
     probes = [run.probe for run in runs if run.probe]
+    tested = [run.ood for run in runs if run.ood]
+    seconds = [max(line.get("seconds", 0) for line in run.metrics) for run in runs if run.metrics]
     facts = {
-        "probe": {
-            f"{p['protocol']}, {p['n_train']} training images, penalty chosen on {p['validation_share']:.0%}"
-            for p in probes
-        },
-        "test transform": {p["transform"] for p in probes}
-        | {run.ood["transform"] for run in runs if run.ood},
-        "head classes": {str(len(p["classes"])) for p in probes},
-        "pre-trained with": {
+        "probe": [
+            f"{p['protocol']}, penalty chosen on a held-out {p['validation_share']:.0%}" for p in probes
+        ],
+        "probe images": [f"{p['n_train']} in {len(p['classes'])} classes" for p in probes],
+        "test transform": [measured["transform"] for measured in [*probes, *tested]],
+        "pre-trained with": [
             f"texneg {run.record.get('version', '?')}, torch {run.record.get('torch', '?')}" for run in runs
-        },
-        "pre-training seconds a run": {
-            f"{max(line.get('seconds', 0) for line in run.metrics):.0f}" for run in runs if run.metrics
-        },
+        ],
+        "pre-training": [f"{min(seconds):.0f} to {max(seconds):.0f} s a run"] if seconds else [],
     }
-    return {name: "; ".join(sorted(map(str, ways))) for name, ways in facts.items() if ways}
+    return {name: "; ".join(sorted(set(ways))) for name, ways in facts.items() if ways}
 
 
 def _found_sheets(runs: Sequence[Run]) -> list[Path]:
