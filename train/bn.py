@@ -44,25 +44,28 @@ class SplitBatchNorm(_BatchNorm):
         return torch.cat(y)
 
 
-class SyncBatchNorm(nn.SyncBatchNorm):
-    """Batch norm with the statistics of all processes, also on the CPU, where torch has none."""
+class SyncBatchNorm(_BatchNorm):
+    """Batch norm with the statistics of all processes on the CPU, where torch's own does not run."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        pass
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, ...), N equal in all processes."""
-        if input.is_cuda or not self.training or processes() == 1:
+        if not self.training or processes() == 1:
             return super().forward(input)
         assert self.running_mean is not None and self.running_var is not None
         axes = [axis for axis in range(input.ndim) if axis != 1]
         shape = [1, -1] + [1] * (input.ndim - 2)
-        moments = torch.stack([input.mean(axes), input.square().mean(axes)])
-        mean, square = all_reduce(moments) / processes()
-        variance = square - mean.square()
-        count = input.numel() // input.shape[1] * processes()
+        mean = all_reduce(input.mean(axes)) / processes()
+        centred = input - mean.view(shape)
+        variance = all_reduce(centred.square().mean(axes)) / processes()
+        count = input.numel() // self.num_features * processes()
         with torch.no_grad():
             self.running_mean.lerp_(mean, self.momentum or 0.0)
             self.running_var.lerp_(variance * count / (count - 1), self.momentum or 0.0)
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        return input * scale.view(shape) + (self.bias - mean * scale).view(shape)
+        return centred * scale.view(shape) + self.bias.view(shape)
 
 
 def apply_policy(module: nn.Module, policy: str, group: int) -> None:
@@ -79,12 +82,18 @@ def apply_policy(module: nn.Module, policy: str, group: int) -> None:
             continue
         if type(child) not in (nn.BatchNorm1d, nn.BatchNorm2d):
             raise InputError(f"--bn {policy} does not know {type(child).__name__}; use --bn none or a ResNet")
-        made = SplitBatchNorm if policy == "split" else SyncBatchNorm
-        new = made(child.num_features, eps=child.eps, momentum=child.momentum)
+        new = SplitBatchNorm(child.num_features) if policy == "split" else synchronised(child.num_features)
         if isinstance(new, SplitBatchNorm):
             new.group = group
+        new.eps, new.momentum = child.eps, child.momentum
         new.load_state_dict(child.state_dict())
         setattr(module, name, new)
+
+
+def synchronised(features: int) -> _BatchNorm:
+    """Synchronised batch norm: torch's own between GPUs, ours on the CPU."""
+    on_gpus = processes() > 1 and dist.get_backend() == "nccl"
+    return nn.SyncBatchNorm(features) if on_gpus else SyncBatchNorm(features)
 
 
 def processes() -> int:

@@ -1,0 +1,299 @@
+"""Whole runs: resuming bit for bit after any end, run folders that refuse to mix, encoders that load."""
+
+import json
+import multiprocessing
+import signal
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from texneg.__main__ import main
+from texneg.errors import InputError, RunFailed
+from texneg.train import pretrain as verb
+from texneg.train.config import PretrainConfig
+from texneg.train.encoder import load_encoder
+from texneg.train.flags import PretrainFlags, resolve
+from texneg.train.pretrain import run_pretraining
+from texneg.train.recipes import RECIPES, recipe
+
+TINY = PretrainConfig(
+    recipe="tiny",
+    arch="resnet18",
+    stem="stride2",
+    width=4,
+    layers=(1, 1, 1, 1),
+    hidden=8,
+    dim=6,
+    image_size=16,
+    batch=8,
+    epochs=3,
+    queue=16,
+    bn_group=4,
+    lr=0.1,
+    momentum=0.9,
+    log_every=2,
+    checkpoint_every=4,
+    device="cpu",
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Sums are the same bits only for the same number of threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """42 images of 2 classes, and a texture set with the same keys."""
+    root = tmp_path_factory.mktemp("data")
+    draw = np.random.default_rng(0)
+    for name, base in (("train", 0), ("val", 1), ("textures", 2)):
+        for colour in range(2):
+            folder = root / name / f"class{colour}"
+            folder.mkdir(parents=True)
+            for i in range(21 if name != "val" else 4):
+                pixels = draw.integers(100 * colour, 100 * colour + 100 + base, (24, 20, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{i}.png")
+    (root / "set").mkdir()
+    for name in ("train", "val"):
+        (root / name).rename(root / "set" / name)
+    return root
+
+
+def tiny(data, out, **changes):
+    return replace(TINY, data=str(data / "set"), out=str(out), **changes)
+
+
+def silent(_):
+    """No progress lines."""
+
+
+def lines(folder):
+    """metrics.jsonl without wall time."""
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    for row in rows:
+        row.pop("seconds")
+    return rows
+
+
+def assert_same_run(one, two):
+    assert lines(one) == lines(two)
+    a, b = (torch.load(folder / "checkpoint.pt", weights_only=True) for folder in (one, two))
+    assert a["step"] == b["step"]
+    assert a["method"].keys() == b["method"].keys()
+    assert all(torch.equal(a["method"][name], b["method"][name]) for name in a["method"])
+    for mine, theirs in zip(a["optimizer"]["state"].values(), b["optimizer"]["state"].values(), strict=True):
+        assert all(torch.equal(mine[k], theirs[k]) for k in mine)
+
+
+ARMS = {
+    "patch": {"negatives": "patch", "knn_every": 1},
+    "texture": {"negatives": "texture"},
+    "byol": {"method": "byol", "bn": "none", "optimizer": "lars", "negatives": "patch"},
+}
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_a_stopped_run_goes_on_bit_for_bit(data, tmp_path, arm):
+    changes = ARMS[arm] | ({"textures": str(data / "textures")} if arm == "texture" else {})
+    whole = run_pretraining(tiny(data, tmp_path / "whole", **changes), log=silent)
+    assert len(lines(whole)) >= 8
+    parts = tiny(data, tmp_path / "parts", stop_after=7, **changes)
+    for call in range(3):
+        assert (tmp_path / "parts" / "encoder.pt").is_file() is False
+        folder = run_pretraining(replace(parts, workers=call % 2), log=silent)
+    assert_same_run(whole, folder)
+    one, two = load_encoder(str(whole)), load_encoder(str(folder))
+    assert one.fingerprint == two.fingerprint
+
+
+def train_alone(config):
+    """A run in a process of its own: the target of a kill."""
+    torch.set_num_threads(1)
+    run_pretraining(config, log=silent)
+
+
+def test_a_killed_run_goes_on_bit_for_bit(data, tmp_path):
+    config = tiny(data, tmp_path / "parts", epochs=16)
+    process = multiprocessing.get_context("fork").Process(target=train_alone, args=(config,))
+    process.start()
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "parts" / "checkpoint.pt").is_file():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    process.join()
+    assert not (tmp_path / "parts" / "encoder.pt").is_file()
+    folder = run_pretraining(config, log=silent)
+    assert_same_run(run_pretraining(replace(config, out=str(tmp_path / "whole")), log=silent), folder)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_command_with_130_and_the_next_goes_on(data, tmp_path, monkeypatch, capsys, number):
+    config = tiny(data, tmp_path / "parts", recipe="demo", blur=0.0)
+    words = [
+        f"--{name.replace('_', '-')}={value}" for name, value in vars(config).items() if is_word(name, value)
+    ]
+    command = ["pretrain", "demo", *words, "--layers", "1", "1", "1", "1", "--resident", "24"]
+    handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            verb, "status_line", lambda text: signal.raise_signal(number) if "step 6/" in text else None
+        )
+        assert main(command) == 130
+    assert "run the same command again" in capsys.readouterr().err
+    assert torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)["step"] == 6
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert main(command) == 0
+    assert "finished" in capsys.readouterr().out
+    whole = run_pretraining(replace(config, resident=24, out=str(tmp_path / "whole")), log=silent)
+    assert_same_run(whole, tmp_path / "parts")
+
+
+def is_word(name, value):
+    """A field that one word of a command line can carry."""
+    return value not in (None, "") and name not in ("recipe", "layers")
+
+
+def test_a_finished_run_returns_at_once(data, tmp_path):
+    config = tiny(data, tmp_path / "run", epochs=1)
+    folder = run_pretraining(config, log=silent)
+    written = (folder / "metrics.jsonl").read_text()
+    assert run_pretraining(replace(config, data="/gone"), log=silent) == folder
+    assert (folder / "metrics.jsonl").read_text() == written
+
+
+def test_metrics_say_what_happened(data, tmp_path):
+    rows = lines(run_pretraining(tiny(data, tmp_path / "run", knn_every=1), log=silent))
+    assert [row["step"] for row in rows if "knn" in row] == [5, 10, 15]
+    assert [row["step"] for row in rows] == [2, 4, 5, 6, 8, 10, 12, 14, 15]
+    assert all(
+        {"step", "epoch", "loss", "lr", "positive", "negative", "nonsemantic"} <= row.keys() for row in rows
+    )
+    assert all(0 <= row["knn"] <= 100 for row in rows if "knn" in row)
+    assert rows[-1]["epoch"] == 3
+
+
+def test_a_folder_refuses_other_settings_and_takes_other_paces(data, tmp_path):
+    config = tiny(data, tmp_path / "run", stop_after=3)
+    run_pretraining(config, log=silent)
+    with pytest.raises(InputError, match=r"arch 'resnet18' -> 'resnet34', lr 0\.1 -> 0\.2"):
+        run_pretraining(replace(config, lr=0.2, arch="resnet34"), log=silent)
+    run_pretraining(replace(config, log_every=1, checkpoint_every=2, stop_after=1), log=silent)
+    assert torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["step"] == 4
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(data, tmp_path):
+    config = tiny(data, tmp_path / "run", stop_after=2)
+    folder = run_pretraining(config, log=silent)
+    saved = torch.load(folder / "checkpoint.pt", weights_only=True)
+    name = "query.head.fc.0.weight"
+    saved["method"][name] = saved["method"][name][:4]
+    torch.save(saved, folder / "checkpoint.pt")
+    with pytest.raises(InputError, match=r"does not fit this network .*fc\.0\.weight"):
+        run_pretraining(config, log=silent)
+    (folder / "config.json").unlink()
+    saved["config"]["width"] = 6
+    torch.save(saved, folder / "checkpoint.pt")
+    with pytest.raises(InputError, match="width 6 -> 4"):
+        run_pretraining(config, log=silent)
+
+
+def test_other_images_are_refused(data, tmp_path):
+    config = tiny(data, tmp_path / "run", stop_after=2)
+    run_pretraining(config, log=silent)
+    with pytest.raises(InputError, match="other images"):
+        run_pretraining(replace(config, data=str(data)), log=silent)
+
+
+def test_damaged_files_are_named(data, tmp_path):
+    config = tiny(data, tmp_path / "run", stop_after=2)
+    folder = run_pretraining(config, log=silent)
+    content = (folder / "checkpoint.pt").read_bytes()
+    (folder / "checkpoint.pt").write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match="damaged or foreign"):
+        run_pretraining(config, log=silent)
+    (folder / "config.json").write_text("{}")
+    with pytest.raises(InputError, match=r"config\.json is damaged"):
+        run_pretraining(config, log=silent)
+
+
+def test_a_diverged_run_fails_and_keeps_its_last_good_state(data, tmp_path):
+    config = tiny(data, tmp_path / "run", lr=1e30, checkpoint_every=1, log_every=50)
+    with pytest.raises(RunFailed, match=r"not finite at step \d+; train in a new --out with a lower --lr"):
+        run_pretraining(config, log=silent)
+    saved = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
+    assert torch.isfinite(saved["meter"]["sums"]["loss"])
+
+
+def test_an_encoder_loads_from_folder_and_checkpoint(data, tmp_path):
+    folder = run_pretraining(tiny(data, tmp_path / "run"), log=silent)
+    encoder = load_encoder(str(folder))
+    running = load_encoder(str(folder / "checkpoint.pt"))
+    assert encoder.fingerprint == running.fingerprint
+    assert not encoder.training
+    assert encoder.info["negatives"] == "patch"
+    assert encoder.info["step"] == encoder.info["steps"] == 15
+    x = torch.randn(3, 3, encoder.image_size, encoder.image_size)
+    assert encoder(x).shape == (3, encoder.feature_dim) == (3, 32)
+    torch.testing.assert_close(encoder.embed(x).norm(dim=1), torch.ones(3))
+    (tmp_path / "text.pt").write_text("no checkpoint")
+    for wrong in (tmp_path / "text.pt", tmp_path / "nothing.pt", tmp_path):
+        with pytest.raises(InputError):
+            load_encoder(str(wrong))
+
+
+def test_without_dropout_there_is_no_random_state_to_save(data, tmp_path):
+    before = torch.get_rng_state()
+    run_pretraining(tiny(data, tmp_path / "run", epochs=1, knn_every=1), log=silent)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"data": ""}, "no --data"),
+        ({"negatives": "texture"}, "needs --textures"),
+        ({"queue": 42}, "--queue 42 >= data set size 42: .* use --queue 16"),
+        ({"queue": 4}, "at least the 8 keys"),
+        ({"batch": 64, "queue": 64}, "--batch 64 > data set size 42"),
+        ({"bn": "shuffle"}, "use --bn split"),
+        ({"bn_group": 3}, "must divide the 8 images"),
+        ({"method": "byol"}, "BYOL has no keys to hide"),
+        ({"method": "byol", "bn": "none", "eqco": 4}, "BYOL has none"),
+        ({"difficulty": (0.5, 0.1)}, "the first below the second"),
+        ({"hardest": 17}, "1 to the 16 keys"),
+        ({"temperature": 0.0}, "above 0"),
+        ({"device": "cuda"}, "no CUDA device"),
+        ({"data": "/nothing/here"}, "/nothing/here"),
+    ],
+    ids=str,
+)
+def test_what_cannot_train_is_refused_before_a_folder_is_made(data, tmp_path, wrong, message):
+    if wrong == {"device": "cuda"} and torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    with pytest.raises(InputError, match=message):
+        run_pretraining(replace(tiny(data, tmp_path / "run"), **wrong), log=silent)
+    assert not (tmp_path / "run").exists()
+
+
+def test_recipes_are_named_after_their_functions_and_valid():
+    for made in RECIPES:
+        assert made().recipe == made.__name__
+        assert made.__doc__.splitlines()[0].endswith(".")
+
+
+def test_flags_override_the_recipe(data, tmp_path):
+    flags = PretrainFlags(recipe="moco_v2_patch_imagenet100", lr=0.5, amp=False, layers=(1, 1, 1, 1))
+    expected = recipe("moco_v2_patch_imagenet100")
+    assert resolve(flags) == replace(expected, lr=0.5, amp=False, layers=(1, 1, 1, 1))
+    with pytest.raises(InputError, match=r"no recipe 'moco'; choose from:\n  moco_v2_imagenet100 "):
+        verb.pretrain(PretrainFlags(recipe="moco", data=str(data)))
