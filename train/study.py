@@ -1,0 +1,152 @@
+"""Arms by seeds: pre-train, probe, test and analyse each, several at a time, and go on where it stopped."""
+
+import contextlib
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from texneg.train.config import PretrainConfig
+
+ARMS = ("none", "patch", "texture")
+
+
+@dataclass(frozen=True)
+class Exam:
+    """A linear probe and the test sets that its head is measured on."""
+
+    data: str
+    """labelled images that the head is fitted on"""
+    sets: tuple[str, ...]
+    """test sets, NAME=PATH"""
+    cue_conflict: tuple[str, ...] = ()
+    """cue-conflict sets for shape bias, NAME=PATH"""
+    name: str = ""
+    """subfolder of the run for its results; empty: the run folder itself"""
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is compared with what."""
+
+    folder: str
+    """run folders are FOLDER/<arm>-s<seed>"""
+    recipe: PretrainConfig
+    """settings that all arms share"""
+    textures: str
+    """texture set of the training images"""
+    exams: tuple[Exam, ...]
+    """the first is that of the report"""
+    arms: tuple[str, ...] = ARMS
+    """kinds of negatives"""
+    seeds: int = 2
+    """runs of each arm, seeds 0, 1, ..."""
+
+    @property
+    def jobs(self) -> list[tuple[str, int]]:
+        """(arm, seed), seed by seed, so that a study that is stopped compares what it has."""
+        return [(arm, seed) for seed in range(self.seeds) for arm in self.arms]
+
+    def run_folder(self, arm: str, seed: int) -> Path:
+        """Folder of one run."""
+        return Path(self.folder) / f"{arm}-s{seed}"
+
+
+def run_study(study: Study, *, processes: int, threads: int, say: Callable[[str], None]) -> None:
+    """Finish every run of a study.
+
+    Args:
+        study: arms, seeds and exams.
+        processes: runs at a time.
+        threads: CPU threads of each.
+        say: receives a line for each run that ends.
+
+    Raises:
+        InputError, RunFailed: of the first run that fails; the others are finished before.
+    """
+    failures: list[BaseException] = []
+    with ProcessPoolExecutor(
+        processes, mp_context=get_context("spawn"), initializer=limit_threads, initargs=(threads,)
+    ) as pool:
+        futures = {pool.submit(run_job, study, arm, seed): (arm, seed) for arm, seed in study.jobs}
+        for future in as_completed(futures):
+            arm, seed = futures[future]
+            if error := future.exception():
+                failures.append(error)
+                continue
+            say(f"{arm:<8} seed {seed}  {future.result():4.0f} s")
+    if failures:
+        raise failures[0]
+
+
+def limit_threads(threads: int) -> None:
+    """Called in each process before its first run."""
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def run_job(study: Study, arm: str, seed: int) -> float:
+    """One run with its exams; returns the seconds it took now."""
+    from texneg.train.analyze import AnalyzeConfig, analyze
+    from texneg.train.pretrain import run_pretraining
+
+    start = time.monotonic()
+    folder = study.run_folder(arm, seed)
+    recipe = replace(
+        study.recipe,
+        textures=study.textures if arm == "texture" else "",
+        out=str(folder),
+        negatives=arm,
+        seed=seed,
+    )
+    with quiet(folder / "log.txt"):
+        run_pretraining(recipe)
+        for exam in study.exams:
+            sit(exam, folder)
+        if not (folder / "similarity.json").is_file():
+            analyze(
+                AnalyzeConfig(
+                    "similarity", str(folder), recipe.data, out=str(folder), textures=study.textures
+                )
+            )
+    return time.monotonic() - start
+
+
+def sit(exam: Exam, folder: Path) -> None:
+    """Fit the exam's head on a finished run and measure its test sets."""
+    from texneg.train.ood import OodConfig, ood
+    from texneg.train.probe import ProbeConfig, probe
+
+    out = folder / exam.name
+    if not (out / "head.pt").is_file():
+        probe(ProbeConfig(str(folder), exam.data, str(out)))
+    ood(OodConfig(str(folder), f"{out}/head.pt", str(out), sets=exam.sets, cue_conflict=exam.cue_conflict))
+    if exam.name:
+        shutil.copy(folder / "config.json", out / "config.json")
+
+
+def write_report(study: Study, exam: Exam, out: Path, **options: Any) -> None:
+    """`texneg report` over all runs of a study, on one of its exams."""
+    from texneg.train.report import ReportConfig, report
+
+    runs = tuple(str(study.run_folder(arm, seed) / exam.name) for arm, seed in study.jobs)
+    report(ReportConfig(runs, out=str(out), **options))
+
+
+@contextlib.contextmanager
+def quiet(log: Path) -> Iterator[None]:
+    """Send what a stage prints to its log."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a") as file, contextlib.redirect_stdout(file):
+        yield
+
+
+def stopwatch() -> Callable[[str], None]:
+    """A printer that puts the seconds since now before each line."""
+    start = time.monotonic()
+    return lambda text: print(f"[{time.monotonic() - start:4.0f} s] {text}", flush=True)
