@@ -65,8 +65,8 @@ def similarity_figure(arms: Sequence[Arm], measured: Sequence[Mapping[str, Any] 
 def _lowest(measured: Sequence[Mapping[str, Any] | None]) -> float:
     """Left end of the axis: a quarter below which hardly a cosine of any kind lies, at most 0."""
     ends = [0.0]
-    for one in measured:
-        for found in one["kinds"].values() if one else ():
+    for one in filter(None, measured):
+        for found in one["kinds"].values():
             shares = np.cumsum(found["counts"]) / found["n"]
             ends.append(one["edges"][int(np.searchsorted(shares, 0.002))])
     return float(np.floor(4 * min(ends)) / 4)

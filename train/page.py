@@ -41,7 +41,11 @@ def render(numbers: Mapping[str, Any], arms: Sequence[Arm], *, sheets: Sequence[
     return pages.get_template("report.html.jinja").render(
         **numbers,
         data=Markup(json.dumps(numbers, sort_keys=True).replace("<", "\\u003c")),
-        kinds=curves.KINDS,
+        company=[
+            words
+            for kind, words in curves.KINDS.items()
+            if any(one and kind in one["kinds"] for one in numbers["similarity"])
+        ],
         sheets=sheets,
         sets_svg=Markup(sets_figure(arms, rows)) if rows else None,
         shapes=[(row, Markup(shape_figure(arms, row))) for row in shapes],
