@@ -30,9 +30,9 @@ from texneg.philox import generator
 
 Image = npt.NDArray[np.uint8]
 
-CORRELATION = 0.8
+CORRELATION = 0.9
 FIGURE_CONTRAST = (0.45, 0.85)
-GROUND_CONTRAST = (0.1, 0.3)
+GROUND_CONTRAST = (0.3, 0.6)
 CLASSES = tuple(sorted(SHAPES))
 TEXTURED_SETS = ("same", "cue-conflict", "new-textures")
 DRAWN_SETS = ("silhouettes", "line-drawings")
