@@ -18,6 +18,11 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def counted(n: int, noun: str) -> str:
+    """`1 shard`, `2 shards`."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
 def say_begin(config: SynthConfig, run: Run, done: int) -> None:
     """What is going to be made, from what and where."""
     settings, plan = run.settings, run.plan
@@ -31,11 +36,13 @@ def say_begin(config: SynthConfig, run: Run, done: int) -> None:
         say(f"resuming: {done} of {plan.images} images are done")
     if done == plan.images:
         return
-    cores = "1 core" if config.cores == 1 else f"{config.cores} cores"
-    where = config.scheduler or ("this process" if config.executor == "sync" else f"{cores} of this machine")
+    here = "this process" if config.executor == "sync" else f"{counted(config.cores, 'core')} of this machine"
     tasks = sum(plan.parts(shard) for shard in plan.shards)
     megabytes = estimated_bytes(plan.images - done, settings) / 1e6
-    say(f"{len(plan.shards)} shards in {tasks} tasks on {where}; about {megabytes:.0f} MB to write")
+    say(
+        f"{counted(len(plan.shards), 'shard')} in {counted(tasks, 'task')} on {config.scheduler or here};"
+        f" about {megabytes:.3g} MB to write"
+    )
 
 
 def say_quarantine(work: Work) -> None:
@@ -82,6 +89,6 @@ def failure(config: SynthConfig, work: Work, verdict: str) -> str:
         return f"{count} (first: {shard}: {reason}); mend the cause and {resume}"
     broken = work.plan.source["broken"]
     return (
-        f"{len(broken)} input tars break off ({broken[0]}); the images before the break were made;"
-        " mend the tars and repeat with --overwrite"
+        f"input tars that break off: {len(broken)} (first: {broken[0]});"
+        " the images before the break were made; mend the tars and repeat with --overwrite"
     )

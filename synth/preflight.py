@@ -54,11 +54,10 @@ def open_run(config: SynthConfig, source: Source) -> Run:
     """
     settings = settings_of(config, source.kind)
     ledger = Ledger(config.ledger_path, Path(config.dst))
-    if config.overwrite:
-        _remove_outputs(ledger)
-    if ledger.config.exists():
+    if ledger.config.exists() and not config.overwrite:
         run = _resume(config, source, settings, ledger)
     else:
+        _clear(ledger)
         run = _begin(config, source, settings, ledger)
     _check_space(run)
     return run
@@ -81,10 +80,6 @@ def _check_places(config: SynthConfig, dst: Path, root: Path) -> None:
 
 
 def _begin(config: SynthConfig, source: Source, settings: Settings, ledger: Ledger) -> Run:
-    if ledger.dst.is_dir() and any(ledger.dst.iterdir()):
-        raise InputError(
-            f"{ledger.dst} is not empty and has no ledger {ledger.root}; choose an empty or a new folder"
-        )
     try:
         plan = make_plan(
             source,
@@ -166,9 +161,17 @@ def _same_inputs(config: SynthConfig, source: Source, settings: Settings, ledger
     return again.digest == plan.digest
 
 
-def _remove_outputs(ledger: Ledger) -> None:
-    """Delete what the ledger's plan lists, then the ledger. Other files in DST stay."""
+def _clear(ledger: Ledger) -> None:
+    """Delete what the ledger's plan lists, then the ledger; other files in DST stay.
+
+    Raises:
+        InputError: no ledger, and DST is not empty: nothing says whose files they are.
+    """
     if not ledger.config.exists():
+        if ledger.dst.is_dir() and any(ledger.dst.iterdir()):
+            raise InputError(
+                f"{ledger.dst} is not empty and has no ledger {ledger.root}; choose an empty or a new folder"
+            )
         return
     stored = load_record(ledger)
     settings, plan = Settings(**stored["settings"]), load_plan(ledger.plan)

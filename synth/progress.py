@@ -39,9 +39,14 @@ class Progress:
         else:
             print(text, file=sys.stderr, flush=True)
 
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self._start
+
     def line(self) -> str:
         """`1200 of 5000 (24 %), 71.2 images/s, 0:00:53 left`."""
-        rate = (self._now - self._before) / max(time.monotonic() - self._start, 1e-9)
+        rate = (self._now - self._before) / max(self.seconds, 1e-9)
         left = duration((self._total - self._now) / rate) if rate else "unknown time"
         share = 100 * self._now / max(self._total, 1)
         return f"{self._now} of {self._total} ({share:.0f} %), {rate:.1f} images/s, {left} left"

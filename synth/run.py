@@ -1,6 +1,5 @@
 """`texneg synth`: one texture for every image of a data set, resumable at any moment."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 
@@ -15,7 +14,7 @@ from texneg.synth.plan import Shard
 from texneg.synth.preflight import Run, inspect, open_run
 from texneg.synth.progress import Progress
 from texneg.synth.setup import prepare_process
-from texneg.synth.task import Task, storage_message
+from texneg.synth.task import STORAGE_ERRNOS, Task, storage_message
 from texneg.synth.verify import shard_problems
 
 INTERRUPTED = 130
@@ -37,12 +36,12 @@ def synth(config: SynthConfig) -> int:
         try:
             return _run(config, run, lease)
         except OSError as error:
-            message = f"{storage_message(error, run.ledger.dst)}; make room and resume: {config.command()}"
-            raise RunFailed(message) from error
+            full = error.errno in STORAGE_ERRNOS
+            reason = f"{storage_message(error, run.ledger.dst)}; make room and" if full else f"{error};"
+            raise RunFailed(f"{reason} resume: {config.command()}") from error
 
 
 def _run(config: SynthConfig, run: Run, lease: Lease) -> int:
-    begin = time.monotonic()
     if config.recheck:
         _forget_damaged(run)
     work = Work(run.ledger, run.plan, lambda shard, part: _task(run, shard, part))
@@ -50,6 +49,7 @@ def _run(config: SynthConfig, run: Run, lease: Lease) -> int:
     before = work.images
     say_begin(config, run, before)
     verdict: Verdict = "complete"
+    seconds = 0.0
     if work.queue:
         with (
             stop_signals() as stop,
@@ -57,17 +57,17 @@ def _run(config: SynthConfig, run: Run, lease: Lease) -> int:
             Progress(run.plan.images, before) as progress,
         ):
             verdict = drive(work, executor, lease, stop, progress, config=config)
+            seconds = progress.seconds
     if not work.missing:
         finalize(run.ledger, run.plan)
     if verdict == "complete" and run.plan.source["broken"]:
         verdict = "failed_shards"
-    elapsed = time.monotonic() - begin
     made = work.images - before
     call = {
         "command": config.command(),
         "cores": 1 if config.executor == "sync" else config.cores,
         "images": made,
-        "seconds": round(elapsed, 3),
+        "seconds": round(seconds, 3),
     }
     with suppress(OSError) if verdict == "storage" else nullcontext():
         write_stats(run.ledger, run.plan, {"outcome": verdict, "failed": work.failed}, call)
@@ -77,7 +77,7 @@ def _run(config: SynthConfig, run: Run, lease: Lease) -> int:
         return INTERRUPTED
     if verdict != "complete":
         raise RunFailed(failure(config, work, verdict))
-    say_end(config, work, made, elapsed)
+    say_end(config, work, made, seconds)
     return 0
 
 

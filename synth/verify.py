@@ -18,6 +18,7 @@ from texneg.synth.config import Settings
 from texneg.synth.job import Clock, make_texture
 from texneg.synth.ledger import Ledger, Marker
 from texneg.synth.manifest import Row, iterate_rows, read_rows
+from texneg.synth.messages import counted
 from texneg.synth.plan import Plan, Shard, load_plan, read_items
 from texneg.synth.preflight import load_record
 
@@ -66,7 +67,7 @@ def verify(config: VerifyConfig) -> int:
     if problems:
         more = f", {PROBLEMS_SHOWN} shown" if len(problems) > PROBLEMS_SHOWN else ""
         raise RunFailed(
-            f"{len(problems)} problems in {config.dst}{more};"
+            f"{counted(len(problems), 'problem')} in {config.dst}{more};"
             f" missing and changed textures are made again by: {record['command']} --recheck"
         )
     ok = sum(row["status"] == "ok" for row in iterate_rows(ledger.manifest))

@@ -1,0 +1,169 @@
+"""The Dask run: the bytes of the plain run, whatever is killed and whoever presses Ctrl-C."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from texneg.errors import InputError
+from texneg.synth.cluster import connected, layout
+from texneg.synth.config import SynthConfig
+from texneg.synth.run import synth
+
+State = Callable[[Path], Any]
+Expected = Callable[[str], Any]
+PATIENCE_S = 60
+
+
+def config(src: Path, dst: Path, **options: Any) -> SynthConfig:
+    return SynthConfig(str(src), str(dst), **{"size": 48, "exemplar_size": 24, "part_size": 20, **options})
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Any]:
+    """An embedded cluster of two processes."""
+    with connected(SynthConfig("", "", workers=2, threads_per_worker=1)) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def expected(
+    many_photos: Path, state: State, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Any]:
+    """What the run in one process leaves, by format."""
+    made: dict[str, Path] = {}
+
+    def make(form: str) -> Any:
+        if form not in made:
+            made[form] = tmp_path_factory.mktemp("expected") / form
+            assert synth(config(many_photos, made[form], format=form, executor="sync", shard_size=250)) == 0
+        return state(made[form])
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("cores", "threads", "processes_and_threads"),
+    [(1, 0, (1, 1)), (2, 0, (1, 2)), (2, 1, (2, 1)), (8, 0, (1, 8)), (12, 0, (2, 6)), (64, 0, (8, 8))],
+)
+def test_layout(cores: int, threads: int, processes_and_threads: tuple[int, int]) -> None:
+    assert layout(cores, threads) == processes_and_threads
+
+
+def test_workers_use_one_thread_each_and_ignore_ctrl_c(client: Any) -> None:
+    def look() -> tuple[int, int, bool]:
+        import cv2
+        import numba
+
+        blocked = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        return numba.config.NUMBA_NUM_THREADS, cv2.getNumThreads(), blocked
+
+    assert set(client.run(look).values()) == {(1, 1, True)}
+    assert len(client.nthreads()) == 2
+
+
+def test_two_workers_make_the_bytes_of_one_process(
+    client: Any, many_photos: Path, expected: Expected, state: State, tmp_path: Path
+) -> None:
+    for form in ("folder", "webdataset"):
+        dst = tmp_path / form
+        address = client.scheduler.address
+        assert synth(config(many_photos, dst, format=form, scheduler=address, shard_size=250)) == 0
+        assert state(dst) == expected(form)
+
+
+def test_a_killed_worker_costs_nothing_but_its_part(
+    client: Any, many_photos: Path, expected: Expected, state: State, tmp_path: Path
+) -> None:
+    victim = next(iter(client.run(os.getpid).values()))
+    dst = tmp_path / "out"
+
+    def kill() -> None:
+        wait_for(lambda: finished_parts(dst) >= 2)
+        os.kill(victim, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    address = client.scheduler.address
+    assert synth(config(many_photos, dst, format="webdataset", scheduler=address, shard_size=250)) == 0
+    killer.join()
+    assert state(dst) == expected("webdataset")
+
+
+def test_no_scheduler_at_the_address(
+    many_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("texneg.synth.cluster.CONNECT_S", 1)
+    with pytest.raises(InputError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
+        synth(config(many_photos, tmp_path / "out", scheduler="tcp://127.0.0.1:9"))
+
+
+def test_ctrl_c_drains_and_the_run_resumes(
+    many_photos: Path, expected: Expected, state: State, tmp_path: Path
+) -> None:
+    dst = tmp_path / "out"
+    command = config(many_photos, dst, shard_size=250, workers=2)
+    process = start(command)
+    wait_for(lambda: finished_parts(dst) >= 2 or process.poll() is not None)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130, errors
+    assert f"resume: {command.command()}" in errors
+    assert "Traceback" not in errors
+    assert 40 <= finished_images(errors) < 600
+    assert synth(config(many_photos, dst, shard_size=250, executor="sync")) == 0
+    assert state(dst) == expected("folder")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["folder", "webdataset"])
+def test_kill_of_everything_at_random_moments(
+    many_photos: Path, expected: Expected, state: State, tmp_path: Path, form: str
+) -> None:
+    dst = tmp_path / "out"
+    dice = random.Random(form)
+    command = config(many_photos, dst, format=form, shard_size=250, workers=2)
+    for kills in range(3):
+        process = start(command)
+        before = finished_parts(dst)
+        wait_for(lambda: finished_parts(dst) > before or process.poll() is not None)  # noqa: B023
+        time.sleep(dice.uniform(0, 0.4))
+        assert process.poll() is None, f"it ended before kill {kills}"
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    assert synth(config(many_photos, dst, format=form, shard_size=250, executor="sync")) == 0
+    assert state(dst) == expected(form)
+
+
+def start(command: SynthConfig) -> "subprocess.Popen[str]":
+    """The run as a process group of its own."""
+    words = [sys.executable, "-m", *command.command().split()]
+    return subprocess.Popen(
+        words, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def finished_parts(dst: Path) -> int:
+    """Markers of parts and shards, a shard counted as the many parts that it is."""
+    ledger = dst.with_name(f"{dst.name}.texneg")
+    return len(list(ledger.glob("parts/**/*.json"))) + 100 * len(list(ledger.glob("done/**/*.json")))
+
+
+def finished_images(errors: str) -> int:
+    line = next(line for line in errors.splitlines() if line.startswith("interrupted: "))
+    return int(line.split()[1])

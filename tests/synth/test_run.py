@@ -1,0 +1,361 @@
+"""`texneg synth` in one process: same bytes however the work is cut, honest refusals, nothing lost."""
+
+import errno
+import io
+import json
+import os
+import re
+import shutil
+import tarfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from texneg.datasets.decode import decode
+from texneg.datasets.encode import encode
+from texneg.datasets.images import open_images
+from texneg.datasets.pairs import pair
+from texneg.errors import InputError, RunFailed
+from texneg.synth import task
+from texneg.synth.config import SynthConfig
+from texneg.synth.exemplars import exemplars
+from texneg.synth.job import image_seed
+from texneg.synth.preflight import inspect, open_run
+from texneg.synth.run import synth
+from texneg.synth.texture import texture
+
+Run = Callable[..., Path]
+State = Callable[[Path], Any]
+Rows = Callable[[Path], list[dict[str, Any]]]
+
+
+def config(src: Path, dst: Path, **options: Any) -> SynthConfig:
+    return SynthConfig(str(src), str(dst), **{"size": 32, "exemplar_size": 24, "executor": "sync", **options})
+
+
+def ledger(dst: Path) -> Path:
+    return dst.with_name(f"{dst.name}.texneg")
+
+
+def stats(dst: Path) -> dict[str, Any]:
+    return json.loads((ledger(dst) / "stats.json").read_text())
+
+
+@pytest.mark.parametrize("form", ["folder", "webdataset"])
+def test_outputs_do_not_depend_on_how_the_work_is_cut(
+    photos: Path, run: Run, state: State, form: str
+) -> None:
+    whole = state(run(photos, "whole", format=form))
+    for part_size in (1, 7):
+        assert state(run(photos, f"parts{part_size}", format=form, part_size=part_size)) == whole
+
+
+def test_both_formats_hold_the_same_textures(photos: Path, run: Run) -> None:
+    folder = open_images(run(photos, "folder"))
+    packed = open_images(run(photos, "tar", format="webdataset", shard_size=10))
+    assert sorted(folder.keys) == sorted(packed.keys)
+    assert [folder.read(i) for i in range(len(folder))] == [packed.read(j) for j in pair(folder, packed)]
+
+
+def test_a_texture_is_what_the_library_makes_of_the_image(photos: Path, run: Run, manifest: Rows) -> None:
+    dst = run(photos, seed=5)
+    images, textures = open_images(photos), open_images(dst)
+    partner = pair(images, textures)
+    for i in (0, 11, 23):
+        own = image_seed(5, images.keys[i])
+        made = texture(exemplars(images[i][0], size=24, seed=own), size=32, seed=own)
+        np.testing.assert_array_equal(textures[int(partner[i])][0], made)
+        assert images[i][1] == textures[int(partner[i])][1]
+    row = manifest(dst)[11]
+    patch = images[11][0][row["patch_b_y"] :, row["patch_b_x"] :][:24, :24]
+    np.testing.assert_array_equal(exemplars(images[11][0], size=24, seed=row["image_seed"])[1], patch)
+
+
+def test_a_limited_run_makes_the_same_textures(photos: Path, run: Run) -> None:
+    every, some = open_images(run(photos, "every")), open_images(run(photos, "some", limit=7))
+    assert len(some) == 7
+    assert set(some.classes) == set(every.classes)  # spread evenly
+    assert [every.read(i) for i in pair(some, every)] == [some.read(i) for i in range(7)]
+
+
+def test_tar_shards_keep_their_names_keys_and_labels(shards: Path, run: Run, manifest: Rows) -> None:
+    dst = run(shards)
+    assert sorted(path.name for path in dst.iterdir()) == ["00000.tar", "00001.tar"]
+    with tarfile.open(shards / "00000.tar") as before, tarfile.open(dst / "00000.tar") as after:
+        images = [name for name in before.getnames() if name.endswith(".jpg")]
+        assert after.getnames() == [name.replace(".jpg", ".webp") for name in images]
+    row = manifest(dst)[15]
+    name, _, member = row["out"].partition("::")
+    data = (dst / name).read_bytes()[row["out_offset"] :][: row["out_bytes"]]
+    with tarfile.open(dst / name) as tar:
+        assert tar.extractfile(member).read() == data  # type: ignore[union-attr]
+    assert decode(data).pixels.shape == (32, 32, 3)
+    by_class = run(shards, "folders", format="folder")
+    assert sorted(path.name for path in by_class.iterdir()) == ["0", "1", "2"]
+    assert len(open_images(by_class)) == 24
+
+
+def test_torchvision_and_webdataset_open_the_outputs(photos: Path, run: Run) -> None:
+    torchvision = pytest.importorskip("torchvision.datasets")
+    reader = pytest.importorskip("webdataset.tariterators")
+    folder = torchvision.ImageFolder(run(photos, "folder"))
+    assert folder.classes == ["ant", "bee", "cow"]
+    assert [label for _, label in folder.samples] == [0] * 8 + [1] * 8 + [2] * 8
+    assert folder[0][0].size == (32, 32)
+    dst = run(photos, "tar", format="webdataset", shard_size=10)
+    keys = []
+    for path in sorted(dst.glob("*.tar")):
+        with path.open("rb") as stream:
+            samples = list(
+                reader.group_by_keys(reader.tar_file_expander([{"url": path.name, "stream": stream}]))
+            )
+        keys.append([sample["__key__"] for sample in samples])
+        assert all(decode(sample["webp"]).pixels.shape == (32, 32, 3) for sample in samples)
+    assert [len(shard) for shard in keys] == [10, 10, 4]
+    assert keys[0][:2] == ["ant/ant%2E000", "ant/ant%2E001"]
+
+
+def test_splits_are_kept_and_do_not_change_textures(photos: Path, run: Run, tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        shutil.copytree(photos, tmp_path / "split" / split)
+    dst = run(tmp_path / "split", "both")
+    alone = run(photos, "alone")
+    assert (dst / "train/bee/bee.003.webp").read_bytes() == (alone / "bee/bee.003.webp").read_bytes()
+    assert (dst / "val/bee/bee.003.webp").exists()
+
+
+def test_running_again_changes_nothing(
+    photos: Path, run: Run, state: State, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = state(run(photos))
+    assert state(run(photos)) == before
+    assert "nothing was left to do" in capsys.readouterr().out
+    assert len(stats(run(photos))["calls"]) == 1
+
+
+def test_bad_images_are_quarantined_with_their_reasons(
+    photos: Path, run: Run, manifest: Rows, tmp_path: Path
+) -> None:
+    dirty = Path(shutil.copytree(photos, tmp_path / "dirty"))
+    good = (photos / "ant/ant.000.JPEG").read_bytes()
+    (dirty / "ant/half.jpg").write_bytes(good[: len(good) // 2])
+    (dirty / "ant/none.jpg").write_bytes(b"")
+    (dirty / "ant/page.jpg").write_bytes(b"<html>no</html>")
+    (dirty / "ant/with\nline.JPEG").write_bytes(good)
+    (dirty / "bee/thin.png").write_bytes(small_png(200, 7))
+    (dirty / "bee/less.png").write_bytes(small_png(20, 30))
+    (dirty / "bee/50%.png").write_bytes(small_png(30, 30))
+    dst = run(dirty)
+    rows = {row["key"]: row for row in manifest(dst)}
+    assert {key: row["status"] for key, row in rows.items() if row["status"] != "ok"} == {
+        "ant/half": "truncated",
+        "ant/none": "empty",
+        "ant/page": "unsupported",
+        "bee/thin": "too_small",
+    }
+    assert all((row["out"] is None) == (row["status"] != "ok") for row in rows.values())
+    assert all(row["error"] for row in rows.values() if row["status"] != "ok")
+    assert rows["bee/less"]["patch_size"] == 12  # half, as the short side is under 24
+    assert (dst / "ant" / "with\nline.webp").exists()
+    assert (dst / "bee" / "50%.webp").exists()
+    assert stats(dst)["statuses"]["truncated"] == 1
+    assert open_images(dst).keys == tuple(row["key"] for row in rows.values() if row["status"] == "ok")
+
+
+def small_png(height: int, width: int) -> bytes:
+    return encode(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8), "png")
+
+
+@pytest.mark.parametrize(
+    ("small", "expected"),
+    [("shrink-patch", "ok"), ("upscale", "ok"), ("skip", "too_small")],
+)
+def test_policies_for_small_images(
+    run: Run, manifest: Rows, tmp_path: Path, small: str, expected: str
+) -> None:
+    (tmp_path / "data" / "a").mkdir(parents=True)
+    (tmp_path / "data" / "a" / "1.png").write_bytes(small_png(14, 40))
+    (tmp_path / "data" / "a" / "2.png").write_bytes(small_png(30, 40))
+    rows = manifest(run(tmp_path / "data", small=small))
+    assert [row["status"] for row in rows] == [expected, "ok"]
+    assert rows[0]["patch_size"] == {"shrink-patch": 12, "upscale": 24, "skip": None}[small]
+
+
+def test_unsafe_members_never_leave_the_destination(run: Run, manifest: Rows, tmp_path: Path) -> None:
+    folder = tmp_path / "tars"
+    folder.mkdir()
+    with tarfile.open(folder / "0.tar", "w") as tar:
+        for name in ("fine.png", "../../escaped.png", "/tmp/absolute.png", "fine.png"):
+            info = tarfile.TarInfo(name)
+            data = small_png(30, 30)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    dst = run(folder, format="folder")
+    assert [row["status"] for row in manifest(dst)] == ["ok", "unsafe_path", "unsafe_path", "duplicate_key"]
+    assert [path.name for path in dst.rglob("*")] == ["fine.webp"]
+    assert not list(tmp_path.parent.rglob("escaped*"))
+
+
+def test_half_a_tar_is_made_and_reported(shards: Path, state: State, tmp_path: Path) -> None:
+    half = tmp_path / "half"
+    half.mkdir()
+    data = (shards / "00000.tar").read_bytes()
+    (half / "0.tar").write_bytes(data[: len(data) // 2])
+    with pytest.raises(RunFailed, match="break off"):
+        synth(config(half, tmp_path / "out"))
+    state(tmp_path / "out")
+    assert stats(tmp_path / "out")["outcome"] == "failed_shards"
+    assert stats(tmp_path / "out")["statuses"]["ok"] >= 3
+
+
+def test_nothing_usable_is_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "data" / "a").mkdir(parents=True)
+    (tmp_path / "data" / "a" / "x.jpg").write_bytes(b"no image")
+    with pytest.raises(RunFailed, match="1 of 1 images could not be used"):
+        synth(config(tmp_path / "data", tmp_path / "out"))
+
+
+def test_other_settings_are_refused_field_by_field(photos: Path, run: Run, state: State) -> None:
+    dst = run(photos)
+    before = state(dst)
+    with pytest.raises(InputError, match=r"size: 32 -> 48; seed: 0 -> 1"):
+        synth(config(photos, dst, size=48, seed=1))
+    with pytest.raises(InputError, match="limit: None -> 5"):
+        synth(config(photos, dst, limit=5))
+    assert state(dst) == before
+
+
+def test_another_source_is_refused_and_a_moved_one_is_not(
+    photos: Path, many_photos: Path, run: Run, tmp_path: Path
+) -> None:
+    dst = run(photos)
+    with pytest.raises(InputError, match="holds other images"):
+        synth(config(many_photos, dst))
+    moved = Path(shutil.copytree(photos, tmp_path / "moved"))
+    assert synth(config(moved, dst)) == 0
+
+
+def test_overwrite_spares_files_it_did_not_make(photos: Path, run: Run) -> None:
+    dst = run(photos)
+    (dst / "ant" / "mine.txt").write_text("keep")
+    first = (dst / "ant/ant.000.webp").read_bytes()
+    assert synth(config(photos, dst, limit=10, seed=9, overwrite=True)) == 0
+    assert (dst / "ant" / "mine.txt").read_text() == "keep"
+    assert len(list(dst.rglob("*.webp"))) == 10
+    assert first not in [path.read_bytes() for path in dst.rglob("*.webp")]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"size": 5}, "--size 5: allowed is 16 to 1024 px"),
+        ({"method": "magic"}, "--method magic: allowed is fast"),
+        ({"limit": 0}, "--limit 0: allowed is 1 or more"),
+        ({"max_error_rate": 2.0}, "--max-error-rate 2.0: allowed is 0 to 1"),
+        ({"seed": -1}, "--seed -1: allowed is 0"),
+        ({"src": "nowhere"}, "nowhere does not exist; give a folder"),
+        ({"dst": "{photos}/inside"}, "lies inside SRC"),
+        ({"dst": "{foreign}"}, "is not empty and has no ledger"),
+        ({"ledger": "{tmp}/new/ledger"}, "lies inside DST"),
+    ],
+)
+def test_wrong_input_is_refused_before_anything_is_written(
+    photos: Path, tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "thesis.txt").write_text("keep")
+    places = {"photos": photos, "foreign": foreign, "tmp": tmp_path}
+    change = {k: v.format(**places) if isinstance(v, str) else v for k, v in change.items()}
+    with pytest.raises(InputError, match=re.escape(message)):
+        synth(replace(config(photos, tmp_path / "new"), **change))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["foreign"]
+    assert [path.name for path in foreign.iterdir()] == ["thesis.txt"]
+    assert not (photos / "inside").exists()
+
+
+def test_a_second_driver_is_refused(photos: Path, tmp_path: Path) -> None:
+    lock = tmp_path / "out.texneg" / "lock"
+    lock.parent.mkdir()
+    lock.write_text(json.dumps({"host": os.uname().nodename, "pid": os.getppid(), "time": 1e12}))
+    with pytest.raises(InputError, match="--steal-lock"):
+        synth(config(photos, tmp_path / "out"))
+    assert synth(config(photos, tmp_path / "out", steal_lock=True)) == 0
+
+
+def full_after(count: int, original: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of `texneg.datasets.atomic` on a disk that is full after `count` more calls."""
+    calls = iter(range(count))
+
+    def write(*args: Any, **options: Any) -> Any:
+        if next(calls, None) is None:
+            raise OSError(errno.ENOSPC, "No space left on device", "/full")
+        return original(*args, **options)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("form", "victim"),
+    [
+        ("folder", "write_many"),
+        ("folder", "write_bytes"),
+        ("webdataset", "write_bytes"),
+        ("webdataset", "atomic_file"),
+    ],
+)
+def test_a_full_disk_stops_cleanly_and_the_run_resumes(
+    photos: Path, state: State, tmp_path: Path, form: str, victim: str
+) -> None:
+    settings = config(photos, tmp_path / "out", format=form, part_size=5, shard_size=10)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(task, victim, full_after(2, getattr(task, victim)))
+        with pytest.raises(RunFailed, match=r"No space left on device .* GB free\).*resume: texneg synth"):
+            synth(settings)
+    assert stats(tmp_path / "out")["outcome"] == "storage"
+    assert synth(settings) == 0
+    assert synth(config(photos, tmp_path / "whole", format=form, shard_size=10)) == 0
+    assert state(tmp_path / "out") == state(tmp_path / "whole")
+
+
+def test_a_changed_input_fails_its_shard_and_names_it(photos: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(photos, tmp_path / "copy"))
+    settings = config(copy, tmp_path / "out", shard_size=10, retries=1)
+    victim = copy / "cow/cow.007.JPEG"
+    kept = victim.read_bytes()
+    open_run(settings, inspect(settings))  # the plan is frozen here
+    victim.write_bytes(kept + b"more")
+    with pytest.raises(RunFailed, match=r"1 of 3 shards failed .*changed since the plan was made"):
+        synth(settings)
+    victim.write_bytes(kept)
+    assert synth(settings) == 0
+
+
+def test_recheck_makes_damaged_textures_again(photos: Path, run: Run, state: State) -> None:
+    dst = run(photos)
+    before = state(dst)
+    victim = dst / "bee/bee.004.webp"
+    victim.write_bytes(victim.read_bytes()[:-1] + b"\xff")
+    (dst / "cow/cow.001.webp").unlink()
+    assert state(run(photos, recheck=True)) == before
+
+
+def test_a_lost_output_tar_is_made_again(photos: Path, run: Run, state: State) -> None:
+    dst = run(photos, format="webdataset", shard_size=10)
+    before = state(dst)
+    (dst / "texneg-000001.tar").unlink()
+    assert state(run(photos, format="webdataset", shard_size=10)) == before
+
+
+def test_command_line_of_a_run() -> None:
+    made = SynthConfig("in put", "out", size=64, format="folder", overwrite=True)
+    assert made.command() == "texneg synth 'in put' out --format folder --size 64"
+
+
+def test_image_seed_is_fixed_for_ever() -> None:
+    assert image_seed(0, "n01440764/n01440764_10026") == 2155949361025512161
+    assert image_seed(1, "a") == 11492100248991342953
