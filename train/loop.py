@@ -2,6 +2,7 @@
 
 import math
 import time
+from inspect import signature
 from typing import Any
 
 import torch
@@ -30,7 +31,7 @@ def train(run: Training) -> None:
     stop_at = min(run.total, run.step + (c.stop_after or run.total))
     module: nn.Module = run.method.train()
     if processes() > 1:
-        module = DistributedDataParallel(module, broadcast_buffers=False)
+        module = distributed(module)
     batches = load(run.batches, range(run.step, stop_at), workers=c.workers, pin=run.device.type == "cuda")
     before = run.seconds - time.monotonic()
     pace = Pace(run.step)
@@ -48,6 +49,14 @@ def train(run: Training) -> None:
                 run.save()
             if stopping:
                 raise KeyboardInterrupt
+
+
+def distributed(module: nn.Module) -> nn.Module:
+    """The module with gradients averaged over processes; buffers (queue, BN statistics) are not broadcast."""
+    known = signature(DistributedDataParallel).parameters
+    # torch 2.15 renames the option and warns of the old name.
+    option = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+    return DistributedDataParallel(module, **{option: False})
 
 
 def advance(run: Training, module: nn.Module, batch: Batch) -> None:

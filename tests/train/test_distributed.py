@@ -9,13 +9,13 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from texneg.queue import KeyQueue
 from texneg.train.bn import SyncBatchNorm, gather, shuffled_pass
 from texneg.train.byol import BYOL
 from texneg.train.config import PretrainConfig
 from texneg.train.loader import Batches
+from texneg.train.loop import distributed
 from texneg.train.moco import MoCo
 from texneg.train.network import Architecture
 from texneg.train.views import Augmentation
@@ -37,7 +37,7 @@ def run_steps(name, rank=0, world=1):
     method = MoCo(config, architecture) if name == "moco" else BYOL(config, architecture, 10)
     for part in method.children():  # batch norm over few values magnifies rounding
         part.to(torch.float32 if isinstance(part, KeyQueue) else torch.float64)
-    module = DistributedDataParallel(method, broadcast_buffers=False) if world > 1 else method
+    module = distributed(method) if world > 1 else method
     optimizer = torch.optim.SGD([p for p in method.parameters() if p.requires_grad], lr=0.1, momentum=0.9)
     batches = Batches(
         image=picture,
