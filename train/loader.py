@@ -142,9 +142,9 @@ class OnDemand:
 class Resident:
     """Images decoded once and kept, shrunk so that the shorter side is at most `side` pixels."""
 
-    def __init__(self, images: OnDemand, n: int, side: int) -> None:
+    def __init__(self, image: Callable[[int], U8], n: int, side: int) -> None:
         with ThreadPoolExecutor(THREADS) as pool:
-            self.pixels = list(pool.map(lambda i: shrunk(images(i), side), range(n)))
+            self.pixels = list(pool.map(lambda i: shrunk(image(i), side), range(n)))
 
     def __call__(self, i: int) -> U8:
         """Image i."""

@@ -29,6 +29,7 @@ def train(run: Training) -> None:
     """
     c = run.config
     stop_at = min(run.total, run.step + (c.stop_after or run.total))
+    torch.backends.cudnn.benchmark = True  # the shapes of a run never change
     module: nn.Module = run.method.train()
     if processes() > 1:
         module = distributed(module)
@@ -55,8 +56,9 @@ def distributed(module: nn.Module) -> nn.Module:
     """The module with gradients averaged over processes; buffers (queue, BN statistics) are not broadcast."""
     known = signature(DistributedDataParallel).parameters
     # torch 2.15 renames the option and warns of the old name.
-    option = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
-    return DistributedDataParallel(module, **{option: False})
+    name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+    option: dict[str, Any] = {name: False}
+    return DistributedDataParallel(module, **option)
 
 
 def advance(run: Training, module: nn.Module, batch: Batch) -> None:

@@ -12,8 +12,8 @@ from texneg.datasets.images import ImageSet, open_images
 from texneg.errors import InputError
 from texneg.philox import generator
 from texneg.train.encoder import Encoder
-from texneg.train.features import crop, evaluation_mode, normalise
-from texneg.train.knn import knn_accuracy
+from texneg.train.evaluate.features import crop, evaluation_mode, normalise
+from texneg.train.evaluate.knn import knn_accuracy
 
 PURPOSE = 0x4EA2
 BANK, TEST = 5000, 1000  # images at most

@@ -97,58 +97,58 @@ def assemble(
     log: Callable[[str], None],
 ) -> Training:
     """Everything of a run in its state before the first step."""
-    n = len(train_set)
-    images = OnDemand(train_set)
-    textures = None
-    if config.negatives == "texture":
-        made = open_training(config.textures)
-        textures = OnDemand(made, pair(train_set, made))
-    image: Callable[[int], U8] = images
-    texture: Callable[[int], U8] | None = textures
-    if config.resident:
+    c = config
+    batches = make_batches(c, train_set, log)
+    method = make_method(c, total=c.epochs * batches.steps_per_epoch)
+    method = method.to(device).to(memory_format=torch.channels_last)
+    watched = c.knn_every > 0 and rank() == 0
+    return Training(
+        config=c,
+        folder=folder,
+        batches=batches,
+        method=method,
+        optimizer=make_optimizer(method, name=c.optimizer, lr=c.lr, weight_decay=c.weight_decay),
+        device=device,
+        data=hashlib.sha256("\0".join(train_set.keys).encode("utf-8", "surrogateescape")).hexdigest(),
+        monitor=Monitor(train_set, c.data, c.image_size) if watched else None,
+        log=log,
+    )
+
+
+def make_batches(config: PretrainConfig, train_set: ImageSet, log: Callable[[str], None]) -> Batches:
+    """The data of a run: images, their textures where asked for, in memory where asked for."""
+    c, n = config, len(train_set)
+    image: Callable[[int], U8] = OnDemand(train_set)
+    texture: Callable[[int], U8] | None = None
+    if c.negatives == "texture":
+        textures = open_training(c.textures)
+        texture = OnDemand(textures, pair(train_set, textures))
+    if c.resident:
         if rank() == 0:
             log(f"reading {n} images into memory")
-        image = Resident(images, n, config.resident)
-        texture = None if textures is None else Resident(textures, n, config.resident)
-    batches = Batches(
+        image = Resident(image, n, c.resident)
+        texture = texture and Resident(texture, n, c.resident)
+    return Batches(
         image=image,
         n=n,
-        augmentation=Augmentation(config.image_size, config.crop, config.jitter, config.grey, config.blur),
-        batch=config.batch,
-        seed=config.seed,
-        negatives=config.negatives,
-        count=config.count,
+        augmentation=Augmentation(c.image_size, c.crop, c.jitter, c.grey, c.blur),
+        batch=c.batch,
+        seed=c.seed,
+        negatives=c.negatives,
+        count=c.count,
         texture=texture,
         rank=rank(),
         world=processes(),
     )
-    total = config.epochs * batches.steps_per_epoch
+
+
+def make_method(config: PretrainConfig, *, total: int) -> MoCo | BYOL:
+    """The networks of a run of `total` steps, with their initial weights."""
+    c = config
     a = Architecture(
-        arch=config.arch,
-        stem=config.stem,
-        width=config.width,
-        layers=config.layers,
-        head=config.method,
-        hidden=config.hidden,
-        dim=config.dim,
+        arch=c.arch, stem=c.stem, width=c.width, layers=c.layers, head=c.method, hidden=c.hidden, dim=c.dim
     )
-    method: MoCo | BYOL = MoCo(config, a) if config.method == "moco" else BYOL(config, a, total)
-    method = method.to(device).to(memory_format=torch.channels_last)
-    return Training(
-        config=config,
-        folder=folder,
-        batches=batches,
-        method=method,
-        optimizer=make_optimizer(
-            method, name=config.optimizer, lr=config.lr, weight_decay=config.weight_decay
-        ),
-        device=device,
-        data=hashlib.sha256("\0".join(train_set.keys).encode("utf-8", "surrogateescape")).hexdigest(),
-        monitor=Monitor(train_set, config.data, config.image_size)
-        if config.knn_every and rank() == 0
-        else None,
-        log=log,
-    )
+    return MoCo(c, a) if c.method == "moco" else BYOL(c, a, total)
 
 
 def open_training(path: str) -> ImageSet:
