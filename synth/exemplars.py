@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from texneg.philox import fold, philox
-from texneg.synth.purposes import Purpose
+from texneg.synth.kernel.purposes import Purpose
 
 Place = tuple[int, int]
 

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from texneg.philox import fold
-from texneg.synth.atlas import Tables, colours, halve, level_count, tables
-from texneg.synth.patchmatch import FRACTION, Canvas, Search, count_use, paint, scan, upsample
-from texneg.synth.purposes import Purpose
-from texneg.synth.start import start
-from texneg.synth.window import RADIUS, SPARE
+from texneg.synth.kernel.atlas import Tables, colours, halve, level_count, tables
+from texneg.synth.kernel.patchmatch import FRACTION, Canvas, Search, count_use, paint, scan, upsample
+from texneg.synth.kernel.purposes import Purpose
+from texneg.synth.kernel.start import start
+from texneg.synth.kernel.window import RADIUS, SPARE
 
 METHOD_VERSION = 1
 """Raised whenever the bytes of any texture change."""

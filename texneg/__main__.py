@@ -15,12 +15,12 @@ VERBS = {
     "verify": ("texneg.synth.verify:verify", "check every texture of a run against its manifest"),
     "sheet": ("texneg.synth.sheet:sheet", "contact sheet: image, patch negatives, texture negative"),
     "pretrain": ("texneg.train.pretrain:pretrain", "train MoCo-v2 or BYOL with or without negatives"),
-    "probe": ("texneg.train.probe:probe", "linear probe on frozen features"),
-    "knn": ("texneg.train.knn:knn", "k-nearest-neighbour accuracy of frozen features"),
-    "ood": ("texneg.train.ood:ood", "accuracy and shape bias on out-of-distribution test folders"),
-    "analyze": ("texneg.train.analyze:analyze", "similarity histograms of positives and negatives"),
-    "report": ("texneg.train.report:report", "one self-contained HTML file from finished runs"),
-    "bench": ("texneg.train.bench:bench", "speed as ratios against peers and limits, in one run"),
+    "probe": ("texneg.train.evaluate.probe:probe", "linear probe on frozen features"),
+    "knn": ("texneg.train.evaluate.knn:knn", "k-nearest-neighbour accuracy of frozen features"),
+    "ood": ("texneg.train.evaluate.ood:ood", "accuracy and shape bias on out-of-distribution test folders"),
+    "analyze": ("texneg.train.evaluate.analyze:analyze", "similarity histograms of positives and negatives"),
+    "report": ("texneg.train.report.report:report", "one self-contained HTML file from finished runs"),
+    "bench": ("texneg.train.bench.bench:bench", "speed as ratios against peers and limits, in one run"),
 }
 
 STOPPED = 130

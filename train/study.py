@@ -92,7 +92,7 @@ def limit_threads(threads: int) -> None:
 
 def run_job(study: Study, arm: str, seed: int) -> float:
     """One run with its exams; returns the seconds it took now."""
-    from texneg.train.analyze import AnalyzeConfig, analyze
+    from texneg.train.evaluate.analyze import AnalyzeConfig, analyze
     from texneg.train.pretrain import run_pretraining
 
     start = time.monotonic()
@@ -119,8 +119,8 @@ def run_job(study: Study, arm: str, seed: int) -> float:
 
 def sit(exam: Exam, folder: Path) -> None:
     """Fit the exam's head on a finished run and measure its test sets."""
-    from texneg.train.ood import OodConfig, ood
-    from texneg.train.probe import ProbeConfig, probe
+    from texneg.train.evaluate.ood import OodConfig, ood
+    from texneg.train.evaluate.probe import ProbeConfig, probe
 
     out = folder / exam.name
     if not (out / "head.pt").is_file():
@@ -132,7 +132,7 @@ def sit(exam: Exam, folder: Path) -> None:
 
 def write_report(study: Study, exam: Exam, out: Path, **options: Any) -> None:
     """`texneg report` over all runs of a study, on one of its exams."""
-    from texneg.train.report import ReportConfig, report
+    from texneg.train.report.report import ReportConfig, report
 
     runs = tuple(str(study.run_folder(arm, seed) / exam.name) for arm, seed in study.jobs)
     report(ReportConfig(runs, out=str(out), **options))

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from texneg.synth.atlas import halve, level_count
-from texneg.synth.start import shares
+from texneg.synth.kernel.atlas import halve, level_count
+from texneg.synth.kernel.start import shares
 from texneg.synth.texture import METHODS, texture, texture_map
 
 TINY = """

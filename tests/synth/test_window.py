@@ -2,15 +2,15 @@ import numpy as np
 import pytest
 from numba import njit
 
-from texneg.synth.window import SPARE, plain_distance, window_distance
+from texneg.synth.kernel.window import SPARE, plain_distance, window_distance
 
 
 @njit
-def vector(a, i, a_pitch, b, j, b_pitch):  # noqa: PLR0917
+def vector(a, i, a_pitch, b, j, b_pitch):
     return window_distance(a, i, a_pitch, b, j, b_pitch)
 
 
-def reference(a, i, a_pitch, b, j, b_pitch):  # noqa: PLR0917
+def reference(a, i, a_pitch, b, j, b_pitch):
     rows = np.arange(5)[:, None], np.arange(15)
     left = a[i + rows[0] * a_pitch + rows[1]].astype(np.int64)
     right = b[j + rows[0] * b_pitch + rows[1]].astype(np.int64)

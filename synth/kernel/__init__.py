@@ -1,0 +1,1 @@
+"""The synthesiser: multiresolution PatchMatch on a map of coordinates, compiled by numba."""

@@ -1,0 +1,139 @@
+"""Test sets: shared classes, both argmax rules, resuming, and what bad input gets."""
+
+import json
+
+import pytest
+import torch
+
+from texneg.datasets.images import open_images
+from texneg.errors import InputError
+from texneg.train.evaluate import ood
+from texneg.train.evaluate.accuracy import predictions, score, share_classes
+from texneg.train.evaluate.features import Features, extract
+from texneg.train.evaluate.head import load_head, save_head
+from texneg.train.evaluate.linear import fit_probe
+from texneg.train.evaluate.outcomes import aligned, load_outcomes
+from texneg.train.evaluate.test_sets import measure_accuracy
+
+
+@pytest.fixture
+def probed(encoder, colours, tmp_path, monkeypatch):
+    """Paths of an encoder and its head, with the loader replaced by the tiny encoder."""
+    monkeypatch.setattr(ood, "load_encoder", lambda path, device: encoder)
+    train = open_images(colours("train"))
+    fitted = fit_probe(*features_of(encoder, train), classes=train.classes, penalties=(1e-2,))
+    head = type(fitted)(**{**vars(fitted), "encoder": encoder.fingerprint})
+    save_head(str(tmp_path / "head.pt"), head)
+    return {
+        "checkpoint": "tiny",
+        "head": str(tmp_path / "head.pt"),
+        "out": str(tmp_path / "run"),
+        "device": "cpu",
+    }
+
+
+def features_of(encoder, images):
+    found = extract(encoder, images)
+    return found.values, found.labels
+
+
+def test_masked_and_unmasked_on_a_toy():
+    """Head a b c; the set has c, a and an unknown z. Image 1 prefers b, which the mask takes away."""
+    shared = share_classes(("a", "b", "c"), ("c", "z", "a"), torch.tensor([0, 2, 1, -1]))
+    assert shared.names == ("a", "c")
+    assert shared.unknown == ("z",)
+    assert shared.targets.tolist() == [2, 0, -1, -1]
+    logits = torch.tensor([[0.0, 1.0, 3.0], [2.0, 9.0, 1.0]])
+    chosen = predictions(logits, shared)
+    assert chosen["masked"].tolist() == [2, 0]
+    assert chosen["unmasked"].tolist() == [2, 1]
+    row = score(chosen["unmasked"] == shared.targets[shared.known])
+    assert (row["correct"], row["n"], row["accuracy"]) == (1, 2, 0.5)
+
+
+def test_no_shared_class_and_no_class_folder_are_refused():
+    with pytest.raises(InputError, match="no shared classes"):
+        share_classes(("a", "b"), ("x",), torch.tensor([0]))
+    with pytest.raises(InputError, match="no class folders"):
+        share_classes(("a", "b"), (), torch.tensor([-1]))
+
+
+def test_a_finished_set_is_not_measured_again(probed, colours, tmp_path, monkeypatch):
+    same, fewer = colours("same", seed=1), colours("fewer", seed=2, classes=("red", "blue"))
+    config = ood.OodConfig(**probed, sets=(f"same={same}", f"fewer={fewer}"), data=str(tmp_path / "train"))
+    assert ood.ood(config) == 0
+    first = (tmp_path / "run" / "ood.json").read_bytes()
+    rows = {row["name"]: row for row in json.loads(first)["sets"]}
+    assert rows["same"]["masked"]["accuracy"] == 1.0
+    assert rows["fewer"]["class_names"] == ["blue", "red"]
+    assert rows["fewer"]["chance"] == 0.5
+    assert rows["fewer"]["knn"]["n"] == 24
+
+    monkeypatch.setattr(ood, "measure_accuracy", lambda *_, **__: pytest.fail("measured again"))
+    ood.ood(config)
+    assert (tmp_path / "run" / "ood.json").read_bytes() == first
+    assert len((tmp_path / "run" / "cells.jsonl").read_text().splitlines()) == 2
+    monkeypatch.undo()
+
+
+def test_a_changed_set_and_a_cut_line_are_measured_again(probed, colours, tmp_path, encoder, monkeypatch):
+    folder = colours("same", seed=1)
+    config = ood.OodConfig(**probed, sets=(f"same={folder}",))
+    ood.ood(config)
+    cells = tmp_path / "run" / "cells.jsonl"
+    cells.write_text(cells.read_text()[:-40])
+    ood.ood(config)
+    (folder / "red" / "red3.png").unlink()
+    ood.ood(config)
+    rows = json.loads((tmp_path / "run" / "ood.json").read_text())["sets"]
+    assert [row["n"] for row in rows] == [35]
+    outcomes = load_outcomes(tmp_path / "run" / rows[0]["outcomes"])
+    assert len(outcomes.keys) == 35
+    assert outcomes.values.sum() == rows[0]["masked"]["correct"]
+
+
+def test_outcomes_are_aligned_by_name(tmp_path, encoder, colours):
+    images = open_images(colours("set"))
+    values, labels = features_of(encoder, images)
+    head = fit_probe(values, labels, classes=images.classes, penalties=(1.0,))
+    order = torch.randperm(36, generator=torch.Generator().manual_seed(0))
+    mixed = Features(values[order], labels[order], tuple(images.keys[i] for i in order.tolist()))
+    runs = []
+    for i, features in enumerate((Features(values, labels, images.keys), mixed)):
+        found = measure_accuracy(head, features, images.classes)
+        ood.save_outcomes(tmp_path / f"{i}.npz", found.keys, found.values)
+        runs.append(load_outcomes(tmp_path / f"{i}.npz"))
+    both = aligned(runs)
+    assert (both[0] == both[1]).all()
+    fewer = type(runs[0])(runs[0].keys[1:], runs[0].values[1:])
+    assert aligned([runs[0], fewer]) is None
+
+
+@pytest.mark.parametrize("text", ["sketch", "=path", "sketch="])
+def test_malformed_sets_are_refused(text):
+    with pytest.raises(InputError, match="NAME=PATH"):
+        ood.parse_sets([text], "--sets", "accuracy", {})
+
+
+def test_what_bad_input_gets(probed, colours, tmp_path, encoder):
+    with pytest.raises(InputError, match="twice"):
+        ood.parse_sets(["a=1", "a=2"], "--sets", "accuracy", {})
+    with pytest.raises(InputError, match="no test set"):
+        ood.ood(ood.OodConfig(**probed))
+    other = tmp_path / "other" / "sofa"
+    colours("red-only", classes=("red",)).joinpath("red").rename(tmp_path / "sofa")
+    other.parent.mkdir()
+    (tmp_path / "sofa").rename(other)
+    with pytest.raises(InputError, match=r"'odd'.*no shared classes"):
+        ood.ood(ood.OodConfig(**probed, sets=(f"odd={other.parent}",)))
+    with pytest.raises(InputError, match="absent does not exist"):
+        ood.ood(ood.OodConfig(**probed, sets=(f"none={tmp_path / 'absent'}",)))
+    with pytest.raises(InputError, match="no head at"):
+        load_head(str(tmp_path / "absent.pt"), encoder)
+    (tmp_path / "text.pt").write_text("no head")
+    with pytest.raises(InputError, match="no head file"):
+        load_head(str(tmp_path / "text.pt"), encoder)
+    with torch.no_grad():
+        encoder.body[0].bias += 1
+    with pytest.raises(InputError, match="was fitted on encoder"):
+        load_head(probed["head"], encoder)

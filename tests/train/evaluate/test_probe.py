@@ -1,0 +1,78 @@
+"""The verbs probe and knn on a tiny encoder: files, guard, remedies."""
+
+import json
+
+import pytest
+import torch
+
+from texneg.errors import InputError
+from texneg.train.device import pick_device
+from texneg.train.evaluate import knn, probe
+from texneg.train.evaluate.head import load_head
+from texneg.train.evaluate.outcomes import load_outcomes
+
+
+@pytest.fixture
+def tiny(encoder, monkeypatch):
+    for module in (probe, knn):
+        monkeypatch.setattr(module, "load_encoder", lambda path, device: encoder)
+    return encoder
+
+
+def test_probe_writes_a_head_and_what_it_is_worth(tiny, colours, tmp_path, capsys):
+    before = {name: value.clone() for name, value in tiny.state_dict().items()}
+    train, test = colours("train"), colours("test", seed=1, classes=("red", "green"))
+    out = tmp_path / "run"
+    assert probe.probe(probe.ProbeConfig("tiny", str(train), str(out), test=str(test), device="cpu")) == 0
+    assert all(torch.equal(value, before[name]) for name, value in tiny.state_dict().items())
+
+    found = json.loads((out / "probe.json").read_text())
+    assert (found["n_train"], found["classes"]) == (36, ["blue", "green", "red"])
+    assert found["penalty"] in found["penalties"]
+    assert (found["test"]["n"], found["test"]["classes"], found["test"]["chance"]) == (24, 2, 0.5)
+    assert found["test"]["low"] <= found["test"]["accuracy"] == 1.0
+    assert "24 images" in capsys.readouterr().out
+    assert load_outcomes(out / "probe-outcomes.npz").values.tolist() == [1] * 24
+
+    state = torch.load(out / "head.pt", weights_only=True)
+    assert (state["classes"], state["encoder"]) == (["blue", "green", "red"], tiny.fingerprint)
+    head = load_head(str(out / "head.pt"), tiny)
+    assert head.fingerprint == found["head"]
+    assert head.weight.shape == (3, 24)
+
+
+def test_the_test_split_is_found_and_a_folder_of_sets_is_not_one(tiny, colours, tmp_path):
+    colours("data/train")
+    colours("data/val", seed=1)
+    colours("sets/train")
+    colours("sets/test/same", seed=1)
+    for name, n in (("data", 36), ("sets", None)):
+        config = probe.ProbeConfig("tiny", str(tmp_path / name), str(tmp_path / "run"), device="cpu")
+        probe.probe(config)
+        test = json.loads((tmp_path / "run" / "probe.json").read_text())["test"]
+        assert (test and test["n"]) == n
+
+
+def test_knn_verb(tiny, colours, tmp_path):
+    train, test = colours("train"), colours("test", seed=1, classes=("red",))
+    config = knn.KnnConfig(
+        "tiny", str(train), test=str(test), out=str(tmp_path / "run"), k=(1, 5), device="cpu"
+    )
+    assert knn.knn(config) == 0
+    found = json.loads((tmp_path / "run" / "knn.json").read_text())
+    assert found["classes"] == ["red"]
+    assert {k: row["accuracy"] for k, row in found["k"].items()} == {"1": 1.0, "5": 1.0}
+    with pytest.raises(InputError, match="no val or test split"):
+        knn.knn(knn.KnnConfig("tiny", str(train), device="cpu"))
+    with pytest.raises(InputError, match="--k takes"):
+        knn.knn(knn.KnnConfig("tiny", str(train), k=(0,), device="cpu"))
+
+
+def test_one_class_and_no_cuda_are_refused(tiny, colours, tmp_path, monkeypatch):
+    config = probe.ProbeConfig("tiny", str(colours("train", classes=("red",))), str(tmp_path), device="cpu")
+    with pytest.raises(InputError, match="two or more"):
+        probe.probe(config)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert pick_device("auto") == "cpu"
+    with pytest.raises(InputError, match="--device cpu"):
+        pick_device("cuda:1")

@@ -1,0 +1,301 @@
+"""The report from fabricated runs: arms, tables, and a page that is whole, harmless and self-contained."""
+
+import json
+import re
+from dataclasses import asdict
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from texneg.datasets.atomic import write_json
+from texneg.errors import InputError
+from texneg.train.config import PretrainConfig
+from texneg.train.evaluate.cosines import histograms
+from texneg.train.evaluate.intervals import mcnemar, wilson
+from texneg.train.evaluate.outcomes import save_outcomes
+from texneg.train.evaluate.shape_bias import summarise
+from texneg.train.report.report import ReportConfig, report
+from texneg.train.report.runs import group, read_run, shared_settings
+from texneg.train.report.table import MEAN_ROW, OOD_ROW, PROBE_ROW, build
+from texneg.train.report.wording import ABSENT, cosine, interval, percent, points
+
+SETS = {"same": 0.80, "new textures": 0.55, "silhouettes": 0.40}
+GAIN = {"none": 0.0, "patch": 0.06, "texture": 0.03}
+
+
+def accuracy_row(name, right, folder, *, seed):
+    correct, n = int(right.sum()), len(right)
+    low, high = wilson(correct, n)
+    told = {"correct": correct, "n": n, "accuracy": correct / n, "low": low, "high": high}
+    outcomes = f"outcomes/{name}.npz"
+    save_outcomes(folder / outcomes, [f"c/{i}" for i in range(n)], right.astype(np.int8))
+    row = {
+        "name": name,
+        "kind": "accuracy",
+        "data": name,
+        "outcomes": outcomes,
+        "n": n,
+        "classes": 8,
+        "chance": 0.125,
+    }
+    return {**row, "masked": told, "unmasked": told, "left_out": {"images": 0, "classes": []}}
+
+
+def shape_row(draw, gain):
+    shares = [0.25 + gain, 0.5 - gain, 0.25]
+    folders = np.repeat(["cross", "disc", "heart", "ring", "star"], 60)
+    bias = summarise(draw.choice([1, -1, 0], size=300, p=shares).astype(np.int8), folders)
+    row = {
+        "name": "cue conflict",
+        "kind": "shape-bias",
+        "data": "cue",
+        "outcomes": "none.npz",
+        "n": 300,
+        "classes": 5,
+    }
+    row |= {
+        "shape": bias.shape,
+        "texture": bias.texture,
+        "shape_bias": bias.bias,
+        "by_category": bias.by_category,
+    }
+    return {**row, "cue_accuracy": bias.cue_accuracy, "left_out": {"same_cue": 0, "undecidable": 0}}
+
+
+def fabricate(root, *, negatives="none", seed=0, alpha=2.0, sets=SETS, n=400, **settings):
+    """A run folder with invented numbers: every arm a little better than the baseline."""
+    folder = root / f"{negatives}-{alpha:g}-{seed}-{len(settings)}"
+    draw, gain = np.random.default_rng([seed, len(negatives), int(alpha)]), GAIN[negatives] * alpha / 2
+    common = np.random.default_rng(7)
+    config = PretrainConfig(
+        recipe="demo", data="x", out=str(folder), negatives=negatives, alpha=alpha, seed=seed, **settings
+    )
+    write_json(
+        folder / "config.json", {"config": asdict(config), "version": "0", "torch": "0", "command": []}
+    )
+    lines = []
+    for step in range(1, 41):
+        t = step / 40
+        line = {
+            "step": step,
+            "epoch": step / 2,
+            "loss": 6 - 2 * t + 2 * gain + draw.normal(0, 0.05),
+            "seconds": 3 * step,
+        }
+        line |= {"positive": 0.9 * (1 - np.exp(-6 * t)), "negative": 0.02 + 0.3 * np.exp(-8 * t)}
+        if negatives != "none":
+            line["nonsemantic"] = 0.8 * np.exp(-3 * t * (1 + 5 * gain)) + draw.normal(0, 0.01)
+        if step % 5 == 0:
+            line["knn"] = 30 + 40 * t + 100 * gain * t + draw.normal(0, 1)
+        lines.append(json.dumps(line))
+    (folder / "metrics.jsonl").write_text("\n".join([*lines, '{"step": 41, "lo']))
+    difficulty = {name: common.uniform(size=n) for name in sets}
+    rows = [
+        accuracy_row(name, difficulty[name] + draw.normal(0, 0.1, n) < level + gain, folder, seed=seed)
+        for name, level in sets.items()
+    ]
+    ood = {"transform": "centre", "sets": [*rows, shape_row(draw, gain)]}
+    write_json(folder / "ood.json", ood)
+    test = {"correct": 8, "n": 10, "accuracy": 0.8, "low": 0.5, "high": 0.9, "classes": 8, "chance": 0.125}
+    probe = {
+        "protocol": "lbfgs",
+        "n_train": 99,
+        "validation_share": 0.1,
+        "transform": "centre",
+        "classes": ["a"] * 8,
+    }
+    write_json(
+        folder / "probe.json",
+        {**probe, "test": {**test, "data": "other", "left_out": {"images": 0, "classes": []}}},
+    )
+    centres = {
+        "positive": (0.9, 0.06, 1),
+        "texture": (0.6 - 4 * gain, 0.15, 1),
+        "patch": (0.5 - 5 * gain, 0.15, 1),
+        "ordinary": (0.02, 0.12, 8),
+    }
+    cosines = {
+        kind: np.clip(draw.normal(mean, sd, 900 * m), -1, 1).astype(np.float32)
+        for kind, (mean, sd, m) in centres.items()
+    }
+    write_json(folder / "similarity.json", {**histograms(cosines), "images": 900})
+    return folder
+
+
+class Page(HTMLParser):
+    """Visible text, elements by name, and everything the page would fetch."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.words, self.names, self.fetched, self._hidden = [], [], [], False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.names.append(tag)
+        self._hidden = tag in ("style", "script")
+        self.fetched += [
+            value for name, value in attributes if name in ("src", "href", "srcset", "data", "xlink:href")
+        ]
+
+    def handle_endtag(self, tag):
+        self._hidden = False
+
+    def handle_data(self, data):
+        if not self._hidden:
+            self.words.append(data)
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return [fabricate(tmp_path, negatives=kind, seed=seed) for kind in GAIN for seed in (0, 1)]
+
+
+def made(runs, tmp_path, **options):
+    out = tmp_path / "page" / "report.html"
+    assert report(ReportConfig(tuple(map(str, runs)), str(out), **options)) == 0
+    return out
+
+
+def test_arms_are_what_differs_but_for_the_seed(tmp_path, runs):
+    more = [fabricate(tmp_path, negatives="patch", alpha=3.0), fabricate(tmp_path, temperature=0.5)]
+    arms = group([read_run(str(folder)) for folder in [*reversed(runs), *more]])
+    labels = [arm.label for arm in arms]
+    cold = [f"{name} temperature=0.2" for name in ("baseline", "patch α=2", "patch α=3", "texture α=2")]
+    assert labels == [*cold, "baseline temperature=0.5"]
+    assert [arm.seeds for arm in arms] == [(0, 1), (0, 1), (0,), (0, 1), (0,)]
+    assert [arm.baseline for arm in arms] == [None, 0, 0, 0, None]
+    assert len({arm.colour for arm in arms}) == 5
+    settings = shared_settings([run for arm in arms for run in arm.runs])
+    assert "temperature" not in settings
+    assert settings["batch"] == PretrainConfig().batch
+
+
+def test_the_same_run_twice_and_no_run_are_refused(tmp_path, runs):
+    with pytest.raises(InputError, match="seed 0 occur more than once"):
+        group([read_run(str(runs[0])), read_run(str(runs[0]))])
+    with pytest.raises(InputError, match="no run folder"):
+        read_run(str(tmp_path))
+    (runs[0] / "ood.json").write_text("{")
+    with pytest.raises(InputError, match=r"ood\.json cannot be read"):
+        read_run(str(runs[0]))
+
+
+def test_the_table_against_the_outcomes(runs):
+    arms = group([read_run(str(folder)) for folder in runs])
+    rows = {row["name"]: row for row in build(arms)}
+    assert list(rows) == [PROBE_ROW, *SETS, OOD_ROW, "cue conflict"]
+    cell = rows["silhouettes"]["cells"][1]
+    values = []
+    for kind in ("patch", "none"):
+        for seed in (0, 1):
+            with np.load(runs[0].parent / f"{kind}-2-{seed}-0" / "outcomes" / "silhouettes.npz") as file:
+                values.append(file["values"].astype(float))
+    patch, none = np.array(values[:2]), np.array(values[2:])
+    assert cell["mean"] == pytest.approx(patch.mean())
+    assert cell["sd"] == pytest.approx(patch.mean(1).std(ddof=1))
+    difference = cell["difference"]
+    assert difference["mean"] == pytest.approx(patch.mean() - none.mean())
+    spread = (patch - none).mean(1)
+    assert np.subtract(*difference["over_seeds"][::-1]) == pytest.approx(
+        12.7062 * abs(spread[0] - spread[1]), rel=1e-4
+    )
+    half = 1.96 * (patch - none).mean(0).std() / np.sqrt(400)
+    assert difference["over_images"] == pytest.approx(
+        [difference["mean"] - half, difference["mean"] + half], abs=0.004
+    )
+    assert difference["mcnemar"][0] == mcnemar(
+        int((patch[0] > none[0]).sum()), int((patch[0] < none[0]).sum())
+    )
+    expected = np.mean([rows[name]["cells"][2]["mean"] for name in SETS])
+    assert rows[OOD_ROW]["cells"][2]["mean"] == pytest.approx(expected)
+    assert rows["same"]["cells"][0]["difference"] is None
+
+
+def test_the_probe_row_gives_way_to_the_same_data(runs):
+    probe = json.loads((runs[0] / "probe.json").read_text())
+    probe["test"]["data"] = "same"
+    write_json(runs[0] / "probe.json", probe)
+    rows = {row["name"]: row for row in build(group([read_run(str(runs[0]))]))}
+    assert PROBE_ROW not in rows
+    assert rows["same"]["clean"]
+    others = [rows[name]["cells"][0]["mean"] for name in ("new textures", "silhouettes")]
+    assert rows[OOD_ROW]["cells"][0]["mean"] == pytest.approx(np.mean(others))
+    write_json(runs[0] / "probe.json", {**probe, "test": None})
+    assert MEAN_ROW in {row["name"] for row in build(group([read_run(str(runs[0]))]))}
+
+
+def test_the_page_is_whole_and_loads_nothing(tmp_path, runs):
+    sheet = tmp_path / "negatives.png"
+    Image.new("RGB", (2400, 300), (90, 120, 40)).save(sheet)
+    out = made(runs, tmp_path, sheets=(str(sheet),))
+    text = out.read_text()
+    page = Page(text)
+    assert page.fetched
+    assert all(value.startswith("data:image/webp;base64,") for value in page.fetched)
+    assert not re.search(r"@import|url\(|https?://|//\w+\.\w", text)
+    assert "link" not in page.names
+    assert page.names.count("img") == 1
+    for tag in ("svg", "table", "section"):
+        assert text.count(f"<{tag}") == text.count(f"</{tag}>")
+
+
+def test_every_number_of_the_json_is_on_the_page_and_in_the_markdown(tmp_path, runs):
+    out = made(runs, tmp_path)
+    numbers = json.loads(out.with_suffix(".json").read_text())
+    words, notes = " ".join(Page(out.read_text()).words), out.with_suffix(".md").read_text()
+    shown = []
+    for row in numbers["table"]:
+        shown += [row["name"], str(row["n"] or ""), percent(row["chance"])]
+        for cell in row["cells"]:
+            shown += [percent(cell["mean"]), percent(cell["sd"]), interval((cell["low"], cell["high"]))]
+            if change := cell["difference"]:
+                shown.append(points(change["mean"]))
+                shown += [interval(change[name], signed=True) for name in ("over_images", "over_seeds")]
+    for one in numbers["similarity"]:
+        for found in one["kinds"].values():
+            shown.append(cosine(found["mean"]))
+            shown += [f"{found['auc']:.3f}"] if found["auc"] is not None else []
+    shown = [value for value in shown if value != ABSENT]
+    assert len(shown) > 100
+    assert [value for value in shown if value not in words] == []
+    assert [value for value in shown if value not in notes] == []
+    embedded = re.search(r'id="numbers">(.*?)</script>', out.read_text(), re.S)
+    assert json.loads(embedded[1]) == numbers
+
+
+def test_hostile_names_stay_text(tmp_path):
+    evil = "</script><script>alert(1)</script><img src=x onerror=alert(2)>|`"
+    folder = fabricate(tmp_path, sets={"safe": 0.5, "also": 0.6}, arch=evil)
+    other = fabricate(tmp_path, sets={"safe": 0.5, "also": 0.6}, arch="plain", negatives="patch")
+    for run in (folder, other):
+        ood = json.loads((run / "ood.json").read_text())
+        ood["sets"][0]["name"] = ood["sets"][-1]["name"] = evil
+        ood["sets"][-1]["by_category"][evil] = {"n": 1, "shape": 1, "texture": 0}
+        write_json(run / "ood.json", ood)
+    sheet = tmp_path / "<script>sheet.png"
+    Image.new("RGB", (8, 8)).save(sheet)
+    out = made([folder, other], tmp_path, title=evil, sheets=(str(sheet),))
+    page = Page(out.read_text())
+    assert page.names.count("script") == 1
+    assert page.names.count("img") == 1
+    assert evil in " ".join(page.words)
+    assert "<script" not in out.with_suffix(".md").read_text()
+    assert "<img" not in out.with_suffix(".md").read_text()
+
+
+def test_a_bare_run_still_makes_a_page(tmp_path):
+    folder = fabricate(tmp_path)
+    for name in ("metrics.jsonl", "ood.json", "probe.json", "similarity.json"):
+        (folder / name).unlink()
+    page = Page(made([folder], tmp_path).read_text())
+    assert "baseline" in " ".join(page.words)
+    assert "table" not in page.names
+
+
+def test_wrong_output_and_unreadable_sheet_are_refused(tmp_path, runs):
+    with pytest.raises(InputError, match=r"must end in \.html"):
+        report(ReportConfig((str(runs[0]),), str(tmp_path / "page.txt")))
+    with pytest.raises(InputError, match="contact sheet"):
+        made(runs, tmp_path, sheets=(str(tmp_path / "absent.png"),))

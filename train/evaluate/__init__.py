@@ -1,0 +1,1 @@
+"""Frozen encoders: probe, kNN, test sets, shape bias, similarity of negatives, with intervals."""

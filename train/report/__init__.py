@@ -1,0 +1,1 @@
+"""Finished runs as one page: tables, figures, HTML, Markdown and JSON."""
