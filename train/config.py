@@ -28,6 +28,8 @@ class PretrainConfig:
     """Weight of the non-semantic cosine, inside the exponent."""
     count: int = 1
     """Non-semantic negatives a query (textures: 1)."""
+    patch: tuple[int, int] | None = None
+    """Smallest and largest side of a patch, pixels; none: the paper's 16 and 72 of 224, scaled to the view."""
     temperature: float = 0.2
     """Temperature of InfoNCE, above 0."""
     queue: int = 65536
@@ -135,6 +137,10 @@ def _wrong_values(c: PretrainConfig) -> tuple[tuple[bool, str], ...]:
         (not c.data, "no --data: name the folder or tar shards with the training images"),
         (c.count < 1, f"--count {c.count}: 1 or more; for none use --negatives none"),
         (c.alpha < 0, f"--alpha {c.alpha}: 0 or more"),
+        (
+            c.patch is not None and not 1 <= c.patch[0] <= c.patch[1] <= c.image_size,
+            f"--patch {c.patch}: smallest and largest side, between 1 and --image-size {c.image_size}",
+        ),
         (c.temperature <= 0, f"--temperature {c.temperature}: above 0"),
         (not 0 <= c.momentum <= 1, f"--momentum {c.momentum}: 0 to 1"),
         (c.image_size < 8, f"--image-size {c.image_size}: at least 8 pixels"),

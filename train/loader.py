@@ -56,6 +56,8 @@ class Batches(Dataset[Batch | InputError]):
     """none, patch or texture."""
     count: int = 1
     """M for patches."""
+    patch: tuple[int, int] | None = None
+    """Range of the patches' side in pixels; None for the paper's."""
     texture: Callable[[int], U8] | None = None
     """Texture of image i."""
     rank: int = 0
@@ -91,7 +93,9 @@ class Batches(Dataset[Batch | InputError]):
         query, key = views(images, QUERY), views(images, KEY)
         negatives = None
         if self.negatives == "patch":
-            cut = patch_negatives(query, count=self.count, seed=self.seed, epoch=epoch, index=index)
+            cut = patch_negatives(
+                query, size=self.patch, count=self.count, seed=self.seed, epoch=epoch, index=index
+            )
             negatives = torch.from_numpy(cut)
         elif self.texture is not None:
             textures = [self.texture(int(i)) for i in index]

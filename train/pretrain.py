@@ -136,6 +136,7 @@ def make_batches(config: PretrainConfig, train_set: ImageSet, log: Callable[[str
         seed=c.seed,
         negatives=c.negatives,
         count=c.count,
+        patch=c.patch,
         texture=texture,
         rank=rank(),
         world=processes(),

@@ -55,8 +55,9 @@ class Training:
     @property
     def info(self) -> dict[str, Any]:
         """What an encoder says about its making."""
-        names = ("recipe", "method", "negatives", "alpha", "count", "arch", "seed", "epochs", "image_size")
-        settings = {name: getattr(self.config, name) for name in names}
+        names = ("recipe", "method", "negatives", "alpha", "count", "patch", "arch", "seed", "epochs")
+        views = ("image_size", "crop", "jitter", "grey", "blur")
+        settings = {name: getattr(self.config, name) for name in (*names, *views)}
         return {**settings, "step": self.step, "steps": self.total, "data": self.data}
 
     def packed_encoder(self) -> dict[str, Any]:

@@ -61,6 +61,7 @@ def analyze(config: AnalyzeConfig) -> int:
         images,
         index,
         augmentation=augmentation_of(encoder),
+        patch=encoder.info.get("patch"),
         texture=texture,
         seed=config.seed,
         batch=config.batch,

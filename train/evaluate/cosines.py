@@ -33,6 +33,7 @@ def collect(
     index: npt.NDArray[np.int64],
     *,
     augmentation: Augmentation,
+    patch: tuple[int, int] | None = None,
     texture: Callable[[int], U8] | None = None,
     seed: int = 0,
     batch: int = 256,
@@ -48,6 +49,7 @@ def collect(
         images: what `index` points into.
         index: places of N images, at least 2.
         augmentation: of the views; its size is the encoder's.
+        patch: smallest and largest side of a patch, pixels; None for the paper's.
         texture: uint8 texture of the image at a place.
         seed: of views and patches.
         batch: images a forward pass.
@@ -61,7 +63,8 @@ def collect(
 
     def one(pixels: U8, i: int) -> dict[str, U8]:
         made = {"query": views(pixels, i, QUERY), "key": views(pixels, i, KEY)}
-        made["patch"] = patch_negatives(made["query"][None], seed=seed, epoch=EPOCH, index=[i])[0, 0]
+        cut = patch_negatives(made["query"][None], size=patch, seed=seed, epoch=EPOCH, index=[i])
+        made["patch"] = cut[0, 0]
         return made if texture is None else {**made, "texture": views(texture(i), i, QUERY)}
 
     with evaluation_mode(encoder):

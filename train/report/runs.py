@@ -22,7 +22,7 @@ from texneg.errors import InputError
 from texneg.train.config import RUN_ONLY
 
 ASIDE = RUN_ONLY | {"seed", "recipe"}
-NEGATIVES = ("negatives", "alpha", "count")
+NEGATIVES = ("negatives", "alpha", "count", "patch")
 KINDS = ("none", "patch", "texture")
 
 
@@ -123,7 +123,8 @@ def _negatives(run: Run) -> dict[str, Any]:
     kind = str(run.settings.get("negatives", "none"))
     if kind == "none":
         return {"negatives": "none"}
-    return {"negatives": kind, "alpha": run.settings.get("alpha"), "count": run.settings.get("count", 1)}
+    told = {"negatives": kind, "alpha": run.settings.get("alpha"), "count": run.settings.get("count", 1)}
+    return {**told, "patch": run.settings.get("patch") if kind == "patch" else None}
 
 
 def _rest(run: Run) -> dict[str, Any]:
@@ -150,6 +151,8 @@ def _label(run: Run, differing: Sequence[str]) -> str:
     parts = ["baseline" if kind == "none" else f"{kind} α={negatives['alpha']:g}"]
     if negatives.get("count", 1) != 1:
         parts.append(f"×{negatives['count']}")
+    if negatives.get("patch"):
+        parts.append("{}-{} px".format(*negatives["patch"]))
     parts += [f"{name}={run.settings.get(name)}" for name in differing]
     return " ".join(parts)
 
