@@ -21,22 +21,21 @@ DEVIATIONS = 3  # the blur's kernel ends here
 
 @njit(nogil=True, cache=True)
 def triangle_taps(length, n):  # type: ignore[no-untyped-def]
-    """First pixel (n,) and weights (n, taps) of an antialiased bilinear resize of `length` pixels to n."""
+    """First and end pixel (n,), weights (n, taps) of an antialiased bilinear resize from `length` to n."""
     scale = length / n
     support = max(scale, 1.0)
-    first = np.zeros(n, np.int64)
+    first, end = np.zeros(n, np.int64), np.zeros(n, np.int64)
     weights = np.zeros((n, math.ceil(support) * 2 + 1), np.float32)
     for o in range(n):
         centre = (o + 0.5) * scale
-        low = max(int(centre - support + 0.5), 0)
-        high = min(int(centre + support + 0.5), length)
+        first[o] = max(int(centre - support + 0.5), 0)
+        end[o] = min(int(centre + support + 0.5), length)
         total = 0.0
-        for i in range(low, high):
+        for i in range(first[o], end[o]):
             total += max(0.0, 1.0 - abs(i + 0.5 - centre) / support)
-        first[o] = low
-        for i in range(low, high):
-            weights[o, i - low] = max(0.0, 1.0 - abs(i + 0.5 - centre) / support) / total
-    return first, weights
+        for i in range(first[o], end[o]):
+            weights[o, i - first[o]] = max(0.0, 1.0 - abs(i + 0.5 - centre) / support) / total
+    return first, end, weights
 
 
 @njit(nogil=True, cache=True)
@@ -44,26 +43,26 @@ def resized_crop(image, plan, planes):  # type: ignore[no-untyped-def]
     """Crop of a uint8 (H, W, 3) image, resized to fill the planes and mirrored if the plan says so."""
     top, left, height, width = int(plan[0]), int(plan[1]), int(plan[2]), int(plan[3])
     S = planes.shape[1]
-    columns, across = triangle_taps(width, S)
-    rows, down = triangle_taps(height, S)
-    narrow = np.empty((3, height, S), np.float32)
-    for y in range(height):
-        for o in range(S):
+    columns, columns_end, across = triangle_taps(width, S)
+    rows, rows_end, down = triangle_taps(height, S)
+    line = np.empty(3 * width, np.float32)
+    for o in range(S):
+        line[:] = ZERO
+        for y in range(rows[o], rows_end[o]):
+            weight = down[o, y - rows[o]] / np.float32(255)
+            row = image[top + y].reshape(-1)[3 * left :]
+            for x in range(line.size):
+                line[x] += weight * np.float32(row[x])
+        red, green, blue = planes[0, o], planes[1, o], planes[2, o]
+        for x in range(S):
             r, g, b = ZERO, ZERO, ZERO
-            for k in range(min(across.shape[1], width - columns[o])):
-                weight, x = across[o, k], left + columns[o] + k
-                r += weight * image[top + y, x, 0]
-                g += weight * image[top + y, x, 1]
-                b += weight * image[top + y, x, 2]
-            to = S - 1 - o if plan[4] > 0 else o
-            narrow[0, y, to], narrow[1, y, to], narrow[2, y, to] = r, g, b
-    for c in range(3):
-        for o in range(S):
-            planes[c, o, :] = ZERO
-            for k in range(min(down.shape[1], height - rows[o])):
-                weight = down[o, k] / np.float32(255)
-                for x in range(S):
-                    planes[c, o, x] += weight * narrow[c, rows[o] + k, x]
+            for i in range(columns[x], columns_end[x]):
+                weight = across[x, i - columns[x]]
+                r += weight * line[3 * i]
+                g += weight * line[3 * i + 1]
+                b += weight * line[3 * i + 2]
+            to = S - 1 - x if plan[4] > 0 else x
+            red[to], green[to], blue[to] = r, g, b
 
 
 @njit(nogil=True, cache=True)
@@ -101,33 +100,39 @@ def contrast(planes, factor):  # type: ignore[no-untyped-def]
 @njit(nogil=True, cache=True)
 def saturation(planes, factor):  # type: ignore[no-untyped-def]
     """Blend with the grey image; factor 0 makes it grey."""
+    red, green, blue = planes[0], planes[1], planes[2]
     for i in range(planes.shape[1]):
-        grey = (ONE - factor) * luma(planes, i)
-        for c in range(3):
-            planes[c, i] = unit(factor * planes[c, i] + grey)
+        r, g, b = red[i], green[i], blue[i]
+        grey = (ONE - factor) * (RED * r + GREEN * g + BLUE * b)
+        red[i] = unit(factor * r + grey)
+        green[i] = unit(factor * g + grey)
+        blue[i] = unit(factor * b + grey)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def hue(planes, turn):  # type: ignore[no-untyped-def]
     """Rotate the hue of HSV by `turn` full turns, saturation and value unchanged."""
+    red, green, blue = planes[0], planes[1], planes[2]
     for i in range(planes.shape[1]):
-        r, g, b = planes[0, i], planes[1, i], planes[2, i]
+        r, g, b = red[i], green[i], blue[i]
         top = max(r, g, b)
         chroma = top - min(r, g, b)
-        if chroma == ZERO:
-            continue
-        if top == r:
-            sixth = (g - b) / chroma
-        elif top == g:
-            sixth = np.float32(2) + (b - r) / chroma
-        else:
-            sixth = np.float32(4) + (r - g) / chroma
+        per = ONE / chroma if chroma > ZERO else ZERO
+        sixth = (r - g) * per + np.float32(4)
+        sixth = (b - r) * per + np.float32(2) if top == g else sixth
+        sixth = (g - b) * per if top == r else sixth
         sixth += np.float32(6) * turn
-        for c in range(3):
-            # Place on the hexagon seen from the channel: red, green and blue are 5, 3 and 1 sixths ahead.
-            k = sixth + np.float32(5 - 2 * c)
-            k -= np.float32(6) * np.floor(k / np.float32(6))
-            planes[c, i] = top - chroma * unit(min(k, np.float32(4) - k))
+        # Red, green and blue look at the hexagon from 5, 3 and 1 sixths ahead.
+        red[i] = top - chroma * hexagon(sixth + np.float32(5))
+        green[i] = top - chroma * hexagon(sixth + np.float32(3))
+        blue[i] = top - chroma * hexagon(sixth + np.float32(1))
+
+
+@njit(nogil=True, cache=True, inline="always")
+def hexagon(sixths):  # type: ignore[no-untyped-def]
+    """Share of the chroma that a channel lacks at this place of the colour hexagon, six sixths around."""
+    k = sixths - np.float32(6) * np.floor(sixths * (ONE / np.float32(6)))
+    return unit(min(k, np.float32(4) - k))
 
 
 @njit(nogil=True, cache=True)
@@ -143,18 +148,21 @@ def blur(planes, sigma):  # type: ignore[no-untyped-def]
     across = np.empty((S, S), np.float32)
     for c in range(3):
         for y in range(S):
+            row, out = planes[c, y], across[y]
             for x in range(-radius, S + radius):
-                padded[x + radius] = planes[c, y, mirrored(x, S)]
-            across[y, :] = ZERO
+                padded[x + radius] = row[mirrored(x, S)]
+            out[:] = ZERO
             for k in range(2 * radius + 1):
+                weight, shifted = kernel[k], padded[k:]
                 for x in range(S):
-                    across[y, x] += kernel[k] * padded[x + k]
+                    out[x] += weight * shifted[x]
         for y in range(S):
-            planes[c, y, :] = ZERO
+            out = planes[c, y]
+            out[:] = ZERO
             for k in range(2 * radius + 1):
-                row = mirrored(y + k - radius, S)
+                weight, row = kernel[k], across[mirrored(y + k - radius, S)]
                 for x in range(S):
-                    planes[c, y, x] += kernel[k] * across[row, x]
+                    out[x] += weight * row[x]
 
 
 @njit(nogil=True, cache=True)
