@@ -98,8 +98,8 @@ def plan(options: argparse.Namespace, out: Path, images: Path) -> Study:
         recipe=replace(chosen, data=str(images), epochs=options.epochs or chosen.epochs),
         textures=str(out / "textures"),
         exams=(
-            Exam(str(images), (f"imagenette val={out / 'data' / 'imagenette128-val' / 'val'}",)),
-            Exam(str(pacs / "photo"), tuple(f"{name}={pacs / name}" for name in DOMAINS), name="pacs"),
+            Exam(str(images), str(out / "data" / "imagenette128-val" / "val"), sets=()),
+            Exam(str(pacs / "photo"), None, tuple(f"{name}={pacs / name}" for name in DOMAINS), name="pacs"),
         ),
         arms=tuple(options.arms),
         seeds=options.seeds,

@@ -29,7 +29,7 @@ class PretrainConfig:
     count: int = 1
     """Non-semantic negatives a query (textures: 1)."""
     patch: tuple[int, int] | None = None
-    """Smallest and largest side of a patch, pixels; none: the paper's 16 and 72 of 224, scaled to the view."""
+    """Smallest and largest side of a patch, pixels; none: the paper's 16 and 72 of 224, scaled."""
     temperature: float = 0.2
     """Temperature of InfoNCE, above 0."""
     queue: int = 65536

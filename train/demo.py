@@ -51,7 +51,7 @@ def demo(config: DemoConfig) -> int:
     run_study(study, processes=workers, threads=1, say=lambda line: say(f"    {line}"))
 
     say(f"4/4 the report -> {out / 'report.html'}")
-    write_report(study, study.exams[0], out / "report.html")
+    write_report(study, study.exams[0], out / "report.html", sheets=(make_sheet(out),))
     return 0
 
 
@@ -61,7 +61,7 @@ def make_textures(out: Path, workers: int) -> None:
     from texneg.synth.run import synth
 
     with quiet(out / "synth.log"):
-        synth(
+        status = synth(
             SynthConfig(
                 str(out / "data" / "train"),
                 str(out / "textures"),
@@ -71,6 +71,18 @@ def make_textures(out: Path, workers: int) -> None:
                 shard_size=SHARD,
             )
         )
+    if status:
+        raise KeyboardInterrupt
+
+
+def make_sheet(out: Path) -> str:
+    """A contact sheet of training images, patch negatives and textures; returns its path."""
+    from texneg.synth.sheet import SheetConfig, sheet
+
+    path = str(out / "sheet.png")
+    with quiet(out / "synth.log"):
+        sheet(SheetConfig(str(out / "data" / "train"), path, textures=str(out / "textures"), size=128))
+    return path
 
 
 def plan(out: Path, config: DemoConfig) -> Study:
@@ -80,8 +92,9 @@ def plan(out: Path, config: DemoConfig) -> Study:
     test = out / "data" / "test"
     exam = Exam(
         data=data,
-        sets=tuple(f"{name}={test / name}" for name in TEST_SETS),
-        cue_conflict=(f"shape bias={test / 'cue-conflict'}",),
+        test=str(test / "same"),
+        sets=tuple(f"{name}={test / name}" for name in TEST_SETS if name != "same"),
+        cue_conflict=(f"cue-conflict={test / 'cue-conflict'}",),
     )
     return Study(
         folder=str(out / "runs"),

@@ -21,8 +21,10 @@ class Exam:
 
     data: str
     """labelled images that the head is fitted on"""
+    test: str | None
+    """labelled test images of the same distribution"""
     sets: tuple[str, ...]
-    """test sets, NAME=PATH"""
+    """other test sets, NAME=PATH"""
     cue_conflict: tuple[str, ...] = ()
     """cue-conflict sets for shape bias, NAME=PATH"""
     name: str = ""
@@ -124,7 +126,7 @@ def sit(exam: Exam, folder: Path) -> None:
 
     out = folder / exam.name
     if not (out / "head.pt").is_file():
-        probe(ProbeConfig(str(folder), exam.data, str(out)))
+        probe(ProbeConfig(str(folder), exam.data, str(out), test=exam.test))
     ood(OodConfig(str(folder), f"{out}/head.pt", str(out), sets=exam.sets, cue_conflict=exam.cue_conflict))
     if exam.name:
         shutil.copy(folder / "config.json", out / "config.json")
