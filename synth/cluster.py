@@ -73,6 +73,7 @@ def connected(config: SynthConfig) -> Iterator[distributed.Client]:
     """
     with ExitStack() as stack:
         stack.enter_context(dask.config.set(TUNING))
+        stack.enter_context(_quiet("distributed.client"))
         target = config.scheduler or stack.enter_context(_embedded(config))
         try:
             client = stack.enter_context(distributed.Client(target, timeout=CONNECT_S, set_as_default=False))
@@ -104,6 +105,18 @@ def _embedded(config: SynthConfig) -> Iterator[distributed.LocalCluster]:
                 )
             )
         yield cluster
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """A lost scheduler is reported in one line, not by the client's tracebacks."""
+    logger = logging.getLogger(name)
+    old = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(old)
 
 
 @contextmanager

@@ -63,10 +63,10 @@ def say_quarantine(work: Work) -> None:
 def say_end(config: SynthConfig, work: Work, made: int, seconds: float) -> None:
     """What was made, and what to do with it."""
     src, dst = shlex.quote(config.src), shlex.quote(config.dst)
-    rate = (
-        f"{made} in {duration(seconds)}, {made / seconds:.1f} images/s" if made else "nothing was left to do"
+    now = (
+        f"{made} images in {duration(seconds)}, {made / seconds:.1f}/s" if made else "nothing was left to do"
     )
-    print(f"{work.statuses['ok']} textures in {config.dst}; {rate}")
+    print(f"{work.statuses['ok']} textures in {config.dst}: {now}")
     print(f"manifest, checksums and timings: {work.ledger.root}")
     print(f"check them:   texneg verify {dst}")
     print(f"look at them: texneg sheet {src} --textures {dst} --out sheet.png")

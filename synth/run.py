@@ -11,7 +11,7 @@ from texneg.synth.finalize import finalize, write_stats
 from texneg.synth.lease import Lease
 from texneg.synth.messages import failure, say, say_begin, say_end, say_quarantine
 from texneg.synth.plan import Shard
-from texneg.synth.preflight import Run, inspect, open_run
+from texneg.synth.preflight import Run, check_space, inspect, open_run
 from texneg.synth.progress import Progress
 from texneg.synth.setup import prepare_process
 from texneg.synth.task import STORAGE_ERRNOS, Task, storage_message
@@ -47,6 +47,7 @@ def _run(config: SynthConfig, run: Run, lease: Lease) -> int:
     work = Work(run.ledger, run.plan, lambda shard, part: _task(run, shard, part))
     work.resume()
     before = work.images
+    check_space(run, run.plan.images - before)
     say_begin(config, run, before)
     verdict: Verdict = "complete"
     seconds = 0.0

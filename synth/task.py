@@ -96,7 +96,7 @@ def storage_message(error: OSError, dst: Path) -> str:
     """What cannot be written, why, and how much space is left."""
     place = next((p for p in (dst, *dst.absolute().parents) if p.exists()), Path("/"))
     free = shutil.disk_usage(place).free
-    return f"{error.strerror or error} at {error.filename or dst} ({free / 1e9:.2f} GB free)"
+    return f"{error.strerror or error} at {error.filename or dst} ({free / 1e6:.1f} MB free)"
 
 
 def _read(task: Task, item: Item) -> bytes:

@@ -314,7 +314,7 @@ def test_a_full_disk_stops_cleanly_and_the_run_resumes(
     settings = config(photos, tmp_path / "out", format=form, part_size=5, shard_size=10)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(task, victim, full_after(2, getattr(task, victim)))
-        with pytest.raises(RunFailed, match=r"No space left on device .* GB free\).*resume: texneg synth"):
+        with pytest.raises(RunFailed, match=r"No space left on device .* MB free\).*resume: texneg synth"):
             synth(settings)
     assert stats(tmp_path / "out")["outcome"] == "storage"
     assert synth(settings) == 0
