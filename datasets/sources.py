@@ -1,11 +1,10 @@
 """What a data set on disk holds: images in class folders, or WebDataset tar shards, in a fixed order.
 
-The order is bytewise by POSIX path below the split, whatever order the file system lists, so that a plan
-made on one machine equals the plan made on another.
+The order is bytewise by POSIX path below the split, so that a plan made on one machine equals the plan made
+on another.
 """
 
 import os
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -14,7 +13,8 @@ from typing import Literal
 
 from texneg.datasets.decode import SUFFIXES
 from texneg.datasets.names import escape, show_dots
-from texneg.datasets.tar import IMAGE_EXTENSIONS, BrokenTar, Member, members, read_span
+from texneg.datasets.tar import IMAGE_EXTENSIONS, BrokenTar, Member, read_span, samples
+from texneg.datasets.tree import is_image, listed, walk, without_suffix
 from texneg.errors import InputError
 
 Kind = Literal["folder", "webdataset"]
@@ -74,19 +74,26 @@ class Source:
         """
         self.skipped.clear()
         self.broken.clear()
+        if self.splits != ("",):
+            for entry in listed(self.root):
+                if entry.is_dir() and entry.name not in self.splits:
+                    self.skipped["folder beside the splits (--splits none takes them all)"] += 1
         for split in self.splits:
             if self.kind == "folder":
                 yield from _tree_items(self, split, unique)
-            else:
-                for name in self.tars(split):
+                continue
+            for name in self.tars(split):
+                try:
                     yield from _tar_items(self, split, name)
+                except BrokenTar as error:
+                    self.broken.append(str(error))
 
     def tars(self, split: str) -> list[str]:
         """Names of the tar shards of a split, relative to the root."""
         if self.only:
             return [self.only]
         prefix = f"{split}/" if split else ""
-        return [prefix + entry.name for entry in _listed(self.root / split) if _is_tar(entry)]
+        return [prefix + entry.name for entry in listed(self.root / split) if _is_tar(entry)]
 
 
 def open_source(
@@ -115,13 +122,13 @@ def open_source(
                 f"{path} is a file but no .tar; {_packed_hint(root.name) or 'give a folder or a .tar'}"
             )
         return Source(root.parent, "webdataset", ("",), only=root.name, naming=naming)
-    entries = _listed(root)
+    entries = listed(root)
     found = () if splits == "none" else tuple(e.name for e in entries if e.name in SPLITS and _is_split(e))
-    top = [entry for split in found for entry in _listed(root / split)] if found else entries
+    top = [entry for split in found for entry in listed(root / split)] if found else entries
     tars = any(_is_tar(entry) for entry in top)
-    if tars and any(entry.is_dir() or _is_image(entry.name) for entry in top):
+    if tars and any(entry.is_dir() or is_image(entry.name) for entry in top):
         raise InputError(f"{path} holds tar shards beside folders or images: give the one or the other")
-    if not tars and not any(entry.is_dir() or _is_image(entry.name) for entry in top):
+    if not tars and not any(entry.is_dir() or is_image(entry.name) for entry in top):
         hint = next(
             (h for h in (_packed_hint(e.name) for e in top) if h), f"images end in {' '.join(SUFFIXES)}"
         )
@@ -134,132 +141,51 @@ def root_of(path: str | Path) -> Path:
     return Path(path) if Path(path).is_dir() else Path(path).parent
 
 
-def _listed(folder: Path) -> list[os.DirEntry[str]]:
-    """Visible entries in the bytewise order of the paths below them."""
-    with os.scandir(folder) as entries:
-        visible = [entry for entry in entries if not entry.name.startswith(".")]
-    return sorted(visible, key=lambda e: os.fsencode(f"{e.name}/" if e.is_dir() else e.name))
-
-
 def _is_tar(entry: os.DirEntry[str]) -> bool:
     return entry.name.endswith(".tar") and entry.is_file()
 
 
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES)
-
-
 def _is_split(entry: os.DirEntry[str]) -> bool:
-    return entry.is_dir() and any(child.is_dir() or _is_tar(child) for child in _listed(Path(entry.path)))
+    return entry.is_dir() and any(child.is_dir() or _is_tar(child) for child in listed(Path(entry.path)))
 
 
 def _packed_hint(name: str) -> str:
     return f"{name} is packed: unpack it first" if name.lower().endswith((*_PACKED, ".zip")) else ""
 
 
-# ---- class-folder trees ----
-
-
 def _tree_items(source: Source, split: str, unique: bool) -> Iterator[Item]:
-    for relative, stat in _walk(source, source.root / split, "", (), unique):
+    name = without_suffix if source.naming == "replace" else str
+    for relative, stat in walk(source.root / split, source.skipped, key=name if unique else None):
         folder, slash, _ = relative.partition("/")
-        item = Item(
+        yield Item(
             split=split,
-            key=escape(_key(source, relative)),
+            key=escape(name(relative)),
             label=escape(folder) if slash else None,
             path=escape(f"{split}/{relative}" if split else relative),
             size=stat.st_size if stat else 0,
             status="" if stat else "decode_error",
             error="" if stat else "a link that leads nowhere",
         )
-        yield item
-
-
-def _key(source: Source, relative: str) -> str:
-    return relative if source.naming == "append" else relative[: relative.rindex(".")]
-
-
-def _walk(
-    source: Source, folder: Path, prefix: str, above: tuple[tuple[int, int], ...], unique: bool
-) -> Iterator[tuple[str, os.stat_result | None]]:
-    """Images below a folder with their stat (None for a dangling link), following links but no circle."""
-    here = folder.stat()
-    identity = (here.st_dev, here.st_ino)
-    if identity in above:
-        source.skipped["link to a folder above it"] += 1
-        return
-    keys: dict[str, str] = {}
-    for entry in _listed(folder):
-        relative = prefix + entry.name
-        if entry.is_dir():
-            if unique:
-                _claim(keys, entry.name + "/", relative)
-            yield from _walk(source, Path(entry.path), relative + "/", (*above, identity), unique)
-        elif not _is_image(entry.name) or not (entry.is_file() or entry.is_symlink()):
-            source.skipped["no image by its suffix"] += 1
-        else:
-            if unique:
-                _claim(keys, _key(source, entry.name), relative)
-            yield relative, _stat(entry)
-
-
-def _stat(entry: os.DirEntry[str]) -> os.stat_result | None:
-    try:
-        return entry.stat()
-    except OSError:
-        return None
-
-
-def _claim(keys: dict[str, str], key: str, relative: str) -> None:
-    """Note a key; keys equal after case folding and Unicode composition would overwrite each other."""
-    earlier = keys.setdefault(_folded(key), relative)
-    if earlier != relative:
-        apart = _folded(earlier) != _folded(relative)
-        raise InputError(
-            f"{escape(earlier)} and {escape(relative)} would give the same output name"
-            f" on some file systems: {'use --naming append' if apart else 'rename one'}"
-        )
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
-
-
-# ---- tar shards ----
 
 
 def _tar_items(source: Source, split: str, name: str) -> Iterator[Item]:
     seen: set[str] = set()
     path = source.root / name
-    for sample in _samples(source, path):
+    for sample in samples(path):
         usable = [member for member in sample if not member.problem]
         for member in sample:
             if member.problem:
                 yield replace(_tar_item(split, name, member), status="unsafe_path", error=member.problem)
         image = next((member for member in usable if member.extension in IMAGE_EXTENSIONS), None)
         if image is None:
-            source.skipped["sample without an image"] += bool(usable)
+            if usable:
+                source.skipped["sample without an image"] += 1
             continue
         item = replace(_tar_item(split, name, image), label=_label(path, image, usable))
         if image.key in seen:
             item = replace(item, status="duplicate_key", error="the key occurs before in this tar")
         seen.add(image.key)
         yield item
-
-
-def _samples(source: Source, path: Path) -> Iterator[list[Member]]:
-    """Runs of members with one key; where the tar breaks off, the last run is what there is."""
-    run: list[Member] = []
-    try:
-        for member in members(path):
-            if run and member.key != run[0].key:
-                yield run
-                run = []
-            run.append(member)
-    except BrokenTar as error:
-        source.broken.append(str(error))
-    if run:
-        yield run
 
 
 def _label(path: Path, image: Member, sample: list[Member]) -> str | None:

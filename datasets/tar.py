@@ -62,6 +62,27 @@ def members(path: str | Path) -> Iterator[Member]:
         raise BrokenTar(f"{path}: what follows byte {rest} is not a tar member")
 
 
+def samples(path: str | Path) -> Iterator[list[Member]]:
+    """Runs of members with one key.
+
+    Raises:
+        BrokenTar: after the last run, which is what there is of it, where the tar breaks off.
+    """
+    run: list[Member] = []
+    try:
+        for member in members(path):
+            if run and member.key != run[0].key:
+                yield run
+                run = []
+            run.append(member)
+    except BrokenTar:
+        if run:
+            yield run
+        raise
+    if run:
+        yield run
+
+
 def _member(info: tarfile.TarInfo) -> Member:
     name = str(PurePosixPath(info.name)) if info.name.startswith("./") else info.name
     key, extension = split_name(name)

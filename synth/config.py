@@ -76,7 +76,7 @@ class SynthConfig:
     @property
     def ledger_path(self) -> Path:
         """Folder of the run's ledger."""
-        return Path(self.ledger) if self.ledger else Path(f"{self.dst.rstrip('/')}.texneg")
+        return ledger_path(self.dst, self.ledger)
 
     @property
     def cores(self) -> int:
@@ -122,6 +122,11 @@ class SynthConfig:
         for name, good, text in allowed:
             if not good:
                 raise InputError(f"--{name.replace('_', '-')} {getattr(self, name)}: allowed is {text}")
+
+
+def ledger_path(dst: str, ledger: str | None = None) -> Path:
+    """Folder of a run's ledger: DST.texneg beside DST, unless it was put elsewhere. Absolute."""
+    return Path(ledger).absolute() if ledger else Path(f"{Path(dst).resolve()}.texneg")
 
 
 _ONCE = ("overwrite", "recheck", "steal_lock")  # not repeated when a run is resumed

@@ -53,7 +53,7 @@ def open_run(config: SynthConfig, source: Source) -> Run:
         InputError: naming what is wrong and what to do.
     """
     settings = settings_of(config, source.kind)
-    ledger = Ledger(config.ledger_path, Path(config.dst))
+    ledger = Ledger(config.ledger_path, Path(config.dst).absolute())
     if ledger.config.exists() and not config.overwrite:
         return _resume(config, source, settings, ledger)
     _clear(ledger)
@@ -92,7 +92,7 @@ def _begin(config: SynthConfig, source: Source, settings: Settings, ledger: Ledg
     ledger = replace(ledger, fingerprint=settings.fingerprint(plan.digest))
     write_json(ledger.config, _record(config, settings, ledger))
     ledger.dst.mkdir(parents=True, exist_ok=True)
-    return Run(ledger, plan, settings, str(source.root), resumed=False)
+    return Run(ledger, plan, settings, str(source.root.absolute()), resumed=False)
 
 
 def _record(config: SynthConfig, settings: Settings, ledger: Ledger) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def _resume(config: SynthConfig, source: Source, settings: Settings, ledger: Led
             " choose another DST, or remake it with --overwrite"
         )
     ledger = replace(ledger, fingerprint=stored["fingerprint"])
-    return Run(ledger, plan, settings, str(source.root), resumed=True)
+    return Run(ledger, plan, settings, str(source.root.absolute()), resumed=True)
 
 
 def load_record(ledger: Ledger) -> dict[str, Any]:

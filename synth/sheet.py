@@ -16,7 +16,7 @@ from texneg.errors import InputError
 from texneg.options import Positional
 from texneg.patch import patch_negatives
 from texneg.philox import generator
-from texneg.synth.config import Settings, Small
+from texneg.synth.config import Settings, Small, ledger_path
 from texneg.synth.exemplars import Place, exemplar_places, exemplars
 from texneg.synth.job import enlarged, image_seed, patch_size
 from texneg.synth.ledger import Ledger
@@ -81,9 +81,9 @@ def sheet(config: SheetConfig) -> int:
 
 def _settings(textures: str | None) -> Settings | None:
     """Settings of the run that made the textures, if its ledger is beside them."""
-    if textures is None or not (root := Path(f"{textures.rstrip('/')}.texneg")).is_dir():
+    if textures is None or not ledger_path(textures).is_dir():
         return None
-    return Settings(**load_record(Ledger(root, Path(textures)))["settings"])
+    return Settings(**load_record(Ledger(ledger_path(textures), Path(textures)))["settings"])
 
 
 def contact_sheet(

@@ -9,6 +9,7 @@ from typing import Any
 
 from texneg.datasets.atomic import to_json
 from texneg.options import Positional
+from texneg.synth.config import ledger_path
 from texneg.synth.lease import holder
 from texneg.synth.ledger import Ledger, read_json
 from texneg.synth.plan import load_plan
@@ -36,7 +37,7 @@ def synth_status(config: StatusConfig) -> int:
     Raises:
         InputError: no run there.
     """
-    status = run_status(Ledger(Path(config.ledger or f"{config.dst.rstrip('/')}.texneg"), Path(config.dst)))
+    status = run_status(Ledger(ledger_path(config.dst, config.ledger), Path(config.dst)))
     if config.json:
         print(to_json(status).decode(), end="")
     else:

@@ -14,7 +14,7 @@ from texneg.datasets.sources import root_of
 from texneg.datasets.tar import read_span
 from texneg.errors import InputError, RunFailed
 from texneg.options import Positional
-from texneg.synth.config import Settings
+from texneg.synth.config import Settings, ledger_path
 from texneg.synth.job import Clock, make_texture
 from texneg.synth.ledger import Ledger, Marker
 from texneg.synth.manifest import Row, iterate_rows, read_rows
@@ -55,7 +55,7 @@ def verify(config: VerifyConfig) -> int:
     """
     if config.resynth and config.src is None:
         raise InputError("--resynth needs the images: texneg verify DST SRC --resynth N")
-    ledger = Ledger(Path(config.ledger or f"{config.dst.rstrip('/')}.texneg"), Path(config.dst))
+    ledger = Ledger(ledger_path(config.dst, config.ledger), Path(config.dst))
     record = load_record(ledger)
     ledger = replace(ledger, fingerprint=record["fingerprint"])
     if not ledger.manifest.exists():

@@ -74,7 +74,9 @@ def test_class_folders_flat_images_and_other_files(tmp_path: Path) -> None:
 
 def test_splits(tmp_path: Path) -> None:
     tree(tmp_path, "train/dog/1.png", "val/dog/2.png", "test/loose.png")
-    assert [(i.split, i.key) for i in items(tmp_path)] == [("train", "dog/1"), ("val", "dog/2")]
+    source = open_source(tmp_path)
+    assert [(i.split, i.key) for i in source.items()] == [("train", "dog/1"), ("val", "dog/2")]
+    assert sum(source.skipped.values()) == 1  # test holds no folders
     assert [i.key for i in items(tmp_path, splits="none")] == ["test/loose", "train/dog/1", "val/dog/2"]
 
 
