@@ -138,11 +138,12 @@ def test_a_killed_run_goes_on_bit_for_bit(data, tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_command_with_130_and_the_next_goes_on(data, tmp_path, monkeypatch, capsys, number):
-    config = tiny(data, tmp_path / "parts", recipe="demo", blur=0.0)
-    words = [
-        f"--{name.replace('_', '-')}={value}" for name, value in vars(config).items() if is_word(name, value)
-    ]
-    command = ["pretrain", "demo", *words, "--layers", "1", "1", "1", "1", "--resident", "24"]
+    changes = {
+        name: getattr(TINY, name) for name in ("width", "image_size", "batch", "epochs", "queue", "bn_group")
+    }
+    changes |= {"log_every": 2, "device": "cpu", "data": str(data / "set"), "out": str(tmp_path / "parts")}
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in changes.items()]
+    command = ["pretrain", "demo", *words]
     handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
     with monkeypatch.context() as patched:
         patched.setattr(
@@ -154,13 +155,8 @@ def test_a_signal_ends_the_command_with_130_and_the_next_goes_on(data, tmp_path,
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
     assert main(command) == 0
     assert "finished" in capsys.readouterr().out
-    whole = run_pretraining(replace(config, resident=24, out=str(tmp_path / "whole")), log=silent)
-    assert_same_run(whole, tmp_path / "parts")
-
-
-def is_word(name, value):
-    """A field that one word of a command line can carry."""
-    return value not in (None, "") and name not in ("recipe", "layers")
+    changes["out"] = str(tmp_path / "whole")
+    assert_same_run(run_pretraining(replace(recipe("demo"), **changes), log=silent), tmp_path / "parts")
 
 
 def test_a_finished_run_returns_at_once(data, tmp_path):
