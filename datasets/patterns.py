@@ -5,12 +5,13 @@ image.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-Plane = npt.NDArray[np.float32]
+Plane = npt.NDArray[np.floating[Any]]
 Family = Callable[[Plane, Plane, np.random.Generator], Plane]
 
 EDGE = 7.0  # steepness of the transition between the two colours, per period

@@ -6,6 +6,8 @@ from typing import Literal
 from texneg.errors import InputError
 from texneg.options import Positional
 
+Negatives = Literal["none", "patch", "texture"]
+
 
 @dataclass(frozen=True)
 class PretrainConfig:
@@ -22,7 +24,7 @@ class PretrainConfig:
 
     method: Literal["moco", "byol"] = "moco"
     """Contrast with a queue (MoCo-v2), or positives only (BYOL; its use of negatives is a reconstruction)."""
-    negatives: Literal["none", "patch", "texture"] = "patch"
+    negatives: Negatives = "patch"
     """Kind of non-semantic negatives."""
     alpha: float = 2.0
     """Weight of the non-semantic cosine, inside the exponent."""

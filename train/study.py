@@ -8,11 +8,11 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from texneg.train.config import PretrainConfig
+from texneg.train.config import Negatives, PretrainConfig
 
-ARMS = ("none", "patch", "texture")
+ARMS: tuple[Negatives, ...] = get_args(Negatives)
 
 
 @dataclass(frozen=True)
@@ -43,17 +43,17 @@ class Study:
     """texture set of the training images"""
     exams: tuple[Exam, ...]
     """the first is that of the report"""
-    arms: tuple[str, ...] = ARMS
+    arms: tuple[Negatives, ...] = ARMS
     """kinds of negatives"""
     seeds: int = 2
     """runs of each arm, seeds 0, 1, ..."""
 
     @property
-    def jobs(self) -> list[tuple[str, int]]:
+    def jobs(self) -> list[tuple[Negatives, int]]:
         """(arm, seed), seed by seed, so that a study that is stopped compares what it has."""
         return [(arm, seed) for seed in range(self.seeds) for arm in self.arms]
 
-    def run_folder(self, arm: str, seed: int) -> Path:
+    def run_folder(self, arm: Negatives, seed: int) -> Path:
         """Folder of one run."""
         return Path(self.folder) / f"{arm}-s{seed}"
 
@@ -92,7 +92,7 @@ def limit_threads(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def run_job(study: Study, arm: str, seed: int) -> float:
+def run_job(study: Study, arm: Negatives, seed: int) -> float:
     """One run with its exams; returns the seconds it took now."""
     from texneg.train.evaluate.analyze import AnalyzeConfig, analyze
     from texneg.train.pretrain import run_pretraining
@@ -142,9 +142,9 @@ def write_report(study: Study, exam: Exam, out: Path, **options: Any) -> None:
 
 @contextlib.contextmanager
 def quiet(log: Path) -> Iterator[None]:
-    """Send what a stage prints to its log."""
+    """Send what a stage prints and warns to its log."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a") as file, contextlib.redirect_stdout(file):
+    with log.open("a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
         yield
 
 
