@@ -359,3 +359,16 @@ def test_command_line_of_a_run() -> None:
 def test_image_seed_is_fixed_for_ever() -> None:
     assert image_seed(0, "n01440764/n01440764_10026") == 2155949361025512161
     assert image_seed(1, "a") == 11492100248991342953
+
+
+def test_what_a_kill_left_is_swept_and_nothing_else(photos: Path, run: Run) -> None:
+    dst = run(photos, shard_size=10)
+    (ledger(dst) / "done/all/000/000001.json").unlink()
+    tag = json.loads((ledger(dst) / "config.json").read_text())["fingerprint"][:8]
+    mine = dst / "ant" / f".ant.001.webp.{tag}-0123abcd.tmp"
+    others = [dst / "ant" / ".ant.001.webp.ffffffff-0123abcd.tmp", dst / ".nfs0001", dst / f"{tag}.tmp"]
+    for path in (mine, *others):
+        path.write_bytes(b"half")
+    run(photos, shard_size=10)
+    assert not mine.exists()
+    assert all(path.exists() for path in others)
