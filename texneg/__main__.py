@@ -1,9 +1,10 @@
 """The command line: a table of verbs, each imported only when it is called."""
 
+import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, get_type_hints
+from typing import Annotated, Any, Literal, get_origin, get_type_hints
 
 from texneg import __version__
 from texneg.errors import InputError, RunFailed
@@ -46,6 +47,17 @@ def load(target: str) -> tuple[Callable[[Any], int], type]:
     return function, get_type_hints(function)["config"]
 
 
+def parse(config: type, verb: str, argv: list[str]) -> Any:
+    """The config of a verb from its command line; positional arguments are shown by their names."""
+    import tyro
+
+    for name, hint in get_type_hints(config, include_extras=True).items():
+        positional = tyro.conf.Positional in getattr(hint, "__metadata__", ())
+        if positional and get_origin(hint.__origin__) is not Literal:
+            config.__annotations__[name] = Annotated[hint, tyro.conf.arg(metavar=name.upper())]
+    return tyro.cli(config, args=argv, prog=f"texneg {verb}", config=(tyro.conf.FlagCreatePairsOff,))
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; 0 success, 1 failures beyond what was allowed, 2 wrong input, 130 interrupted."""
     argv = sys.argv[1:] if argv is None else argv
@@ -61,18 +73,22 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     try:
         function, config = load(VERBS[verb][0])
-        import tyro
-
-        return function(tyro.cli(config, args=rest, prog=f"texneg {verb}"))
+        return function(parse(config, verb, rest))
+    except BrokenPipeError:  # the reader of our output has seen enough
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 (so that the flush at exit is silent too)
+        return 0
     except InputError as error:
-        print(f"texneg {verb}: {error}", file=sys.stderr)
-        return 2
+        return complain(verb, str(error), 2)
     except (RunFailed, OSError) as error:
-        print(f"texneg {verb}: {error}", file=sys.stderr)
-        return 1
+        return complain(verb, str(error), 1)
     except KeyboardInterrupt:
-        print(f"texneg {verb}: interrupted; run the same command again to go on", file=sys.stderr)
-        return STOPPED
+        return complain(verb, "interrupted; run the same command again to go on", STOPPED)
+
+
+def complain(verb: str, message: str, status: int) -> int:
+    """One line on standard error; returns the status."""
+    print(f"texneg {verb}: {message}", file=sys.stderr)
+    return status
 
 
 if __name__ == "__main__":
