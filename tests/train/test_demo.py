@@ -1,0 +1,29 @@
+"""The demo end to end with one epoch: everything is made, and made once."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from texneg.datasets.embedded import TEST_SETS
+from texneg.train.demo import DemoConfig, demo
+from texneg.train.study import ARMS
+
+
+@pytest.mark.slow
+def test_the_demo_tells_the_whole_story_and_a_second_call_keeps_it(tmp_path: Path) -> None:
+    config = DemoConfig(str(tmp_path), seeds=1, epochs=1, workers=2)
+    assert demo(config) == 0
+    numbers = json.loads((tmp_path / "report.json").read_text())
+    assert [arm["label"].split()[0] for arm in numbers["arms"]] == ["baseline", "patch", "texture"]
+    names = {row["name"] for row in numbers["table"]}
+    assert names >= set(TEST_SETS) - {"same"}
+    assert all(cell is not None for row in numbers["table"] for cell in row["cells"])
+    page = (tmp_path / "report.html").read_text()
+    assert all(name in page for name in names)
+    assert "data:image/png;base64" in page
+
+    made = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.pt")}
+    assert len(made) == len(ARMS) * 3  # checkpoint, encoder, head
+    assert demo(config) == 0
+    assert made == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.pt")}
