@@ -34,6 +34,11 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.keys)
 
+    @property
+    def sizes(self) -> npt.NDArray[np.int64]:
+        """(N,) bytes of each image as stored."""
+        return self._span[:, 1]
+
     def read(self, i: int) -> bytes:
         """Bytes of image `i` as stored."""
         offset, size = self._span[i]
@@ -85,7 +90,8 @@ def _choices(root: Path) -> str:
 
 def _image_set(source: Source, items: list[Item]) -> ImageSet:
     names = {item.label for item in items if item.label is not None}
-    classes = sorted(names, key=int if all(name.isdecimal() for name in names) else str)
+    numbers = all(name.isdecimal() for name in names)
+    classes = sorted(names, key=lambda name: (int(name) if numbers else 0, name))
     index = {name: i for i, name in enumerate(classes)}
     files = {path: i for i, path in enumerate(dict.fromkeys(item.path for item in items))}
     return ImageSet(

@@ -2,6 +2,8 @@
 
 import io
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from texneg.datasets.atomic import write_bytes
-from texneg.errors import InputError
+from texneg.errors import InputError, RunFailed
 from texneg.train.config import RUN_ONLY, PretrainConfig
 from texneg.train.encoder import read
 
@@ -22,11 +24,28 @@ def write_torch(path: Path, content: dict[str, Any]) -> None:
     """Save a dictionary of plain types and tensors under `path`, atomically."""
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    write_bytes(path, buffer.getvalue())
+    with writing(path):
+        write_bytes(path, buffer.getvalue())
 
 
-def load(path: Path, config: PretrainConfig, *, data: str) -> dict[str, Any]:
-    """The saved state of a run with these settings and this data (its fingerprint).
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Name the remedy where a file of a run cannot be written; what was saved before stays.
+
+    Raises:
+        RunFailed: in place of OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RunFailed(
+            f"{path} cannot be written ({error.strerror}); make room there, then run the same command again:"
+            " it goes on from the last checkpoint"
+        ) from error
+
+
+def load(path: Path, config: PretrainConfig, *, data: str, textures: str) -> dict[str, Any]:
+    """The saved state of a run with these settings, this data and these textures (their fingerprints).
 
     Raises:
         InputError: the state of a run with other settings or of other data, or no such state.
@@ -37,6 +56,8 @@ def load(path: Path, config: PretrainConfig, *, data: str) -> dict[str, Any]:
     require_same(path.parent, saved["config"], config)
     if saved["data"] != data:
         raise InputError(f"--data holds other images than {path.parent} was trained on; use another --out")
+    if saved["textures"] != textures:
+        raise InputError(f"--textures holds other files than {path.parent} was trained on; use another --out")
     return saved
 
 

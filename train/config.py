@@ -1,6 +1,7 @@
 """What a pre-training run is: one flat, frozen configuration."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 from texneg.errors import InputError
@@ -138,19 +139,25 @@ def _wrong_values(c: PretrainConfig) -> tuple[tuple[bool, str], ...]:
     return (
         (not c.data, "no --data: name the folder or tar shards with the training images"),
         (c.count < 1, f"--count {c.count}: 1 or more; for none use --negatives none"),
-        (c.alpha < 0, f"--alpha {c.alpha}: 0 or more"),
+        (not 0 <= c.alpha < inf, f"--alpha {c.alpha}: 0 or more"),
         (
             c.patch is not None and not 1 <= c.patch[0] <= c.patch[1] <= c.image_size,
             f"--patch {c.patch}: smallest and largest side, between 1 and --image-size {c.image_size}",
         ),
-        (c.temperature <= 0, f"--temperature {c.temperature}: above 0"),
+        (not 0 < c.temperature < inf, f"--temperature {c.temperature}: above 0"),
+        (c.eqco is not None and c.eqco < 1, f"--eqco {c.eqco}: at least 1 negative"),
         (not 0 <= c.momentum <= 1, f"--momentum {c.momentum}: 0 to 1"),
+        (c.dim < 1 or (c.hidden is not None and c.hidden < 1), "--dim and --hidden: at least 1"),
+        (c.layers is not None and min(c.layers) < 1, f"--layers {c.layers}: four numbers of 1 or more"),
         (c.image_size < 8, f"--image-size {c.image_size}: at least 8 pixels"),
         (not 0 < c.crop <= 1, f"--crop {c.crop}: a share of the area, above 0 and at most 1"),
         (not 0 <= c.grey <= 1 or not 0 <= c.blur <= 1, "--grey and --blur are probabilities: 0 to 1"),
         (not 0 <= c.jitter <= 2.5, f"--jitter {c.jitter}: 0 to 2.5"),
         (c.batch < 2 or c.bn_group < 2, "--batch and --bn-group: at least 2 images"),
         (c.epochs < 1, f"--epochs {c.epochs}: at least 1"),
+        (not 0 < c.lr < inf, f"--lr {c.lr}: above 0"),
+        (not 0 <= c.warmup <= c.epochs, f"--warmup {c.warmup}: 0 to the {c.epochs} epochs of the run"),
+        (not 0 <= c.weight_decay < inf, f"--weight-decay {c.weight_decay}: 0 or more"),
         (c.workers < 0, f"--workers {c.workers}: 0 or more"),
         (min(c.log_every, c.checkpoint_every) < 1, "--log-every and --checkpoint-every: at least 1 step"),
         (c.knn_every < 0, f"--knn-every {c.knn_every}: epochs, 0 for never"),
@@ -167,6 +174,10 @@ def _wrong_combinations(c: PretrainConfig, world: int) -> tuple[tuple[bool, str]
         (
             c.negatives == "texture" and not c.textures,
             "--negatives texture needs --textures: run texneg synth",
+        ),
+        (
+            c.negatives == "texture" and c.textures == c.data,
+            f"--textures {c.textures}: the same as --data; name the folder that texneg synth wrote",
         ),
         (c.negatives == "texture" and c.count != 1, f"--count {c.count}: an image has one texture; use 1"),
         (c.batch % world != 0, f"--batch {c.batch}: a multiple of the {world} processes"),
@@ -201,17 +212,28 @@ def _wrong_combinations(c: PretrainConfig, world: int) -> tuple[tuple[bool, str]
     )
 
 
-def check_size(config: PretrainConfig, n: int) -> None:
-    """Refuse a data set of n images that the batch or the queue does not fit.
+def check_size(config: PretrainConfig, n: int) -> str:
+    """Refuse a data set of n images that the batch or the queue does not fit; returns a warning, or nothing.
 
     Raises:
         InputError: naming a batch or queue that fits.
     """
     if n < config.batch:
         raise InputError(f"--batch {config.batch} > data set size {n}: use a smaller batch or more images")
-    if config.method == "moco" and config.queue >= n:
-        fitting = max(config.batch, 1 << (max(1, n // 2).bit_length() - 1))
+    if config.method != "moco" or 2 * config.queue <= n:
+        return ""
+    fitting = max(config.batch, 1 << (max(1, n // 2).bit_length() - 1))
+    if config.queue >= n:
+        remedy = f"--queue {fitting}" if fitting < n else f"--queue and --batch of at most {n // 2}"
         raise InputError(
             f"--queue {config.queue} >= data set size {n}: every image would be its own negative;"
-            f" use --queue {fitting}"
+            f" use {remedy}"
         )
+    if fitting == config.queue:
+        return ""
+    # Two random places in successive epochs lie less than K steps apart in (K / n)^2 / 2 of all cases.
+    now, then = (50 * (queue / n) ** 2 for queue in (config.queue, fitting))
+    return (
+        f"--queue {config.queue} > half of data set size {n}: {now:.0f} % of the queries meet their own key"
+        f" of the epoch before among the negatives; with --queue {fitting} {then:.0f} %"
+    )

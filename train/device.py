@@ -1,5 +1,7 @@
 """Where to compute."""
 
+import re
+
 import torch
 
 from texneg.errors import InputError
@@ -7,8 +9,11 @@ from texneg.errors import InputError
 
 def pick_device(name: str) -> str:
     """`auto` is CUDA where there is one; a CUDA device that is not there raises `InputError`."""
+    seen = torch.cuda.device_count()
     if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"--device {name}: no CUDA device is visible here; use --device cpu")
+        return "cuda" if seen else "cpu"
+    if name != "cpu" and not re.fullmatch(r"cuda(:\d+)?", name):
+        raise InputError(f"--device {name}: give auto, cpu, cuda or cuda:N")
+    if name != "cpu" and int(name[5:] or 0) >= seen:
+        raise InputError(f"--device {name}: {seen} CUDA devices are visible here; use --device cpu")
     return name

@@ -3,6 +3,7 @@
 Shapes: N images of this process in a batch, M negatives a query, S view side.
 """
 
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from texneg.datasets.images import ImageSet
 from texneg.datasets.sampler import epoch_order
 from texneg.errors import InputError
 from texneg.patch import patch_negatives
+from texneg.train.signals import STOPPING
 from texneg.train.views import KEY, QUERY, U8, Augmentation, make_views
 
 THREADS = 4
@@ -79,8 +81,8 @@ class Batches(Dataset[Batch | InputError]):
         """The batch of a step, or the error of an unreadable image: a value crosses processes unchanged."""
         try:
             return self.make(step)
-        except DecodeError as error:
-            return InputError(f"{error}: take this image out of the data set and train in a new run folder")
+        except (DecodeError, OSError) as error:
+            return unreadable(error)
 
     def make(self, step: int) -> Batch:
         """Views and negatives of a step."""
@@ -119,12 +121,26 @@ def load(batches: Batches, steps: range, *, workers: int, pin: bool) -> Iterator
         collate_fn=unchanged,
         pin_memory=pin,
         prefetch_factor=PREFETCH if workers else None,
+        worker_init_fn=leave_signals_to_the_trainer,
         generator=torch.Generator(),
+        # Forked workers share resident images; Python 3.14 would start them afresh.
+        multiprocessing_context="fork" if workers else None,
     )
     for made in loader:
         if isinstance(made, InputError):
             raise made
         yield made
+
+
+def unreadable(error: Exception) -> InputError:
+    """What to tell of an image that cannot be trained on."""
+    return InputError(f"{error}: replace this image, or take it out and train in a new run folder")
+
+
+def leave_signals_to_the_trainer(_: int) -> None:
+    """A terminal and a scheduler signal the whole process group: loaders go on until the step is saved."""
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def unchanged(made: Any) -> Any:
@@ -147,8 +163,11 @@ class Resident:
     """Images decoded once and kept, shrunk so that the shorter side is at most `side` pixels."""
 
     def __init__(self, image: Callable[[int], U8], n: int, side: int) -> None:
-        with ThreadPoolExecutor(THREADS) as pool:
-            self.pixels = list(pool.map(lambda i: shrunk(image(i), side), range(n)))
+        try:
+            with ThreadPoolExecutor(THREADS) as pool:
+                self.pixels = list(pool.map(lambda i: shrunk(image(i), side), range(n)))
+        except (DecodeError, OSError) as error:
+            raise unreadable(error) from error
 
     def __call__(self, i: int) -> U8:
         """Image i."""

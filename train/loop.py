@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from texneg.datasets.atomic import append_json_line
 from texneg.errors import RunFailed
 from texneg.train.bn import processes, rank
+from texneg.train.checkpoint import writing
 from texneg.train.encoder import Encoder
 from texneg.train.loader import Batch, load
 from texneg.train.optim import set_lr
@@ -100,7 +101,8 @@ def write_line(run: Training, *, measure: bool, pace: "Pace") -> None:
             Encoder(run.method.encoder, image_size=c.image_size, info=run.info)
         )
     if rank() == 0:
-        append_json_line(run.folder / METRICS, values)
+        with writing(run.folder / METRICS):
+            append_json_line(run.folder / METRICS, values)
         run.log(pace.describe(values, total=run.total, batch=c.batch))
 
 

@@ -1,6 +1,5 @@
 """Pre-training: from a configuration to a run folder with `encoder.pt`."""
 
-import hashlib
 import json
 import os
 import sys
@@ -15,7 +14,7 @@ import torch.distributed as dist
 
 from texneg import __version__
 from texneg.datasets.atomic import write_json
-from texneg.datasets.images import ImageSet, open_images
+from texneg.datasets.images import ImageSet
 from texneg.datasets.pairs import pair
 from texneg.errors import InputError
 from texneg.train import checkpoint
@@ -23,6 +22,7 @@ from texneg.train.bn import processes, rank
 from texneg.train.byol import BYOL
 from texneg.train.config import PretrainConfig, check, check_size
 from texneg.train.device import pick_device
+from texneg.train.evaluate.features import data_fingerprint
 from texneg.train.flags import PretrainFlags, resolve
 from texneg.train.loader import Batches, OnDemand, Resident
 from texneg.train.loop import train
@@ -30,6 +30,7 @@ from texneg.train.moco import MoCo
 from texneg.train.monitor import Monitor
 from texneg.train.network import Architecture
 from texneg.train.optim import make_optimizer
+from texneg.train.splits import open_train
 from texneg.train.state import Training
 from texneg.train.views import U8, Augmentation
 
@@ -67,7 +68,7 @@ def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = prin
 
     Raises:
         InputError: a configuration that cannot train, data that cannot be read, a folder of another run.
-        RunFailed: the loss became infinite or not a number.
+        RunFailed: the loss became infinite or not a number, or a file cannot be written.
         KeyboardInterrupt: stopped by SIGINT or SIGTERM, with the state saved.
     """
     check(config, world=processes())
@@ -77,12 +78,16 @@ def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = prin
     if finished(folder):
         return folder
     device = torch.device(pick_device(config.device))
-    train_set = open_training(config.data)
-    check_size(config, len(train_set))
-    run = assemble(config, folder, train_set, device, log)
+    train_set = open_train(config.data)
+    textures = open_train(config.textures) if config.negatives == "texture" else None
+    warning = check_size(config, len(train_set))
+    if warning and rank() == 0:
+        log(f"warning: {warning}")
+    run = assemble(config, folder, train_set, textures, device, log)
     run.resume()
     if rank() == 0:
-        write_json(folder / CONFIG, record(config))
+        with checkpoint.writing(folder / CONFIG):
+            write_json(folder / CONFIG, record(config))
     train(run)
     if run.step == run.total and rank() == 0:
         checkpoint.write_torch(folder / checkpoint.ENCODER, run.packed_encoder())
@@ -93,14 +98,15 @@ def assemble(
     config: PretrainConfig,
     folder: Path,
     train_set: ImageSet,
+    textures: ImageSet | None,
     device: torch.device,
     log: Callable[[str], None],
 ) -> Training:
     """Everything of a run in its state before the first step."""
     c = config
-    batches = make_batches(c, train_set, log)
-    method = make_method(c, total=c.epochs * batches.steps_per_epoch)
+    method = make_method(c, total=c.epochs * (len(train_set) // c.batch))
     method = method.to(device).to(memory_format=torch.channels_last)
+    batches = make_batches(c, train_set, textures, log)
     watched = c.knn_every > 0 and rank() == 0
     return Training(
         config=c,
@@ -109,19 +115,21 @@ def assemble(
         method=method,
         optimizer=make_optimizer(method, name=c.optimizer, lr=c.lr, weight_decay=c.weight_decay),
         device=device,
-        data=hashlib.sha256("\0".join(train_set.keys).encode("utf-8", "surrogateescape")).hexdigest(),
+        data=data_fingerprint(train_set),
+        textures="" if textures is None else data_fingerprint(textures),
         monitor=Monitor(train_set, c.data, c.image_size) if watched else None,
         log=log,
     )
 
 
-def make_batches(config: PretrainConfig, train_set: ImageSet, log: Callable[[str], None]) -> Batches:
+def make_batches(
+    config: PretrainConfig, train_set: ImageSet, textures: ImageSet | None, log: Callable[[str], None]
+) -> Batches:
     """The data of a run: images, their textures where asked for, in memory where asked for."""
     c, n = config, len(train_set)
     image: Callable[[int], U8] = OnDemand(train_set)
     texture: Callable[[int], U8] | None = None
-    if c.negatives == "texture":
-        textures = open_training(c.textures)
+    if textures is not None:
         texture = OnDemand(textures, pair(train_set, textures))
     if c.resident:
         if rank() == 0:
@@ -150,11 +158,6 @@ def make_method(config: PretrainConfig, *, total: int) -> MoCo | BYOL:
         arch=c.arch, stem=c.stem, width=c.width, layers=c.layers, head=c.method, hidden=c.hidden, dim=c.dim
     )
     return MoCo(c, a) if c.method == "moco" else BYOL(c, a, total)
-
-
-def open_training(path: str) -> ImageSet:
-    """The `train` split of a folder that has one, otherwise all of it."""
-    return open_images(path, "train" if (Path(path) / "train").is_dir() else None)
 
 
 def record(config: PretrainConfig) -> dict[str, Any]:

@@ -10,6 +10,8 @@ import torch.distributed as dist
 
 from texneg.train.bn import processes
 
+STOPPING = signal.SIGINT, signal.SIGTERM
+
 
 @contextmanager
 def stop_requested() -> Iterator[threading.Event]:
@@ -18,12 +20,11 @@ def stop_requested() -> Iterator[threading.Event]:
     if threading.current_thread() is not threading.main_thread():
         yield event
         return
-    numbers = signal.SIGINT, signal.SIGTERM
-    before = [signal.signal(number, lambda *_: event.set()) for number in numbers]
+    before = [signal.signal(number, lambda *_: event.set()) for number in STOPPING]
     try:
         yield event
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        for number, handler in zip(STOPPING, before, strict=True):
             signal.signal(number, handler)
 
 

@@ -32,7 +32,9 @@ class Training:
     optimizer: Optimizer
     device: torch.device
     data: str
-    """Fingerprint of the data set."""
+    """Fingerprint of the images."""
+    textures: str
+    """Fingerprint of their textures; empty without."""
     monitor: Monitor | None
     """kNN, in the first process."""
     log: Callable[[str], None]
@@ -72,6 +74,7 @@ class Training:
             "format": FORMAT,
             "config": asdict(self.config),
             "data": self.data,
+            "textures": self.textures,
             "step": self.step,
             "seconds": self.seconds,
             "method": self.method.state_dict(),
@@ -89,9 +92,10 @@ class Training:
         """
         path = self.folder / checkpoint.CHECKPOINT
         if path.is_file():
-            saved = checkpoint.load(path, self.config, data=self.data)
+            saved = checkpoint.load(path, self.config, data=self.data, textures=self.textures)
             checkpoint.restore(path, saved, self.method, self.optimizer)
             self.step, self.seconds = saved["step"], saved["seconds"]
             self.meter.restore(saved["meter"], self.device)
         if rank() == 0:
-            forget_after(self.folder / METRICS, self.step)
+            with checkpoint.writing(self.folder / METRICS):
+                forget_after(self.folder / METRICS, self.step)

@@ -268,7 +268,7 @@ def test_without_dropout_there_is_no_random_state_to_save(data, tmp_path):
         ({"difficulty": (0.5, 0.1)}, "the first below the second"),
         ({"hardest": 17}, "1 to the 16 keys"),
         ({"temperature": 0.0}, "above 0"),
-        ({"device": "cuda"}, "no CUDA device"),
+        ({"device": "cuda"}, "0 CUDA devices"),
         ({"data": "/nothing/here"}, "/nothing/here"),
     ],
     ids=str,

@@ -18,7 +18,7 @@ from texneg.train.device import pick_device
 from texneg.train.encoder import load_encoder
 from texneg.train.evaluate.cosines import collect, histograms
 from texneg.train.evaluate.features import U8, Encoder, data_fingerprint
-from texneg.train.evaluate.probe import open_train
+from texneg.train.splits import open_train
 from texneg.train.views import Augmentation
 
 _SAMPLE = 0x73696D69  # the purpose of the stream that draws the images

@@ -196,9 +196,8 @@ def data_fingerprint(images: ImageSet) -> str:
     """sha256 over keys, classes and encoded sizes: tells added, renamed, moved and replaced images."""
     digest = hashlib.sha256()
     names = (*images.classes, "")
-    for index, key in enumerate(images.keys):
-        line = f"{key}\0{names[images.labels[index]]}\0{len(images.read(index))}\n"
-        digest.update(line.encode("utf-8", "surrogateescape"))
+    for key, label, size in zip(images.keys, images.labels.tolist(), images.sizes.tolist(), strict=True):
+        digest.update(f"{key}\0{names[label]}\0{size}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 

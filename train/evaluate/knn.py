@@ -21,7 +21,7 @@ from texneg.train.device import pick_device
 from texneg.train.encoder import load_encoder
 from texneg.train.evaluate.accuracy import score, share_classes
 from texneg.train.evaluate.features import extract
-from texneg.train.evaluate.probe import find_test, open_train
+from texneg.train.splits import find_test, labelled, open_train
 
 TILE = 1 << 24  # similarities held at a time, 64 MB in float32
 
@@ -97,7 +97,7 @@ class KnnConfig:
     data: str
     """labelled images to search in; the `train` split where there is one"""
     test: str | None = None
-    """test images; without it, the `val` or `test` split of --data"""
+    """test images; without it, the `val`, `validation` or `test` split of --data"""
     out: str | None = None
     """run folder for knn.json; none prints only"""
     k: tuple[int, ...] = (10, 20, 200)
@@ -117,10 +117,12 @@ def knn(config: KnnConfig) -> int:
     if not config.k or min(config.k) < 1 or config.temperature <= 0:
         raise InputError("--k takes numbers of 1 or more, --temperature one above 0")
     encoder = load_encoder(config.checkpoint, device=pick_device(config.device))
-    train = open_train(config.data)
+    train = labelled(open_train(config.data))
     test = open_images(config.test) if config.test else find_test(config.data, train.classes)
     if test is None:
-        raise InputError(f"{config.data!r} has no val or test split with its classes; name one with --test")
+        raise InputError(
+            f"{config.data} has no val, validation or test split with its classes; name one with --test"
+        )
     bank, seen = (extract(encoder, s, batch=config.batch, cache=config.cache) for s in (train, test))
     shared = share_classes(train.classes, test.classes, seen.labels)
     near, known = torch.isin(bank.labels, shared.columns), shared.known

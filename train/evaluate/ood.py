@@ -23,8 +23,8 @@ from texneg.train.encoder import load_encoder
 from texneg.train.evaluate.features import TRANSFORM, Encoder, Features, data_fingerprint, extract
 from texneg.train.evaluate.head import Head, load_head
 from texneg.train.evaluate.outcomes import save_outcomes
-from texneg.train.evaluate.probe import open_train
 from texneg.train.evaluate.test_sets import Measured, measure_accuracy, measure_shape_bias
+from texneg.train.splits import labelled, open_train
 
 PROTOCOL = "ood-1"  # a new name measures everything again
 
@@ -76,7 +76,7 @@ def ood(config: OodConfig) -> int:
     encoder = load_encoder(config.checkpoint, device=pick_device(config.device))
     head = load_head(config.head, encoder)
     mapping = read_mapping(config.mapping)
-    train = open_train(config.data) if config.data else None
+    train = labelled(open_train(config.data)) if config.data else None
     sets = parse_sets(config.sets, "--sets", "accuracy", {"knn": data_fingerprint(train)} if train else {})
     sets += parse_sets(config.cue_conflict, "--cue-conflict", "shape-bias", {"mapping": mapping})
     if not sets:

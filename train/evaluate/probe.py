@@ -1,6 +1,6 @@
 """`texneg probe`: a linear probe on frozen features, its head and its accuracy."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,6 @@ from typing import Any
 from texneg import __version__
 from texneg.datasets.atomic import write_json
 from texneg.datasets.images import ImageSet, open_images
-from texneg.errors import InputError
 from texneg.options import Positional
 from texneg.train.device import pick_device
 from texneg.train.encoder import load_encoder
@@ -17,6 +16,7 @@ from texneg.train.evaluate.features import TRANSFORM, Encoder, Features, data_fi
 from texneg.train.evaluate.head import Head, save_head
 from texneg.train.evaluate.linear import PENALTIES, VALIDATION_SHARE, fit_probe
 from texneg.train.evaluate.outcomes import save_outcomes
+from texneg.train.splits import find_test, labelled, open_train
 
 PROTOCOL = "lbfgs"
 
@@ -32,7 +32,7 @@ class ProbeConfig:
     out: str
     """run folder for head.pt and probe.json"""
     test: str | None = None
-    """test images; without it, the `val` or `test` split of --data where there is one"""
+    """test images; without it, the `val`, `validation` or `test` split of --data where there is one"""
     flip: bool = False
     """average the features of each image and its mirror image"""
     seed: int = 0
@@ -49,11 +49,7 @@ def probe(config: ProbeConfig) -> int:
     """Fit the head, test it, and write head.pt, probe.json and the per-image outcomes."""
     device = pick_device(config.device)
     encoder = load_encoder(config.checkpoint, device=device)
-    train = open_train(config.data)
-    if len(train.classes) < 2:
-        raise InputError(
-            f"{config.data!r} has {len(train.classes)} class folders; a linear probe needs two or more"
-        )
+    train = labelled(open_train(config.data))
     test = open_images(config.test) if config.test else find_test(config.data, train.classes)
 
     def features(images: ImageSet) -> Features:
@@ -125,17 +121,3 @@ def summary(result: dict[str, Any]) -> str:
         return f"{line}; no test set given"
     interval = f"[{100 * test['low']:.1f}, {100 * test['high']:.1f}]"
     return f"{line}, test {100 * test['accuracy']:.1f} % {interval} of {test['n']} images"
-
-
-def open_train(data: str) -> ImageSet:
-    """The `train` split below a folder, or the folder itself where it has none."""
-    return open_images(data, "train") if (Path(data) / "train").is_dir() else open_images(data)
-
-
-def find_test(data: str, classes: Sequence[str]) -> ImageSet | None:
-    """The `val` or else the `test` split below a folder, if there is one whose folders are classes."""
-    for split in ("val", "test"):
-        folders = {path.name for path in (Path(data) / split).glob("*/")}
-        if folders & set(classes):
-            return open_images(data, split)
-    return None

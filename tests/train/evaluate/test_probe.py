@@ -62,7 +62,7 @@ def test_knn_verb(tiny, colours, tmp_path):
     found = json.loads((tmp_path / "run" / "knn.json").read_text())
     assert found["classes"] == ["red"]
     assert {k: row["accuracy"] for k, row in found["k"].items()} == {"1": 1.0, "5": 1.0}
-    with pytest.raises(InputError, match="no val or test split"):
+    with pytest.raises(InputError, match="no val, validation or test split"):
         knn.knn(knn.KnnConfig("tiny", str(train), device="cpu"))
     with pytest.raises(InputError, match="--k takes"):
         knn.knn(knn.KnnConfig("tiny", str(train), k=(0,), device="cpu"))
