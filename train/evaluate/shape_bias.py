@@ -92,6 +92,30 @@ def decisions(
     return np.array([(c == s) - (c == t) for c, s, t in triples], np.int8)
 
 
+def change_interval(
+    mine: npt.NDArray[np.int8], base: npt.NDArray[np.int8], *, level: float = LEVEL, seed: int = 0
+) -> Interval:
+    """Bootstrap over images of how far one arm's shape bias lies above another's, mean over seeds.
+
+    Images are drawn for all runs at once, so that the change is paired.
+
+    Args:
+        mine: (S, N) decisions of 1, -1, 0 of S runs on the same N images.
+        base: (S, N) of the runs they are compared with; every run decides for a cue somewhere.
+        level: of the interval.
+        seed: of the resampling.
+    """
+    S, N = mine.shape
+    kinds, counts = np.unique(np.concatenate([mine, base]), axis=1, return_counts=True)  # (2S, kinds)
+    drawn = generator(seed, _BOOTSTRAP).multinomial(N, counts / N, size=RESAMPLES)
+    shape, texture = (drawn @ (kinds == cue).T for cue in (1, -1))  # (RESAMPLES, 2S)
+    with np.errstate(invalid="ignore"):  # a resample may hold no decision for a cue
+        biases = shape / (shape + texture)
+    changes = biases[:, :S].mean(1) - biases[:, S:].mean(1)
+    low, high = np.nanquantile(changes, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(low), float(high))
+
+
 def summarise(
     chosen: npt.NDArray[np.int8], shapes: Sequence[str], *, level: float = LEVEL, seed: int = 0
 ) -> ShapeBias:

@@ -6,6 +6,10 @@ from typing import Any
 from texneg.train.report.curves import KINDS
 from texneg.train.report.wording import ABSENT, cosine, interval, percent, points
 
+HARMLESS = (
+    ("\\", "\\\\"), ("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("](", "]\\("), ("\n", " "),
+)  # fmt: skip
+
 
 def render(numbers: Mapping[str, Any]) -> str:
     """Tables of test sets and cosines, then the settings."""
@@ -45,8 +49,8 @@ def table(head: Sequence[str], rows: Any) -> list[str]:
 
 def plain(text: str) -> str:
     """Text that can neither leave its cell nor turn into markup."""
-    for character, instead in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("\n", " ")):
-        text = text.replace(character, instead)
+    for characters, instead in HARMLESS:
+        text = text.replace(characters, instead)
     return text
 
 

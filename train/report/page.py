@@ -32,7 +32,7 @@ def render(numbers: Mapping[str, Any], arms: Sequence[Arm], *, sheets: Sequence[
         "interval": wording.interval,
         "cosine": wording.cosine,
         "marker": lambda colour: Markup(
-            f'<svg class="mark" viewBox="-7 -7 14 14">{mark(colour, 0, 0)}</svg>'
+            f'<svg class="mark" viewBox="-7 -7 14 14" aria-hidden="true">{mark(colour, 0, 0)}</svg>'
         ),
     }
     rows = [row for row in numbers["table"] if row["kind"] != "shape-bias"]
@@ -73,7 +73,3 @@ def embed(path: Path) -> str:
     buffer = io.BytesIO()
     small.save(buffer, "WEBP", quality=88, method=4)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def _marker(colour: int) -> Markup:
-    return Markup(f'<svg class="mark" viewBox="-7 -7 14 14" aria-hidden="true">{mark(colour, 0, 0)}</svg>')

@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from texneg.errors import InputError
 from texneg.train.evaluate.intervals import bootstrap, mcnemar, mean_sd, t_interval, wilson
 from texneg.train.evaluate.outcomes import aligned, load_outcomes
+from texneg.train.evaluate.shape_bias import change_interval
 from texneg.train.report.runs import Arm, Run
 
 MEAN_ROW = "mean of the sets"
@@ -63,6 +65,8 @@ def _row(
     for arm, runs in zip(arms, measured, strict=True):
         rows = {str(seed): run[key] for seed, run in zip(arm.seeds, runs, strict=True) if key in run}
         found.append({seed: row for seed, row in rows.items() if row["value"] is not None})
+    if len({row["data"] for rows in found for row in rows.values()}) > 1:
+        raise InputError(f"set {name!r} is not the same images in all runs; measure it again with texneg ood")
     cells = [_cell(rows) for rows in found]
     for arm, cell, rows in zip(arms, cells, found, strict=True):
         if cell and arm.baseline is not None:
@@ -141,17 +145,24 @@ def _paired(mine: Mapping[str, float], base: Mapping[str, float]) -> dict[str, A
 def _over_images(
     difference: dict[str, Any] | None, mine: Mapping[str, Row], base: Mapping[str, Row]
 ) -> dict[str, Any] | None:
-    """Add the interval over images and McNemar's p of each seed, where both arms kept the same images."""
+    """Add the interval over images and, for accuracies, McNemar's p of each seed.
+
+    Only where both arms kept the same images.
+    """
     if difference is None:
         return None
     seeds = list(difference["seeds"])
     paths = [rows[seed]["outcomes"] for rows in (mine, base) for seed in seeds]
-    if mine[seeds[0]]["kind"] != "accuracy" or not all(path.is_file() for path in paths):
+    if not all(path.is_file() for path in paths):
         return difference
     values = aligned([load_outcomes(path) for path in paths])
     if values is None:
         return difference
-    a, b = values[: len(seeds)].astype(np.float64), values[len(seeds) :].astype(np.float64)
-    pairs = [(int((x > y).sum()), int((x < y).sum())) for x, y in zip(a, b, strict=True)]
-    interval = bootstrap((a - b).mean(0))
-    return {**difference, "over_images": list(interval), "mcnemar": [mcnemar(*pair) for pair in pairs]}
+    a, b = values[: len(seeds)], values[len(seeds) :]
+    if mine[seeds[0]]["kind"] == "shape-bias":
+        return {**difference, "over_images": list(change_interval(a, b))}
+    tests = {
+        seed: mcnemar(int((x > y).sum()), int((x < y).sum())) for seed, x, y in zip(seeds, a, b, strict=True)
+    }
+    interval = bootstrap((a.astype(np.float64) - b).mean(0))
+    return {**difference, "over_images": list(interval), "mcnemar": tests}

@@ -7,7 +7,13 @@ import torch
 from texneg.errors import InputError
 from texneg.train.evaluate.features import Features
 from texneg.train.evaluate.head import Head
-from texneg.train.evaluate.shape_bias import category_scores, decisions, summarise, texture_of
+from texneg.train.evaluate.shape_bias import (
+    category_scores,
+    change_interval,
+    decisions,
+    summarise,
+    texture_of,
+)
 from texneg.train.evaluate.test_sets import measure_shape_bias
 
 
@@ -70,3 +76,22 @@ def test_a_set_without_a_usable_image_is_refused():
     features = Features(torch.eye(2), torch.tensor([0, 1]), ("cat1-cat2", "dog1-sofa1"))
     with pytest.raises(InputError, match="no image has two different cues"):
         measure_shape_bias(reader(("cat", "dog")), features, ("cat", "dog"))
+
+
+def test_the_change_is_resampled_image_by_image():
+    """Decisions shared by both arms move together: they cancel, and the interval is that of the changes."""
+    draw = np.random.default_rng(0)
+    base = draw.choice([1, -1], size=(2, 900)).astype(np.int8)
+    mine = base.copy()
+    assert change_interval(mine, base) == (0.0, 0.0)
+    mine[:, :90] = 1
+    moved = ((mine - base) / 2).mean(0)  # of each image, where every decision is for a cue
+    low, high = change_interval(mine, base)
+    half = 1.96 * moved.std() / 30
+    assert low == pytest.approx(moved.mean() - half, abs=0.002)
+    assert high == pytest.approx(moved.mean() + half, abs=0.002)
+    assert change_interval(base, mine) == pytest.approx((-high, -low), abs=0.002)
+    sparse = np.zeros((1, 900), np.int8)
+    sparse[0, :3] = 1, 1, -1  # a resample often holds none of these
+    low, high = change_interval(sparse, sparse)
+    assert (low, high) == (0.0, 0.0)

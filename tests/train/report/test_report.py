@@ -16,6 +16,7 @@ from texneg.train.evaluate.cosines import histograms
 from texneg.train.evaluate.intervals import mcnemar, wilson
 from texneg.train.evaluate.outcomes import save_outcomes
 from texneg.train.evaluate.shape_bias import summarise
+from texneg.train.report.markdown import table
 from texneg.train.report.report import ReportConfig, report
 from texneg.train.report.runs import group, read_run, shared_settings
 from texneg.train.report.table import MEAN_ROW, OOD_ROW, PROBE_ROW, build
@@ -205,12 +206,58 @@ def test_the_table_against_the_outcomes(runs):
     assert difference["over_images"] == pytest.approx(
         [difference["mean"] - half, difference["mean"] + half], abs=0.004
     )
-    assert difference["mcnemar"][0] == mcnemar(
+    assert difference["mcnemar"]["0"] == mcnemar(
         int((patch[0] > none[0]).sum()), int((patch[0] < none[0]).sum())
     )
     expected = np.mean([rows[name]["cells"][2]["mean"] for name in SETS])
     assert rows[OOD_ROW]["cells"][2]["mean"] == pytest.approx(expected)
     assert rows["same"]["cells"][0]["difference"] is None
+
+
+def test_seeds_that_the_baseline_lacks_are_shown_without_a_change(tmp_path):
+    """McNemar's p belongs to a seed, not to a place in a list."""
+    folders = [fabricate(tmp_path), *(fabricate(tmp_path, negatives="patch", seed=seed) for seed in (1, 0))]
+    folders.append(fabricate(tmp_path, seed=1))
+    p = {}
+    for chosen in (folders, folders[1:]):  # both seeds of the baseline, then seed 1 alone
+        arms = group([read_run(str(folder)) for folder in chosen])
+        row = next(row for row in build(arms) if row["name"] == "silhouettes")
+        p[len(chosen)] = row["cells"][1]["difference"]["mcnemar"]
+    assert set(p[4]) == {"0", "1"}
+    assert p[3] == {"1": p[4]["1"]}
+    words = " ".join(Page(made(folders[1:], tmp_path).read_text()).words)
+    assert f"McNemar p {p[3]['1']:.2g}" in words
+
+
+def test_a_set_of_other_images_in_one_run_is_refused(runs):
+    ood = json.loads((runs[0] / "ood.json").read_text())
+    ood["sets"][0]["data"] = "remade"
+    write_json(runs[0] / "ood.json", ood)
+    with pytest.raises(InputError, match="not the same images in all runs"):
+        build(group([read_run(str(folder)) for folder in runs]))
+
+
+def test_the_change_of_shape_bias_has_an_interval_over_images(runs):
+    draw = np.random.default_rng(3)
+    for folder in runs:
+        ood = json.loads((folder / "ood.json").read_text())
+        row = ood["sets"][-1]
+        row["outcomes"] = "outcomes/cue.npz"
+        decisions = np.repeat([1, -1, 0], [row["shape"], row["texture"], 300 - row["shape"] - row["texture"]])
+        save_outcomes(folder / row["outcomes"], [f"{i}" for i in draw.permutation(300)], decisions)
+        write_json(folder / "ood.json", ood)
+    row = build(group([read_run(str(folder)) for folder in runs]))[-1]
+    for cell in row["cells"][1:]:
+        low, high = cell["difference"]["over_images"]
+        assert low < cell["difference"]["mean"] < high
+        assert cell["difference"]["mcnemar"] is None
+
+
+@pytest.mark.parametrize("text", ["[x](javascript:1)", r"a\| b | c", "<b>", "one\ntwo"])
+def test_markdown_cells_hold_text(text):
+    line = table(["head"], [[text]])[-1]
+    inside = line.removeprefix("| ").removesuffix(" |")
+    assert not re.search(r"(?<!\\)(\\\\)*\||\]\(|[<>\n]", inside)
 
 
 def test_the_probe_row_gives_way_to_the_same_data(runs):
