@@ -12,7 +12,10 @@ Negatives = Literal["none", "patch", "texture"]
 
 @dataclass(frozen=True)
 class PretrainConfig:
-    """One pre-training run. A field decides the result unless it stands in `RUN_ONLY`."""
+    """One pre-training run; a flag that is left out keeps the value shown, that of the recipe.
+
+    A run folder belongs to one configuration: only paths, pace and logging may change when it goes on.
+    """
 
     recipe: Positional[str] = "custom"
     """Name of a recipe: a set of defaults that every flag below overrides."""

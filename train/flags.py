@@ -1,11 +1,24 @@
 """The command line of `texneg pretrain`: a recipe's name, and any of its fields changed."""
 
+from collections.abc import Sequence
 from dataclasses import field, fields, make_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from texneg.options import Positional
 from texneg.train.config import PretrainConfig
 from texneg.train.recipes import listing, recipe
+
+
+def begin(words: Sequence[str]) -> PretrainConfig | None:
+    """The recipe that a command line names first: its values are the defaults that flags show and change.
+
+    None where the first word is a flag.
+
+    Raises:
+        InputError: the first word is no recipe; lists those there are.
+    """
+    return recipe(words[0]) if words and not words[0].startswith("-") else None
+
 
 if TYPE_CHECKING:
     PretrainFlags = PretrainConfig
@@ -18,16 +31,20 @@ else:
         bases=(PretrainConfig,),
         frozen=True,
         namespace={
-            "__doc__": f"A flag that is left out keeps the value of the recipe.\n\nRecipes:{listing()}"
+            "__doc__": "A flag that is left out keeps the value of the recipe:"
+            f" texneg pretrain RECIPE --help shows them.\n\nRecipes:{listing()}",
+            "begin": staticmethod(begin),
         },
     )
 
 
 def resolve(flags: Any) -> PretrainConfig:
-    """The recipe with the given flags put in.
+    """The recipe with the given flags put in; a whole configuration as it is.
 
     Raises:
         InputError: no such recipe.
     """
+    if type(flags) is PretrainConfig:
+        return flags
     values = {f.name: getattr(flags, f.name) for f in fields(flags)}
     return replace(recipe(flags.recipe), **{k: v for k, v in values.items() if v is not None})

@@ -227,10 +227,10 @@ def recipe(name: str) -> PretrainConfig:
     Raises:
         InputError: no recipe of that name; lists those there are.
     """
-    for made in RECIPES:
-        if made.__name__ == name:
-            return made()
-    raise InputError(f"no recipe {name!r}; choose from:{listing()}")
+    named = {made.__name__: made for made in RECIPES}
+    if name not in named:
+        raise InputError(f"no recipe {name!r}; choose from: {', '.join(named)}")
+    return named[name]()
 
 
 def listing() -> str:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import tyro
 from PIL import Image
 
 from texneg.__main__ import main
@@ -291,5 +292,15 @@ def test_flags_override_the_recipe(data, tmp_path):
     flags = PretrainFlags(recipe="moco_v2_patch_imagenet100", lr=0.5, amp=False, layers=(1, 1, 1, 1))
     expected = recipe("moco_v2_patch_imagenet100")
     assert resolve(flags) == replace(expected, lr=0.5, amp=False, layers=(1, 1, 1, 1))
-    with pytest.raises(InputError, match=r"no recipe 'moco'; choose from:\n  moco_v2_imagenet100 "):
+    assert resolve(expected) is expected
+    with pytest.raises(InputError, match="no recipe 'moco'; choose from: moco_v2_imagenet100, "):
         verb.pretrain(PretrainFlags(recipe="moco", data=str(data)))
+
+
+def test_the_first_word_of_a_command_line_names_the_defaults():
+    assert PretrainFlags.begin(["demo", "--lr", "1"]) == recipe("demo")
+    assert PretrainFlags.begin(["--help"]) is PretrainFlags.begin([]) is None
+    with pytest.raises(InputError, match="no recipe 'moco'"):
+        PretrainFlags.begin(["moco"])
+    given = tyro.cli(PretrainConfig, default=recipe("demo"), args=["demo", "--patch", "None", "--lr", "1"])
+    assert given == replace(recipe("demo"), patch=None, lr=1.0)
