@@ -14,7 +14,7 @@ from texneg.datasets.atomic import write_bytes, write_json
 from texneg.errors import InputError
 from texneg.options import Positional
 from texneg.train.environment import environment
-from texneg.train.report import curves, markdown, table
+from texneg.train.report import curves, markdown, plain, table
 from texneg.train.report.page import embed, render
 from texneg.train.report.runs import Arm, Run, group, read_run, shared_settings
 
@@ -50,6 +50,7 @@ def report(config: ReportConfig) -> int:
     write_bytes(out, page.encode("utf-8", "replace"))
     write_json(out.with_suffix(".json"), numbers)
     write_bytes(out.with_suffix(".md"), markdown.render(numbers).encode("utf-8", "replace"))
+    print(plain.render(numbers))
     print(f"{out}: {len(arms)} arms, {len(runs)} runs, {len(numbers['table'])} rows")
     return 0
 
