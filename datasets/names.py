@@ -32,5 +32,6 @@ def hide_dots(key: str) -> str:
 
 
 def show_dots(key: str) -> str:
-    """The key that `hide_dots` was given."""
-    return key.replace("%2E", ".")
+    """The key that `hide_dots` was given; a folder `%2E%2E` above it must not become `..`."""
+    folder, slash, base = key.rpartition("/")
+    return folder + slash + base.replace("%2E", ".")

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Literal
 
 from texneg.datasets.decode import SUFFIXES
-from texneg.datasets.names import escape, show_dots
-from texneg.datasets.tar import IMAGE_EXTENSIONS, BrokenTar, Member, read_span, samples
+from texneg.datasets.names import escape, show_dots, unescape
+from texneg.datasets.tar import IMAGE_EXTENSIONS, BrokenTar, Member, is_unsafe, read_span, samples
 from texneg.datasets.tree import is_image, listed, walk, without_suffix
 from texneg.errors import InputError
 
@@ -141,6 +141,11 @@ def root_of(path: str | Path) -> Path:
     return Path(path) if Path(path).is_dir() else Path(path).parent
 
 
+def read_item(root: str | Path, item: Item) -> bytes:
+    """Bytes of an image; one more than `item.size` where its file has grown."""
+    return read_span(Path(root, unescape(item.path)), item.offset, item.size + (not item.member))
+
+
 def _is_tar(entry: os.DirEntry[str]) -> bool:
     return entry.name.endswith(".tar") and entry.is_file()
 
@@ -181,7 +186,12 @@ def _tar_items(source: Source, split: str, name: str) -> Iterator[Item]:
             if usable:
                 source.skipped["sample without an image"] += 1
             continue
-        item = replace(_tar_item(split, name, image), label=_label(path, image, usable))
+        label = _label(path, image, usable)
+        item = _tar_item(split, name, image)
+        if label is not None and is_unsafe(label):
+            item = replace(item, status="unsafe_path", error="its .cls would be a folder outside")
+        elif label is not None:
+            item = replace(item, label=escape(label))
         if image.key in seen:
             item = replace(item, status="duplicate_key", error="the key occurs before in this tar")
         seen.add(image.key)
@@ -189,13 +199,14 @@ def _tar_items(source: Source, split: str, name: str) -> Iterator[Item]:
 
 
 def _label(path: Path, image: Member, sample: list[Member]) -> str | None:
-    """Content of the sample's `.cls`, else the first folder of its key."""
+    """Content of the sample's `.cls` unless that is empty, else the first folder of its key."""
     named = next((member for member in sample if member.extension == "cls"), None)
     if named is not None:
         text = read_span(path, named.offset, min(named.size, _CLASS_BYTES))
-        return escape(text.decode("utf-8", "surrogateescape").strip())
+        if label := text.decode("utf-8", "surrogateescape").strip():
+            return label
     folder, slash, _ = image.key.partition("/")
-    return escape(folder) if slash else None
+    return folder if slash else None
 
 
 def _tar_item(split: str, tar: str, member: Member) -> Item:

@@ -29,7 +29,7 @@ class Member:
     """Why this member must not be used; empty for an ordinary file with a safe name."""
 
 
-class BrokenTar(ValueError):
+class BrokenTar(Exception):
     """A tar that ends or stops making sense before its trailer."""
 
 
@@ -56,7 +56,7 @@ def members(path: str | Path) -> Iterator[Member]:
                 if info.offset_data + info.size > end:
                     raise BrokenTar(f"{path} breaks off inside the member {info.name!r}")
             rest = tar.offset
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, EOFError, ValueError) as error:  # damaged PAX headers leak ValueError
         raise BrokenTar(f"{path}: {error}") from error
     if read_span(path, rest, BLOCK).strip(b"\0"):
         raise BrokenTar(f"{path}: what follows byte {rest} is not a tar member")
@@ -92,10 +92,13 @@ def _member(info: tarfile.TarInfo) -> Member:
 def _problem(name: str, info: tarfile.TarInfo) -> str:
     if not info.isreg() or info.issparse():
         return "a link, device or sparse member, not an ordinary file"
+    return "the name is absolute, climbs out with '..' or holds a NUL" if is_unsafe(name) else ""
+
+
+def is_unsafe(name: str) -> bool:
+    """Whether a file of that name below a folder could lie outside of it, or nowhere."""
     parts = PurePosixPath(name).parts
-    if name.startswith("/") or ".." in parts or "\0" in name or not parts:
-        return "the name is absolute, climbs out with '..' or holds a NUL"
-    return ""
+    return name.startswith("/") or ".." in parts or "\0" in name or not parts
 
 
 def read_span(path: str | Path, offset: int, size: int) -> bytes:

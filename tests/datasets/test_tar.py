@@ -107,3 +107,13 @@ def test_what_is_no_tar_is_broken(tmp_path: Path) -> None:
     path.write_bytes(b"<html>" * 200)
     with pytest.raises(BrokenTar):
         list(members(path))
+
+
+def test_a_damaged_pax_header_is_a_broken_tar(tmp_path: Path) -> None:
+    info = tarfile.TarInfo("a.png")
+    info.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "b.png"}
+    info.size = 512
+    with tarfile.open(tmp_path / "0.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+        tar.addfile(info, io.BytesIO(b"7" * 512))  # no map of a sparse file
+    with pytest.raises(BrokenTar):
+        list(members(tmp_path / "0.tar"))
