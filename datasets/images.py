@@ -39,6 +39,11 @@ class ImageSet:
         """(N,) bytes of each image as stored."""
         return self._span[:, 1]
 
+    def name(self, i: int) -> str:
+        """Key of image `i` with the suffix of its file; the key alone where it lies in a tar."""
+        suffix = Path(self._files[self._file[i]]).suffix
+        return self.keys[i] if suffix == ".tar" else self.keys[i] + suffix
+
     def read(self, i: int) -> bytes:
         """Bytes of image `i` as stored."""
         offset, size = self._span[i]

@@ -1,5 +1,7 @@
 """Which texture belongs to which image."""
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -7,6 +9,7 @@ from texneg.datasets.images import ImageSet
 from texneg.errors import InputError
 
 NONE = -1
+_TWICE = -2
 
 
 def pair(images: ImageSet, textures: ImageSet, *, allow_missing: bool = False) -> npt.NDArray[np.int64]:
@@ -21,10 +24,17 @@ def pair(images: ImageSet, textures: ImageSet, *, allow_missing: bool = False) -
         (N,) indices into `textures`.
 
     Raises:
-        InputError: an image has no texture, or none has.
+        InputError: an image has no texture, none has, or more than one texture has its key.
     """
-    index = {key: i for i, key in enumerate(textures.keys)}
-    found = np.array([index.get(key, NONE) for key in images.keys], np.int64)
+    index: dict[str, int] = {}
+    for i, key in enumerate(textures.keys):
+        index[key] = _TWICE if key in index else i
+    found = _best(index, images)
+    if (found == _TWICE).any():
+        key = images.keys[int(np.argmax(found == _TWICE))]
+        raise InputError(
+            f"more than one texture in {textures.root} has the key {key}: give every image a key of its own"
+        )
     missing = np.flatnonzero(found == NONE)
     if len(missing) == len(images) or (len(missing) and not allow_missing):
         raise InputError(
@@ -32,3 +42,25 @@ def pair(images: ImageSet, textures: ImageSet, *, allow_missing: bool = False) -
             f" (first: {images.keys[missing[0]]}): run texneg synth on the same data, or leave them out"
         )
     return found
+
+
+def _best(index: dict[str, int], images: ImageSet) -> npt.NDArray[np.int64]:
+    """Indices by the first way of naming textures that finds all, or else by the one that finds most."""
+    best = np.full(len(images), NONE, np.int64)
+    for names in _namings(images):
+        found = np.array([index.get(name, NONE) for name in names], np.int64)
+        if (found != NONE).sum() > (best != NONE).sum():
+            best = found
+        if NONE not in best:
+            break
+    return best
+
+
+def _namings(images: ImageSet) -> Iterator[Sequence[str]]:
+    """Keys that `texneg synth` may have given the textures."""
+    yield images.keys
+    yield [images.name(i) for i in range(len(images))]  # --naming append
+    labels = images.labels.tolist()  # tar shards made into class folders
+    yield [
+        f"{images.classes[n]}/{key}" if n >= 0 else key for n, key in zip(labels, images.keys, strict=True)
+    ]

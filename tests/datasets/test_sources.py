@@ -138,6 +138,24 @@ def test_tar_samples(tmp_path: Path) -> None:
     assert source.skipped["sample without an image"] == 1
 
 
+def test_labels_and_keys_never_name_a_folder_outside(tmp_path: Path) -> None:
+    labels = {"up": b"../../x", "root": b"/x", "null": b"a\0b", "dot": b".", "none": b" \n", "fine": b"a/b"}
+    members = {}
+    for key, label in labels.items():
+        members |= {f"{key}.png": png(), f"{key}.cls": label}
+    path = tar(tmp_path / "0.tar", **members, **{"%2E%2E/%2E%2E/x%2Ey.png": png()})
+    found = {i.key: (i.label, i.status) for i in open_source(path).items()}
+    assert found == {
+        "up": (None, "unsafe_path"),
+        "root": (None, "unsafe_path"),
+        "null": (None, "unsafe_path"),
+        "dot": (None, "unsafe_path"),
+        "none": (None, ""),
+        "fine": ("a/b", ""),
+        "%2E%2E/%2E%2E/x.y": ("%252E%252E", ""),
+    }
+
+
 def test_a_half_tar_gives_its_first_half(tmp_path: Path) -> None:
     path = tar(tmp_path / "0.tar", **{f"{i}.png": png(i) for i in range(3)})
     path.write_bytes(path.read_bytes()[: 2 * 1024 + 600])
@@ -208,6 +226,8 @@ def test_numeric_classes_keep_their_order(tmp_path: Path) -> None:
     images = open_images(tar(tmp_path / "0.tar", **members))
     assert images.classes == ("2", "10")
     assert images.labels.tolist() == [1, 0]
+    padded = [f"{name}/x.png" for name in ("1", "01", "001", "2")]
+    assert open_images(tree(tmp_path / "padded", *padded)).classes == ("001", "01", "1", "2")
 
 
 def test_split_must_be_named_where_there_is_a_choice(tmp_path: Path) -> None:
@@ -225,3 +245,22 @@ def test_images_without_texture_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"1 of 2 images .*first: a/1"):
         pair(images, textures)
     assert pair(images, textures, allow_missing=True).tolist() == [-1, 0]
+
+
+def test_pairs_are_found_however_the_textures_were_named(tmp_path: Path) -> None:
+    images = open_images(tree(tmp_path / "images", "a/1.jpg", "a/1.png", "b/2.JPG"))
+    textures = open_images(tree(tmp_path / "textures", "a/1.jpg.webp", "a/1.png.webp", "b/2.JPG.webp"))
+    assert [textures.keys[j] for j in pair(images, textures)] == ["a/1.jpg", "a/1.png", "b/2.JPG"]
+    members = {"x.png": png(), "x.cls": b"7", "y.png": png(), "y.cls": b"3"}
+    packed = open_images(tar(tmp_path / "0.tar", **members))
+    folders = open_images(tree(tmp_path / "folders", "3/y.webp", "7/x.webp"))
+    assert pair(packed, folders).tolist() == [1, 0]
+
+
+def test_textures_with_one_key_are_refused(tmp_path: Path) -> None:
+    for number in range(2):
+        tar(tmp_path / "textures" / f"{number}.tar", **{"x.png": png(number), f"only{number}.png": png()})
+    textures = open_images(tmp_path / "textures")
+    with pytest.raises(InputError, match=r"more than one texture .* has the key x"):
+        pair(open_images(tar(tmp_path / "0.tar", **{"x.png": png()})), textures)
+    assert pair(open_images(tar(tmp_path / "1.tar", **{"only1.png": png()})), textures).tolist() == [3]
