@@ -17,7 +17,7 @@ from texneg.synth.executors import Executor
 from texneg.synth.lease import Lease
 from texneg.synth.ledger import Ledger
 from texneg.synth.plan import Plan, Shard
-from texneg.synth.progress import Progress
+from texneg.synth.progress import Progress, counted
 from texneg.synth.task import Summary, Task
 
 POLL_S = 1.0
@@ -135,7 +135,9 @@ def drive(
             return ending
         if ending and deadline == math.inf:
             deadline = time.monotonic() + config.drain_timeout
-            progress.say(f"stopping: {flying} tasks in flight may finish, Ctrl-C (again) leaves at once")
+            progress.say(
+                f"stopping: {counted(flying, 'task')} in flight may finish, Ctrl-C (again) leaves at once"
+            )
         window = max(TASKS_PER_THREAD * executor.capacity(), FEWEST_TASKS)
         while work.queue and flying < window and not ending:
             executor.submit(work.queue.popleft())

@@ -8,7 +8,7 @@ from texneg.synth.config import SynthConfig
 from texneg.synth.drive import Work
 from texneg.synth.manifest import iterate_rows
 from texneg.synth.preflight import Run, estimated_bytes
-from texneg.synth.progress import duration
+from texneg.synth.progress import counted, duration
 
 REASONS_SHOWN = 5
 
@@ -16,11 +16,6 @@ REASONS_SHOWN = 5
 def say(text: str) -> None:
     """One line on standard error."""
     print(text, file=sys.stderr, flush=True)
-
-
-def counted(n: int, noun: str) -> str:
-    """`1 shard`, `2 shards`."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def say_begin(config: SynthConfig, run: Run, done: int) -> None:
@@ -76,7 +71,7 @@ def failure(config: SynthConfig, work: Work, verdict: str) -> str:
     """Why a run stopped before its end, what is safe, and the remedy."""
     resume = f"resume: {config.command()}"
     if verdict == "storage":
-        return f"{work.storage}; {work.images} of {work.plan.images} images are safe; make room and {resume}"
+        return f"{work.storage}; {work.images} of {work.plan.images} images are safe; {resume}"
     if verdict == "error_budget":
         bad = work.images - work.statuses["ok"]
         return (

@@ -62,3 +62,8 @@ def duration(seconds: float) -> str:
     """`h:mm:ss`."""
     minutes, second = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{second:02d}"
+
+
+def counted(n: int, noun: str) -> str:
+    """`1 shard`, `2 shards`."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

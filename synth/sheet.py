@@ -21,12 +21,16 @@ from texneg.synth.exemplars import Place, exemplar_places, exemplars
 from texneg.synth.job import enlarged, image_seed, patch_size
 from texneg.synth.ledger import Ledger
 from texneg.synth.preflight import load_record
+from texneg.synth.setup import prepare_process
 from texneg.synth.texture import texture
 
-GAP, HEADER, CAPTION = 8, 24, 20  # px
+GAP, HEADER, CAPTION, FOOTER = 8, 24, 20, 24  # px
 PER_ROW = 2  # images side by side, each with its two negatives
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
 CENTRE, RANDOM = (230, 60, 40), (40, 120, 230)  # colours of the two exemplars' boxes
-TITLES = ("patches: red centre, blue random", "patch negative", "texture negative")
+TITLES = (("image", "patch negative", "texture negative"), ("image", "patch", "texture"))
+LEGEND = "boxes: centre (red) and random (blue) patch of the texture"
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,10 @@ class SheetConfig:
     """Images shown."""
     size: int = 224
     """Side of each picture, px."""
+    patch: tuple[int, int] | None = None
+    """Smallest and largest patch of the patch negative, px of the picture. Default: 16 and 72 at 224."""
     exemplar_size: int = 96
-    """Side of the two patches, px; with --textures that run's is used."""
+    """Side of the two patches a texture is made of, px; with --textures that run's is used."""
     seed: int = 0
     """Chooses the images, and without --textures the patches."""
 
@@ -55,12 +61,18 @@ def sheet(config: SheetConfig) -> int:
     """Write a contact sheet.
 
     Raises:
-        InputError: no images, no textures, nothing that can be decoded.
+        InputError: no images, no textures, nothing that can be decoded, a value out of its range.
     """
     if config.count < 1 or not 16 <= config.size <= 1024:
         raise InputError(
             f"--count {config.count} --size {config.size}: allowed is 1 or more, and 16 to 1024 px"
         )
+    if config.patch is not None and not 1 <= config.patch[0] <= config.patch[1] <= config.size:
+        low, high = config.patch
+        raise InputError(f"--patch {low} {high}: allowed is 1 to --size, {config.size} px, smallest first")
+    if not config.out.lower().endswith(".png"):
+        raise InputError(f"--out {config.out}: the sheet is a PNG; give a name that ends in .png")
+    prepare_process()
     images = open_images(config.src, config.split)
     textures = open_images(config.textures, config.split) if config.textures else None
     made = _settings(config.textures)
@@ -71,6 +83,7 @@ def sheet(config: SheetConfig) -> int:
         seed=config.seed,
         texture_seed=made.seed if made else config.seed,
         side=config.size,
+        patch_range=config.patch,
         exemplar_size=made.exemplar_size if made else config.exemplar_size,
         small=made.small if made else "shrink-patch",
     )
@@ -94,6 +107,7 @@ def contact_sheet(
     seed: int = 0,
     texture_seed: int = 0,
     side: int = 224,
+    patch_range: tuple[int, int] | None = None,
     exemplar_size: int = 96,
     small: Small = "shrink-patch",
 ) -> npt.NDArray[np.uint8]:
@@ -106,6 +120,7 @@ def contact_sheet(
         seed: chooses the images.
         texture_seed: of the textures, for the boxes and for synthesis.
         side: of each picture, px.
+        patch_range: smallest and largest patch of the patch negatives, px of the picture.
         exemplar_size: side of the exemplars, px.
         small: what was done with images smaller than an exemplar.
 
@@ -124,18 +139,21 @@ def contact_sheet(
             continue
         try:
             pixels, _ = images[i]
-            own = image_seed(texture_seed, images.keys[i])
             patch, zoom = patch_size(*pixels.shape[:2], size=exemplar_size, small=small)
         except DecodeError:
             continue
         pixels = enlarged(pixels, zoom)
+        appended = (
+            partner is not None and textures is not None and textures.keys[partner[i]] == images.name(i)
+        )
+        own = image_seed(texture_seed, images.name(i) if appended else images.keys[i])
         places = exemplar_places(*pixels.shape[:2], size=patch, seed=own)
         if textures is None or partner is None:
             made = texture(exemplars(pixels, size=patch, seed=own), size=side, seed=own)
         else:
             made = _square(textures[int(partner[i])][0], side)
         view = _square(pixels, side)
-        shuffled = np.asarray(patch_negatives(view[None], seed=seed, index=[i]))[0, 0]
+        shuffled = np.asarray(patch_negatives(view[None], size=patch_range, seed=seed, index=[i]))[0, 0]
         triples.append((images.keys[i], [_boxed(pixels, places, patch, side), shuffled, made]))
     if not triples:
         raise InputError(
@@ -164,10 +182,8 @@ def _boxed(pixels: Pixels, places: tuple[Place, Place], patch: int, side: int) -
     tile.paste(fitted, (x0, y0))
     draw = ImageDraw.Draw(tile)
     for (y, x), colour in zip(places, (CENTRE, RANDOM), strict=True):
-        left, top = x0 + x * scale, y0 + y * scale
-        draw.rectangle(
-            (left, top, left + patch * scale - 1, top + patch * scale - 1), outline=colour, width=2
-        )
+        left, top, reach = x0 + x * scale, y0 + y * scale, max(0.0, patch * scale - 1)
+        draw.rectangle((left, top, left + reach, top + reach), outline=colour, width=2)
     return np.array(tile)
 
 
@@ -175,12 +191,14 @@ def _laid_out(triples: list[tuple[str, list[Pixels]]], side: int) -> npt.NDArray
     columns = min(PER_ROW, len(triples))
     block, row = 3 * (side + GAP) + 2 * GAP, side + CAPTION + GAP
     rows = -(-len(triples) // columns)
-    page = Image.new("RGB", (columns * block, HEADER + rows * row), "white")
+    page = Image.new("RGB", (columns * block, HEADER + rows * row + FOOTER), "white")
     draw = ImageDraw.Draw(page)
     font = ImageFont.load_default(13)
-    for column in range(columns):
-        for i, title in enumerate(TITLES):
+    for i, title in enumerate(_titles(side, font)):
+        for column in range(columns):
             draw.text((column * block + GAP + i * (side + GAP), 5), title, "black", font)
+    if font.getlength(LEGEND) <= page.width - 2 * GAP:
+        draw.text((GAP, page.height - FOOTER), LEGEND, "black", font)
     for number, (key, pictures) in enumerate(triples):
         x, y = (number % columns) * block + GAP, HEADER + (number // columns) * row
         for i, pixels in enumerate(pictures):
@@ -189,7 +207,13 @@ def _laid_out(triples: list[tuple[str, list[Pixels]]], side: int) -> npt.NDArray
     return np.array(page)
 
 
-def _fitting(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+def _titles(side: int, font: Font) -> tuple[str, ...]:
+    """The longest titles that are no wider than the pictures below them, or none."""
+    fitting = (titles for titles in TITLES if max(map(font.getlength, titles)) <= side)
+    return next(fitting, ())
+
+
+def _fitting(text: str, width: int, font: Font) -> str:
     """The end of a text that is not wider than `width` px."""
     while font.getlength(text) > width:
         text = f"…{text[2:]}"

@@ -4,13 +4,14 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from texneg.datasets.atomic import TEMPORARY_SUFFIX
 from texneg.datasets.decode import DecodeError, decode
 from texneg.datasets.names import escape, unescape
-from texneg.datasets.sources import root_of
+from texneg.datasets.sources import read_item, root_of
 from texneg.datasets.tar import read_span
 from texneg.errors import InputError, RunFailed
 from texneg.options import Positional
@@ -18,9 +19,10 @@ from texneg.synth.config import Settings, ledger_path
 from texneg.synth.job import Clock, make_texture
 from texneg.synth.ledger import Ledger, Marker
 from texneg.synth.manifest import Row, iterate_rows, read_rows
-from texneg.synth.messages import counted
 from texneg.synth.plan import Plan, Shard, load_plan, read_items
 from texneg.synth.preflight import load_record
+from texneg.synth.progress import counted
+from texneg.synth.setup import prepare_process
 
 PROBLEMS_SHOWN = 10
 
@@ -53,8 +55,12 @@ def verify(config: VerifyConfig) -> int:
         InputError: no finished run there.
         RunFailed: files are missing, changed or unlisted; each is named on standard error.
     """
+    if config.resynth < 0:
+        raise InputError(f"--resynth {config.resynth}: allowed is 0 or more")
     if config.resynth and config.src is None:
         raise InputError("--resynth needs the images: texneg verify DST SRC --resynth N")
+    if config.src is not None and not Path(config.src).exists():
+        raise InputError(f"{config.src} does not exist; give the images that the textures were made from")
     ledger = Ledger(ledger_path(config.dst, config.ledger), Path(config.dst))
     record = load_record(ledger)
     ledger = replace(ledger, fingerprint=record["fingerprint"])
@@ -161,7 +167,7 @@ def _source_problems(src: str, ledger: Ledger, shard: Shard, rows: list[Row]) ->
         if row["src_sha256"] is None:
             continue
         try:
-            data = read_span(root / unescape(item.path), item.offset, item.size)
+            data = read_item(root, item)
         except OSError:
             yield f"input gone: {item.src}"
             continue
@@ -170,23 +176,27 @@ def _source_problems(src: str, ledger: Ledger, shard: Shard, rows: list[Row]) ->
 
 
 def _resynth_problems(config: VerifyConfig, ledger: Ledger, plan: Plan, settings: Settings) -> Iterator[str]:
-    """Make an even sample of the textures again."""
+    """Make an even sample of the textures again; what is missing or changed is named elsewhere."""
+    prepare_process()
     root = root_of(str(config.src))
     stride = max(1, plan.images // config.resynth)
     number = 0
     for shard in plan.shards:
         wanted = [i for i in range(shard.n) if (number + i) % stride == 0]
         number += shard.n
-        if not wanted:
+        if not wanted or ledger.marker(shard) is None:
             continue
         items, rows = read_items(ledger.plan, shard), read_rows(ledger.done(shard, ".parquet"))
         for i in wanted:
             if rows[i]["status"] != "ok":
                 continue
-            data = read_span(root / unescape(items[i].path), items[i].offset, items[i].size)
-            remade = make_texture(data, {"image_seed": rows[i]["image_seed"]}, settings, Clock())
-            if hashlib.sha256(remade).digest() != rows[i]["out_sha256"]:
-                yield f"made again with other bytes: {rows[i]['out']}"
+            with suppress(OSError, DecodeError):
+                data = read_item(root, items[i])
+                if hashlib.sha256(data).digest() != rows[i]["src_sha256"]:
+                    continue
+                remade = make_texture(data, {"image_seed": rows[i]["image_seed"]}, settings, Clock())
+                if hashlib.sha256(remade).digest() != rows[i]["out_sha256"]:
+                    yield f"made again with other bytes: {rows[i]['out']}"
 
 
 def _unlisted(ledger: Ledger, listed: set[str]) -> Iterator[str]:

@@ -7,11 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from texneg.datasets.encode import encode
 from texneg.datasets.images import open_images
+from texneg.datasets.pairs import pair
 from texneg.errors import InputError, RunFailed
-from texneg.synth.sheet import SheetConfig, contact_sheet, sheet
+from texneg.synth.exemplars import exemplars
+from texneg.synth.job import image_seed
+from texneg.synth.sheet import GAP, HEADER, SheetConfig, contact_sheet, sheet
 from texneg.synth.status import StatusConfig, synth_status
+from texneg.synth.texture import texture
 from texneg.synth.verify import VerifyConfig, verify
 
 Run = Callable[..., Path]
@@ -66,6 +72,24 @@ def test_swapped_textures_and_changed_inputs_are_found(
     assert "input changed: bee/bee.000.JPEG" in capsys.readouterr().err
 
 
+def test_making_again_survives_what_is_missing(
+    photos: Path, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = Path(shutil.copytree(photos, tmp_path / "copy"))
+    dst = run(copy, format="webdataset", shard_size=10)
+    (copy / "ant/ant.001.JPEG").unlink()
+    with (copy / "bee/bee.001.JPEG").open("ab") as file:
+        file.write(b"more")
+    (dst / "texneg-000002.tar").unlink()
+    with pytest.raises(RunFailed, match="3 problems"):
+        verify(VerifyConfig(str(dst), str(copy), resynth=24))
+    assert [line.partition(":")[0] for line in capsys.readouterr().err.splitlines()[-3:]] == [
+        "input gone",
+        "input changed",
+        "missing",
+    ]
+
+
 def test_an_unfinished_or_foreign_folder_is_refused(photos: Path, run: Run, tmp_path: Path) -> None:
     dst = run(photos)
     (tmp_path / "out.texneg/manifest/part-00000.parquet").unlink()
@@ -75,6 +99,10 @@ def test_an_unfinished_or_foreign_folder_is_refused(photos: Path, run: Run, tmp_
         verify(VerifyConfig(str(photos)))
     with pytest.raises(InputError, match="needs the images"):
         verify(VerifyConfig(str(dst), resynth=3))
+    with pytest.raises(InputError, match="--resynth -1: allowed is 0 or more"):
+        verify(VerifyConfig(str(dst), str(photos), resynth=-1))
+    with pytest.raises(InputError, match="nowhere does not exist; give the images"):
+        verify(VerifyConfig(str(dst), str(tmp_path / "nowhere")))
 
 
 def test_status_reads_files_alone(photos: Path, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,3 +136,44 @@ def test_sheet_shows_image_patch_and_texture(photos: Path, run: Run, tmp_path: P
 def test_sheet_says_when_there_is_nothing_to_show(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none of the 24 images .* can be shown"):
         sheet(SheetConfig(str(photos), str(tmp_path / "x.png"), exemplar_size=1000))
+
+
+@pytest.mark.parametrize("side", [16, 48, 64, 100, 128, 224])
+def test_titles_stay_above_their_pictures(photos: Path, side: int) -> None:
+    page = contact_sheet(open_images(photos), count=2, side=side, exemplar_size=24)
+    block = page.shape[1] // 2
+    for picture in range(6):
+        left = picture // 3 * block + GAP + picture % 3 * (side + GAP)
+        between = page[:HEADER, left + side + 2 : left + side + GAP - 1]
+        assert (between == 255).all()
+    assert (page[:HEADER] < 255).any() == (side > 16)
+
+
+def test_size_of_the_patch_negatives_patches(photos: Path, tmp_path: Path) -> None:
+    images = open_images(photos)
+    whole = contact_sheet(images, count=1, side=32, exemplar_size=24, patch_range=(32, 32))
+    picture = Image.fromarray(whole[HEADER : HEADER + 32, 2 * GAP + 32 : 2 * GAP + 64])
+    squares = (Image.fromarray(images[i][0][:, 10:70]).resize((32, 32)) for i in range(len(images)))
+    assert picture in list(squares)  # one patch is the whole picture
+    for wrong in ((0, 8), (9, 8), (8, 33)):
+        with pytest.raises(InputError, match=f"--patch {wrong[0]} {wrong[1]}: allowed is 1 to --size, 32 px"):
+            sheet(SheetConfig(str(photos), str(tmp_path / "x.png"), size=32, patch=wrong))
+    with pytest.raises(InputError, match=r"give a name that ends in \.png"):
+        sheet(SheetConfig(str(photos), str(tmp_path)))
+
+
+def test_sheet_of_very_long_images(tmp_path: Path) -> None:
+    long = np.random.default_rng(0).integers(0, 256, (30, 3000, 3), np.uint8)
+    (tmp_path / "long.png").write_bytes(encode(long, "png"))
+    assert contact_sheet(open_images(tmp_path), side=16, exemplar_size=24).shape[2] == 3
+
+
+def test_sheet_of_textures_with_appended_names(photos: Path, run: Run) -> None:
+    images = open_images(photos)
+    plain, appended = (open_images(run(photos, name, naming=name)) for name in ("replace", "append"))
+    given = contact_sheet(images, appended, count=3, side=32, exemplar_size=24)
+    assert given.shape == contact_sheet(images, plain, count=3, side=32, exemplar_size=24).shape
+    for i, j in enumerate(pair(images, appended).tolist()):
+        own = image_seed(0, images.name(i))
+        made = texture(exemplars(images[i][0], size=24, seed=own), size=32, seed=own)
+        np.testing.assert_array_equal(appended[j][0], made)
