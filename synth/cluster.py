@@ -13,6 +13,7 @@ from typing import Any
 
 import dask
 import distributed
+from distributed.comm import get_address_host_port
 
 from texneg.errors import InputError
 from texneg.synth.config import SynthConfig
@@ -86,6 +87,14 @@ def connected(config: SynthConfig) -> Iterator[distributed.Client]:
         yield client
 
 
+def check_address(address: str) -> None:
+    """Raise InputError for what cannot be the address of a scheduler; Dask would hang over it."""
+    try:
+        get_address_host_port(address)
+    except (ValueError, NotImplementedError) as error:
+        raise InputError(f"--scheduler {address}: {error}; give tcp://host:port") from None
+
+
 @contextmanager
 def _embedded(config: SynthConfig) -> Iterator[distributed.LocalCluster]:
     processes, threads = layout(config.cores, config.threads_per_worker)
@@ -99,6 +108,10 @@ def _embedded(config: SynthConfig) -> Iterator[distributed.LocalCluster]:
                     threads_per_worker=threads,
                     processes=True,
                     dashboard_address=None,
+                    scheduler_kwargs={
+                        "dashboard": False,
+                        "dashboard_address": "127.0.0.1:0",
+                    },  # no fixed port
                     memory_limit=0,
                     silence_logs=logging.CRITICAL,
                     local_directory=scratch,

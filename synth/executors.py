@@ -68,8 +68,16 @@ class DaskExecutor:
         self._attempts = 0
 
     def capacity(self) -> int:
-        """Threads of the workers that are there now."""
-        return sum(self._client.nthreads().values())
+        """Threads of the workers that are there now.
+
+        Raises:
+            OSError: the scheduler is gone.
+        """
+        try:
+            return sum(self._client.nthreads().values())
+        except OSError as error:
+            address = self._client.scheduler.address
+            raise OSError(f"the Dask scheduler at {address} is gone, finished parts are safe") from error
 
     def submit(self, task: Task) -> None:
         """Send a task; the key's prefix is `texneg-shard`."""

@@ -1,10 +1,12 @@
 """The end of a run whose shards are all committed: one manifest, the quarantine, checksums and statistics."""
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from texneg.datasets.atomic import atomic_file, write_json
+from texneg.datasets.names import unescape
 from texneg.synth.job import STAGES
 from texneg.synth.ledger import Ledger, read_json
 from texneg.synth.manifest import Row, read_rows, write_groups
@@ -40,8 +42,14 @@ def _tee_sums(ledger: Ledger, plan: Plan, sums: Any) -> Iterator[list[Row]]:
             files = {name: file["sha256"] for name, file in (ledger.marker(shard) or {})["files"].items()}
         else:
             files = {row["out"]: row["out_sha256"].hex() for row in rows if row["out"]}
-        sums.writelines(f"{digest}  {name}\n".encode() for name, digest in files.items())
+        sums.writelines(_sum_line(digest, os.fsencode(unescape(name))) for name, digest in files.items())
         yield rows
+
+
+def _sum_line(digest: str, name: bytes) -> bytes:
+    """A line of `sha256sum`; one with a newline or a backslash in the name is escaped and begins with one."""
+    shown = name.replace(b"\\", b"\\\\").replace(b"\n", b"\\n").replace(b"\r", b"\\r")
+    return b"%b%b  %b\n" % (b"" if shown == name else b"\\", digest.encode(), shown)
 
 
 def write_stats(ledger: Ledger, plan: Plan, outcome: dict[str, Any], call: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from texneg.datasets.atomic import TEMPORARY_SUFFIX, write_json
+from texneg.datasets.names import unescape
 from texneg.synth.plan import Shard
 
 Marker = dict[str, Any]
@@ -91,7 +92,9 @@ class Ledger:
         marker = read_json(self.done(shard, ".json"))
         if marker is None or marker["fingerprint"] != self.fingerprint:
             return None
-        good = all(_size(self.dst / name) == file["bytes"] for name, file in marker["files"].items())
+        good = all(
+            _size(self.dst / unescape(name)) == file["bytes"] for name, file in marker["files"].items()
+        )
         return marker if good and self.dst.is_dir() else None
 
     def part_marker(self, shard: Shard, part: int) -> Marker | None:

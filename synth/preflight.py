@@ -41,6 +41,10 @@ def inspect(config: SynthConfig) -> Source:
         InputError: naming what is wrong and what to do.
     """
     config.check()
+    if config.scheduler is not None:
+        from texneg.synth.cluster import check_address
+
+        check_address(config.scheduler)
     source = open_source(config.src, splits=config.splits, naming=config.naming)
     _check_places(config, Path(config.dst), config.ledger_path)
     return source

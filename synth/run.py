@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
 
 from texneg.errors import RunFailed
 from texneg.synth.config import SynthConfig
@@ -31,14 +32,15 @@ def synth(config: SynthConfig) -> int:
         RunFailed: the disk is full, too many bad images, or shards that failed; the same command resumes.
     """
     source = inspect(config)
-    with Lease(config.ledger_path / "lock", steal=config.steal_lock) as lease:
-        run = open_run(config, source)
-        try:
-            return _run(config, run, lease)
-        except OSError as error:
-            full = error.errno in STORAGE_ERRNOS
-            reason = f"{storage_message(error, run.ledger.dst)}; make room and" if full else f"{error};"
-            raise RunFailed(f"{reason} resume: {config.command()}") from error
+    try:
+        with Lease(config.ledger_path / "lock", steal=config.steal_lock) as lease:
+            return _run(config, open_run(config, source), lease)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        raise
+    except OSError as error:
+        storage = error.errno in STORAGE_ERRNOS
+        reason = storage_message(error, Path(config.dst)) if storage else str(error)
+        raise RunFailed(f"{reason}; resume: {config.command()}") from error
 
 
 def _run(config: SynthConfig, run: Run, lease: Lease) -> int:
@@ -117,3 +119,4 @@ def _forget_damaged(run: Run) -> None:
         marker = run.ledger.marker(shard)
         if marker is not None and shard_problems(run.ledger, shard, marker, quick=False):
             run.ledger.done(shard, ".json").unlink()
+            run.ledger.remove_parts(shard, run.plan.parts(shard))

@@ -4,9 +4,10 @@ import errno
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -14,8 +15,8 @@ from typing import Any
 from texneg import __version__
 from texneg.datasets.atomic import append_json_line, atomic_file, write_bytes, write_many
 from texneg.datasets.names import unescape
-from texneg.datasets.sources import Item
-from texneg.datasets.tar import TRAILER, data_offset, fragment, read_span
+from texneg.datasets.sources import Item, read_item
+from texneg.datasets.tar import TRAILER, data_offset, fragment
 from texneg.synth.config import Settings
 from texneg.synth.job import Part, process_part
 from texneg.synth.ledger import Ledger, Marker
@@ -23,7 +24,8 @@ from texneg.synth.manifest import Row, read_rows, to_parquet
 from texneg.synth.plan import Shard, out_name, read_items
 
 Summary = dict[str, Any]
-STORAGE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
+STORAGE_ERRNOS = (*FULL_ERRNOS, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class SourceChanged(OSError):
@@ -93,22 +95,22 @@ def _guarded(task: Task, write: Callable[[], Summary]) -> Summary:
 
 
 def storage_message(error: OSError, dst: Path) -> str:
-    """What cannot be written, why, and how much space is left."""
+    """What cannot be written, why, and the remedy."""
+    what = f"{error.strerror or error} at {error.filename or dst}"
+    if error.errno not in FULL_ERRNOS:
+        return f"{what}: allow writing there"
     place = next((p for p in (dst, *dst.absolute().parents) if p.exists()), Path("/"))
-    free = shutil.disk_usage(place).free
-    return f"{error.strerror or error} at {error.filename or dst} ({free / 1e6:.1f} MB free)"
+    return f"{what} ({shutil.disk_usage(place).free / 1e6:.1f} MB free): make room"
 
 
 def _read(task: Task, item: Item) -> bytes:
-    path = Path(task.src, unescape(item.path))
+    path = f"{task.src}/{item.path}"
     try:
-        data = read_span(path, item.offset, item.size if item.member else item.size + 1)
+        data = read_item(task.src, item)
     except FileNotFoundError as error:
-        raise SourceChanged(errno.ENOENT, "gone since the plan was made", str(path)) from error
+        raise SourceChanged(errno.ENOENT, "gone since the plan was made", path) from error
     if not item.member and len(data) != item.size:
-        raise SourceChanged(
-            errno.ESTALE, f"changed since the plan was made ({item.size} bytes then)", str(path)
-        )
+        raise SourceChanged(errno.ESTALE, f"changed since the plan was made ({item.size} bytes then)", path)
     return data
 
 
@@ -150,8 +152,8 @@ def _join(task: Task) -> Summary:
     """Put the finished parts of a shard together in order and commit it."""
     ledger, shard = task.ledger, task.shard
     rows: list[Row] = []
-    pieces: list[bytes] = []
     seconds: Counter[str] = Counter()
+    tars = [ledger.part(shard, number, ".tar") for number in range(task.parts if shard.tar else 0)]
     base = 0
     for number in range(task.parts):
         marker = ledger.part_marker(shard, number)
@@ -160,19 +162,19 @@ def _join(task: Task) -> Summary:
         seconds.update(marker["seconds"])
         part = read_rows(ledger.part(shard, number, ".parquet"))
         if shard.tar:
-            pieces.append(ledger.part(shard, number, ".tar").read_bytes())
             for row in part:
                 row["out_offset"] = None if row["out_offset"] is None else row["out_offset"] + base
-            base += len(pieces[-1])
+            base += tars[number].stat().st_size
         rows += part
-    return _commit(task, rows, pieces, dict(seconds))
+    return _commit(task, rows, (path.read_bytes() for path in tars), dict(seconds))
 
 
-def _commit(task: Task, rows: list[Row], pieces: list[bytes], seconds: dict[str, float]) -> Summary:
+def _commit(task: Task, rows: list[Row], pieces: Iterable[bytes], seconds: dict[str, float]) -> Summary:
     """Write the shard's tar, then its rows, then the marker that says it is done."""
     ledger, shard = task.ledger, task.shard
     begin = perf_counter()
-    files = {shard.tar: _write_tar(task, pieces)} if any(pieces) else {}
+    some = shard.tar and any(row["out"] for row in rows)
+    files = {shard.tar: _write_tar(task, pieces)} if some else {}
     table = to_parquet(rows)
     write_bytes(ledger.done(shard, ".parquet"), table, tag=ledger.tag)
     marker = {
@@ -190,11 +192,11 @@ def _commit(task: Task, rows: list[Row], pieces: list[bytes], seconds: dict[str,
     return {**marker, "committed": True}
 
 
-def _write_tar(task: Task, pieces: list[bytes]) -> Marker:
+def _write_tar(task: Task, pieces: Iterable[bytes]) -> Marker:
     """The tar of a shard from its fragments; its size and checksum."""
     digest, size = sha256(), 0
     with atomic_file(task.ledger.dst / unescape(task.shard.tar), tag=task.ledger.tag) as file:
-        for piece in (*pieces, TRAILER):
+        for piece in chain(pieces, [TRAILER]):
             digest.update(piece)
             size += file.write(piece)
     return {"bytes": size, "sha256": digest.hexdigest()}

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from texneg.errors import InputError
 from texneg.synth.cluster import connected, layout
 from texneg.synth.config import SynthConfig
+from texneg.synth.executors import DaskExecutor
 from texneg.synth.run import synth
 
 State = Callable[[Path], Any]
@@ -70,6 +72,15 @@ def test_workers_use_one_thread_each_and_ignore_ctrl_c(client: Any) -> None:
     assert len(client.nthreads()) == 2
 
 
+def test_no_port_is_fixed_and_none_is_public(client: Any) -> None:
+    def listens(dask_scheduler: Any) -> tuple[str, int]:
+        return dask_scheduler.http_server.address, dask_scheduler.http_server.port
+
+    address, port = client.run_on_scheduler(listens)
+    assert address == "127.0.0.1"
+    assert port != 8787
+
+
 def test_two_workers_make_the_bytes_of_one_process(
     client: Any, many_photos: Path, expected: Expected, state: State, tmp_path: Path
 ) -> None:
@@ -104,6 +115,25 @@ def test_no_scheduler_at_the_address(
     monkeypatch.setattr("texneg.synth.cluster.CONNECT_S", 1)
     with pytest.raises(InputError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         synth(config(many_photos, tmp_path / "out", scheduler="tcp://127.0.0.1:9"))
+
+
+def test_a_lost_scheduler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("texneg.synth.cluster.CONNECT_S", 2)
+    words = "-m distributed.cli.dask_scheduler --host tcp://127.0.0.1:0 --no-dashboard --dashboard-address :0"
+    process = subprocess.Popen(
+        [sys.executable, *words.split()], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    found = (re.search(r"Scheduler at: +(tcp://\S+)", line) for line in process.stderr)
+    address = next(match[1] for match in found if match)
+    with connected(SynthConfig("", "", scheduler=address)) as client:
+        executor = DaskExecutor(client, "run")
+        assert executor.capacity() == 0
+        process.kill()
+        process.communicate()
+        with pytest.raises(OSError, match=f"the Dask scheduler at {address} is gone"):
+            while executor.capacity() == 0:
+                time.sleep(0.05)
 
 
 def test_ctrl_c_drains_and_the_run_resumes(

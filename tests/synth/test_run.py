@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import tarfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,10 +21,11 @@ from texneg.datasets.encode import encode
 from texneg.datasets.images import open_images
 from texneg.datasets.pairs import pair
 from texneg.errors import InputError, RunFailed
-from texneg.synth import task
+from texneg.synth import plan, task
 from texneg.synth.config import SynthConfig
 from texneg.synth.exemplars import exemplars
 from texneg.synth.job import image_seed
+from texneg.synth.ledger import Ledger
 from texneg.synth.preflight import inspect, open_run
 from texneg.synth.run import synth
 from texneg.synth.texture import texture
@@ -200,6 +202,43 @@ def test_unsafe_members_never_leave_the_destination(run: Run, manifest: Rows, tm
     assert not list(tmp_path.parent.rglob("escaped*"))
 
 
+def test_a_label_never_leaves_the_destination(run: Run, manifest: Rows, tmp_path: Path) -> None:
+    folder = tmp_path / "tars"
+    folder.mkdir()
+    labels = {"up": b"../../escaped", "root": str(tmp_path / "escaped").encode(), "none": b"", "fine": b"7"}
+    with tarfile.open(folder / "0.tar", "w") as tar:
+        for key, label in labels.items():
+            for name, data in ((f"{key}.png", small_png(30, 30)), (f"{key}.cls", label)):
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+    dst = run(folder, format="folder", max_error_rate=1.0)
+    assert [row["status"] for row in manifest(dst)] == ["unsafe_path", "unsafe_path", "ok", "ok"]
+    assert sorted(str(p.relative_to(dst)) for p in dst.rglob("*.webp")) == ["7/fine.webp", "none.webp"]
+    assert not list(tmp_path.parent.rglob("escaped*"))
+
+
+@pytest.mark.skipif(shutil.which("sha256sum") is None, reason="sha256sum is not installed")
+def test_odd_names_are_committed_and_their_checksums_hold(photos: Path, run: Run, tmp_path: Path) -> None:
+    names = ("50%.png", "two\nlines.png", "back\\slash.png", "caf\udce9.png", "d.o.t.png")
+    (tmp_path / "tree" / "50% a\nb").mkdir(parents=True)
+    for name in names:
+        (tmp_path / "tree" / "50% a\nb" / name).write_bytes(small_png(30, 30))
+    (tmp_path / "tars").mkdir()
+    with tarfile.open(tmp_path / "tars" / "50%\n.tar", "w") as tar:
+        tar.add(photos / "ant/ant.000.JPEG", "x.jpg")
+    for source in ("tree", "tars"):
+        dst = run(tmp_path / source, f"out-{source}")
+        sums = ledger(dst) / "SHA256SUMS"
+        check = ["sha256sum", "-c", "--strict", str(sums)]
+        checked = subprocess.run(check, check=False, cwd=dst, capture_output=True)
+            ["sha256sum", "-c", "--strict", sums], check=False, cwd=dst, capture_output=True
+        )
+        assert checked.returncode == 0, checked.stderr
+        assert len(sums.read_bytes().splitlines()) == {"tree": len(names), "tars": 1}[source]
+        assert stats(dst)["committed"] == 1
+
+
 def test_half_a_tar_is_made_and_reported(shards: Path, state: State, tmp_path: Path) -> None:
     half = tmp_path / "half"
     half.mkdir()
@@ -261,6 +300,7 @@ def test_overwrite_spares_files_it_did_not_make(photos: Path, run: Run) -> None:
         ({"dst": "{photos}/inside"}, "lies inside SRC"),
         ({"dst": "{foreign}"}, "is not empty and has no ledger"),
         ({"ledger": "{tmp}/new/ledger"}, "lies inside DST"),
+        ({"scheduler": "nonsense"}, "--scheduler nonsense: missing port number"),
     ],
 )
 def test_wrong_input_is_refused_before_anything_is_written(
@@ -322,6 +362,22 @@ def test_a_full_disk_stops_cleanly_and_the_run_resumes(
     assert state(tmp_path / "out") == state(tmp_path / "whole")
 
 
+@pytest.mark.parametrize(
+    ("number", "remedy"), [(errno.ENOSPC, r"\(.* MB free\): make room"), (errno.EROFS, "allow writing there")]
+)
+def test_a_disk_that_refuses_the_plan_is_named(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, remedy: str
+) -> None:
+    def refuse(*args: Any, **options: Any) -> Any:
+        raise OSError(number, os.strerror(number), "/disk")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(plan, "write_json", refuse)
+        with pytest.raises(RunFailed, match=rf"{os.strerror(number)} at /disk.*{remedy}; resume: texneg "):
+            synth(config(photos, tmp_path / "out"))
+    assert synth(config(photos, tmp_path / "out")) == 0
+
+
 def test_a_changed_input_fails_its_shard_and_names_it(photos: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(photos, tmp_path / "copy"))
     settings = config(copy, tmp_path / "out", shard_size=10, retries=1)
@@ -342,6 +398,20 @@ def test_recheck_makes_damaged_textures_again(photos: Path, run: Run, state: Sta
     victim.write_bytes(victim.read_bytes()[:-1] + b"\xff")
     (dst / "cow/cow.001.webp").unlink()
     assert state(run(photos, recheck=True)) == before
+
+
+def test_recheck_does_not_trust_parts_that_a_kill_left(
+    photos: Path, run: Run, state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = state(run(photos, part_size=5))
+    shutil.rmtree(tmp_path / "out")
+    shutil.rmtree(ledger(tmp_path / "out"))
+    with monkeypatch.context() as patched:  # killed between the commit and the removal of its parts
+        patched.setattr(Ledger, "remove_parts", lambda *_: None)
+        patched.setattr(Ledger, "sweep", lambda _: None)
+        dst = run(photos, part_size=5)
+    (dst / "bee/bee.004.webp").unlink()
+    assert state(run(photos, part_size=5, recheck=True)) == before
 
 
 def test_a_lost_output_tar_is_made_again(photos: Path, run: Run, state: State) -> None:
