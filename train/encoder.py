@@ -96,7 +96,8 @@ def read(path: Path) -> dict[str, Any]:
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises a different type for each kind of damage
         raise InputError(
-            f"{path} cannot be read as a checkpoint ({type(error).__name__}); it is damaged or foreign"
+            f"{path} cannot be read as a checkpoint ({type(error).__name__}), it is damaged or foreign;"
+            " give another, or delete it and run texneg pretrain again"
         ) from error
     if not isinstance(saved, dict) or saved.get("format") != FORMAT:
         raise InputError(f"{path} is no texneg checkpoint of format {FORMAT}; make one with texneg pretrain")

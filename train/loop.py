@@ -11,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from texneg.datasets.atomic import append_json_line
 from texneg.errors import RunFailed
+from texneg.synth.progress import duration
 from texneg.train.bn import processes, rank
 from texneg.train.checkpoint import writing
 from texneg.train.encoder import Encoder
@@ -130,9 +131,8 @@ class Pace:
     def describe(self, values: dict[str, Any], *, total: int, batch: int) -> str:
         """One line for the terminal."""
         rate = (values["step"] - self.step) / (time.monotonic() - self.start)
-        left = (total - values["step"]) / rate
-        shown = {k: values[k] for k in ("loss", "positive", "negative", "nonsemantic", "knn") if k in values}
+        shown = {k: values[k] for k in ("loss", "positive", "negative", "nonsemantic") if k in values}
         numbers = "  ".join(f"{k} {v:.3f}" for k, v in shown.items())
-        return (
-            f"step {values['step']}/{total}  {numbers}  {rate * batch:.0f} images/s  {left / 60:.1f} min left"
-        )
+        numbers += f"  kNN {values['knn']:.1f} %" if "knn" in values else ""
+        left = duration((total - values["step"]) / rate)
+        return f"step {values['step']}/{total}  {numbers}  {rate * batch:.0f} images/s  {left} left"

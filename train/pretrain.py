@@ -43,7 +43,7 @@ def pretrain(config: PretrainFlags) -> int:
     with process_group(pick_device(chosen.device)):
         folder = run_pretraining(chosen, log=status_line)
         if rank() == 0:
-            end = "finished" if finished(folder) else "stopped as asked; the same command goes on"
+            end = "finished" if finished(folder) else "stopped as asked; run the same command again to go on"
             status_line(f"{folder}: {end}\n")
     return 0
 

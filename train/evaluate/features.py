@@ -147,6 +147,8 @@ def read_crops(
         except DecodeError as error:
             raise InputError(f"{error}; replace this image or take it out of the set") from error
 
+    if block < 1:
+        raise InputError(f"--batch {block}: at least 1 image")
     places = range(len(images)) if index is None else index.tolist()
     spans: list[Sequence[int]] = [places[at : at + block] for at in range(0, len(places), block)]
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:

@@ -61,7 +61,7 @@ def probe(config: ProbeConfig) -> int:
     if test is not None:
         save_outcomes(out / "probe-outcomes.npz", *result.pop("outcomes"))
     write_json(out / "probe.json", {**result, "config": vars(config), "version": __version__})
-    print(summary(result))
+    print(f"{summary(result)} -> {out / 'head.pt'}")
     return 0
 
 

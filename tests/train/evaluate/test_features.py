@@ -76,6 +76,20 @@ def test_the_cache_answers_until_weights_or_data_change(encoder, colours, tmp_pa
     assert len(extract(encoder, open_images(folder), cache=cache).values) == 35
 
 
+def test_a_remade_image_of_another_size_changes_the_fingerprint(colours):
+    folder = colours("set")
+    known = data_fingerprint(open_images(folder))
+    assert data_fingerprint(open_images(folder)) == known
+    with (folder / "red" / "red0.png").open("ab") as file:
+        file.write(b"more")
+    assert data_fingerprint(open_images(folder)) != known
+
+
+def test_a_batch_holds_an_image(encoder, colours):
+    with pytest.raises(InputError, match="--batch 0: at least 1"):
+        extract(encoder, open_images(colours("set")), batch=0)
+
+
 def test_an_unreadable_image_is_named(encoder, colours):
     folder = colours("set")
     broken = folder / "green" / "green7.png"

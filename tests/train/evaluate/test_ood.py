@@ -131,7 +131,7 @@ def test_what_bad_input_gets(probed, colours, tmp_path, encoder):
     with pytest.raises(InputError, match="no head at"):
         load_head(str(tmp_path / "absent.pt"), encoder)
     (tmp_path / "text.pt").write_text("no head")
-    with pytest.raises(InputError, match="no head file"):
+    with pytest.raises(InputError, match="cannot be read as a head"):
         load_head(str(tmp_path / "text.pt"), encoder)
     with torch.no_grad():
         encoder.body[0].bias += 1
