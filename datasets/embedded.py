@@ -14,8 +14,9 @@ Backgrounds are textured too, by a family drawn at random. Every image depends o
 number).
 """
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
@@ -26,6 +27,7 @@ from texneg.datasets.atomic import write_json, write_many
 from texneg.datasets.corruptions import corrupt
 from texneg.datasets.patterns import FAMILIES, UNSEEN_FAMILIES, Family, pattern
 from texneg.datasets.shapes import SHAPES, Outline, draw, fill, place
+from texneg.errors import InputError
 from texneg.philox import generator
 
 Image = npt.NDArray[np.uint8]
@@ -62,15 +64,24 @@ class EmbeddedConfig:
 
 
 def write_embedded(root: Path, config: EmbeddedConfig | None = None) -> None:
-    """Write root/train/<class>/*.png and root/test/<set>/<class>/*.png; a finished set is left as it is."""
+    """Write root/train/<class>/*.png and root/test/<set>/<class>/*.png; a finished set is left as it is.
+
+    Raises:
+        InputError: what is there was made with other settings.
+    """
     config = config or EmbeddedConfig()
     marker = root / "embedded.json"
+    description = {"classes": list(CLASSES), "test_sets": list(TEST_SETS), **asdict(config)}
     if marker.exists():
+        if json.loads(marker.read_bytes()) != description:
+            raise InputError(
+                f"{root} holds an embedded data set of other settings; remove it or choose another"
+            )
         return
     for name in ("train", *TEST_SETS):
         folder = root / "train" if name == "train" else root / "test" / name
         write_many([(folder / path, image) for path, image in _files(name, config)])
-    write_json(marker, {"classes": CLASSES, "test_sets": TEST_SETS, **vars(config)})
+    write_json(marker, description)
 
 
 def _files(name: str, config: EmbeddedConfig) -> Iterator[tuple[str, bytes]]:

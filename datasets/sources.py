@@ -76,8 +76,8 @@ class Source:
         self.broken.clear()
         if self.splits != ("",):
             for entry in listed(self.root):
-                if entry.is_dir() and entry.name not in self.splits:
-                    self.skipped["folder beside the splits (--splits none takes them all)"] += 1
+                if entry.name not in self.splits and (entry.is_dir() or is_image(entry.name)):
+                    self.skipped["folder or image beside the splits (--splits none takes all)"] += 1
         for split in self.splits:
             if self.kind == "folder":
                 yield from _tree_items(self, split, unique)

@@ -1,5 +1,6 @@
 """The embedded data set: reproducible, complete, and with the shortcut where it says."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from texneg.datasets.embedded import (
 )
 from texneg.datasets.images import open_images
 from texneg.datasets.shapes import SHAPES, draw, fill, place
+from texneg.errors import InputError
 
 SMALL = EmbeddedConfig(train_per_class=3, test_per_class=2, size=32)
 
@@ -43,6 +45,12 @@ def test_the_seed_decides_the_bytes(root: Path, tmp_path: Path) -> None:
     assert all((root / f).read_bytes() == (tmp_path / "again" / f).read_bytes() for f in files)
     one, other = (embedded_image("train", 0, 0, size=32, seed=s)[0] for s in (0, 1))
     assert (one != other).any()
+
+
+def test_other_settings_are_refused(root: Path) -> None:
+    write_embedded(root, SMALL)
+    with pytest.raises(InputError, match="other settings; remove it"):
+        write_embedded(root, replace(SMALL, seed=1))
 
 
 def test_cue_conflict_names_another_class(root: Path) -> None:
