@@ -74,10 +74,12 @@ def failure(config: SynthConfig, work: Work, verdict: str) -> str:
         return f"{work.storage}; {work.images} of {work.plan.images} images are safe; {resume}"
     if verdict == "error_budget":
         bad = work.images - work.statuses["ok"]
-        return (
-            f"{bad} of {work.images} images could not be used, more than --max-error-rate"
-            f" {config.max_error_rate} allows; reasons: {work.ledger.root}/log; mend them or raise the rate"
-        )
+        found = f"{bad} of {work.images} images could not be used"
+        remedy = f"reasons: {work.ledger.root}/log; mend them and repeat with --overwrite"
+        if bad == work.plan.images:
+            return f"{found}; {remedy}"
+        rate = config.max_error_rate
+        return f"{found}, more than --max-error-rate {rate} allows; {remedy}, or raise the rate"
     if work.failed:
         shard, reason = next(iter(work.failed.items()))
         count = f"{len(work.failed)} of {len(work.plan.shards)} shards failed"

@@ -165,6 +165,8 @@ def _same_inputs(config: SynthConfig, source: Source, settings: Settings, ledger
 def _clear(ledger: Ledger) -> None:
     """Delete what the ledger's plan lists, then the ledger; other files in DST stay.
 
+    The markers go first and the plan last: whenever this is cut short, nothing that is gone counts as done.
+
     Raises:
         InputError: no ledger, and DST is not empty: nothing says whose files they are.
     """
@@ -177,6 +179,8 @@ def _clear(ledger: Ledger) -> None:
     stored = load_record(ledger)
     settings, plan = Settings(**stored["settings"]), load_plan(ledger.plan)
     ledger = replace(ledger, fingerprint=stored["fingerprint"])
+    for folder in ("done", "parts", "manifest"):
+        shutil.rmtree(ledger.root / folder, ignore_errors=True)
     for shard in plan.shards:
         names = (
             [shard.tar]
@@ -193,6 +197,7 @@ def _clear(ledger: Ledger) -> None:
     for folder, _, _ in os.walk(ledger.dst, topdown=False):
         if not any(Path(folder).iterdir()):
             Path(folder).rmdir()
+    ledger.config.unlink()
     for path in ledger.root.iterdir():
         if path.is_dir():
             shutil.rmtree(path)

@@ -51,7 +51,7 @@ def _run(config: SynthConfig, run: Run, lease: Lease) -> int:
     before = work.images
     check_space(run, run.plan.images - before)
     say_begin(config, run, before)
-    verdict: Verdict = "complete"
+    verdict: Verdict = "error_budget" if work.over_budget(config.max_error_rate) else "complete"
     seconds = 0.0
     if work.queue:
         with (

@@ -252,8 +252,11 @@ def test_half_a_tar_is_made_and_reported(shards: Path, state: State, tmp_path: P
 def test_nothing_usable_is_a_failure(tmp_path: Path) -> None:
     (tmp_path / "data" / "a").mkdir(parents=True)
     (tmp_path / "data" / "a" / "x.jpg").write_bytes(b"no image")
-    with pytest.raises(RunFailed, match="1 of 1 images could not be used"):
-        synth(config(tmp_path / "data", tmp_path / "out"))
+    for rate in (0.01, 1.0):
+        with pytest.raises(RunFailed, match=r"1 of 1 images could not be used; reasons: .*--overwrite$"):
+            synth(config(tmp_path / "data", tmp_path / "out", max_error_rate=rate))
+    (tmp_path / "data" / "a" / "x.jpg").write_bytes(small_png(30, 30))
+    assert synth(config(tmp_path / "data", tmp_path / "out", overwrite=True)) == 0
 
 
 def test_other_settings_are_refused_field_by_field(photos: Path, run: Run, state: State) -> None:
@@ -314,6 +317,25 @@ def test_wrong_input_is_refused_before_anything_is_written(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["foreign"]
     assert [path.name for path in foreign.iterdir()] == ["thesis.txt"]
     assert not (photos / "inside").exists()
+
+
+@pytest.mark.parametrize("calls", [1, 9, 23])
+def test_an_overwrite_cut_short_loses_nothing(
+    photos: Path, run: Run, state: State, monkeypatch: pytest.MonkeyPatch, calls: int
+) -> None:
+    before = state(run(photos))
+    unlink, left = Path.unlink, iter(range(calls))
+
+    def kill(path: Path, missing_ok: bool = False) -> None:
+        if path.suffix == ".webp" and next(left, None) is None:
+            raise KeyboardInterrupt
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", kill)
+        with pytest.raises(KeyboardInterrupt):
+            run(photos, overwrite=True)
+    assert state(run(photos)) == before
 
 
 def test_a_second_driver_is_refused(photos: Path, tmp_path: Path) -> None:
