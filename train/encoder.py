@@ -82,8 +82,9 @@ def load_encoder(checkpoint: str, device: str = "cpu") -> Encoder:
         network.load_state_dict(saved["network"])
         encoder = Encoder(network, image_size=saved["image_size"], info=saved["info"])
     except (KeyError, TypeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"{path} is no encoder of texneg ({str(error).splitlines()[0]}); make one with texneg pretrain"
+            f"{path} is no encoder of texneg ({reason}); make one with texneg pretrain"
         ) from error
     return encoder.to(device).eval().requires_grad_(False)
 

@@ -16,6 +16,7 @@ from texneg.train.bn import processes, rank
 from texneg.train.checkpoint import writing
 from texneg.train.encoder import Encoder
 from texneg.train.loader import Batch, load
+from texneg.train.metrics import over_processes
 from texneg.train.optim import set_lr
 from texneg.train.schedule import cosine_lr
 from texneg.train.signals import agreed, stop_requested
@@ -110,7 +111,7 @@ def write_line(run: Training, *, measure: bool, pace: "Pace") -> None:
 def require_finite(run: Training) -> None:
     """Raise rather than save a state that is already lost."""
     loss = run.meter.sums.get("loss")
-    if loss is not None and not torch.isfinite(loss).item():
+    if loss is not None and not torch.isfinite(over_processes(loss)).item():
         raise not_finite(run)
 
 
@@ -118,7 +119,7 @@ def not_finite(run: Training) -> RunFailed:
     """The error of a diverged run."""
     return RunFailed(
         f"the loss is not finite at step {run.step}; train in a new --out with a lower --lr"
-        f" (now {run.config.lr:g}), a longer --warmup or --amp False"
+        f" (now {run.config.lr:g}), a longer --warmup, or amp off"
     )
 
 

@@ -31,21 +31,27 @@ class Meter:
         if not self.count:
             return {}
         names = list(self.sums)
-        means = torch.stack([self.sums[name] for name in names]) / self.count
-        if processes() > 1:
-            dist.all_reduce(means)
-            means /= processes()
+        means = over_processes(torch.stack([self.sums[name] for name in names]) / self.count)
         self.sums, self.count = {}, 0
         return dict(zip(names, means.tolist(), strict=True))
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
-        return {"sums": self.sums, "count": self.count}
+        """What a checkpoint keeps; the mean over processes, so that each can go on from it."""
+        return {"sums": {name: over_processes(x) for name, x in self.sums.items()}, "count": self.count}
 
     def restore(self, state: dict[str, Any], device: torch.device) -> None:
         """Put `state` back."""
         self.sums = {name: value.to(device) for name, value in state["sums"].items()}
         self.count = state["count"]
+
+
+def over_processes(x: Tensor) -> Tensor:
+    """Mean of a tensor over all processes, each of which calls this."""
+    if processes() == 1:
+        return x
+    total = x.clone()
+    dist.all_reduce(total)
+    return total / processes()
 
 
 def forget_after(path: Path, step: int) -> None:

@@ -68,6 +68,7 @@ class Training:
 
     def save(self) -> None:
         """Write the checkpoint, from the first process alone; the encoder in it shares tensors."""
+        meter = self.meter.state()
         if rank() > 0:
             return
         content = {
@@ -79,7 +80,7 @@ class Training:
             "seconds": self.seconds,
             "method": self.method.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "meter": self.meter.state(),
+            "meter": meter,
             "encoder": self.packed_encoder(),
         }
         checkpoint.write_torch(self.folder / checkpoint.CHECKPOINT, content)

@@ -16,6 +16,7 @@ from texneg.train.byol import BYOL
 from texneg.train.config import PretrainConfig
 from texneg.train.loader import Batches
 from texneg.train.loop import distributed
+from texneg.train.metrics import Meter
 from texneg.train.moco import MoCo
 from texneg.train.network import Architecture
 from texneg.train.views import Augmentation
@@ -73,11 +74,24 @@ def layers(rank, world):
     return [gather(t.detach()) for t in (y, mine.grad, z)] + [norm.running_mean, norm.running_var]
 
 
+def meters(rank):
+    """Readings of a meter that goes on, and of one that goes on from the first process's saved state."""
+    meter, resumed = Meter(), Meter()
+    meter.add({"loss": torch.tensor(float(rank))})
+    states = [None] * WORLD
+    dist.all_gather_object(states, meter.state())
+    resumed.restore(states[0], torch.device("cpu"))
+    for one in (meter, resumed):
+        one.add({"loss": torch.tensor(10.0 + rank)})
+    return meter.read(), resumed.read()
+
+
 def work(rank, port, folder):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=WORLD)
     results = {name: run_steps(name, rank, WORLD) for name in ("moco", "byol")}
     results["layers"] = layers(rank, WORLD)
+    results["meter"] = meters(rank)
     torch.save(results, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 
@@ -124,6 +138,11 @@ def test_synchronised_layers_equal_those_of_one_process(two):
         assert len(mine[2]) == 2 * half
         for a, b in zip(mine, expected, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_a_resumed_meter_reads_what_an_uninterrupted_one_does(two):
+    for result in two:
+        assert result["meter"] == ({"loss": 5.5}, {"loss": 5.5})
 
 
 if __name__ == "__main__":
