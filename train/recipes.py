@@ -175,15 +175,13 @@ def imagenette128_cpu() -> PretrainConfig:
 def demo() -> PretrainConfig:
     """MoCo-v2 on the embedded data set at 32 px, a quarter-width ResNet-10; ours, for one CPU core.
 
-    No row in the paper: about a minute on one core. Patches are a quarter to a half of the view, since
-    smaller ones hold no period of the patterns. Half of the views are grey: else the few tints of the images
-    are learnt first, and little more in so short a run.
+    No row in the paper: about a minute on one core. Half of the views are grey: else the few tints of the
+    images are learnt first, and little more in so short a run.
     """
     return PretrainConfig(
         recipe="demo",
         negatives="patch",
         alpha=2.0,
-        patch=(8, 16),
         arch="resnet18",
         stem="stride2",
         width=16,
