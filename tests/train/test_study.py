@@ -1,4 +1,4 @@
-"""A study where dask, distributed and tyro are absent, as on a machine that only trains; and its second call."""
+"""A study where dask, distributed and tyro are absent, as on a machine that only trains; run twice."""
 
 import json
 import subprocess
