@@ -173,35 +173,22 @@ def imagenette128_cpu() -> PretrainConfig:
 
 
 def demo() -> PretrainConfig:
-    """MoCo-v2 on the embedded data set at 32 px, a quarter-width ResNet-10; ours, for one CPU core.
+    """MoCo-v2 on the embedded data set at 32 px, the network of `imagenette128_cpu`; ours, for one CPU core.
 
     No row in the paper: about a minute on one core. Half of the views are grey: else the few tints of the
     images are learnt first, and little more in so short a run.
     """
-    return PretrainConfig(
+    return replace(
+        imagenette128_cpu(),
         recipe="demo",
-        negatives="patch",
-        alpha=2.0,
-        arch="resnet18",
-        stem="stride2",
-        width=16,
-        layers=(1, 1, 1, 1),
-        dim=64,
-        hidden=256,
         image_size=32,
         crop=0.5,
         grey=0.5,
-        blur=0.0,
-        batch=64,
         epochs=80,
         lr=0.25,
-        warmup=1,
-        weight_decay=5e-4,
-        momentum=0.99,
         queue=512,
-        bn="split",
-        bn_group=16,
         resident=64,
+        knn_every=0,
     )
 
 
