@@ -127,7 +127,9 @@ def sit(exam: Exam, folder: Path) -> None:
     out = folder / exam.name
     if not (out / "head.pt").is_file():
         probe(ProbeConfig(str(folder), exam.data, str(out), test=exam.test))
-    ood(OodConfig(str(folder), f"{out}/head.pt", str(out), sets=exam.sets, cue_conflict=exam.cue_conflict))
+    if exam.sets or exam.cue_conflict:
+        head = f"{out}/head.pt"
+        ood(OodConfig(str(folder), head, str(out), sets=exam.sets, cue_conflict=exam.cue_conflict))
     if exam.name:
         shutil.copy(folder / "config.json", out / "config.json")
 

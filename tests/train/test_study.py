@@ -26,7 +26,7 @@ study = Study(
     recipe=replace(demo(), data=train, epochs=1, batch=16, bn_group=16, queue=32, log_every=1),
     textures=str(root / "textures"),
     exams=(
-        Exam(train, str(test / "same"), (f"noise={test / 'noise'}",)),
+        Exam(train, str(test / "same"), ()),
         Exam(train, None, (f"blur={test / 'blur'}",), name="other"),
     ),
     arms=("none", "texture"),
@@ -42,7 +42,7 @@ def test_a_study_needs_no_dask_and_keeps_what_is_done(tmp_path: Path) -> None:
     command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
     first = subprocess.run(command, capture_output=True, text=True, check=False)
     assert first.returncode == 0, first.stderr
-    for name, sets in (("main", {"probe test", "noise"}), ("other", {"blur"})):
+    for name, sets in (("main", {"probe test"}), ("other", {"blur"})):
         numbers = json.loads((tmp_path / f"{name}.json").read_text())
         assert {row["name"] for row in numbers["table"]} >= sets
         assert [arm["seeds"] for arm in numbers["arms"]] == [[0], [0]]
