@@ -53,7 +53,7 @@ def main() -> int:
     start = time.time()
     run_study(study, processes=options.processes, threads=options.threads, say=say)
     for exam in study.exams:
-        write_report(study, exam, out / f"{exam.name or 'imagenette'}.html", textures=study.textures)
+        write_report(study, exam, out / f"{exam.name or 'imagenette'}.html")
     write_results(options, out, study, seconds=time.time() - start)
     return 0
 

@@ -51,7 +51,7 @@ def demo(config: DemoConfig) -> int:
     run_study(study, processes=workers, threads=1, say=lambda line: say(f"    {line}"))
 
     say(f"4/4 the report -> {out / 'report.html'}")
-    write_report(study, study.exams[0], out / "report.html", sheets=(make_sheet(out),))
+    write_report(study, study.exams[0], out / "report.html")
     return 0
 
 
@@ -73,16 +73,6 @@ def make_textures(out: Path, workers: int) -> None:
         )
     if status:
         raise KeyboardInterrupt
-
-
-def make_sheet(out: Path) -> str:
-    """A contact sheet of training images, patch negatives and textures; returns its path."""
-    from texneg.synth.sheet import SheetConfig, sheet
-
-    path = str(out / "sheet.png")
-    with quiet(out / "synth.log"):
-        sheet(SheetConfig(str(out / "data" / "train"), path, textures=str(out / "textures"), size=128))
-    return path
 
 
 def plan(out: Path, config: DemoConfig) -> Study:

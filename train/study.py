@@ -8,11 +8,12 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 from texneg.train.config import Negatives, PretrainConfig
 
 ARMS: tuple[Negatives, ...] = get_args(Negatives)
+SHEET_PX = 128  # side of a picture on the contact sheet
 
 
 @dataclass(frozen=True)
@@ -134,12 +135,16 @@ def sit(exam: Exam, folder: Path) -> None:
         shutil.copy(folder / "config.json", out / "config.json")
 
 
-def write_report(study: Study, exam: Exam, out: Path, **options: Any) -> None:
-    """`texneg report` over all runs of a study, on one of its exams."""
+def write_report(study: Study, exam: Exam, out: Path) -> None:
+    """`texneg report` over all runs of a study on one of its exams, with a contact sheet of its negatives."""
+    from texneg.synth.sheet import SheetConfig, sheet
     from texneg.train.report.report import ReportConfig, report
 
+    picture = str(out.with_name("sheet.png"))
+    with quiet(out.with_name("sheet.log")):
+        sheet(SheetConfig(study.recipe.data, picture, textures=study.textures, size=SHEET_PX))
     runs = tuple(str(study.run_folder(arm, seed) / exam.name) for arm, seed in study.jobs)
-    report(ReportConfig(runs, out=str(out), **options))
+    report(ReportConfig(runs, out=str(out), sheets=(picture,)))
 
 
 @contextlib.contextmanager
