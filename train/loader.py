@@ -3,7 +3,9 @@
 Shapes: N images of this process in a batch, M negatives a query, S view side.
 """
 
+import os
 import signal
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,11 +24,11 @@ from texneg.datasets.images import ImageSet
 from texneg.datasets.sampler import epoch_order
 from texneg.errors import InputError
 from texneg.patch import patch_negatives
-from texneg.train.signals import STOPPING
 from texneg.train.views import KEY, QUERY, U8, Augmentation, make_views
 
 THREADS = 4
 PREFETCH = 4  # batches a loader process
+GRACE_S = 30  # seconds from SIGTERM to a loader's end
 
 
 class Batch(NamedTuple):
@@ -113,23 +115,38 @@ def cached_order(n: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
 
 def load(batches: Batches, steps: range, *, workers: int, pin: bool) -> Iterator[Batch]:
     """Batches of the given steps in order, made in `workers` processes (0: in this one)."""
-    loader: DataLoader[Batch | InputError] = DataLoader(
-        batches,
-        sampler=steps,
-        batch_size=None,
-        num_workers=workers,
-        collate_fn=unchanged,
-        pin_memory=pin,
-        prefetch_factor=PREFETCH if workers else None,
-        worker_init_fn=leave_signals_to_the_trainer,
-        generator=torch.Generator(),
-        # Forked workers share resident images; Python 3.14 would start them afresh.
-        multiprocessing_context="fork" if workers else None,
-    )
-    for made in loader:
-        if isinstance(made, InputError):
-            raise made
-        yield made
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "This DataLoader will create")  # `crowded` says it in one line
+        loader: DataLoader[Batch | InputError] = DataLoader(
+            batches,
+            sampler=steps,
+            batch_size=None,
+            num_workers=workers,
+            collate_fn=unchanged,
+            pin_memory=pin,
+            prefetch_factor=PREFETCH if workers else None,
+            worker_init_fn=outlast_signals,
+            generator=torch.Generator(),
+            # Forked workers share resident images; Python 3.14 would start them afresh.
+            multiprocessing_context="fork" if workers else None,
+        )
+        loaded = iter(loader)
+    try:
+        for made in loaded:
+            if isinstance(made, InputError):
+                raise made
+            yield made
+    finally:
+        del loaded, loader  # ends the workers now, even where an error's traceback keeps this frame
+
+
+def crowded(workers: int, processes: int) -> str:
+    """A warning where loaders and trainers outnumber the cores; else nothing."""
+    cores = len(os.sched_getaffinity(0))
+    wanted = (workers + 1) * processes
+    if not workers or wanted <= cores:
+        return ""
+    return f"--workers {workers}: {wanted} processes share {cores} cores; fewer workers may be faster"
 
 
 def unreadable(error: Exception) -> InputError:
@@ -137,10 +154,10 @@ def unreadable(error: Exception) -> InputError:
     return InputError(f"{error}: replace this image, or take it out and train in a new run folder")
 
 
-def leave_signals_to_the_trainer(_: int) -> None:
-    """A terminal and a scheduler signal the whole process group: loaders go on until the step is saved."""
-    for number in STOPPING:
-        signal.signal(number, signal.SIG_IGN)
+def outlast_signals(_: int) -> None:
+    """A terminal and a scheduler signal the whole process group: a worker goes on while the trainer saves."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE_S))
 
 
 def unchanged(made: Any) -> Any:

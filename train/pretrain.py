@@ -24,7 +24,7 @@ from texneg.train.config import PretrainConfig, check, check_size
 from texneg.train.device import pick_device
 from texneg.train.evaluate.features import data_fingerprint
 from texneg.train.flags import PretrainFlags, resolve
-from texneg.train.loader import Batches, OnDemand, Resident
+from texneg.train.loader import Batches, OnDemand, Resident, crowded
 from texneg.train.loop import train
 from texneg.train.moco import MoCo
 from texneg.train.monitor import Monitor
@@ -80,9 +80,9 @@ def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = prin
     device = torch.device(pick_device(config.device))
     train_set = open_train(config.data)
     textures = open_train(config.textures) if config.negatives == "texture" else None
-    warning = check_size(config, len(train_set))
-    if warning and rank() == 0:
-        log(f"warning: {warning}")
+    for warning in (check_size(config, len(train_set)), crowded(config.workers, processes())):
+        if warning and rank() == 0:
+            log(f"warning: {warning}")
     run = assemble(config, folder, train_set, textures, device, log)
     run.resume()
     if rank() == 0:

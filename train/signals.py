@@ -10,8 +10,6 @@ import torch.distributed as dist
 
 from texneg.train.bn import processes
 
-STOPPING = signal.SIGINT, signal.SIGTERM
-
 
 @contextmanager
 def stop_requested() -> Iterator[threading.Event]:
@@ -20,11 +18,12 @@ def stop_requested() -> Iterator[threading.Event]:
     if threading.current_thread() is not threading.main_thread():
         yield event
         return
-    before = [signal.signal(number, lambda *_: event.set()) for number in STOPPING]
+    numbers = signal.SIGINT, signal.SIGTERM
+    before = [signal.signal(number, lambda *_: event.set()) for number in numbers]
     try:
         yield event
     finally:
-        for number, handler in zip(STOPPING, before, strict=True):
+        for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
 
 

@@ -7,7 +7,7 @@ import torch
 from texneg.datasets.decode import DecodeError
 from texneg.errors import InputError
 from texneg.patch import patch_negatives
-from texneg.train.loader import Batches, OnDemand, Resident, load, shrunk
+from texneg.train.loader import Batches, OnDemand, Resident, crowded, load, shrunk
 from texneg.train.views import Augmentation
 
 N, BATCH = 22, 4
@@ -116,3 +116,11 @@ def test_resident_images_are_shrunk_and_never_enlarged():
     kept = Resident(ordered, 3, 8)
     assert [kept(i)[0, 0, 0] for i in range(3)] == [20, 0, 10]
     assert kept(0).shape == (8, 8, 3)
+
+
+def test_more_loaders_than_cores_are_told_once(monkeypatch, recwarn):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2})
+    assert crowded(0, 8) == crowded(2, 1) == ""
+    assert crowded(1, 2) == "--workers 1: 4 processes share 3 cores; fewer workers may be faster"
+    assert len(list(load(batches(), range(2), workers=5, pin=False))) == 2
+    assert not recwarn.list
