@@ -55,7 +55,14 @@ def parse(config: type, verb: str, argv: list[str]) -> Any:
         positional = tyro.conf.Positional in getattr(hint, "__metadata__", ())
         if positional and get_origin(hint.__origin__) is not Literal:
             config.__annotations__[name] = Annotated[hint, tyro.conf.arg(metavar=name.upper())]
-    return tyro.cli(config, args=argv, prog=f"texneg {verb}", config=(tyro.conf.FlagCreatePairsOff,))
+    begin = getattr(config, "begin", None)  # a config whose defaults depend on the first word
+    return tyro.cli(
+        config,
+        args=argv,
+        default=begin(argv) if begin else None,
+        prog=f"texneg {verb}",
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -23,7 +23,7 @@ from texneg.train.byol import BYOL
 from texneg.train.config import PretrainConfig, check, check_size
 from texneg.train.device import pick_device
 from texneg.train.evaluate.features import data_fingerprint
-from texneg.train.flags import PretrainFlags, resolve
+from texneg.train.flags import PretrainFlags
 from texneg.train.loader import Batches, OnDemand, Resident, crowded
 from texneg.train.loop import train
 from texneg.train.moco import MoCo
@@ -39,9 +39,8 @@ CONFIG = "config.json"
 
 def pretrain(config: PretrainFlags) -> int:
     """Train a recipe with the flags' changes; the verb `texneg pretrain`."""
-    chosen = resolve(config)
-    with process_group(pick_device(chosen.device)):
-        folder = run_pretraining(chosen, log=status_line)
+    with process_group(pick_device(config.device)):
+        folder = run_pretraining(config, log=status_line)
         if rank() == 0:
             end = "finished" if finished(folder) else "stopped as asked; run the same command again to go on"
             status_line(f"{folder}: {end}\n")
@@ -82,7 +81,7 @@ def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = prin
     textures = open_train(config.textures) if config.negatives == "texture" else None
     for warning in (check_size(config, len(train_set)), crowded(config.workers, processes())):
         if warning and rank() == 0:
-            log(f"warning: {warning}")
+            log(f"warning: {warning}\n")
     run = assemble(config, folder, train_set, textures, device, log)
     run.resume()
     if rank() == 0:

@@ -21,7 +21,7 @@ def test_the_demo_tells_the_whole_story_and_a_second_call_keeps_it(tmp_path: Pat
     assert all(cell is not None for row in numbers["table"] for cell in row["cells"])
     page = (tmp_path / "report.html").read_text()
     assert all(name in page for name in names)
-    assert "data:image/png;base64" in page
+    assert "data:image/webp;base64" in page
 
     made = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.pt")}
     assert len(made) == len(ARMS) * 3  # checkpoint, encoder, head

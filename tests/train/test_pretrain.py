@@ -9,15 +9,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-import tyro
 from PIL import Image
 
+from texneg import __main__ as front_door
 from texneg.__main__ import main
 from texneg.errors import InputError, RunFailed
 from texneg.train import pretrain as verb
 from texneg.train.config import PretrainConfig
 from texneg.train.encoder import load_encoder
-from texneg.train.flags import PretrainFlags, resolve
+from texneg.train.flags import PretrainFlags
 from texneg.train.pretrain import run_pretraining
 from texneg.train.recipes import RECIPES, recipe
 
@@ -288,19 +288,16 @@ def test_recipes_are_named_after_their_functions_and_valid():
         assert made.__doc__.splitlines()[0].endswith(".")
 
 
-def test_flags_override_the_recipe(data, tmp_path):
-    flags = PretrainFlags(recipe="moco_v2_patch_imagenet100", lr=0.5, amp=False, layers=(1, 1, 1, 1))
-    expected = recipe("moco_v2_patch_imagenet100")
-    assert resolve(flags) == replace(expected, lr=0.5, amp=False, layers=(1, 1, 1, 1))
-    assert resolve(expected) is expected
+def parsed(*words):
+    return front_door.parse(PretrainFlags, "pretrain", list(words))
+
+
+def test_the_first_word_names_a_recipe_and_flags_change_it():
+    given = vars(parsed("demo", "--patch", "2", "8", "--lr", "1", "--no-amp"))
+    assert given == vars(replace(recipe("demo"), patch=(2, 8), lr=1.0, amp=False))
+    assert PretrainFlags.begin(["--help"]) is None
     with pytest.raises(InputError, match="no recipe 'moco'; choose from: moco_v2_imagenet100, "):
-        verb.pretrain(PretrainFlags(recipe="moco", data=str(data)))
-
-
-def test_the_first_word_of_a_command_line_names_the_defaults():
-    assert PretrainFlags.begin(["demo", "--lr", "1"]) == recipe("demo")
-    assert PretrainFlags.begin(["--help"]) is PretrainFlags.begin([]) is None
-    with pytest.raises(InputError, match="no recipe 'moco'"):
-        PretrainFlags.begin(["moco"])
-    given = tyro.cli(PretrainConfig, default=recipe("demo"), args=["demo", "--patch", "None", "--lr", "1"])
-    assert given == replace(recipe("demo"), patch=None, lr=1.0)
+        parsed("moco")
+    for words in ((), ("--lr", "1")):
+        with pytest.raises(InputError, match="name a recipe first"):
+            parsed(*words)
