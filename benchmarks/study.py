@@ -13,7 +13,6 @@ import json
 import os
 import shutil
 import sys
-import time
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -50,11 +49,10 @@ def main() -> int:
 
     study = plan(options, out, images)
     say(f"{len(study.jobs)} runs of {study.recipe.epochs} epochs -> {study.folder}")
-    start = time.time()
     run_study(study, processes=options.processes, threads=options.threads, say=say)
     for exam in study.exams:
         write_report(study, exam, out / f"{exam.name or 'imagenette'}.html")
-    write_results(options, out, study, seconds=time.time() - start)
+    write_results(options, out, study)
     return 0
 
 
@@ -106,20 +104,18 @@ def plan(options: argparse.Namespace, out: Path, images: Path) -> Study:
     )
 
 
-def write_results(options: argparse.Namespace, out: Path, study: Study, *, seconds: float) -> None:
-    """The two reports' tables with the command and the machine."""
-    tables = {
-        name: json.loads((out / f"{name}.json").read_text())["table"] for name in ("imagenette", "pacs")
-    }
+def write_results(options: argparse.Namespace, out: Path, study: Study) -> None:
+    """The two reports' tables and the cosines of the negatives, with the command and the machine."""
+    reports = {name: json.loads((out / f"{name}.json").read_text()) for name in ("imagenette", "pacs")}
     write_json(
         RESULTS / f"study-{options.scale}.json",
         {
             "command": "python " + " ".join(["benchmarks/study.py", "DATA", *sys.argv[2:]]),
             "environment": environment(),
             "epochs": study.recipe.epochs,
-            "seeds": study.seeds,
-            "seconds_of_the_last_call": round(seconds),
-            "tables": tables,
+            "pretraining": reports["imagenette"]["protocol"]["pre-training"],
+            "similarity": reports["imagenette"]["similarity"],
+            "tables": {name: numbers["table"] for name, numbers in reports.items()},
         },
     )
 

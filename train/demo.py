@@ -26,6 +26,8 @@ class DemoConfig:
     """folder for data, textures, runs and the report"""
     seeds: int = 2
     """runs of each of the three arms (none, patch, texture)"""
+    alpha: float | None = None
+    """weight of the negatives inside the exponent; none: the recipe's"""
     epochs: int | None = None
     """passes over the training images; none: the recipe's"""
     workers: int = 0
@@ -77,7 +79,8 @@ def make_textures(out: Path, workers: int) -> None:
 
 def plan(out: Path, config: DemoConfig) -> Study:
     """Three arms on the training images, probed on them and tested on every test set."""
-    chosen = recipe()
+    given = {name: getattr(config, name) for name in ("alpha", "epochs")}
+    chosen = replace(recipe(), **{name: value for name, value in given.items() if value is not None})
     data = str(out / "data" / "train")
     test = out / "data" / "test"
     exam = Exam(
@@ -88,7 +91,7 @@ def plan(out: Path, config: DemoConfig) -> Study:
     )
     return Study(
         folder=str(out / "runs"),
-        recipe=replace(chosen, data=data, epochs=config.epochs or chosen.epochs),
+        recipe=replace(chosen, data=data),
         textures=str(out / "textures"),
         exams=(exam,),
         seeds=config.seeds,
