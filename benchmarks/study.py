@@ -106,12 +106,12 @@ def plan(options: argparse.Namespace, out: Path, images: Path) -> Study:
 
 def write_results(options: argparse.Namespace, out: Path, study: Study) -> None:
     """The two reports' tables and the cosines of the negatives, with the command and the machine."""
+    command = " ".join(["python benchmarks/study.py DATA", *sys.argv[2:]])  # without this machine's paths
     reports = {name: json.loads((out / f"{name}.json").read_text()) for name in ("imagenette", "pacs")}
     write_json(
         RESULTS / f"study-{options.scale}.json",
         {
-            "command": "python " + " ".join(["benchmarks/study.py", "DATA", *sys.argv[2:]]),
-            "environment": environment(),
+            "environment": {**environment(), "command": command},
             "epochs": study.recipe.epochs,
             "pretraining": reports["imagenette"]["protocol"]["pre-training"],
             "similarity": reports["imagenette"]["similarity"],
