@@ -2,10 +2,10 @@
 
     python benchmarks/study.py DATA [--scale cpu|gpu] [--seeds N] [--epochs N] [--out runs/study]
 
-DATA is the folder that holds the packs `imagenette128/` and `pacs128/`. Three arms (no negatives, patch,
-texture), two exams a run: imagenette's own validation images, and PACS with a head fitted on photographs and
-tested on art, cartoons and sketches. Finished stages are kept, so the same command goes on after a stop. With
-`--executor sync` it needs no dask. Writes OUT/{imagenette,pacs}.html and benchmarks/results/study-SCALE.json.
+DATA is the folder that holds the packs `imagenette128/` and, if wanted, `pacs128/`. Three arms (no negatives,
+patch, texture), two exams a run: imagenette's own validation images, and PACS with a head fitted on photographs
+and tested on art, cartoons and sketches. Finished stages are kept, so the same command goes on after a stop.
+With `--executor sync` it needs no dask. Writes OUT/*.html and benchmarks/results/study-SCALE.json.
 """
 
 import argparse
@@ -24,11 +24,8 @@ from texneg.train.environment import environment
 from texneg.train.recipes import recipe
 from texneg.train.study import ARMS, Exam, Study, run_study, stopwatch, write_report
 
-PACKS = (
-    "imagenette128/imagenette128-train.zip",
-    "imagenette128/imagenette128-val.zip",
-    "pacs128/pacs128.zip",
-)
+PACKS = ("imagenette128/imagenette128-train.zip", "imagenette128/imagenette128-val.zip")
+PACS = "pacs128/pacs128.zip"
 DOMAINS = ("art_painting", "cartoon", "sketch")
 RESULTS = Path(__file__).parent / "results"
 
@@ -39,7 +36,7 @@ def main() -> int:
     out = Path(options.out)
     say = stopwatch()
     say(f"unpack -> {out / 'data'}")
-    for pack in PACKS:
+    for pack in (*PACKS, *([PACS] if (Path(options.data) / PACS).is_file() else [])):
         unpack(Path(options.data) / pack, out / "data" / Path(pack).stem)
     images = out / "data" / "imagenette128-train" / "train"
     say(f"textures -> {out / 'textures'}")
@@ -90,15 +87,16 @@ def unpack(pack: Path, folder: Path) -> None:
 def plan(options: argparse.Namespace, out: Path, images: Path) -> Study:
     """Arms, seeds and the two exams."""
     chosen = recipe(f"imagenette128_{options.scale}")
+    loaders = max(1, len(os.sched_getaffinity(0)) // options.processes - 1) if chosen.workers else 0
+    own = Exam(str(images), str(out / "data" / "imagenette128-val" / "val"), sets=())
     pacs = out / "data" / "pacs128"
+    domains = tuple(f"{name}={pacs / name}" for name in DOMAINS)
+    other = Exam(str(pacs / "photo"), None, domains, name="pacs")
     return Study(
         folder=str(out / "runs"),
-        recipe=replace(chosen, data=str(images), epochs=options.epochs or chosen.epochs),
+        recipe=replace(chosen, data=str(images), epochs=options.epochs or chosen.epochs, workers=loaders),
         textures=str(out / "textures"),
-        exams=(
-            Exam(str(images), str(out / "data" / "imagenette128-val" / "val"), sets=()),
-            Exam(str(pacs / "photo"), None, tuple(f"{name}={pacs / name}" for name in DOMAINS), name="pacs"),
-        ),
+        exams=(own, other) if pacs.is_dir() else (own,),
         arms=tuple(options.arms),
         seeds=options.seeds,
     )
@@ -107,7 +105,8 @@ def plan(options: argparse.Namespace, out: Path, images: Path) -> Study:
 def write_results(options: argparse.Namespace, out: Path, study: Study) -> None:
     """The two reports' tables and the cosines of the negatives, with the command and the machine."""
     command = " ".join(["python benchmarks/study.py DATA", *sys.argv[2:]])  # without this machine's paths
-    reports = {name: json.loads((out / f"{name}.json").read_text()) for name in ("imagenette", "pacs")}
+    names = [exam.name or "imagenette" for exam in study.exams]
+    reports = {name: json.loads((out / f"{name}.json").read_text()) for name in names}
     write_json(
         RESULTS / f"study-{options.scale}.json",
         {

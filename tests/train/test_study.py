@@ -23,7 +23,7 @@ train, test = str(root / "data" / "train"), root / "data" / "test"
 synth(SynthConfig(train, str(root / "textures"), size=48, exemplar_size=16, executor="sync"))
 study = Study(
     folder=str(root / "runs"),
-    recipe=replace(demo(), data=train, epochs=1, batch=16, bn_group=16, queue=32, log_every=1),
+    recipe=replace(demo(), data=train, epochs=1, batch=16, bn_group=16, queue=32, workers=1),
     textures=str(root / "textures"),
     exams=(
         Exam(train, str(test / "same"), ()),
