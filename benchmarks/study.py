@@ -3,7 +3,7 @@
     python benchmarks/study.py DATA [--scale cpu|gpu] [--seeds N] [--epochs N] [--out runs/study]
 
 DATA is the folder that holds the packs `imagenette128/` and, if wanted, `pacs128/`. Three arms (no negatives,
-patch, texture), two exams a run: imagenette's own validation images, and PACS with a head fitted on photographs
+patch, texture), two exams a run: imagenette's own validation images, and PACS with a head fitted on photos
 and tested on art, cartoons and sketches. Finished stages are kept, so the same command goes on after a stop.
 With `--executor sync` it needs no dask. Writes OUT/*.html and benchmarks/results/study-SCALE.json.
 """

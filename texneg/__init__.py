@@ -14,6 +14,7 @@ _HOMES = {
     "texture": "texneg.synth.texture",
     "Similarities": "texneg.similarity",
     "similarities": "texneg.similarity",
+    "in_batch_similarities": "texneg.similarity",
     "select": "texneg.selection",
     "info_nce": "texneg.losses",
     "simple_contrastive": "texneg.losses",

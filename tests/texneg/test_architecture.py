@@ -73,3 +73,14 @@ def test_training_can_be_imported_without_the_cluster(path):
 
 def test_the_test_sees_the_folders():
     assert {path.relative_to(ROOT).parts[0] for path in FILES} == set(MAY_IMPORT)
+
+
+def test_type_checkers_see_the_names_that_programs_do():
+    stub = ast.parse((ROOT / "texneg" / "__init__.pyi").read_text("utf-8"))
+    seen = {
+        alias.asname: node.module
+        for node in ast.walk(stub)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert seen == _HOMES
