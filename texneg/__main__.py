@@ -1,6 +1,7 @@
 """The command line: a table of verbs, each imported only when it is called."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -78,6 +79,7 @@ def main(argv: list[str] | None = None) -> int:
     if verb not in VERBS:
         print(f"texneg: no verb {verb!r}; choose from: {', '.join(VERBS)}", file=sys.stderr)
         return 2
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C
     try:
         function, config = load(VERBS[verb][0])
         return function(parse(config, verb, rest))
@@ -90,6 +92,8 @@ def main(argv: list[str] | None = None) -> int:
         return complain(verb, str(error), 1)
     except KeyboardInterrupt:
         return complain(verb, "interrupted; run the same command again to go on", STOPPED)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def complain(verb: str, message: str, status: int) -> int:

@@ -4,7 +4,7 @@ import contextlib
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -70,18 +70,26 @@ def run_study(study: Study, *, processes: int, threads: int, say: Callable[[str]
 
     Raises:
         InputError, RunFailed: of the first run that fails; the others are finished before.
+        KeyboardInterrupt: stopped by SIGINT, with the state of the runs under way saved.
     """
     failures: list[BaseException] = []
+    waiting, running = list(reversed(study.jobs)), dict[Future[float], tuple[Negatives, int]]()
     with ProcessPoolExecutor(
         processes, mp_context=get_context("spawn"), initializer=limit_threads, initargs=(threads,)
     ) as pool:
-        futures = {pool.submit(run_job, study, arm, seed): (arm, seed) for arm, seed in study.jobs}
-        for future in as_completed(futures):
-            arm, seed = futures[future]
-            if error := future.exception():
-                failures.append(error)
-                continue
-            say(f"{arm:<8} seed {seed}  {future.result():4.0f} s")
+        while waiting or running:
+            # No more than can run: the pool would start one that waits even after Ctrl-C.
+            while waiting and len(running) < processes:
+                arm, seed = waiting.pop()
+                running[pool.submit(run_job, study, arm, seed)] = (arm, seed)
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                arm, seed = running.pop(future)
+                if error := future.exception():
+                    if isinstance(error, KeyboardInterrupt):
+                        raise error
+                    failures.append(error)
+                    continue
+                say(f"{arm:<8} seed {seed}  {future.result():4.0f} s")
     if failures:
         raise failures[0]
 

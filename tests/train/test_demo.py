@@ -1,6 +1,11 @@
 """The demo end to end with one epoch: everything is made, and made once."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -27,3 +32,33 @@ def test_the_demo_tells_the_whole_story_and_a_second_call_keeps_it(tmp_path: Pat
     assert len(made) == len(ARMS) * 3  # checkpoint, encoder, head
     assert demo(config) == 0
     assert made == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.pt")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_with_130_and_starts_nothing_more(tmp_path: Path, number: int) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "texneg",
+        "demo",
+        "--out",
+        str(tmp_path),
+        "--seeds",
+        "1",
+        "--workers",
+        "2",
+    ]
+    running = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    first, second, third = (tmp_path / "runs" / f"{arm}-s0" for arm in ARMS)
+    deadline = time.monotonic() + 120
+    while not all((run / "metrics.jsonl").is_file() for run in (first, second)):
+        assert running.poll() is None, running.stderr.read() if running.stderr else ""
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    os.killpg(running.pid, number)
+    _, told = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert told.endswith("texneg demo: interrupted; run the same command again to go on\n")
+    assert all((run / "checkpoint.pt").is_file() for run in (first, second))
+    assert not third.exists()
