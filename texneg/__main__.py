@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Annotated, Any, Literal, get_origin, get_type_hints
 
@@ -57,13 +58,21 @@ def parse(config: type, verb: str, argv: list[str]) -> Any:
         if positional and get_origin(hint.__origin__) is not Literal:
             config.__annotations__[name] = Annotated[hint, tyro.conf.arg(metavar=name.upper())]
     begin = getattr(config, "begin", None)  # a config whose defaults depend on the first word
-    return tyro.cli(
+    parsed, unknown = tyro.cli(
         config,
         args=argv,
         default=begin(argv) if begin else None,
         prog=f"texneg {verb}",
         config=(tyro.conf.FlagCreatePairsOff,),
+        return_unknown_args=True,
     )
+    if unknown:
+        flags = [f"--{name.replace('_', '-')}" for name in get_type_hints(config)]
+        word = unknown[0].partition("=")[0]
+        near = get_close_matches(word, flags, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise InputError(f"{word} is not understood; {hint}texneg {verb} --help lists what is")
+    return parsed
 
 
 def main(argv: list[str] | None = None) -> int:

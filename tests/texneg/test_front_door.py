@@ -50,11 +50,26 @@ def test_a_verb_explains_its_options(capsys):
     assert "--check" in capsys.readouterr().out
 
 
-def test_a_wrong_flag_is_wrong_usage(capsys):
+def test_a_wrong_value_is_wrong_usage(capsys):
     with pytest.raises(SystemExit) as stop:
-        main(["bench", "--nonsense"])
+        main(["synth", "images", "textures", "--size", "big"])
     assert stop.value.code == 2
+    told = capsys.readouterr().err
+    assert "--size" in told
+    assert "big" in told
+
+
+def test_a_wrong_flag_is_wrong_usage(capsys):
+    assert main(["bench", "--nonsense"]) == 2
     assert "--nonsense" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--sizee", "64"], ["--sizee=64"]])
+def test_a_wrong_flag_is_one_line_with_the_nearest_one(capsys, words):
+    assert main(["synth", "images", "textures", *words]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "--sizee is not understood; did you mean --size?" in told
 
 
 @pytest.mark.parametrize("verb", VERBS)
