@@ -60,7 +60,7 @@ def test_a_wrong_value_is_wrong_usage(capsys):
 
 
 def test_a_wrong_flag_is_wrong_usage(capsys):
-    assert main(["bench", "--nonsense"]) == 2
+    assert main(["demo", "--nonsense"]) == 2
     assert "--nonsense" in capsys.readouterr().err
 
 
