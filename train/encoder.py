@@ -14,7 +14,6 @@ from texneg.train.network import Architecture, Network
 
 FORMAT = 1
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, of channels in 0 ... 1
-STATE = dict[str, Tensor]
 
 
 class Encoder(nn.Module):

@@ -43,7 +43,7 @@ class Study:
     textures: str
     """texture set of the training images"""
     exams: tuple[Exam, ...]
-    """the first is that of the report"""
+    """what each run is tested on; a report shows one of them"""
     arms: tuple[Negatives, ...] = ARMS
     """kinds of negatives"""
     seeds: int = 2
@@ -134,7 +134,7 @@ def sit(exam: Exam, folder: Path) -> None:
     from texneg.train.evaluate.probe import ProbeConfig, probe
 
     out = folder / exam.name
-    if not (out / "head.pt").is_file():
+    if not (out / "probe.json").is_file():  # what a probe writes last
         probe(ProbeConfig(str(folder), exam.data, str(out), test=exam.test))
     if exam.sets or exam.cue_conflict:
         head = f"{out}/head.pt"
@@ -148,11 +148,12 @@ def write_report(study: Study, exam: Exam, out: Path) -> None:
     from texneg.synth.sheet import SheetConfig, sheet
     from texneg.train.report.report import ReportConfig, report
 
-    picture = str(out.with_name("sheet.png"))
-    with quiet(out.with_name("sheet.log")):
-        sheet(SheetConfig(study.recipe.data, picture, textures=study.textures, size=SHEET_PX))
+    picture = out.with_name("sheet.png")
+    if not picture.is_file():
+        with quiet(out.with_name("sheet.log")):
+            sheet(SheetConfig(study.recipe.data, str(picture), textures=study.textures, size=SHEET_PX))
     runs = tuple(str(study.run_folder(arm, seed) / exam.name) for arm, seed in study.jobs)
-    report(ReportConfig(runs, out=str(out), sheets=(picture,)))
+    report(ReportConfig(runs, out=str(out), sheets=(str(picture),)))
 
 
 @contextlib.contextmanager

@@ -49,5 +49,8 @@ def test_a_study_needs_no_dask_and_keeps_what_is_done(tmp_path: Path) -> None:
 
     made = {path: path.read_bytes() for path in tmp_path.rglob("*.pt")}
     assert len(made) == 2 * (2 + 2)  # each run: checkpoint, encoder, two heads
+    told = tmp_path / "runs" / "none-s0" / "probe.json"
+    told.unlink()  # as a kill leaves it between the head and the probe's numbers
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    assert told.is_file()
     assert made == {path: path.read_bytes() for path in tmp_path.rglob("*.pt")}
