@@ -1,0 +1,138 @@
+"""Several kinds of negatives in one batch, each negative of a kind of its own drawing.
+
+Shapes: N images, k negatives each, C H W image.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from texneg.arguments import Images, Index, check_count, image_sides, index_array, is_tensor
+from texneg.philox import fold, fold_array, philox
+
+PURPOSE = 0x3C1D
+WORDS = 1 << 32
+
+Places = npt.NDArray[np.int64]
+
+
+def mixed_negatives(
+    images: Images,
+    kinds: Sequence[tuple[Callable[..., Any], float]],
+    *,
+    count: int = 1,
+    seed: int = 0,
+    epoch: int = 0,
+    index: Index = None,
+) -> Images:
+    """Negatives of several kinds: which kind negative k of an image has is drawn by the probabilities.
+
+        live = partial(texture_negatives, exemplar=96)
+        mixed_negatives(x, ((patch_negatives, 0.5), (live, 0.5)), index=index, epoch=epoch)
+
+    The draw depends only on (seed, epoch, index, k), and negative k of an image is exactly the one its kind
+    alone would have made: not of batch split, order, worker or device. A kind receives no other images than
+    those it makes a negative of; with count above 1 it also makes their negatives before the last that it is
+    wanted for. The draw happens on the host: an index there never waits, one on a device is copied first.
+
+    Args:
+        images: NumPy (N, H, W, C) or torch (N, C, H, W), as the kinds accept them.
+        kinds: (function, probability) each: `function(images, count=, seed=, epoch=, index=)` returns
+            (N, count, ...) like `patch_negatives`; bind options of its own with `functools.partial`.
+            Probabilities are >= 0 with a sum above 0, which they are divided by.
+        count: negatives of each image, >= 1.
+        seed: any integer.
+        epoch: any integer.
+        index: the N data-set indices of the images; None for 0 ... N - 1.
+
+    Returns:
+        (N, count, H, W, C) or (N, count, C, H, W), of the kind, dtype and device of `images`.
+
+    Raises:
+        ValueError: no kinds, probabilities, a count or an index that do not fit, or a kind that returns
+            another shape or dtype; TypeError for images of another kind.
+    """
+    image_sides(images)
+    check_count(count)
+    rows = index_array(index, images.shape[0])
+    chosen = chosen_kinds([p for _, p in kinds], count=count, seed=seed, epoch=epoch, index=rows)
+    result = _empty((images.shape[0] * count, *images.shape[1:]), images)
+    for i, (function, _) in enumerate(kinds):
+        wanted, numbers = np.nonzero(chosen == i)  # image by image
+        if not len(wanted):
+            continue
+        own, first = np.unique(wanted, return_index=True)
+        last = int(numbers.max()) + 1
+        given = _take(images, own)
+        made = function(given, count=last, seed=seed, epoch=epoch, index=rows[own].view(np.int64))
+        _check_made(function, made, given, last)
+        place = np.repeat(np.arange(len(own)), np.diff(first, append=len(wanted)))
+        picked = _take(made.reshape(-1, *made.shape[2:]), place * last + numbers)
+        _put(result, wanted * count + numbers, picked)
+    mixed: Images = result.reshape(images.shape[0], count, *images.shape[1:])
+    return mixed
+
+
+def chosen_kinds(
+    probabilities: Sequence[float], *, index: Any, count: int = 1, seed: int = 0, epoch: int = 0
+) -> Places:
+    """Place of the kind of each negative: (N, count), a function of (seed, epoch, index, k) alone.
+
+    Kind i is chosen where the first Philox word of the negative lies in an interval of p_i 2^32 words.
+
+    Args:
+        probabilities: >= 0 each, with a sum above 0, which they are divided by.
+        index: (N,) data-set indices.
+        count: negatives of each image.
+        seed: any integer.
+        epoch: any integer.
+
+    Raises:
+        ValueError: no probabilities, or one that is negative or not a number, or none above 0.
+    """
+    if not probabilities or not all(0 <= p < math.inf for p in probabilities) or not sum(probabilities):
+        raise ValueError(
+            f"probabilities {list(probabilities)}; they must be one or more numbers of at least 0, not all 0"
+        )
+    largest = max(probabilities)
+    sums = list(accumulate(p / largest for p in probabilities))  # the largest sum is finite
+    bounds = np.array([round(s / sums[-1] * WORDS) for s in sums])
+    keys = fold_array(fold(seed, epoch, PURPOSE), index_array(index, len(index)))
+    keys = fold_array(keys[:, None], np.arange(count))
+    return np.searchsorted(bounds, philox(keys, 0)[..., 0].astype(np.int64), side="right")
+
+
+def _empty(shape: tuple[int, ...], like: Any) -> Any:
+    return like.new_empty(shape) if is_tensor(like) else np.empty(shape, like.dtype)
+
+
+def _take(images: Any, rows: Places) -> Any:
+    return images.index_select(0, _on_device(rows, images)) if is_tensor(images) else images[rows]
+
+
+def _put(result: Any, rows: Places, values: Any) -> None:
+    if is_tensor(result):
+        result.index_copy_(0, _on_device(rows, result), values)
+    else:
+        result[rows] = values
+
+
+def _on_device(rows: Places, like: Any) -> Any:
+    import torch
+
+    return torch.from_numpy(rows).to(like.device, non_blocking=True)
+
+
+def _check_made(function: Any, made: Any, given: Any, count: int) -> None:
+    expected = (given.shape[0], count, *given.shape[1:])
+    same = is_tensor(made) == is_tensor(given) and tuple(made.shape) == expected
+    if not same or made.dtype != given.dtype:
+        name = getattr(function, "__name__", repr(function))
+        raise ValueError(
+            f"{name} returned {tuple(getattr(made, 'shape', ()))}, {getattr(made, 'dtype', type(made))};"
+            f" it must return {expected}, {given.dtype}, like patch_negatives"
+        )
