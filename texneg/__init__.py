@@ -9,7 +9,8 @@ __version__ = version("texneg")
 # Public name -> module that holds it, imported on first use so that the command line starts without torch.
 _HOMES = {
     "patch_negatives": "texneg.patch",
-    "PatchNegatives": "texneg.patch",
+    "patch_permutation": "texneg.patch",
+    "PatchNegatives": "texneg.patch_transform",
     "exemplars": "texneg.synth.exemplars",
     "texture": "texneg.synth.texture",
     "Similarities": "texneg.similarity",

@@ -6,8 +6,9 @@ from texneg.losses import byol as byol
 from texneg.losses import info_nce as info_nce
 from texneg.losses import simple_contrastive as simple_contrastive
 from texneg.losses import truncated_triplet as truncated_triplet
-from texneg.patch import PatchNegatives as PatchNegatives
 from texneg.patch import patch_negatives as patch_negatives
+from texneg.patch import patch_permutation as patch_permutation
+from texneg.patch_transform import PatchNegatives as PatchNegatives
 from texneg.queue import KeyQueue as KeyQueue
 from texneg.selection import select as select
 from texneg.similarity import Similarities as Similarities

@@ -1,4 +1,4 @@
-"""Patch negatives as compiled copies of rows: the fast executor for arrays and CPU tensors.
+"""Patch negatives as compiled copies of squares: the fast executor for arrays and CPU tensors.
 
 Shapes: N images, k negatives each, P planes, H W pixels, B bytes a pixel (`patch_layout`). The kernel works
 on flat bytes with unsigned 64-bit indices, holds no GIL and starts no thread: loader workers can call it.
@@ -9,15 +9,18 @@ from numba import njit, types
 
 from texneg.memcpy import memcpy
 from texneg.patch_layout import Bytes
-from texneg.patch_plan import Rule
+from texneg.patch_plan import TURN_BLOCK, Rule, Source
 from texneg.philox import U64, below, philox_words
 
 _U = np.uint64
+_PAPER, _DISJOINT, _PERMUTATION = _U(Source.PAPER), _U(Source.DISJOINT), _U(Source.PERMUTATION)
+_TURN_BLOCK = _U(TURN_BLOCK)
 
 
 def shuffle(images: Bytes, out: Bytes, index: U64, rule: Rule) -> None:
     """Fill out (N, k, P, H, W, B) from images (N, P, H, W, B); arguments checked by `patch_negatives`."""
-    _shuffle(images, out, index, _U(rule.base), rule.lo, rule.hi, rule.overlap)
+    base, lo, hi, source, flip, rotate = rule
+    _shuffle(images, out, index, base, lo, hi, int(source), flip, rotate)
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -29,10 +32,28 @@ def _fold(key, field):  # type: ignore[no-untyped-def]
     return z ^ (z >> _U(31))
 
 
+@njit(nogil=True, cache=True)
+def _common_divisor(H, W, lo, hi, word):  # type: ignore[no-untyped-def]
+    """One of the common divisors of H and W from lo to hi."""
+    found = _U(0)
+    for d in range(lo, hi + _U(1)):
+        found += _U(H % d == 0 and W % d == 0)
+    skip = below(word, found)
+    for d in range(lo, hi + _U(1)):
+        if H % d == 0 and W % d == 0:
+            if skip == 0:
+                return d
+            skip -= _U(1)
+    return hi
+
+
 @njit(nogil=True, cache=True, inline="always")
-def _plan_overlap(key, H, W, d, tops, lefts):  # type: ignore[no-untyped-def]
-    tiles = _tiles(H, d) * _tiles(W, d)
-    heights, widths = H - d + _U(1), W - d + _U(1)  # where a patch fits
+def _tiles(length, d, source):  # type: ignore[no-untyped-def]
+    return length // d + _U(1) if source == _PAPER else (length + d - _U(1)) // d
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _plan_crops(key, heights, widths, tiles, tops, lefts):  # type: ignore[no-untyped-def]
     for j in range((tiles + _U(1)) // _U(2)):
         y0, x0, y1, x1 = philox_words(key, j + _U(1))
         even, odd = _U(2) * j, _U(2) * j + _U(1)
@@ -41,11 +62,10 @@ def _plan_overlap(key, H, W, d, tops, lefts):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _plan_disjoint(key, H, W, d, tops, lefts):  # type: ignore[no-untyped-def]
-    tiles = _tiles(H, d) * _tiles(W, d)
+def _plan_disjoint(key, H, W, d, tiles, tops, lefts):  # type: ignore[no-untyped-def]
     columns = W // d
     cells = (H // d) * columns
-    slots = _tiles(tiles, cells) * cells
+    slots = (tiles + cells - _U(1)) // cells * cells
     order = np.empty(slots + _U(3), np.uint64)  # permutation number, sort word, cell: ascending
     for j in range((slots + _U(3)) // _U(4)):
         w0, w1, w2, w3 = philox_words(key, j + _U(1))
@@ -61,24 +81,37 @@ def _plan_disjoint(key, H, W, d, tops, lefts):  # type: ignore[no-untyped-def]
         tops[tile], lefts[tile] = top + cell // columns * d, left + cell % columns * d
 
 
-@njit(nogil=True, cache=True, inline="always")
-def _tiles(length, d):  # type: ignore[no-untyped-def]
-    return (length + d - _U(1)) // d
+@njit(nogil=True, cache=True)
+def _turn_of(key, tile, flip, rotate):  # type: ignore[no-untyped-def]
+    w0, w1, w2, w3 = philox_words(key, _TURN_BLOCK + tile // _U(4))
+    pair = (w0, w1) if tile & _U(2) == 0 else (w2, w3)
+    word = pair[0] if tile & _U(1) == 0 else pair[1]
+    return (word >> _U(31)) * _U(flip) + _U(2) * (word >> _U(29) & _U(3)) * _U(rotate)
 
 
-@njit(nogil=True, cache=True, inline="always")
-def _copy_tiles(source, start, target, to, H, W, B, d, tops, lefts):  # type: ignore[no-untyped-def]
-    """One plane, which begins at byte `start` of source and at byte `to` of target."""
-    row = W * B
-    columns = _tiles(W, d)
-    for r in range(_tiles(H, d)):
-        for c in range(columns):
-            tile = r * columns + c
-            patch = start + tops[tile] * row + lefts[tile] * B
-            corner = to + r * d * row + c * d * B
-            count = min(d, W - c * d) * B
-            for y in range(min(d, H - r * d)):
-                memcpy(target, corner + y * row, source, patch + y * row, count)
+@njit(nogil=True, cache=True)
+def _copy_turned(target, corner, source, patch, row, B, d, h, w, turn):  # type: ignore[no-untyped-def]
+    """Pixel (y, x) of the tile comes from `patch` + y * down + x * right; steps wrap when negative."""
+    end = d - _U(1)
+    quarters = turn >> _U(1)
+    if quarters == 0:
+        first, down, right = _U(0), row, B
+    elif quarters == 1:
+        first, down, right = end * B, _U(0) - B, row
+    elif quarters == 2:
+        first, down, right = end * row + end * B, _U(0) - row, _U(0) - B
+    else:
+        first, down, right = end * row, B, _U(0) - row
+    if turn & _U(1):  # mirrored before turning: the step along a row of the patch changes its sign
+        if quarters & _U(1):
+            first, down = first + end * down, _U(0) - down
+        else:
+            first, right = first + end * right, _U(0) - right
+    for y in range(h):
+        to, start = corner + y * row, patch + first + y * down
+        for x in range(w):
+            for b in range(B):
+                target[to + x * B + b] = source[start + x * right + b]
 
 
 _SIGNATURE = types.void(
@@ -88,27 +121,48 @@ _SIGNATURE = types.void(
     types.uint64,
     types.int64,
     types.int64,
+    types.int64,
+    types.boolean,
     types.boolean,
 )
 
 
 @njit(_SIGNATURE, nogil=True, cache=True)
-def _shuffle(images, out, index, base, lo, hi, overlap):  # type: ignore[no-untyped-def]
+def _shuffle(images, out, index, base, lo, hi, source, flip, rotate):  # type: ignore[no-untyped-def]
     P, H, W, B = _U(images.shape[1]), _U(images.shape[2]), _U(images.shape[3]), _U(images.shape[4])
-    count, lo, hi = _U(out.shape[1]), _U(lo), _U(hi)
-    source, target = images.reshape(-1), out.reshape(-1)
-    tiles = _tiles(H, lo) * _tiles(W, lo) + _U(1)  # one more: the plan is drawn two tiles at a time
-    tops, lefts = np.empty(tiles, np.uint64), np.empty(tiles, np.uint64)
-    plane = H * W * B
+    count, lo, hi, source = _U(out.shape[1]), _U(lo), _U(hi), _U(source)
+    pixels, target = images.reshape(-1), out.reshape(-1)
+    most = _tiles(H, lo, source) * _tiles(W, lo, source) + _U(1)  # one more: crops are drawn in pairs
+    tops, lefts = np.empty(most, np.uint64), np.empty(most, np.uint64)
+    row = W * B
+    plane = H * row
     for n in range(_U(len(index))):
         image_key = _fold(base, index[n])
         for k in range(count):
             key = _fold(image_key, k)
-            d = lo + below(philox_words(key, _U(0))[0], hi - lo + _U(1))
-            if overlap:
-                _plan_overlap(key, H, W, d, tops, lefts)
+            word = philox_words(key, _U(0))[0]
+            if source == _PERMUTATION:
+                d = _common_divisor(H, W, lo, hi, word)
             else:
-                _plan_disjoint(key, H, W, d, tops, lefts)
-            for p in range(P):
-                start, to = (n * P + p) * plane, ((n * count + k) * P + p) * plane
-                _copy_tiles(source, start, target, to, H, W, B, d, tops, lefts)
+                d = lo + below(word, hi - lo + _U(1))
+            rows, columns = _tiles(H, d, source), _tiles(W, d, source)
+            if source >= _DISJOINT:
+                _plan_disjoint(key, H, W, d, rows * columns, tops, lefts)
+            else:
+                last = _U(source != _PAPER)
+                heights, widths = max(_U(1), H - d + last), max(_U(1), W - d + last)
+                _plan_crops(key, heights, widths, rows * columns, tops, lefts)
+            for tile in range(rows * columns):
+                y, x = tile // columns * d, tile % columns * d
+                if y >= H or x >= W:
+                    continue
+                h, w = min(d, H - y), min(d, W - x)
+                turn = _turn_of(key, tile, flip, rotate) if flip or rotate else _U(0)
+                for p in range(P):
+                    patch = (n * P + p) * plane + tops[tile] * row + lefts[tile] * B
+                    corner = ((n * count + k) * P + p) * plane + y * row + x * B
+                    if turn:
+                        _copy_turned(target, corner, pixels, patch, row, B, d, h, w, turn)
+                    else:
+                        for r in range(h):
+                            memcpy(target, corner + r * row, pixels, patch + r * row, w * B)

@@ -6,7 +6,7 @@ Shapes: N images, k negatives each, P planes, H W pixels, B bytes a pixel (`patc
 import numpy as np
 
 from texneg.patch_layout import Bytes
-from texneg.patch_plan import Rule, plan, tiling
+from texneg.patch_plan import Rule, plan
 from texneg.philox import U64, fold_array
 
 
@@ -16,10 +16,11 @@ def shuffle(images: Bytes, out: Bytes, index: U64, rule: Rule) -> None:
     for n in range(N):
         for k in range(out.shape[1]):
             key = fold_array(fold_array(rule.base, index[n : n + 1]), np.array([k]))
-            d, tops, lefts = plan(int(key[0]), H, W, rule)
-            _, columns = tiling(H, W, d)
-            for tile, (top, left) in enumerate(zip(tops, lefts, strict=True)):
+            d, columns, tops, lefts, turns = plan(int(key[0]), H, W, rule)
+            for tile, (top, left, turn) in enumerate(zip(tops, lefts, turns, strict=True)):
                 y, x = tile // columns * d, tile % columns * d
-                h, w = min(d, H - y), min(d, W - x)
-                patch = images[n, :, top : top + h, left : left + w]
-                out[n, k, :, y : y + h, x : x + w] = patch
+                patch = images[n, :, top : top + d, left : left + d]
+                patch = patch[:, :, ::-1] if turn & 1 else patch
+                patch = np.rot90(patch, turn >> 1, axes=(1, 2))
+                h, w = max(0, min(d, H - y)), max(0, min(d, W - x))
+                out[n, k, :, y : y + h, x : x + w] = patch[:, :h, :w]

@@ -9,7 +9,7 @@ from PIL import Image
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from texneg import PatchNegatives, patch_negatives
+from texneg import PatchNegatives, patch_negatives, patch_permutation
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 24, 30, 3), np.uint8)
 
@@ -118,6 +118,8 @@ def test_an_empty_batch_gives_an_empty_result():
         ({"size": (0, 4)}, "1 <= lo"),
         ({"size": (9, 8)}, r"\(9, 8\)"),
         ({"count": 0}, "count is 0"),
+        ({"count": -1}, "count is -1"),
+        ({"paper": True, "overlap": False}, "paper=True with overlap=False"),
         ({"index": [1, 2]}, "3 integers"),
         ({"index": [[1, 2, 3]]}, "3 integers"),
         ({"index": [0.0, 1.0, 2.0]}, "3 integers"),
@@ -131,6 +133,28 @@ def test_an_empty_batch_gives_an_empty_result():
 def test_wrong_arguments_say_what_is_allowed(options, message):
     with pytest.raises(ValueError, match=message):
         patch_negatives(IMAGES, **options)
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        ((7, 11), "no patch side from 7 to 11 divides images of 24 x 30 pixels.*: 1, 2, 3, 6"),
+        ((4, 25), "1 <= lo <= hi <= 24"),
+    ],
+)
+def test_permutations_need_a_common_divisor(size, message):
+    with pytest.raises(ValueError, match=message):
+        patch_permutation(IMAGES, size=size)
+
+
+def test_permutations_keep_kind_and_options():
+    expected = patch_permutation(IMAGES, count=2, flip=True, rotate=True, seed=1, epoch=2, index=[5, 6, 7])
+    assert expected.shape == (3, 2, 24, 30, 3)
+    tensor = torch.from_numpy(IMAGES).permute(0, 3, 1, 2)
+    out = torch.zeros(3, 2, 3, 24, 30, dtype=torch.uint8)
+    options = {"count": 2, "flip": True, "rotate": True, "seed": 1, "epoch": 2, "index": [5, 6, 7]}
+    assert patch_permutation(tensor, out=out, **options) is out
+    assert np.array_equal(out.permute(0, 1, 3, 4, 2).numpy(), expected)
 
 
 @pytest.mark.parametrize(
@@ -172,6 +196,10 @@ def test_the_transform_is_the_batch_call_for_one_image():
     assert all(map(np.array_equal, transform(IMAGES[0], index=41, epoch=3), expected))
     assert np.array_equal(PatchNegatives(seed=7)(IMAGES[0], index=41, epoch=3), expected[0])
     tensor = torch.from_numpy(IMAGES[0]).permute(2, 0, 1)
+    options = {"size": (4, 6), "paper": True, "flip": True, "rotate": True}
+    turned = PatchNegatives(**options)(IMAGES[0], index=2)
+    assert np.array_equal(turned, patch_negatives(IMAGES[:1], index=[2], **options)[0, 0])
+    assert "size=(4, 6), count=1, overlap=True, seed=0, paper=True" in repr(PatchNegatives(**options))
     for made, pixels in zip(transform(tensor, index=41, epoch=3), expected, strict=True):
         assert np.array_equal(made.permute(1, 2, 0).numpy(), pixels)
 

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from texneg import patch_numba, patch_numpy, patch_torch
-from texneg.patch import patch_negatives
+from texneg.patch import patch_negatives, patch_permutation
 from texneg.patch_layout import array_bytes, tensor_bytes
-from texneg.patch_plan import Rule, base_key, default_size
+from texneg.patch_plan import Rule, Source, base_key, default_size, divisors
 
-SIZES = [(17, 17), (32, 32), (31, 50), (96, 64), (100, 224), (224, 224), (256, 255)]
+SIZES = [(18, 18), (32, 32), (30, 50), (96, 64), (100, 224), (224, 224), (255, 240)]
 BYTES = {"uint8": 1, "float32": 4}
 
 
@@ -36,12 +36,13 @@ def by_torch(images, count, index, rule):
     return patch_torch.shuffle(images, count, torch.from_numpy(index.view(np.int64)), rule)
 
 
-@pytest.mark.parametrize("overlap", [True, False])
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("source", Source)
 @pytest.mark.parametrize("dtype", BYTES)
 @pytest.mark.parametrize(("height", "width"), SIZES)
-def test_three_executors_agree_in_both_layouts(height, width, dtype, overlap):
+def test_three_executors_agree_in_both_layouts(height, width, dtype, source, turned):
     index = np.array([0, 7, 2**63 + 11], np.uint64)
-    rule = Rule(base_key(5, 1), *default_size(height, width), overlap)
+    rule = Rule(base_key(5, 1), *default_size(height, width), source, turned, turned)
     interleaved = pixels((3, height, width, 3), dtype)
     expected = by_numpy(array_bytes(interleaved), 2, index, rule)
     assert np.array_equal(by_numba(array_bytes(interleaved), 2, index, rule), expected)
@@ -58,14 +59,16 @@ def test_three_executors_agree_in_both_layouts(height, width, dtype, overlap):
 @given(
     shape=st.tuples(st.integers(1, 60), st.integers(1, 60), st.integers(0, 4)),
     ends=st.tuples(st.floats(0, 1), st.floats(0, 1)),
-    overlap=st.booleans(),
+    source=st.sampled_from(Source),
+    turns=st.tuples(st.booleans(), st.booleans()),
     seed=st.integers(0, 2**64 - 1),
 )
 @settings(max_examples=150, deadline=None)
-def test_executors_agree_for_any_patch_range(shape, ends, overlap, seed):
-    side = min(shape[:2])
-    lo, hi = sorted(1 + round(end * (side - 1)) for end in ends)
-    rule, index = Rule(base_key(seed, 0), lo, hi, overlap), np.array([seed], np.uint64)
+def test_executors_agree_for_any_patch_range(shape, ends, source, turns, seed):
+    height, width, _ = shape
+    lo, hi = sorted(1 + round(end * (min(height, width) - 1)) for end in ends)
+    assume(source != Source.PERMUTATION or divisors(height, width, lo, hi))
+    rule, index = Rule(base_key(seed, 0), lo, hi, source, *turns), np.array([seed], np.uint64)
     images = pixels((1, *shape), np.uint8, seed)
     expected = by_numpy(array_bytes(images), 1, index, rule)
     assert np.array_equal(by_numba(array_bytes(images), 1, index, rule), expected)
@@ -74,33 +77,46 @@ def test_executors_agree_for_any_patch_range(shape, ends, overlap, seed):
     assert np.array_equal(array_bytes(gathered.numpy()), expected)
 
 
-@pytest.mark.parametrize("overlap", [True, False])
-@pytest.mark.parametrize("side", [17, 50, 64])
-def test_compiled_code_writes_only_its_output(side, overlap):
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("source", Source)
+@pytest.mark.parametrize("side", [18, 50, 64])
+def test_compiled_code_writes_only_its_output(side, source, turned):
     guard = 4096
     images = array_bytes(pixels((4, side, side, 3), np.uint8))
     memory = np.full(2 * images.size + 2 * guard, 0xA5, np.uint8)
     out = memory[guard:-guard].reshape(4, 2, *images.shape[1:])
     for lo, hi in [(1, 2), (side, side), (side - 1, side), default_size(side, side)]:
-        patch_numba.shuffle(images, out, np.arange(4, dtype=np.uint64), Rule(3, lo, hi, overlap))
+        rule = Rule(3, lo, hi, source, turned, turned)
+        patch_numba.shuffle(images, out, np.arange(4, dtype=np.uint64), rule)
         assert (memory[:guard] == 0xA5).all()
         assert (memory[-guard:] == 0xA5).all()
 
 
-@pytest.mark.parametrize("overlap", [True, False])
+MODES = {
+    "crops": {},
+    "paper": {"paper": True},
+    "disjoint": {"overlap": False},
+    "turned": {"flip": True, "rotate": True},
+}
+
+
+@pytest.mark.parametrize("mode", [*MODES, "permutation"])
 @pytest.mark.parametrize("kind", ["array", "tensor"])
-def test_pixels_do_not_depend_on_batch_split_or_order(kind, overlap):
-    images = pixels((9, 40, 33, 3), np.uint8)
+def test_pixels_do_not_depend_on_batch_split_or_order(kind, mode):
+    images = pixels((9, 40, 32, 3), np.uint8)
     index = np.array([4, 0, 99, 7, 12345678901, 3, 3, 8, 1])
     if kind == "tensor":
         images = torch.from_numpy(images).permute(0, 3, 1, 2)
-    options = {"count": 2, "overlap": overlap, "seed": 9, "epoch": 4}
-    whole = patch_negatives(images, index=index, **options)
-    parts = [patch_negatives(images[i:j], index=index[i:j], **options) for i, j in [(0, 1), (1, 6), (6, 9)]]
+
+    def make(images, index, count=2):
+        call = patch_permutation if mode == "permutation" else patch_negatives
+        options = {"size": (2, 20), "count": count, "seed": 9, "epoch": 4}
+        return call(images, index=index, **options, **MODES.get(mode, {}))
+
+    whole = make(images, index)
+    parts = [make(images[i:j], index[i:j]) for i, j in [(0, 1), (1, 6), (6, 9)]]
     joined = torch.cat(parts) if kind == "tensor" else np.concatenate(parts)
     assert bool((whole == joined).all())
     order = [5, 2, 8, 0, 1, 7, 3, 6, 4]
-    permuted = patch_negatives(images[order], index=index[order], **options)
-    assert bool((permuted == whole[order]).all())
-    one = patch_negatives(images, index=index, **{**options, "count": 1})
-    assert bool((one[:, 0] == whole[:, 0]).all())
+    assert bool((make(images[order], index[order]) == whole[order]).all())
+    assert bool((make(images, index, count=1)[:, 0] == whole[:, 0]).all())

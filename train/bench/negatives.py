@@ -17,7 +17,7 @@ from texneg import patch_numba, patch_numpy, patch_torch
 from texneg.errors import RunFailed
 from texneg.patch import patch_negatives
 from texneg.patch_layout import Bytes, array_bytes, tensor_bytes
-from texneg.patch_plan import Rule, base_key, default_size
+from texneg.patch_plan import Rule, Source, base_key, default_size
 from texneg.philox import generator
 from texneg.train.bench.official_patch import official_patches
 from texneg.train.bench.ratios import Gate, Row
@@ -83,7 +83,7 @@ def _interleaved(
     result = np.empty((batch, 1, side, side, 3), np.uint8)
     planar = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
     rows = torch.arange(batch)
-    rules = [Rule(base_key(0, epoch), *default_size(side, side), True) for epoch in range(EPOCHS)]
+    rules = [Rule(base_key(0, epoch), *default_size(side, side), Source.CROPS) for epoch in range(EPOCHS)]
     epochs, take = cycle(range(EPOCHS)), cycle(rules)
     no_planes = source[:, :0], target[:, :, :0]  # the kernel then plans and copies nothing
 
@@ -109,7 +109,7 @@ def _planar(case: str, side: int, rounds: int, slot_s: float) -> list[Row]:
     views = torch.from_numpy(_photos(1, side)).permute(0, 3, 1, 2).float().div(255).contiguous()
     source, index = tensor_bytes(views), np.zeros(1, np.uint64)
     target, reference = np.empty((1, 1, *source.shape[1:]), np.uint8), source.copy()
-    rules = [Rule(base_key(0, epoch), *default_size(side, side), True) for epoch in range(EPOCHS)]
+    rules = [Rule(base_key(0, epoch), *default_size(side, side), Source.CROPS) for epoch in range(EPOCHS)]
     take = cycle(rules)
     _check_equal(case, source, rules[0], views)
     variants: dict[str, Callable[[], object]] = {

@@ -8,6 +8,9 @@ import pytest
 import torch
 
 from texneg.__main__ import main
+from texneg.patch import patch_negatives
+from texneg.patch_plan import PURPOSE, Rule, Source, base_key, plan
+from texneg.philox import fold
 from texneg.train.bench import negatives as bench_negatives
 from texneg.train.bench.official_patch import official_patches
 from texneg.train.bench.ratios import Gate, Row, table, verdicts
@@ -86,6 +89,34 @@ def test_the_official_rival_tiles_the_view_with_crops_and_leaves_out_the_last_pl
                 corners |= {top, left}
                 assert torch.equal(tile, view[0, top : top + tile.shape[0], left : left + tile.shape[1]])
     assert corners == set(range(S - d))
+
+
+class Dealt:
+    """Stands in for both generators of the official code and deals the numbers of a plan."""
+
+    def __init__(self, made):
+        places = zip(made.lefts, made.tops, strict=True)  # the official code draws x, then y
+        self.numbers = [made.d, *(int(number) for place in places for number in place)]
+        self.ends = []
+
+    def randint(self, low, high):
+        self.ends.append((low, high))
+        return self.numbers.pop(0)
+
+
+@pytest.mark.parametrize(("side", "size"), [(224, (16, 72)), (32, (4, 12)), (48, (16, 16)), (20, (20, 20))])
+def test_paper_mode_is_the_official_code_with_our_numbers(side, size):
+    views = torch.rand(12, 3, side, side, generator=torch.Generator().manual_seed(side))
+    negatives = patch_negatives(views, size=size, paper=True, seed=1, epoch=2)
+    base = base_key(1, 2)
+    for i, view in enumerate(views):
+        made = plan(fold(1, 2, PURPOSE, i, 0), side, side, Rule(base, *size, Source.PAPER))
+        dealt = Dealt(made)
+        assert torch.equal(official_patches(view, size, dealt, dealt), negatives[i, 0])
+        assert dealt.numbers == []
+        assert dealt.ends == [size] + [(0, side - made.d)] * (2 * (side // made.d + 1) ** 2)
+        last = max(0, side - made.d - 1)
+        assert max(made.tops.max(), made.lefts.max()) <= last  # below the exclusive end
 
 
 def test_check_turns_a_missed_limit_into_status_one(tmp_path, monkeypatch, capsys):
