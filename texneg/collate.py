@@ -1,0 +1,123 @@
+"""Negatives made where a loader joins samples to a batch: one call for the batch, in the worker.
+
+Shapes: N batch, C H W image.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, default_collate
+
+Place: TypeAlias = int | str | tuple[int | str, ...]
+
+
+class Indexed(Dataset[Any]):
+    """A map-style data set whose samples also carry their index, which names an image to `NegativeCollate`.
+
+    A tuple or list sample gets it as a further last element, a mapping under "index"; anything else becomes
+    the pair (sample, index).
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Any:
+        sample = self.dataset[index]
+        if isinstance(sample, Mapping):
+            return {**sample, "index": index}
+        return (*sample, index) if isinstance(sample, tuple | list) else (sample, index)
+
+
+class NegativeCollate:
+    """A `collate_fn` that adds negatives of one view to the batch.
+
+        collate = NegativeCollate(partial(patch_negatives, seed=0), view=0, index=-1)
+        loader = DataLoader(Indexed(data), batch_size=256, num_workers=8, collate_fn=collate)
+        for epoch in range(epochs):
+            collate.set_epoch(epoch)
+            for view, label, index, negatives in loader:
+
+    Samples are joined by torch's `default_collate`. Views are torch (C, H, W) or NumPy (H, W, C), of equal
+    shape and finished: after crop, jitter and blur. Their negatives, (N, count, C, H, W), or (N, count, H, W,
+    C) of NumPy views, become the batch's last element, or in a mapping "negatives".
+
+    Args:
+        make: `patch_negatives` or another kind with the same call, its own options bound by `partial`; it is
+            called once a batch with the views, `index` and `epoch`.
+        view: where in a sample the view is: position, key, or a tuple of those that leads inwards.
+        index: where in a sample the index of the image in its data set is. Labels are integers too: a wrong
+            place cannot be told from a right one.
+
+    Raises:
+        ValueError: in a call, where a sample holds no view or no integer there, or has "negatives" already.
+    """
+
+    def __init__(
+        self,
+        make: Callable[..., Any],
+        *,
+        view: Place = 0,
+        index: Place = -1,
+    ) -> None:
+        self.make, self.view, self.index = make, view, index
+        self.epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say, before the loader is iterated, which epoch comes; workers that live on see it too."""
+        self.epoch.fill_(epoch)
+
+    def __call__(self, samples: Sequence[Any]) -> Any:
+        """The joined batch with the negatives added."""
+        batch = default_collate(list(samples))
+        views, index = _at(batch, self.view, "view"), _at(batch, self.index, "index")
+        if not isinstance(views, Tensor) or views.ndim != 4:
+            raise ValueError(
+                f"view={self.view!r} leads to {_kind(views)}; it must lead to the images, (N, C, H, W);"
+                " a view within a list of views is named by a tuple, such as view=(0, 0)"
+            )
+        if not isinstance(index, Tensor) or index.ndim != 1 or index.is_floating_point():
+            raise ValueError(
+                f"index={self.index!r} leads to {_kind(index)}; it must lead to one integer a sample,"
+                " the image's index in its data set; Indexed(dataset) adds it as the last element"
+            )
+        options = {"index": index, "epoch": int(self.epoch)}
+        if isinstance(_at(samples[0], self.view, "view"), np.ndarray):
+            return _with(batch, torch.from_numpy(self.make(views.numpy(), **options)))
+        return _with(batch, self.make(views, **options))
+
+
+def _at(batch: Any, place: Place, name: str) -> Any:
+    """What lies at a place."""
+    found = batch
+    for step in place if isinstance(place, tuple) else (place,):
+        try:
+            found = found[step]
+        except (LookupError, TypeError):
+            raise ValueError(
+                f"{name}={place!r} leads nowhere: there is no {step!r} in {_kind(found)};"
+                " give a position, a key, or a tuple of those"
+            ) from None
+    return found
+
+
+def _with(batch: Any, negatives: Tensor) -> Any:
+    if not isinstance(batch, Mapping):
+        return [*batch, negatives]
+    if "negatives" in batch:
+        raise ValueError('the samples hold "negatives" already; rename them or leave NegativeCollate out')
+    return {**batch, "negatives": negatives}
+
+
+def _kind(value: Any) -> str:
+    """What it is, in a few words."""
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)}, {value.dtype}"
+    if isinstance(value, Mapping):
+        return f"a mapping of {', '.join(map(repr, value))}"
+    return f"a {type(value).__name__} of {len(value)}" if hasattr(value, "__len__") else f"{value!r}"
