@@ -24,6 +24,7 @@ Tiles are row-major and cut at the bottom and right border. Where the patches co
 Else d is uniform on lo ... hi, both included.
 """
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -107,7 +108,7 @@ def permutations_needed(height: int, width: int, d: int) -> tuple[int, int]:
 def plan(key: int, height: int, width: int, rule: Rule) -> Plan:
     """The plan of the negative with this key."""
     first = philox(key, 0)
-    sides = range(rule.lo, rule.hi + 1)
+    sides: Sequence[int] = range(rule.lo, rule.hi + 1)
     if rule.source == Source.PERMUTATION:
         sides = divisors(height, width, rule.lo, rule.hi)
     d = sides[_below(first[0], len(sides))]
