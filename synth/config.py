@@ -1,21 +1,16 @@
-"""What a texture run is told, and the part of it that decides pixels and names."""
+"""What a texture run is told on the command line."""
 
-import hashlib
-import json
 import os
 import shlex
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from texneg.datasets.encode import Encoding
 from texneg.datasets.sources import Kind
 from texneg.errors import InputError
 from texneg.options import Positional
-
-Small = Literal["shrink-patch", "upscale", "skip"]
-DECODE_POLICY = 1
-"""Raised whenever the pixels of any input change."""
+from texneg.synth.settings import Settings, Small
 
 
 @dataclass(frozen=True)
@@ -130,37 +125,6 @@ def ledger_path(dst: str, ledger: str | None = None) -> Path:
 
 
 _ONCE = ("overwrite", "recheck", "steal_lock")  # not repeated when a run is resumed
-
-
-@dataclass(frozen=True)
-class Settings:
-    """All that changes pixels or names: runs with equal settings and equal inputs give equal bytes."""
-
-    format: Kind
-    size: int
-    exemplar_size: int
-    seed: int
-    method: str
-    method_version: int
-    encoding: Encoding
-    small: Small
-    splits: Literal["auto", "none"]
-    naming: Literal["replace", "append"]
-    limit: int | None
-    shard_size: int | None
-    """None where it does not show in the output: class folders, or tars that mirror the input's."""
-    decode_policy: int = DECODE_POLICY
-
-    def fingerprint(self, plan_digest: str) -> str:
-        """Hex sha256 of the settings and the plan."""
-        value = {**asdict(self), "plan": plan_digest}
-        return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-    def differences(self, other: dict[str, Any]) -> list[str]:
-        """`field: other -> own` for each field in which a stored run differs."""
-        own = asdict(self)
-        names = [name for name in {**own, **other} if own.get(name) != other.get(name)]
-        return [f"{name}: {other.get(name)} -> {own.get(name)}" for name in names]
 
 
 def settings_of(config: SynthConfig, kind: Kind) -> Settings:

@@ -17,7 +17,7 @@ from texneg.datasets.atomic import atomic_file, write_json
 from texneg.datasets.names import escape, hide_dots
 from texneg.datasets.sources import Item, Source
 from texneg.errors import InputError
-from texneg.synth.config import Settings
+from texneg.synth.settings import Settings
 
 NO_SPLIT = "all"
 TASKS_PER_CORE = 4

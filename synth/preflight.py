@@ -14,9 +14,10 @@ from texneg.datasets.atomic import write_json
 from texneg.datasets.names import unescape
 from texneg.datasets.sources import Source, open_source
 from texneg.errors import InputError, RunFailed
-from texneg.synth.config import Settings, SynthConfig, settings_of
+from texneg.synth.config import SynthConfig, settings_of
 from texneg.synth.ledger import Ledger
 from texneg.synth.plan import Plan, load_plan, make_plan, out_name, read_items
+from texneg.synth.settings import Settings
 
 BYTES_PER_PIXEL = 1.2  # of a lossless texture, measured on photographs: 59 KiB at 224 px
 REMOTE_CORES = 64  # assumed behind a scheduler's address when the plan is made

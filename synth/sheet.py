@@ -16,11 +16,12 @@ from texneg.errors import InputError
 from texneg.options import Positional
 from texneg.patch import patch_negatives
 from texneg.philox import generator
-from texneg.synth.config import Settings, Small, ledger_path
+from texneg.synth.config import ledger_path
 from texneg.synth.exemplars import Place, exemplar_places, exemplars
 from texneg.synth.job import enlarged, image_seed, patch_size
 from texneg.synth.ledger import Ledger
 from texneg.synth.preflight import load_record
+from texneg.synth.settings import Settings, Small
 from texneg.synth.setup import prepare_process
 from texneg.synth.texture import texture
 

@@ -17,11 +17,11 @@ from texneg.datasets.atomic import append_json_line, atomic_file, write_bytes, w
 from texneg.datasets.names import unescape
 from texneg.datasets.sources import Item, read_item
 from texneg.datasets.tar import TRAILER, data_offset, fragment
-from texneg.synth.config import Settings
 from texneg.synth.job import Part, process_part
 from texneg.synth.ledger import Ledger, Marker
 from texneg.synth.manifest import Row, read_rows, to_parquet
 from texneg.synth.plan import Shard, out_name, read_items
+from texneg.synth.settings import Settings
 
 Summary = dict[str, Any]
 FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)

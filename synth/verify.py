@@ -15,13 +15,14 @@ from texneg.datasets.sources import read_item, root_of
 from texneg.datasets.tar import read_span
 from texneg.errors import InputError, RunFailed
 from texneg.options import Positional
-from texneg.synth.config import Settings, ledger_path
+from texneg.synth.config import ledger_path
 from texneg.synth.job import Clock, make_texture
 from texneg.synth.ledger import Ledger, Marker
 from texneg.synth.manifest import Row, iterate_rows, read_rows
 from texneg.synth.plan import Plan, Shard, load_plan, read_items
 from texneg.synth.preflight import load_record
 from texneg.synth.progress import counted
+from texneg.synth.settings import Settings
 from texneg.synth.setup import prepare_process
 
 PROBLEMS_SHOWN = 10

@@ -1,0 +1,44 @@
+"""The part of a texture run's configuration that decides pixels and names, and its fingerprint."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from texneg.datasets.encode import Encoding
+from texneg.datasets.sources import Kind
+
+Small = Literal["shrink-patch", "upscale", "skip"]
+DECODE_POLICY = 1
+"""Raised whenever the pixels of any input change."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that changes pixels or names: runs with equal settings and equal inputs give equal bytes."""
+
+    format: Kind
+    size: int
+    exemplar_size: int
+    seed: int
+    method: str
+    method_version: int
+    encoding: Encoding
+    small: Small
+    splits: Literal["auto", "none"]
+    naming: Literal["replace", "append"]
+    limit: int | None
+    shard_size: int | None
+    """None where it does not show in the output: class folders, or tars that mirror the input's."""
+    decode_policy: int = DECODE_POLICY
+
+    def fingerprint(self, plan_digest: str) -> str:
+        """Hex sha256 of the settings and the plan."""
+        value = {**asdict(self), "plan": plan_digest}
+        return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+    def differences(self, other: dict[str, Any]) -> list[str]:
+        """`field: other -> own` for each field in which a stored run differs."""
+        own = asdict(self)
+        names = [name for name in {**own, **other} if own.get(name) != other.get(name)]
+        return [f"{name}: {other.get(name)} -> {own.get(name)}" for name in names]
