@@ -23,7 +23,7 @@ from texneg.datasets.decode import DecodeError
 from texneg.datasets.images import ImageSet
 from texneg.datasets.sampler import epoch_order
 from texneg.errors import InputError
-from texneg.patch import patch_negatives
+from texneg.train.negatives import Kinds, make_negatives
 from texneg.train.views import KEY, QUERY, U8, Augmentation, make_views
 
 THREADS = 4
@@ -37,6 +37,7 @@ class Batch(NamedTuple):
     query: Tensor  # (N, S, S, 3)
     key: Tensor  # (N, S, S, 3)
     negatives: Tensor | None  # (N, M, S, S, 3)
+    index: Tensor  # (N,) int64, places in the data set, always on the CPU
     step: int
 
 
@@ -44,8 +45,7 @@ class Batch(NamedTuple):
 class Batches(Dataset[Batch | InputError]):
     """The batch of every step of a run, made on access.
 
-    The key's augmentation is drawn for itself; a texture gets exactly the query's; patch negatives are cut
-    from the finished query view.
+    The key's augmentation is drawn for itself; negatives are made from the finished query view.
     """
 
     image: Callable[[int], U8]
@@ -56,14 +56,12 @@ class Batches(Dataset[Batch | InputError]):
     batch: int
     """Images a step over all processes."""
     seed: int
-    negatives: str = "none"
-    """none, patch or texture."""
+    kinds: Kinds = ()
+    """Kinds of negatives and their probabilities; none for no negatives."""
     count: int = 1
-    """M for patches."""
-    patch: tuple[int, int] | None = None
-    """Range of the patches' side in pixels; None for the paper's."""
-    texture: Callable[[int], U8] | None = None
-    """Texture of image i."""
+    """M."""
+    deferred: bool = False
+    """Leave the negatives to `complete`, once the batch is on its device."""
     rank: int = 0
     world: int = 1
 
@@ -96,15 +94,24 @@ class Batches(Dataset[Batch | InputError]):
         images = [self.image(int(i)) for i in index]
         query, key = views(images, QUERY), views(images, KEY)
         negatives = None
-        if self.negatives == "patch":
-            cut = patch_negatives(
-                query, size=self.patch, count=self.count, seed=self.seed, epoch=epoch, index=index
+        if self.kinds and not self.deferred:
+            made = make_negatives(
+                query, self.kinds, count=self.count, seed=self.seed, epoch=epoch, index=index
             )
-            negatives = torch.from_numpy(cut)
-        elif self.texture is not None:
-            textures = [self.texture(int(i)) for i in index]
-            negatives = torch.from_numpy(views(textures, QUERY)[:, None])
-        return Batch(torch.from_numpy(query), torch.from_numpy(key), negatives, step)
+            negatives = torch.from_numpy(made)
+        pixels = torch.from_numpy(query), torch.from_numpy(key)
+        return Batch(*pixels, negatives, torch.from_numpy(index), step)
+
+    def complete(self, batch: Batch) -> Batch:
+        """The batch with its negatives; those that were left are made on its device, of its query views."""
+        if not self.kinds or not self.deferred:
+            return batch
+        epoch = batch.step // self.steps_per_epoch
+        return batch._replace(
+            negatives=make_negatives(
+                batch.query, self.kinds, count=self.count, seed=self.seed, epoch=epoch, index=batch.index
+            )
+        )
 
 
 @lru_cache(maxsize=2)

@@ -69,7 +69,7 @@ def advance(run: Training, module: nn.Module, batch: Batch) -> None:
     c = run.config
     lr = cosine_lr(run.step, peak=c.lr, total=run.total, warmup=round(c.warmup * run.epoch_steps))
     set_lr(run.optimizer, lr)
-    loss, cosines = module(moved(batch, run.device))
+    loss, cosines = module(run.batches.complete(moved(batch, run.device)))
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     run.optimizer.step()
@@ -83,7 +83,7 @@ def moved(batch: Batch, device: torch.device) -> Batch:
         return batch
     query, key = (x.to(device, non_blocking=True) for x in (batch.query, batch.key))
     negatives = None if batch.negatives is None else batch.negatives.to(device, non_blocking=True)
-    return Batch(query, key, negatives, batch.step)
+    return batch._replace(query=query, key=key, negatives=negatives)
 
 
 def write_line(run: Training, *, measure: bool, pace: "Pace") -> None:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from texneg.errors import InputError
 from texneg.train import checkpoint
 from texneg.train.bn import processes, rank
 from texneg.train.byol import BYOL
-from texneg.train.config import PretrainConfig, check, check_size
+from texneg.train.checks import check, check_size
+from texneg.train.config import PretrainConfig
 from texneg.train.device import pick_device
 from texneg.train.evaluate.features import data_fingerprint
 from texneg.train.flags import PretrainFlags
@@ -28,6 +30,7 @@ from texneg.train.loader import Batches, OnDemand, Resident, crowded
 from texneg.train.loop import train
 from texneg.train.moco import MoCo
 from texneg.train.monitor import Monitor
+from texneg.train.negatives import kinds_of, on_device, paired_textures
 from texneg.train.network import Architecture
 from texneg.train.optim import make_optimizer
 from texneg.train.splits import open_train
@@ -78,7 +81,7 @@ def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = prin
         return folder
     device = torch.device(pick_device(config.device))
     train_set = open_train(config.data)
-    textures = open_train(config.textures) if config.negatives == "texture" else None
+    textures = open_train(config.textures) if "texture" in dict(config.kinds) else None
     for warning in (check_size(config, len(train_set)), crowded(config.workers, processes())):
         if warning and rank() == 0:
             log(f"warning: {warning}\n")
@@ -105,7 +108,7 @@ def assemble(
     c = config
     method = make_method(c, total=c.epochs * (len(train_set) // c.batch))
     method = method.to(device).to(memory_format=torch.channels_last)
-    batches = make_batches(c, train_set, textures, log)
+    batches = make_batches(c, train_set, textures, log, deferred=device.type == "cuda" and on_device(c))
     watched = c.knn_every > 0 and rank() == 0
     return Training(
         config=c,
@@ -122,9 +125,17 @@ def assemble(
 
 
 def make_batches(
-    config: PretrainConfig, train_set: ImageSet, textures: ImageSet | None, log: Callable[[str], None]
+    config: PretrainConfig,
+    train_set: ImageSet,
+    textures: ImageSet | None,
+    log: Callable[[str], None],
+    *,
+    deferred: bool = False,
 ) -> Batches:
-    """The data of a run: images, their textures where asked for, in memory where asked for."""
+    """The data of a run: images, their textures where asked for, in memory where asked for.
+
+    With `deferred` the loop makes the negatives, on its device.
+    """
     c, n = config, len(train_set)
     image: Callable[[int], U8] = OnDemand(train_set)
     texture: Callable[[int], U8] | None = None
@@ -135,16 +146,17 @@ def make_batches(
             log(f"reading {n} images into memory")
         image = Resident(image, n, c.resident)
         texture = texture and Resident(texture, n, c.resident)
+    augmentation = Augmentation(c.image_size, c.crop, c.jitter, c.grey, c.blur)
+    paired = texture and partial(paired_textures, texture=texture, augmentation=augmentation)
     return Batches(
         image=image,
         n=n,
-        augmentation=Augmentation(c.image_size, c.crop, c.jitter, c.grey, c.blur),
+        augmentation=augmentation,
         batch=c.batch,
         seed=c.seed,
-        negatives=c.negatives,
+        kinds=kinds_of(c, paired),
         count=c.count,
-        patch=c.patch,
-        texture=texture,
+        deferred=deferred,
         rank=rank(),
         world=processes(),
     )

@@ -57,7 +57,18 @@ class Training:
     @property
     def info(self) -> dict[str, Any]:
         """What an encoder says about its making."""
-        names = ("recipe", "method", "negatives", "alpha", "count", "patch", "arch", "seed", "epochs")
+        names = (
+            "recipe",
+            "method",
+            "negatives",
+            "mixture",
+            "alpha",
+            "count",
+            "patch",
+            "arch",
+            "seed",
+            "epochs",
+        )
         views = ("image_size", "crop", "jitter", "grey", "blur")
         settings = {name: getattr(self.config, name) for name in (*names, *views)}
         return {**settings, "step": self.step, "steps": self.total, "data": self.data}

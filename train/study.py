@@ -8,11 +8,10 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import get_args
 
 from texneg.train.config import Negatives, PretrainConfig
 
-ARMS: tuple[Negatives, ...] = get_args(Negatives)
+ARMS: tuple[Negatives, ...] = ("none", "patch", "texture")
 SHEET_PX = 128  # side of a picture on the contact sheet
 
 

@@ -17,7 +17,8 @@ from PIL import Image
 from texneg.errors import InputError, RunFailed
 from texneg.train import checkpoint, loop
 from texneg.train import pretrain as verb
-from texneg.train.config import PretrainConfig, check, check_size
+from texneg.train.checks import check, check_size
+from texneg.train.config import PretrainConfig
 from texneg.train.pretrain import run_pretraining
 
 TINY = PretrainConfig(

@@ -1,5 +1,7 @@
 """Batches: a pure function of the step, whoever loads them and wherever they start."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -8,10 +10,12 @@ from texneg.datasets.decode import DecodeError
 from texneg.errors import InputError
 from texneg.patch import patch_negatives
 from texneg.train.loader import Batches, OnDemand, Resident, crowded, load, shrunk
+from texneg.train.negatives import paired_textures
 from texneg.train.views import Augmentation
 
 N, BATCH = 22, 4
 AUGMENTATION = Augmentation(16, blur=0.5)
+PATCH = ((patch_negatives, 1.0),)
 
 
 def picture(i):
@@ -36,7 +40,7 @@ def batches(**changes):
 
 def assert_equal(a, b):
     assert a.step == b.step
-    for mine, theirs in zip(a[:3], b[:3], strict=True):
+    for mine, theirs in zip(a[:4], b[:4], strict=True):
         assert (mine is None and theirs is None) or torch.equal(mine, theirs)
 
 
@@ -52,7 +56,7 @@ def test_an_epoch_visits_each_image_once_and_leaves_the_incomplete_batch_out():
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_loading_from_the_middle_gives_the_same_batches(workers):
-    b = batches(negatives="patch", count=2)
+    b = batches(kinds=PATCH, count=2)
     expected = [b.make(step) for step in range(3, 8)]
     loaded = list(load(b, range(3, 8), workers=workers, pin=False))
     assert len(loaded) == 5
@@ -61,14 +65,14 @@ def test_loading_from_the_middle_gives_the_same_batches(workers):
 
 
 def test_processes_share_the_joint_batch_in_rank_order():
-    whole = batches(negatives="patch").make(6)
-    parts = [batches(negatives="patch", rank=rank, world=2).make(6) for rank in range(2)]
-    for place in range(3):
+    whole = batches(kinds=PATCH).make(6)
+    parts = [batches(kinds=PATCH, rank=rank, world=2).make(6) for rank in range(2)]
+    for place in range(4):
         assert torch.equal(whole[place], torch.cat([part[place] for part in parts]))
 
 
 def test_patch_negatives_are_cut_from_the_finished_query_view():
-    b = batches(negatives="patch", count=3)
+    b = batches(kinds=PATCH, count=3)
     made = b.make(7)
     expected = patch_negatives(made.query.numpy(), count=3, seed=1, epoch=1, index=b.indices(7))
     assert np.array_equal(made.negatives.numpy(), expected)
@@ -76,16 +80,20 @@ def test_patch_negatives_are_cut_from_the_finished_query_view():
 
 
 def test_a_texture_gets_the_querys_augmentation_and_the_key_its_own():
-    same = batches(negatives="texture", texture=picture).make(2)
+    def textured(texture):
+        kind = partial(paired_textures, texture=texture, augmentation=AUGMENTATION)
+        return batches(kinds=((kind, 1.0),)).make(2)
+
+    same = textured(picture)
     assert torch.equal(same.negatives[:, 0], same.query)
     assert not torch.equal(same.key, same.query)
-    made = batches(negatives="texture", texture=other).make(2)
+    made = textured(other)
     assert torch.equal(made.query, same.query)
     assert not torch.equal(made.negatives, same.negatives)
 
 
 def test_without_negatives_views_are_the_same_as_with():
-    plain, patched = batches().make(4), batches(negatives="patch").make(4)
+    plain, patched = batches().make(4), batches(kinds=PATCH).make(4)
     assert plain.negatives is None
     assert torch.equal(plain.query, patched.query)
     assert torch.equal(plain.key, patched.key)

@@ -32,7 +32,8 @@ def architecture(head="moco"):
 def batch(step=3, count=2, seed=0):
     draw = torch.Generator().manual_seed(seed)
     views = torch.randint(0, 256, (2 + count, N, SIDE, SIDE, 3), generator=draw, dtype=torch.uint8)
-    return Batch(views[0], views[1], views[2:].transpose(0, 1) if count else None, step)
+    negatives = views[2:].transpose(0, 1) if count else None
+    return Batch(views[0], views[1], negatives, torch.arange(N), step)
 
 
 def moco(**changes):
