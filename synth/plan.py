@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from math import ceil
@@ -47,6 +47,8 @@ class Shard:
     n: int
     tar: str
     """Output tar below DST; empty for class folders."""
+    file: int = 0
+    """Number of the plan file: 0, or that of the extension which brought the shard."""
 
     @property
     def id(self) -> str:
@@ -67,15 +69,22 @@ class Plan:
     """sha256 of every row."""
     source: dict[str, Any]
     """Path and kind of the input, what was skipped, which tars break off."""
+    files: int = 1
+    """Plan files: one, and one for each extension."""
 
     def parts(self, shard: Shard) -> int:
         """Number of tasks that make a shard."""
         return ceil(shard.n / self.part_size)
 
 
+def plan_file(folder: Path, number: int) -> Path:
+    """A table of the plan: one row group per shard."""
+    return folder / f"part-{number:05d}.parquet"
+
+
 def read_items(folder: Path, shard: Shard, start: int = 0, stop: int | None = None) -> list[Item]:
     """Images `start` to `stop` of a shard."""
-    with pq.ParquetFile(folder / "part-00000.parquet") as file:
+    with pq.ParquetFile(plan_file(folder, shard.file)) as file:
         table = file.read_row_group(shard.row_group, columns=list(_ITEM_FIELDS))
     rows = table.slice(start, None if stop is None else stop - start)
     return [Item(**row) for row in rows.to_pylist()]
@@ -97,14 +106,8 @@ def make_plan(
     Raises:
         InputError: no images, or two of them would get one output name.
     """
-    digest = hashlib.sha256()
-    shards: list[Shard] = []
-    with atomic_file(folder / "part-00000.parquet") as file, pq.ParquetWriter(file, _SCHEMA) as writer:
-        for shard, items in _shards(_limited(source, settings.limit), source, settings, shard_size):
-            rows = [{"shard": shard.number, "index": i, **_fields(item)} for i, item in enumerate(items)]
-            digest.update(repr([list(row.items()) for row in rows]).encode())
-            writer.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA))
-            shards.append(shard)
+    runs = cut_in_shards(_limited(source, settings.limit), source, settings, shard_size)
+    shards, digest = write_items(plan_file(folder, 0), runs)
     images = sum(shard.n for shard in shards)
     if not images:
         raise InputError(f"{source.root} holds no images to make textures of{_why_none(source)}")
@@ -114,15 +117,33 @@ def make_plan(
         shards=tuple(shards),
         part_size=part_size or min(max(spread, SMALLEST_PART), LARGEST_PART),
         images=images,
-        digest=digest.hexdigest(),
+        digest=digest,
         source={
             "kind": source.kind,
             "skipped": dict(sorted(source.skipped.items())),
             "broken": list(source.broken),
         },
     )
-    write_json(folder / "plan.json", {**asdict(plan), "folder": None})
+    save_plan(plan)
     return plan
+
+
+def write_items(path: Path, runs: Iterable[tuple[Shard, list[Item]]]) -> tuple[list[Shard], str]:
+    """Write the items of some shards as one plan file; the shards, and the sha256 of the rows."""
+    digest = hashlib.sha256()
+    shards: list[Shard] = []
+    with atomic_file(path) as file, pq.ParquetWriter(file, _SCHEMA) as writer:
+        for shard, items in runs:
+            rows = [{"shard": shard.number, "index": i, **_fields(item)} for i, item in enumerate(items)]
+            digest.update(repr([list(row.items()) for row in rows]).encode())
+            writer.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA))
+            shards.append(shard)
+    return shards, digest.hexdigest()
+
+
+def save_plan(plan: Plan) -> None:
+    """Write `plan.json`, after which the plan is in force."""
+    write_json(plan.folder / "plan.json", {**asdict(plan), "folder": None})
 
 
 def load_plan(folder: Path) -> Plan:
@@ -164,19 +185,40 @@ def _limited(source: Source, limit: int | None) -> Iterator[Item]:
             yield item
 
 
-def _shards(
-    items: Iterator[Item], source: Source, settings: Settings, shard_size: int
+def cut_in_shards(
+    items: Iterable[Item],
+    source: Source,
+    settings: Settings,
+    shard_size: int,
+    *,
+    file: int = 0,
+    first: Mapping[str, int] | None = None,
+    outputs: Iterable[str] = (),
 ) -> Iterator[tuple[Shard, list[Item]]]:
-    """Items in runs: of one split and `shard_size`, or of one input tar."""
+    """Items in runs: of one split and `shard_size`, or of one input tar.
+
+    Args:
+        items: in plan order.
+        source: where they are from.
+        settings: of the run.
+        shard_size: most items of a shard that is no tar.
+        file: number of the plan file.
+        first: number of the first shard by split, for an extension.
+        outputs: names that an extended run has given away.
+
+    Raises:
+        InputError: two tars would write one file.
+    """
     whole_tars = source.kind == "webdataset"
-    outputs: set[str] = set()
+    outputs = set(outputs)
     by_size = partial(_by_size, size=shard_size)
     row_group = 0
     for split, of_split in itertools.groupby(items, key=lambda item: item.split):
-        for number, run in enumerate((_by_tar if whole_tars else by_size)(of_split)):
+        begin = (first or {}).get(split, 0)
+        for number, run in enumerate((_by_tar if whole_tars else by_size)(of_split), begin):
             name = run[0].path if whole_tars else _tar_name(split, number)
             tar = name if settings.format == "webdataset" else ""
-            shard = Shard(split, number, row_group, len(run), tar)
+            shard = Shard(split, number, row_group, len(run), tar, file)
             if whole_tars and not tar:
                 _claim_all(outputs, run, shard, settings, source.kind)
             row_group += 1
