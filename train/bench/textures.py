@@ -1,7 +1,11 @@
-"""Speed of texture synthesis by method, beside the PNG encoding of the result, its neighbour in a run."""
+"""Speed of texture synthesis by method and size, beside the PNG encoding of the result; quality beside it.
+
+One thread, CPU time.
+"""
 
 from collections.abc import Callable
 from itertools import count
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,35 +13,75 @@ import numpy.typing as npt
 
 from texneg.errors import RunFailed
 from texneg.philox import generator
-from texneg.synth.texture import METHODS, texture
+from texneg.synth.texture import METHOD_VERSION, METHODS, texture
+from texneg.train.bench import texture_quality
 from texneg.train.bench.negatives import one_thread
-from texneg.train.bench.ratios import Row
+from texneg.train.bench.ratios import MS, Gate, Row
+from texneg.train.bench.texture_quality import MOST_MS
 from texneg.train.bench.timing import compare
 
-CASE = "texture of 224 px from two exemplars of 96 px"
-REFERENCE = "PNG encoding of the texture"
+LARGE, SMALL = 224, (96, 64, 32)  # px
+REFERENCE, PNGS = "PNG encoding of the texture", "PNG encodings"
+PATTERNS = 4
 
 
-def bench_textures(*, quick: bool) -> list[Row]:
-    """Every method of `texneg.synth.texture`, one thread, CPU time."""
-    pair = [_pattern(96, seed) for seed in (0, 1)]
-    made = texture(pair, seed=0)
-    if not np.array_equal(made, texture(pair, seed=0)):
+def exemplar_side(size: int) -> int:
+    """96 px at 224 px, scaled alike."""
+    return size * 96 // 224
+
+
+def case(size: int) -> str:
+    """What is timed."""
+    return f"texture of {size} px from two exemplars of {exemplar_side(size)} px"
+
+
+GATES = (
+    *(Gate(case(LARGE), method, MS, "at most", limit) for method, limit in MOST_MS.items()),
+    *texture_quality.GATES,
+)
+
+
+def bench_textures(photos: Path | None = None, *, quick: bool) -> list[Row]:
+    """Every method at 224 px, the quick ones at smaller sizes; quality on photographs or else on patterns."""
+    rounds = 5 if quick else 20
+    with one_thread():
+        rows = _timed(LARGE, METHODS, rounds)
+        for size in SMALL:
+            rows += _timed(size, ("fast",), rounds)
+        if photos is not None:
+            return rows + texture_quality.bench_photos(photos, quick=quick)
+        pairs = [_pair(exemplar_side(LARGE), number) for number in range(1 if quick else PATTERNS)]
+        return rows + texture_quality.bench_patterns(pairs)
+
+
+def described(photos: Path | None) -> dict[str, str]:
+    """What was made and of what, for the record."""
+    made = {"texture method": f"version {METHOD_VERSION}"}
+    return made if photos is None else made | {"photographs": texture_quality.described(photos)}
+
+
+def _timed(size: int, methods: tuple[str, ...], rounds: int) -> list[Row]:
+    pair = _pair(exemplar_side(size), 0)
+    made = texture(pair, size=size, seed=0)
+    if not np.array_equal(made, texture(pair, size=size, seed=0)):
         raise RunFailed("the same seed gave two textures, so their speed means nothing; run the tests")
 
     def synthesise(method: str) -> Callable[[], object]:
         seeds = count()
-        return lambda: texture(pair, seed=next(seeds), method=method)
+        return lambda: texture(pair, size=size, seed=next(seeds), method=method)
 
     variants: dict[str, Callable[[], object]] = {REFERENCE: lambda: cv2.imencode(".png", made)}
-    variants |= {f"method {method}": synthesise(method) for method in METHODS}
-    with one_thread():
-        timings = compare(variants, rounds=5 if quick else 20, slot_s=0.02)
+    variants |= {method: synthesise(method) for method in methods}
+    timings = compare(variants, rounds=rounds, slot_s=0.02)
     reference = timings[REFERENCE]
     return [
-        Row(CASE, name, timing.seconds * 1e6, {"PNG encodings": timing.over(reference)})
+        Row(case(size), name, timing.seconds * 1e6, {PNGS: timing.over(reference)})
         for name, timing in timings.items()
     ]
+
+
+def _pair(side: int, number: int) -> list[npt.NDArray[np.uint8]]:
+    return [_pattern(side, seed) for seed in (2 * number, 2 * number + 1)]
 
 
 def _pattern(side: int, seed: int) -> npt.NDArray[np.uint8]:

@@ -13,7 +13,7 @@ from texneg.patch_plan import PURPOSE, Rule, Source, base_key, plan
 from texneg.philox import fold
 from texneg.train.bench import negatives as bench_negatives
 from texneg.train.bench.official_patch import official_patches
-from texneg.train.bench.ratios import Gate, Row, table, verdicts
+from texneg.train.bench.ratios import MS, Gate, Row, table, verdicts
 from texneg.train.bench.timing import Timing, compare
 from texneg.train.environment import environment
 
@@ -59,6 +59,23 @@ ROWS = [Row("case", "quick", 1.0, {"x slow": 3.0}), Row("case", "slow", 3.0, {"x
 def test_limits_are_judged_in_their_direction(side, limit, word):
     (line,) = verdicts(ROWS, [Gate("case", "quick", "x slow", side, limit)])
     assert line.split()[0] == word
+
+
+def test_a_limit_on_milliseconds_says_that_it_is_absolute():
+    rows = [Row("case", "known", None, {}, {"depth": 2.0}), Row("case", "quick", 4200.0, {"x slow": 3.0})]
+    gates = [Gate("case", variant, MS, "at most", 4) for variant in ("known", "quick")]
+    (line,) = verdicts(rows, gates)
+    assert line.split()[0] == "MISSED"
+    assert "4.2 ms, must be at most 4 (absolute" in line
+
+
+def test_the_table_has_a_column_for_every_ratio_and_time_first():
+    rows = [Row("case", "known", None, {"deep": 1.0}), Row("case", "quick", 4200.0, {"wide": 3.0})]
+    _, case, head, known, quick = table(rows).split("\n")
+    assert case == "case"
+    assert head.index("us an image") < head.index("deep") < head.index("wide")
+    assert known.split() == ["known", "1"]
+    assert quick.split() == ["quick", "4200.00", "3"]
 
 
 def test_limits_of_cases_that_were_not_run_are_left_out():
