@@ -76,7 +76,7 @@ def _wrong_negatives(c: PretrainConfig) -> tuple[tuple[bool, str], ...]:
         ),
         (
             "texture" in kinds and not c.textures,
-            "negatives of kind texture need --textures: run texneg synth",
+            "--negatives texture needs --textures: run texneg synth",
         ),
         (
             "texture" in kinds and c.textures == c.data,

@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from texneg.patch import patch_negatives
+from texneg.patch import patch_negatives, patch_permutation
 from texneg.queue import KeyQueue
 from texneg.train.bn import SyncBatchNorm, gather, shuffled_pass
 from texneg.train.byol import BYOL
@@ -47,7 +47,7 @@ def run_steps(name, rank=0, world=1):
         augmentation=Augmentation(16),
         batch=8,
         seed=0,
-        kinds=((patch_negatives, 1.0),),
+        kinds=((patch_negatives, 0.6), (patch_permutation, 0.4)),
         rank=rank,
         world=world,
     )

@@ -4,7 +4,7 @@ import json
 import multiprocessing
 import signal
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from texneg import __main__ as front_door
 from texneg.__main__ import main
 from texneg.errors import InputError, RunFailed
 from texneg.train import pretrain as verb
+from texneg.train.checkpoint import require_same
 from texneg.train.config import PretrainConfig
 from texneg.train.encoder import load_encoder
 from texneg.train.flags import PretrainFlags
@@ -99,12 +100,18 @@ ARMS = {
     "patch": {"negatives": "patch", "knn_every": 1},
     "texture": {"negatives": "texture"},
     "byol": {"method": "byol", "bn": "none", "optimizer": "lars", "negatives": "patch"},
+    "permutation": {"negatives": "patch_permutation", "patch_flip": True, "patch_rotate": True},
+    "mixture": {
+        "negatives": "mixture",
+        "mixture": (("patch", 0.5), ("texture", 1.0), ("patch_permutation", 0.5)),
+        "count": 2,
+    },
 }
 
 
 @pytest.mark.parametrize("arm", ARMS)
 def test_a_stopped_run_goes_on_bit_for_bit(data, tmp_path, arm):
-    changes = ARMS[arm] | ({"textures": str(data / "textures")} if arm == "texture" else {})
+    changes = ARMS[arm] | {"textures": str(data / "textures")}
     whole = run_pretraining(tiny(data, tmp_path / "whole", **changes), log=silent)
     assert len(lines(whole)) >= 8
     parts = tiny(data, tmp_path / "parts", stop_after=7, **changes)
@@ -114,6 +121,18 @@ def test_a_stopped_run_goes_on_bit_for_bit(data, tmp_path, arm):
     assert_same_run(whole, folder)
     one, two = load_encoder(str(whole)), load_encoder(str(folder))
     assert one.fingerprint == two.fingerprint
+
+
+def test_negatives_made_on_the_device_change_no_bit_of_a_run(data, tmp_path, monkeypatch):
+    changes = {"negatives": "mixture", "mixture": (("patch", 0.3), ("patch_permutation", 0.7)), "epochs": 2}
+    loaded = run_pretraining(tiny(data, tmp_path / "loaded", **changes), log=silent)
+    make = verb.make_batches
+    with monkeypatch.context() as patched:
+        patched.setattr(verb, "make_batches", lambda *given, **_: make(*given, deferred=True))
+        late = tiny(data, tmp_path / "late", stop_after=7, **changes)
+        for _ in range(2):
+            run_pretraining(late, log=silent)
+    assert_same_run(loaded, tmp_path / "late")
 
 
 def train_alone(config):
@@ -295,6 +314,14 @@ def parsed(*words):
 def test_the_first_word_names_a_recipe_and_flags_change_it():
     given = vars(parsed("demo", "--patch", "2", "8", "--lr", "1", "--no-amp"))
     assert given == vars(replace(recipe("demo"), patch=(2, 8), lr=1.0, amp=False))
+    words = ("--negatives", "mixture", "--mixture", "patch", "0.5", "texture_live", "1", "--no-patch-overlap")
+    mixed = parsed("demo", *words)
+    assert mixed.mixture == mixed.kinds == (("patch", 0.5), ("texture_live", 1.0))
+    assert not mixed.patch_overlap
+    told = json.loads(json.dumps(asdict(mixed)))  # as config.json has it
+    require_same("runs/demo", told, mixed)
+    with pytest.raises(InputError, match="mixture"):
+        require_same("runs/demo", told, replace(mixed, mixture=(("patch", 1.0),)))
     assert PretrainFlags.begin(["--help"]) is None
     with pytest.raises(InputError, match="no recipe 'moco'; choose from: moco_v2_imagenet100, "):
         parsed("moco")

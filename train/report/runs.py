@@ -16,14 +16,20 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from texneg.errors import InputError
-from texneg.train.config import RUN_ONLY
+from texneg.train.config import RUN_ONLY, Negatives, PretrainConfig
 
 ASIDE = RUN_ONLY | {"seed", "recipe"}
-NEGATIVES = ("negatives", "alpha", "count", "patch")
-KINDS = ("none", "patch", "texture")
+KINDS: tuple[str, ...] = get_args(Negatives)
+OPTIONS = {
+    "patch": ("patch", "patch_overlap", "patch_flip", "patch_rotate"),
+    "patch_permutation": ("patch", "patch_flip", "patch_rotate"),
+    "texture_live": ("texture_method", "texture_exemplar"),
+}
+"""Settings that say how a kind of negative is made, and mean nothing without it."""
+NEGATIVES = {"negatives", "mixture", "alpha", "count"}.union(*OPTIONS.values())
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ def read_run(folder: str) -> Run:
 
 
 def group(runs: Sequence[Run]) -> list[Arm]:
-    """Arms in a fixed order: by their other settings, then no negatives, patch, texture, then alpha."""
+    """Arms in a fixed order: by their other settings, then the kind of negatives, none first, then alpha."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(_key({**_rest(run), **_negatives(run)}), []).append(run)
@@ -124,18 +130,28 @@ def _negatives(run: Run) -> dict[str, Any]:
     if kind == "none":
         return {"negatives": "none"}
     told = {"negatives": kind, "alpha": run.settings.get("alpha"), "count": run.settings.get("count", 1)}
-    return {**told, "patch": run.settings.get("patch") if kind == "patch" else None}
+    mixture = run.settings.get("mixture", ()) if kind == "mixture" else ()
+    shares = {"mixture": tuple((name, share) for name, share in mixture)} if mixture else {}
+    return {**told, **shares, **_options(run, [name for name, _ in mixture] or [kind])}
+
+
+def _options(run: Run, kinds: Sequence[str]) -> dict[str, Any]:
+    """How these kinds of negatives are made, where it is not the default."""
+    default = PretrainConfig()
+    names = [name for kind in kinds for name in OPTIONS.get(kind, ())]
+    values = {name: run.settings.get(name, getattr(default, name)) for name in names}
+    return {name: value for name, value in values.items() if value != getattr(default, name)}
 
 
 def _rest(run: Run) -> dict[str, Any]:
     return {key: value for key, value in run.settings.items() if key not in ASIDE and key not in NEGATIVES}
 
 
-def _order(run: Run) -> tuple[str, int, float, str]:
+def _order(run: Run) -> tuple[str, int, float, int, str]:
     negatives = _negatives(run)
     kind = negatives["negatives"]
     place = KINDS.index(kind) if kind in KINDS else len(KINDS)
-    return _key(_rest(run)), place, float(negatives.get("alpha") or 0), _key(negatives)
+    return _key(_rest(run)), place, float(negatives.get("alpha") or 0), len(negatives), _key(negatives)
 
 
 def _differing(firsts: Sequence[Run]) -> list[str]:
@@ -148,12 +164,14 @@ def _differing(firsts: Sequence[Run]) -> list[str]:
 def _label(run: Run, differing: Sequence[str]) -> str:
     negatives = _negatives(run)
     kind = negatives["negatives"]
-    parts = ["baseline" if kind == "none" else f"{kind} α={negatives['alpha']:g}"]
+    named = " + ".join(f"{share:g} {name}" for name, share in negatives.get("mixture", ())) or kind
+    parts = ["baseline" if kind == "none" else f"{named} α={negatives['alpha']:g}"]
     if negatives.get("count", 1) != 1:
         parts.append(f"×{negatives['count']}")
     if negatives.get("patch"):
         parts.append("{}-{} px".format(*negatives["patch"]))
-    parts += [f"{name}={run.settings.get(name)}" for name in differing]
+    options = [name for name in negatives if name not in ("negatives", "mixture", "alpha", "count", "patch")]
+    parts += [f"{name}={run.settings.get(name)}" for name in (*options, *differing)]
     return " ".join(parts)
 
 

@@ -68,7 +68,10 @@ def shape_row(draw, gain):
 def fabricate(root, *, negatives="none", seed=0, alpha=2.0, sets=SETS, n=400, **settings):
     """A run folder with invented numbers: every arm a little better than the baseline."""
     folder = root / f"{negatives}-{alpha:g}-{seed}-{len(settings)}"
-    draw, gain = np.random.default_rng([seed, len(negatives), int(alpha)]), GAIN[negatives] * alpha / 2
+    draw, gain = (
+        np.random.default_rng([seed, len(negatives), int(alpha)]),
+        GAIN.get(negatives, 0.02) * alpha / 2,
+    )
     common = np.random.default_rng(7)
     config = PretrainConfig(
         recipe="demo", data="x", out=str(folder), negatives=negatives, alpha=alpha, seed=seed, **settings
@@ -171,6 +174,31 @@ def test_arms_are_what_differs_but_for_the_seed(tmp_path, runs):
     settings = shared_settings([run for arm in arms for run in arm.runs])
     assert "temperature" not in settings
     assert settings["batch"] == PretrainConfig().batch
+
+
+def test_arms_say_how_their_negatives_are_made(tmp_path):
+    told = [
+        ({"negatives": "none", "patch": (2, 8)}, "baseline"),
+        ({"negatives": "patch", "texture_method": "fast"}, "patch α=2"),
+        (
+            {"negatives": "patch", "patch": (2, 8), "patch_overlap": False},
+            "patch α=2 2-8 px patch_overlap=False",
+        ),
+        ({"negatives": "patch_permutation", "count": 3}, "patch_permutation α=2 ×3"),
+        ({"negatives": "texture_live", "texture_exemplar": 9}, "texture_live α=2 texture_exemplar=9"),
+        (
+            {"negatives": "mixture", "mixture": (("patch", 0.5), ("texture_live", 1)), "patch_flip": True},
+            "0.5 patch + 1 texture_live α=2 patch_flip=True",
+        ),
+    ]
+    folders = [fabricate(tmp_path / str(i), **settings) for i, (settings, _) in enumerate(told)]
+    old = json.loads((folders[0] / "config.json").read_text())
+    for name in ("mixture", "patch_overlap", "patch_flip", "texture_method"):
+        del old["config"][name]
+    write_json(folders[0] / "config.json", old)  # of a run made before these settings were
+    arms = group([read_run(str(folder)) for folder in reversed(folders)])
+    assert [arm.label for arm in arms] == [label for _, label in told]
+    assert [arm.baseline for arm in arms] == [None] + [0] * 5
 
 
 def test_the_same_run_twice_and_no_run_are_refused(tmp_path, runs):
