@@ -1,11 +1,14 @@
 """What type checkers and editors see of the names that `__init__.py` imports on first use."""
 
+from texneg.collate import Indexed as Indexed
+from texneg.collate import NegativeCollate as NegativeCollate
 from texneg.geometry import tolerance as tolerance
 from texneg.geometry import uniformity as uniformity
 from texneg.losses import byol as byol
 from texneg.losses import info_nce as info_nce
 from texneg.losses import simple_contrastive as simple_contrastive
 from texneg.losses import truncated_triplet as truncated_triplet
+from texneg.mixture import mixed_negatives as mixed_negatives
 from texneg.patch import patch_negatives as patch_negatives
 from texneg.patch import patch_permutation as patch_permutation
 from texneg.patch_transform import PatchNegatives as PatchNegatives
