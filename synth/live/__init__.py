@@ -1,0 +1,1 @@
+"""Textures synthesised inside the training loop: a parallel search, with the same bytes on every device."""

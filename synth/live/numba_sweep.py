@@ -1,0 +1,145 @@
+"""The sweeps of one level as compiled code, one pixel after the other."""
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from texneg.philox import U64, below, philox_words
+from texneg.synth.kernel.atlas import Tables, halve
+from texneg.synth.kernel.patchmatch import FRACTION, continues, paint, upsample
+from texneg.synth.kernel.purposes import Purpose
+from texneg.synth.kernel.window import RADIUS, SPARE, window_distance
+from texneg.synth.live.numba_draws import extend, stream
+from texneg.synth.live.plan import CLASSES
+
+I16 = npt.NDArray[np.int16]
+I32 = npt.NDArray[np.int32]
+I64 = npt.NDArray[np.int64]
+
+_CANDIDATE = int(Purpose.CANDIDATE)
+_NOWHERE = np.int64(-1 << 30)  # stands for a neighbour beyond the frame: no jump from it is valid
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def halve_all(exemplars: I16) -> I16:
+    """(T, 2, e, e, 3) to half the side, each on its own."""
+    half = np.empty((*exemplars.shape[:2], exemplars.shape[2] // 2, exemplars.shape[3] // 2, 3), np.int16)
+    for t in range(len(exemplars)):
+        half[t, 0] = halve(exemplars[t, 0])
+        half[t, 1] = halve(exemplars[t, 1])
+    return half
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def upsample_all(coarse: I32, side: int, coarse_pitch: int, fine_pitch: int) -> I32:
+    """The framed maps of (side, side) outputs from those one level coarser."""
+    fine = np.empty((len(coarse), side + 2 * RADIUS, side + 2 * RADIUS), np.int32)
+    for t in range(len(coarse)):
+        fine[t] = upsample(coarse[t], side, coarse_pitch, fine_pitch)
+    return fine
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def refine_all(sources: I32, exemplars: I16, keys: U64, table: Tables, level: int, steps: I64) -> None:
+    """All sweeps of a level, in place.
+
+    Args:
+        sources: (T, side + 4, side + 4) maps of atlas indices.
+        exemplars: (T, 2, e, e, 3) at this level.
+        keys: (T,) texture keys.
+        table: of the atlas, for two exemplars.
+        level: its number.
+        steps: (P, 7) one row a pass: the fields of `plan.Pass`, then the penalty of a bin for each pixel.
+    """
+    side = exemplars.shape[2]
+    atlas = np.zeros(len(table.valid) * 3 + SPARE, np.int16)
+    slots = atlas[: len(table.valid) * 3].reshape(2, table.pitch, table.pitch, 3)
+    for t in range(len(sources)):
+        slots[:, :side, :side] = exemplars[t]
+        image = paint(sources[t], atlas)
+        use = _count_use(sources[t], table.bins, len(table.fair))
+        key = extend(stream(keys[t], _CANDIDATE), np.uint64(level))
+        for number in range(len(steps)):
+            _sweep(sources[t], image, use, atlas, table, extend(key, np.uint64(number)), steps[number])
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def to_image(found: I32, sources: I32, corners: I32, pitch: int) -> None:
+    """Fill (T, H, W) pixels y * W + x of the image from atlas indices and the exemplars' corners in it."""
+    for t in range(len(found)):
+        for y in range(found.shape[1]):
+            for x in range(found.shape[2]):
+                row, column = divmod(sources[t, y + RADIUS, x + RADIUS], pitch)
+                owner = row // pitch
+                top, left = corners[t, owner]
+                found[t, y, x] = (top + row - owner * pitch) * found.shape[2] + left + column
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _count_use(source: I32, bins: I32, count: int) -> I64:
+    use = np.zeros(count, np.int64)
+    for y in range(RADIUS, source.shape[0] - RADIUS):
+        for x in range(RADIUS, source.shape[1] - RADIUS):
+            use[bins[source[y, x]]] += 1
+    return use
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _sweep(source, image, use, atlas, table, key, rule):  # type: ignore[no-untyped-def]
+    """Nine colour classes, one after the other; use is frozen while a class decides."""
+    before = np.empty_like(use)
+    for row, column in CLASSES:
+        before[:] = use
+        _class(source, image, before, use, atlas, table, key, rule, row, column)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _class(source, image, before, use, atlas, table, key, rule, row, column):  # type: ignore[no-untyped-def]
+    pitch, flat = source.shape[1], source.ravel()
+    side = pitch - 2 * RADIUS
+    atlas_pitch, valid, positions, bins = table.pitch, table.valid, table.positions, table.bins
+    jump, random, local, reach, seam, step = rule[0], rule[1], rule[2], rule[3], rule[5], rule[6]
+    corner, atlas_corner = RADIUS * (pitch + 1), RADIUS * (atlas_pitch + 1)
+    anywhere, last = np.uint64(len(positions)), np.int64(len(valid) - 1)
+    around = 2 * reach + 1
+    words = np.empty(4, np.uint64)
+
+    for y in range(row, side, 3):
+        for x in range(column, side, 3):
+            n = (y + RADIUS) * pitch + x + RADIUS
+            if seam and continues(flat, n, pitch, atlas_pitch, 1):
+                continue
+            words[0], words[1], words[2], words[3] = philox_words(key, np.uint64(y * side + x))
+            window = 3 * (n - corner)
+            present = best = centre = np.int64(flat[n])
+            other = 3 * (present - atlas_corner)
+            least = window_distance(image, window, 3 * pitch, atlas, other, 3 * atlas_pitch) << FRACTION
+            least += step * before[bins[present]]
+            for k in range(4 + random + local):
+                if k < 4:
+                    down = (k % 2) * (k - 2) * jump  # 0, -jump, 0, jump
+                    right = (1 - k % 2) * (k - 1) * jump  # -jump, 0, jump, 0
+                    inside = 0 <= y + RADIUS + down < pitch and 0 <= x + RADIUS + right < pitch
+                    neighbour = flat[n + down * pitch + right] if inside else _NOWHERE
+                    candidate = neighbour - down * atlas_pitch - right
+                elif k < 4 + random:
+                    candidate = np.int64(positions[below(words[k - 4], anywhere)])
+                else:
+                    centre = best if k == 4 + random else centre
+                    place = np.int64(below(words[k - 4], np.uint64(around * around)))
+                    candidate = centre + (place // around - reach) * atlas_pitch + place % around - reach
+                candidate = min(max(candidate, np.int64(0)), last)
+                if candidate in (best, present) or not valid[candidate]:
+                    continue
+                other = 3 * (candidate - atlas_corner)
+                cost = window_distance(image, window, 3 * pitch, atlas, other, 3 * atlas_pitch) << FRACTION
+                cost += step * before[bins[candidate]]
+                if cost < least:
+                    best, least = candidate, cost
+            if best == present:
+                continue
+            flat[n] = best
+            for c in range(3):
+                image[3 * n + c] = atlas[3 * best + c]
+            use[bins[present]] -= 1
+            use[bins[best]] += 1
