@@ -37,7 +37,7 @@ class Batch(NamedTuple):
     query: Tensor  # (N, S, S, 3)
     key: Tensor  # (N, S, S, 3)
     negatives: Tensor | None  # (N, M, S, S, 3)
-    index: Tensor  # (N,) int64, places in the data set, always on the CPU
+    indices: Tensor  # (N,) int64, places in the data set; stays on the CPU
     step: int
 
 
@@ -109,7 +109,7 @@ class Batches(Dataset[Batch | InputError]):
         epoch = batch.step // self.steps_per_epoch
         return batch._replace(
             negatives=make_negatives(
-                batch.query, self.kinds, count=self.count, seed=self.seed, epoch=epoch, index=batch.index
+                batch.query, self.kinds, count=self.count, seed=self.seed, epoch=epoch, index=batch.indices
             )
         )
 

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from texneg.arguments import is_tensor
 from texneg.mixture import mixed_negatives
 from texneg.patch import patch_negatives, patch_permutation
 from texneg.train.config import Kind, PretrainConfig
@@ -30,11 +29,11 @@ def make_negatives(
 
     Arrays and tensors, on any device, give the same bytes.
     """
-    stream = {"count": count, "seed": seed, "epoch": epoch, "index": index}
-    images = query.permute(0, 3, 1, 2) if is_tensor(query) else query
+    stream: dict[str, Any] = {"count": count, "seed": seed, "epoch": epoch, "index": index}
+    images: Any = query.permute(0, 3, 1, 2) if isinstance(query, Tensor) else query
     (first, _), *others = kinds
-    made = mixed_negatives(images, kinds, **stream) if others else first(images, **stream)
-    negatives: Pixels = made.permute(0, 1, 3, 4, 2).contiguous() if is_tensor(made) else made
+    made: Any = mixed_negatives(images, kinds, **stream) if others else first(images, **stream)
+    negatives: Pixels = made.permute(0, 1, 3, 4, 2).contiguous() if isinstance(query, Tensor) else made
     return negatives
 
 
@@ -47,11 +46,14 @@ def function_of(
     kind: Kind, config: PretrainConfig, textures: Callable[..., Any] | None = None
 ) -> Callable[..., Any]:
     """One kind with the options of the configuration."""
-    c, turns = config, {"flip": config.patch_flip, "rotate": config.patch_rotate}
+    c = config
     if kind == "patch":
-        return partial(patch_negatives, size=c.patch, overlap=c.patch_overlap, **turns)
+        overlap = c.patch_overlap
+        return partial(
+            patch_negatives, size=c.patch, overlap=overlap, flip=c.patch_flip, rotate=c.patch_rotate
+        )
     if kind == "patch_permutation":
-        return partial(patch_permutation, size=c.patch, **turns)
+        return partial(patch_permutation, size=c.patch, flip=c.patch_flip, rotate=c.patch_rotate)
     if kind == "texture_live":
         from texneg.synth.negatives import texture_negatives
 

@@ -1,23 +1,14 @@
-"""`texneg verify`, `texneg synth-status` and `texneg sheet`."""
+"""`texneg verify` and `texneg synth-status`."""
 
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from texneg.datasets.encode import encode
-from texneg.datasets.images import open_images
-from texneg.datasets.pairs import pair
 from texneg.errors import InputError, RunFailed
-from texneg.synth.exemplars import exemplars
-from texneg.synth.job import image_seed
-from texneg.synth.sheet import GAP, HEADER, SheetConfig, contact_sheet, sheet
 from texneg.synth.status import StatusConfig, synth_status
-from texneg.synth.texture import texture
 from texneg.synth.verify import VerifyConfig, verify
 
 Run = Callable[..., Path]
@@ -118,62 +109,3 @@ def test_status_reads_files_alone(photos: Path, run: Run, capsys: pytest.Capture
     out = capsys.readouterr().out
     assert "14 of 24 images (58 %), 2 of 3 shards committed" in out
     assert "not running (killed); resume: texneg synth" in out
-
-
-def test_sheet_shows_image_patch_and_texture(photos: Path, run: Run, tmp_path: Path) -> None:
-    dst = run(photos)
-    out = tmp_path / "sheet.png"
-    assert sheet(SheetConfig(str(photos), str(out), textures=str(dst), count=3, size=32)) == 0
-    shown = open_images(tmp_path)  # the PNG is an image like any other
-    assert shown.keys.index("sheet") >= 0
-    images, textures = open_images(photos), open_images(dst)
-    given = contact_sheet(images, textures, count=3, side=32, exemplar_size=24)
-    made = contact_sheet(images, count=3, side=32, exemplar_size=24)
-    np.testing.assert_array_equal(given, made)
-    assert given.std() > 10
-
-
-def test_sheet_says_when_there_is_nothing_to_show(photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"none of the 24 images .* can be shown"):
-        sheet(SheetConfig(str(photos), str(tmp_path / "x.png"), exemplar_size=1000))
-
-
-@pytest.mark.parametrize("side", [16, 48, 64, 100, 128, 224])
-def test_titles_stay_above_their_pictures(photos: Path, side: int) -> None:
-    page = contact_sheet(open_images(photos), count=2, side=side, exemplar_size=24)
-    block = page.shape[1] // 2
-    for picture in range(6):
-        left = picture // 3 * block + GAP + picture % 3 * (side + GAP)
-        between = page[:HEADER, left + side + 2 : left + side + GAP - 1]
-        assert (between == 255).all()
-    assert (page[:HEADER] < 255).any() == (side > 16)
-
-
-def test_size_of_the_patch_negatives_patches(photos: Path, tmp_path: Path) -> None:
-    images = open_images(photos)
-    whole = contact_sheet(images, count=1, side=32, exemplar_size=24, patch_range=(32, 32))
-    picture = Image.fromarray(whole[HEADER : HEADER + 32, 2 * GAP + 32 : 2 * GAP + 64])
-    squares = (Image.fromarray(images[i][0][:, 10:70]).resize((32, 32)) for i in range(len(images)))
-    assert picture in list(squares)  # one patch is the whole picture
-    for wrong in ((0, 8), (9, 8), (8, 33)):
-        with pytest.raises(InputError, match=f"--patch {wrong[0]} {wrong[1]}: allowed is 1 to --size, 32 px"):
-            sheet(SheetConfig(str(photos), str(tmp_path / "x.png"), size=32, patch=wrong))
-    with pytest.raises(InputError, match=r"give a name that ends in \.png"):
-        sheet(SheetConfig(str(photos), str(tmp_path)))
-
-
-def test_sheet_of_very_long_images(tmp_path: Path) -> None:
-    long = np.random.default_rng(0).integers(0, 256, (30, 3000, 3), np.uint8)
-    (tmp_path / "long.png").write_bytes(encode(long, "png"))
-    assert contact_sheet(open_images(tmp_path), side=16, exemplar_size=24).shape[2] == 3
-
-
-def test_sheet_of_textures_with_appended_names(photos: Path, run: Run) -> None:
-    images = open_images(photos)
-    plain, appended = (open_images(run(photos, name, naming=name)) for name in ("replace", "append"))
-    given = contact_sheet(images, appended, count=3, side=32, exemplar_size=24)
-    assert given.shape == contact_sheet(images, plain, count=3, side=32, exemplar_size=24).shape
-    for i, j in enumerate(pair(images, appended).tolist()):
-        own = image_seed(0, images.name(i))
-        made = texture(exemplars(images[i][0], size=24, seed=own), size=32, seed=own)
-        np.testing.assert_array_equal(appended[j][0], made)

@@ -1,0 +1,88 @@
+"""The picture of a contact sheet: pictures side by side under titles, the name of the image below them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from texneg.datasets.decode import Pixels
+
+GAP, HEADER, CAPTION, FOOTER = 8, 24, 20, 24  # px
+ACROSS = 6  # pictures side by side at most, where an image has no more
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+Box = tuple[int, int, int]  # row and column of the corner, side, px
+COLOURS = (230, 60, 40), (40, 120, 230)  # of the boxes, in turn
+
+
+@dataclass(frozen=True)
+class Strip:
+    """An image and its negatives."""
+
+    name: str
+    pictures: Sequence[Pixels]
+    """Squares of the same side, uint8 (S, S, 3)."""
+
+
+def laid_out(strips: Sequence[Strip], titles: Sequence[Sequence[str]], legend: str = "") -> Pixels:
+    """All strips on one white page.
+
+    Args:
+        strips: one or more, each with as many pictures.
+        titles: of each picture of a strip, longest wording first; the first that fits is shown, or none.
+        legend: a line at the foot, left out where it does not fit.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    side, width = len(strips[0].pictures[0]), len(titles)
+    columns = min(max(1, ACROSS // width), len(strips))
+    block, row = width * (side + GAP) + 2 * GAP, side + CAPTION + GAP
+    rows = -(-len(strips) // columns)
+    page = Image.new("RGB", (columns * block, HEADER + rows * row + FOOTER), "white")
+    draw = ImageDraw.Draw(page)
+    font = ImageFont.load_default(13)
+    for i, wordings in enumerate(titles):
+        title = next((text for text in wordings if font.getlength(text) <= side), "")
+        for column in range(columns):
+            draw.text((column * block + GAP + i * (side + GAP), 5), title, "black", font)
+    if font.getlength(legend) <= page.width - 2 * GAP:
+        draw.text((GAP, page.height - FOOTER), legend, "black", font)
+    for number, strip in enumerate(strips):
+        x, y = (number % columns) * block + GAP, HEADER + (number // columns) * row
+        for i, pixels in enumerate(strip.pictures):
+            page.paste(Image.fromarray(pixels), (x + i * (side + GAP), y))
+        draw.text((x, y + side + 2), _fitting(strip.name, block - 4 * GAP, font), "black", font)
+    return np.array(page)
+
+
+def square(pixels: Pixels, side: int) -> Pixels:
+    """Centre square, resized."""
+    short = min(pixels.shape[:2])
+    top, left = (pixels.shape[0] - short) // 2, (pixels.shape[1] - short) // 2
+    cut = Image.fromarray(pixels[top : top + short, left : left + short])
+    return np.array(cut.resize((side, side), Image.Resampling.BICUBIC))
+
+
+def whole(pixels: Pixels, side: int, boxes: Sequence[Box] = ()) -> Pixels:
+    """The whole image fitted into a white square, boxes outlined."""
+    height, width = pixels.shape[:2]
+    scale = side / max(height, width)
+    fitted = Image.fromarray(pixels).resize(
+        (max(1, round(width * scale)), max(1, round(height * scale))), Image.Resampling.BICUBIC
+    )
+    tile = Image.new("RGB", (side, side), "white")
+    x0, y0 = (side - fitted.width) // 2, (side - fitted.height) // 2
+    tile.paste(fitted, (x0, y0))
+    draw = ImageDraw.Draw(tile)
+    for i, (y, x, length) in enumerate(boxes):
+        left, top, reach = x0 + x * scale, y0 + y * scale, max(0.0, length * scale - 1)
+        draw.rectangle((left, top, left + reach, top + reach), outline=COLOURS[i % 2], width=2)
+    return np.array(tile)
+
+
+def _fitting(text: str, width: int, font: Font) -> str:
+    """The end of a text that is not wider than `width` px."""
+    while font.getlength(text) > width:
+        text = f"…{text[2:]}"
+    return text
