@@ -17,7 +17,7 @@ def extend(key, field):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True, inline="always")
 def stream(key, purpose):  # type: ignore[no-untyped-def]
-    """fold(key, purpose)"""
+    """The key of a stream of one texture: `fold(key, purpose)`."""
     return extend(extend(np.uint64(0), key), np.uint64(purpose))
 
 

@@ -3,7 +3,6 @@
 Shapes: N images, k textures each, T textures, H W image, e exemplar.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -14,49 +13,41 @@ from texneg.synth.kernel.atlas import tables
 from texneg.synth.live.numba_draws import texture_keys
 from texneg.synth.live.numba_start import places, starts
 from texneg.synth.live.numba_sweep import halve_all, refine_all, to_image, upsample_all
-from texneg.synth.live.plan import Level, levels, passes
+from texneg.synth.live.plan import Job, Level, levels, passes
+from texneg.synth.live.share import share
 
 U8 = npt.NDArray[np.uint8]
 I16 = npt.NDArray[np.int16]
 I32 = npt.NDArray[np.int32]
 
-AT_ONCE = 16  # textures one call of compiled code makes: its scratch stays in the cache
+AT_ONCE = 16  # textures that one call of compiled code makes: few, so that they stay in the cache
 
 
-def maps(images: U8, index: U64, count: int, *, exemplar: int, base: int, threads: int = 1) -> I32:
+def maps(images: U8, index: U64, job: Job, threads: int) -> I32:
     """For every pixel of every texture the pixel y * W + x of its image that it shows: (N, k, H, W).
 
     Args:
         images: (N, H, W, 3) uint8, any strides.
         index: (N,) data-set indices.
-        count: k, textures of each image.
-        exemplar: e, side of both exemplars in pixels.
-        base: `plan.base_key` of seed and epoch.
+        job: exemplars, count and key.
         threads: workers; the maps do not depend on it.
     """
     N, H, W, _ = images.shape
-    keys = texture_keys(np.uint64(base), index, count)
-    corners = places(keys, H, W, exemplar)
-    found = np.empty((N * count, H, W), np.int32)
-    make = partial(_fill, found, images, keys, corners, count, exemplar)
-    size = min(AT_ONCE, -(-len(keys) // threads) or 1)
-    parts = [slice(first, min(first + size, len(keys))) for first in range(0, len(keys), size)]
-    if threads == 1 or len(parts) == 1:
-        list(map(make, parts))
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(make, parts))
-    return found.reshape(N, count, H, W)
+    keys = texture_keys(np.uint64(job.base), index, job.count)
+    corners = places(keys, H, W, job.exemplar)
+    found = np.empty((len(keys), H, W), np.int32)
+    share(partial(_fill, found, images, keys, corners, job), len(keys), AT_ONCE, threads)
+    return found.reshape(N, job.count, H, W)
 
 
-def _fill(found: I32, images: U8, keys: U64, corners: I32, count: int, exemplar: int, part: slice) -> None:
+def _fill(found: I32, images: U8, keys: U64, corners: I32, job: Job, part: slice) -> None:
     """The maps of some of the textures."""
-    H, W = found.shape[1:]
-    crops = np.empty((part.stop - part.start, 2, exemplar, exemplar, 3), np.int16)
+    side = job.exemplar
+    crops = np.empty((part.stop - part.start, 2, side, side, 3), np.int16)
     for crop, t in zip(crops, range(part.start, part.stop), strict=True):
         for owner, (y, x) in enumerate(corners[t]):
-            crop[owner] = images[t // count, y : y + exemplar, x : x + exemplar]
-    scales = levels(max(H, W), exemplar)
+            crop[owner] = images[t // job.count, y : y + side, x : x + side]
+    scales = levels(max(found.shape[1:]), side)
     to_image(found[part], atlas_maps(crops, keys[part], scales), corners[part], scales[0].pitch)
 
 

@@ -57,6 +57,17 @@ CLASSES = tuple((n % 3, (n + n // 3) % 3) for n in range(9))
 """Row and column offset of each colour class, along diagonals."""
 
 
+class Job(NamedTuple):
+    """What a batch shares beside its images and their indices."""
+
+    exemplar: int
+    """Side of both exemplars in pixels."""
+    count: int
+    """Textures of each image."""
+    base: int
+    """`base_key` of seed and epoch."""
+
+
 class Pass(NamedTuple):
     """One sweep."""
 
