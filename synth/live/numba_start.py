@@ -75,10 +75,12 @@ def _second(key, side):  # type: ignore[no-untyped-def]
     height = np.empty(pixels, np.int64)
     for y in range(side):
         top, low = y // TILE + 1, y % TILE
+        bottom = min(top + 1, knots - 3)
         for x in range(side):
-            left, right = x // TILE + 1, x % TILE
-            above = (TILE - right) * boxed[top, left] + right * boxed[top, left + 1]
-            beneath = (TILE - right) * boxed[top + 1, left] + right * boxed[top + 1, left + 1]
+            left, part = x // TILE + 1, x % TILE
+            right = min(left + 1, knots - 3)
+            above = (TILE - part) * boxed[top, left] + part * boxed[top, right]
+            beneath = (TILE - part) * boxed[bottom, left] + part * boxed[bottom, right]
             value = (TILE - low) * above + low * beneath
             height[y * side + x] = value * pixels + y * side + x  # no two equal: the cut is exact
     return height >= np.partition(height, pixels // 2)[pixels // 2]

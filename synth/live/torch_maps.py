@@ -1,0 +1,63 @@
+"""Live textures on any device: maps of a batch in torch operations, the bytes of `numba_maps`.
+
+Shapes: N images, k textures each, T textures, H W image.
+"""
+
+import torch
+from torch import Tensor
+
+from texneg.philox_torch import fold_tensor, signed
+from texneg.synth.kernel.window import RADIUS
+from texneg.synth.live.plan import Job, Level, levels, passes
+from texneg.synth.live.torch_start import atlas, halve, places, starts, upsample
+from texneg.synth.live.torch_sweep import refine
+
+AT_ONCE = 1 << 21  # output pixels that are searched together, about 1 KiB of scratch each
+
+
+@torch.no_grad()
+def maps(images: Tensor, index: Tensor, job: Job) -> Tensor:
+    """For every pixel of every texture the pixel y * W + x of its image that it shows: (N, k, H, W) int64.
+
+    Args:
+        images: (N, H, W, 3) uint8, any strides.
+        index: (N,) int64 data-set indices on the device of the images.
+        job: exemplars, count and key. Nothing here waits for the device.
+    """
+    N, H, W, _ = images.shape
+    numbers = torch.arange(job.count, device=images.device)
+    keys = fold_tensor(fold_tensor(signed(job.base), index).unsqueeze(1), numbers).flatten()
+    number = torch.arange(len(keys), device=images.device) // job.count
+    size = max(1, AT_ONCE // max(H, W) ** 2)
+    parts = [_maps(images, number[t : t + size], keys[t : t + size], job) for t in range(0, len(keys), size)]
+    found = torch.cat(parts) if parts else keys.new_empty(0, H, W)
+    return found.unflatten(0, (N, job.count))
+
+
+def _maps(images: Tensor, number: Tensor, keys: Tensor, job: Job) -> Tensor:
+    """(T, H, W) maps of the textures of image `number`."""
+    _, H, W, _ = images.shape
+    tops, lefts = places(keys, H, W, job.exemplar)  # (T, 2)
+    along = torch.arange(job.exemplar, device=keys.device)
+    rows, columns = (tops.unsqueeze(2) + along)[..., None], (lefts.unsqueeze(2) + along)[..., None, :]
+    crops = images[number[:, None, None, None], rows, columns]  # (T, 2, e, e, 3)
+    scales = levels(max(H, W), job.exemplar)
+    source = _atlas_maps(crops.to(torch.int32), keys, scales)[:, RADIUS : RADIUS + H, RADIUS : RADIUS + W]
+    pitch = scales[0].pitch
+    row, owner = source // pitch % pitch, source // pitch // pitch
+    top, left = (corner.gather(1, owner.flatten(1)).view_as(owner) for corner in (tops, lefts))
+    return (top + row) * W + left + source % pitch
+
+
+def _atlas_maps(crops: Tensor, keys: Tensor, scales: tuple[Level, ...]) -> Tensor:
+    """(T, side + 4, side + 4) atlas indices at full size."""
+    pyramid = [crops]
+    for _ in scales[1:]:
+        pyramid.append(halve(pyramid[-1]))
+    source = starts(keys, scales[-1])
+    for level in reversed(scales):
+        if level is not scales[-1]:
+            source = upsample(source, scales[level.number + 1], level)
+        rules = passes(level.number, len(scales))
+        refine(source, atlas(pyramid[level.number], level), keys, level, rules)
+    return source
