@@ -16,6 +16,7 @@ _HOMES = {
     "Indexed": "texneg.collate",
     "exemplars": "texneg.synth.exemplars",
     "texture": "texneg.synth.texture",
+    "texture_negatives": "texneg.synth.negatives",
     "Similarities": "texneg.similarity",
     "similarities": "texneg.similarity",
     "in_batch_similarities": "texneg.similarity",

@@ -18,6 +18,7 @@ from texneg.similarity import Similarities as Similarities
 from texneg.similarity import in_batch_similarities as in_batch_similarities
 from texneg.similarity import similarities as similarities
 from texneg.synth.exemplars import exemplars as exemplars
+from texneg.synth.negatives import texture_negatives as texture_negatives
 from texneg.synth.texture import texture as texture
 
 __version__: str
