@@ -23,6 +23,7 @@ from texneg.arguments import (
 from texneg.patch_layout import array_bytes, tensor_bytes
 from texneg.patch_numba import shuffle as shuffle_bytes
 from texneg.patch_plan import MAX_PIXELS, Rule, Source, base_key, default_size, divisors
+from texneg.triton_device import runs_triton
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,8 +47,9 @@ def patch_negatives(
 
     One patch side d is drawn for each negative; ceil(H/d) x ceil(W/d) patches cover the image, cut at the
     bottom and right border. The pixels depend only on the image and on (seed, epoch, index, k): not on batch
-    split, order, worker or device. Arrays and CPU tensors are copied by compiled code, tensors elsewhere
-    gathered on their device; no gradient flows. Give it finished views, after crop, jitter and blur.
+    split, order, worker or device. Arrays and CPU tensors are copied by compiled code, CUDA tensors by a
+    Triton kernel, tensors elsewhere by a gather on their device; no gradient flows. Give it finished views,
+    after crop, jitter and blur.
 
     Args:
         images: NumPy (N, H, W, C) of uint8, float16, float32 or float64, or torch (N, C, H, W) of those or
@@ -73,11 +75,8 @@ def patch_negatives(
         ValueError: a rank, dtype, size, count, index or out that does not fit, or paper without overlap;
             TypeError for another kind.
     """
-    if paper and not overlap:
-        raise ValueError("paper=True with overlap=False; the authors' code draws patches that may overlap")
-    source = Source.PAPER if paper else Source.CROPS if overlap else Source.DISJOINT
-    sides = _checked_size(size, *image_sides(images))
-    return _shuffled(images, Rule(base_key(seed, epoch), *sides, source, flip, rotate), count, index, out)
+    rule = patch_rule(image_sides(images), size, overlap, paper, flip, rotate, seed, epoch)
+    return _shuffled(images, rule, count, index, out)
 
 
 def patch_permutation(
@@ -102,6 +101,23 @@ def patch_permutation(
     _check_divisors(*image_sides(images), lo, hi)
     rule = Rule(base_key(seed, epoch), lo, hi, Source.PERMUTATION, flip, rotate)
     return _shuffled(images, rule, count, index, out)
+
+
+def patch_rule(
+    sides: tuple[int, int],
+    size: tuple[int, int] | None,
+    overlap: bool,
+    paper: bool,
+    flip: bool,
+    rotate: bool,
+    seed: int,
+    epoch: int,
+) -> Rule:
+    """The rule of `patch_negatives` with these options, for images of sides H, W."""
+    if paper and not overlap:
+        raise ValueError("paper=True with overlap=False; the authors' code draws patches that may overlap")
+    source = Source.PAPER if paper else Source.CROPS if overlap else Source.DISJOINT
+    return Rule(base_key(seed, epoch), *_checked_size(size, *sides), source, flip, rotate)
 
 
 def _shuffled(images: Images, rule: Rule, count: int, index: Index, out: Images | None) -> Images:
@@ -130,10 +146,11 @@ def _from_tensor(
         source = tensor_bytes(images.contiguous())
         shuffle_bytes(source, tensor_bytes(result), index_array(index, shape[0]), rule)
         return result
-    from texneg.patch_torch import shuffle as gather
-
-    rows = index_tensor(index, shape[0], images.device)
-    result = gather(images, shape[1], rows, rule)
+    if runs_triton(images.device):
+        from texneg.patch_triton import shuffle
+    else:
+        from texneg.patch_torch import shuffle
+    result = shuffle(images, shape[1], index_tensor(index, shape[0], images.device), rule)
     return result if out is None else out.copy_(result)
 
 
