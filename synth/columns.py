@@ -15,6 +15,7 @@ from texneg.mixture import mixed_negatives
 from texneg.patch import patch_negatives, patch_permutation
 from texneg.synth.exemplars import exemplar_places, exemplars
 from texneg.synth.job import enlarged, image_seed, patch_size
+from texneg.synth.negatives import texture_negatives
 from texneg.synth.page import square, whole
 from texneg.synth.settings import Small
 from texneg.synth.texture import texture
@@ -30,7 +31,7 @@ TITLES: dict[str, tuple[str, ...]] = {
     "turned": ("patch, flipped and rotated", "turned patch", "turned"),
     "texture": ("texture negative", "texture"),
     "texture_live": ("live texture", "live"),
-    "mixture": ("mixture: half patch, half live texture", "patch or live texture", "mixture"),
+    "mixture": ("mixture: half patch, half live texture", "mixture: patch or live", "mixture"),
 }
 """Longest wording first."""
 
@@ -44,15 +45,9 @@ def functions(size: tuple[int, int] | None) -> dict[str, Callable[..., Any]]:
         "disjoint": partial(patch, overlap=False),
         "permutation": partial(patch_permutation, size=size),
         "turned": partial(patch, flip=True, rotate=True),
-        "texture_live": _live,
-        "mixture": partial(mixed_negatives, kinds=((patch, 0.5), (_live, 0.5))),
+        "texture_live": texture_negatives,
+        "mixture": partial(mixed_negatives, kinds=((patch, 0.5), (texture_negatives, 0.5))),
     }
-
-
-def _live(images: Any, **stream: Any) -> Any:
-    from texneg.synth.negatives import texture_negatives
-
-    return texture_negatives(images, **stream)
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,13 @@ from texneg.synth.columns import TITLES, Kind, Textures, functions
 from texneg.synth.config import ledger_path
 from texneg.synth.ledger import Ledger
 from texneg.synth.page import Strip, laid_out, square, whole
-from texneg.synth.preflight import load_record
+from texneg.synth.record import load_record
 from texneg.synth.settings import Settings, Small
 from texneg.synth.setup import prepare_process
 
 DEFAULT: tuple[Kind, ...] = ("patch", "texture")
-LEGEND = "boxes: centre (red) and random (blue) patch of the texture"
+SQUARES = "negatives are made of the centre square of the image"
+BOXES = "boxes: centre (red) and random (blue) patch of the texture; other " + SQUARES
 
 
 @dataclass(frozen=True)
@@ -173,4 +174,4 @@ def contact_sheet(
         raise InputError(
             f"none of the {len(images)} images of {images.root} can be shown: unreadable or too small"
         )
-    return laid_out(strips, [TITLES[column] for column in columns], LEGEND if offline else "")
+    return laid_out(strips, [TITLES[column] for column in columns], BOXES if offline else SQUARES)

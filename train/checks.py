@@ -4,7 +4,7 @@ from math import inf
 
 from texneg.errors import InputError
 from texneg.patch_plan import default_size, divisors
-from texneg.synth.texture import SMALLEST_EXEMPLAR
+from texneg.synth.texture import LARGEST_OUTPUT, SMALLEST_EXEMPLAR, SMALLEST_OUTPUT
 from texneg.train.config import PretrainConfig
 
 
@@ -83,6 +83,10 @@ def _wrong_negatives(c: PretrainConfig) -> tuple[tuple[bool, str], ...]:
             f"--textures {c.textures}: the same as --data; name the folder that texneg synth wrote",
         ),
         (c.negatives == "texture" and c.count != 1, f"--count {c.count}: an image has one texture; use 1"),
+        (
+            "texture_live" in kinds and not SMALLEST_OUTPUT <= c.image_size <= LARGEST_OUTPUT,
+            f"--image-size {c.image_size}: {SMALLEST_OUTPUT} to {LARGEST_OUTPUT} pixels for texture_live",
+        ),
         (
             c.texture_exemplar is not None and not SMALLEST_EXEMPLAR <= c.texture_exemplar <= c.image_size,
             f"--texture-exemplar {c.texture_exemplar}: {SMALLEST_EXEMPLAR} to the {c.image_size} pixels of"

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from texneg.mixture import mixed_negatives
 from texneg.patch import patch_negatives, patch_permutation
+from texneg.synth.negatives import texture_negatives
 from texneg.train.config import Kind, PretrainConfig
 from texneg.train.views import QUERY, U8, Augmentation, make_views
 
@@ -55,8 +56,6 @@ def function_of(
     if kind == "patch_permutation":
         return partial(patch_permutation, size=c.patch, flip=c.patch_flip, rotate=c.patch_rotate)
     if kind == "texture_live":
-        from texneg.synth.negatives import texture_negatives
-
         return partial(texture_negatives, exemplar=c.texture_exemplar, method=c.texture_method)
     assert textures is not None
     return textures

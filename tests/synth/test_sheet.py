@@ -81,18 +81,18 @@ def test_sheet_of_textures_with_appended_names(photos: Path, run: Run) -> None:
         np.testing.assert_array_equal(appended[j][0], made)
 
 
-LIVE = ("patch", "paper", "disjoint", "permutation", "turned")
+LIVE = ("patch", "paper", "disjoint", "permutation", "turned", "texture_live")
 
 
 def test_each_kind_has_its_column_and_its_own_picture(photos: Path) -> None:
     images = open_images(photos)
     page = contact_sheet(images, kinds=LIVE, count=3, side=48, seed=5, patch_range=(5, 6))
-    assert page.shape[1] == 6 * (48 + GAP) + 2 * GAP
+    assert page.shape[1] == 7 * (48 + GAP) + 2 * GAP
     columns = [
         page[HEADER : HEADER + 48, left : left + 48] for left in range(GAP, page.shape[1] - 48, 48 + GAP)
     ]
-    assert len(columns) == 6
-    assert len({column.tobytes() for column in columns}) == 6
+    assert len(columns) == 7
+    assert len({column.tobytes() for column in columns}) == 7
     views = [square(images[i][0], 48)[None] for i in range(len(images))]
     expected = [patch_permutation(view, size=(5, 6), seed=5, index=[i])[0, 0] for i, view in enumerate(views)]
     assert any(np.array_equal(columns[4], own) for own in expected)

@@ -12,6 +12,7 @@ from torch import nn
 
 from texneg.patch import patch_negatives, patch_permutation
 from texneg.queue import KeyQueue
+from texneg.synth.negatives import texture_negatives
 from texneg.train.bn import SyncBatchNorm, gather, shuffled_pass
 from texneg.train.byol import BYOL
 from texneg.train.config import PretrainConfig
@@ -47,7 +48,7 @@ def run_steps(name, rank=0, world=1):
         augmentation=Augmentation(16),
         batch=8,
         seed=0,
-        kinds=((patch_negatives, 0.6), (patch_permutation, 0.4)),
+        kinds=((patch_negatives, 0.4), (patch_permutation, 0.2), (texture_negatives, 0.4)),
         rank=rank,
         world=world,
     )

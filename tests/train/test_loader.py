@@ -8,7 +8,8 @@ import torch
 
 from texneg.datasets.decode import DecodeError
 from texneg.errors import InputError
-from texneg.patch import patch_negatives
+from texneg.patch import patch_negatives, patch_permutation
+from texneg.synth.negatives import texture_negatives
 from texneg.train.loader import Batches, OnDemand, Resident, crowded, load, shrunk
 from texneg.train.negatives import paired_textures
 from texneg.train.views import Augmentation
@@ -56,7 +57,7 @@ def test_an_epoch_visits_each_image_once_and_leaves_the_incomplete_batch_out():
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_loading_from_the_middle_gives_the_same_batches(workers):
-    b = batches(kinds=PATCH, count=2)
+    b = batches(kinds=(*PATCH, (patch_permutation, 0.5), (texture_negatives, 1.0)), count=2)
     expected = [b.make(step) for step in range(3, 8)]
     loaded = list(load(b, range(3, 8), workers=workers, pin=False))
     assert len(loaded) == 5

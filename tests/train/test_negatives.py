@@ -10,6 +10,7 @@ import torch
 from texneg.errors import InputError
 from texneg.mixture import chosen_kinds
 from texneg.patch import patch_negatives, patch_permutation
+from texneg.synth.negatives import texture_negatives
 from texneg.train.checks import check
 from texneg.train.config import PretrainConfig
 from texneg.train.loader import Batches, load
@@ -25,7 +26,8 @@ KINDS = {
     "patch": {"negatives": "patch"},
     "turned": {"negatives": "patch", "patch_overlap": False, "patch_flip": True, "patch_rotate": True},
     "permutation": {"negatives": "patch_permutation", "patch": (4, 8)},
-    "mixture": {"negatives": "mixture", "mixture": HALVES},
+    "live": {"negatives": "texture_live", "texture_exemplar": 9},
+    "mixture": {"negatives": "mixture", "mixture": (*HALVES, ("texture_live", 0.5))},
 }
 
 
@@ -93,6 +95,9 @@ def test_options_reach_their_kinds():
     assert np.array_equal(function_of("patch", config)(query(), **stream), expected)
     expected = patch_permutation(query(), **turned, **stream)
     assert np.array_equal(function_of("patch_permutation", config)(query(), **stream), expected)
+    config = replace(CONFIG, texture_method="fast", texture_exemplar=10)
+    expected = texture_negatives(query(), method="fast", exemplar=10, **stream)
+    assert np.array_equal(function_of("texture_live", config)(query(), **stream), expected)
 
 
 def test_a_mixture_reads_the_textures_it_needs_and_augments_them_as_the_query():
@@ -138,6 +143,7 @@ def test_what_a_loader_must_make():
         ({"negatives": "mixture", "mixture": (("texture", 1.0),)}, "needs --textures"),
         ({"negatives": "mixture", "mixture": (("texture", 1.0),), "textures": "x"}, "same as --data"),
         ({"negatives": "patch_permutation", "image_size": 29, "patch": (2, 9)}, "--patch 2 9: none of these"),
+        ({"negatives": "texture_live", "image_size": 15}, "--image-size 15: 16 to 1024 pixels"),
         ({"texture_exemplar": 25}, "--texture-exemplar 25: 8 to the 24 pixels"),
         ({"texture_exemplar": 7}, "--texture-exemplar 7: 8 to"),
     ],

@@ -101,9 +101,11 @@ ARMS = {
     "texture": {"negatives": "texture"},
     "byol": {"method": "byol", "bn": "none", "optimizer": "lars", "negatives": "patch"},
     "permutation": {"negatives": "patch_permutation", "patch_flip": True, "patch_rotate": True},
+    "live": {"negatives": "texture_live"},
+    "scan": {"negatives": "texture_live", "texture_method": "fast"},
     "mixture": {
         "negatives": "mixture",
-        "mixture": (("patch", 0.5), ("texture", 1.0), ("patch_permutation", 0.5)),
+        "mixture": (("patch", 0.5), ("texture", 1.0), ("texture_live", 0.5), ("patch_permutation", 0.5)),
         "count": 2,
     },
 }
@@ -124,7 +126,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(data, tmp_path, arm):
 
 
 def test_negatives_made_on_the_device_change_no_bit_of_a_run(data, tmp_path, monkeypatch):
-    changes = {"negatives": "mixture", "mixture": (("patch", 0.3), ("patch_permutation", 0.7)), "epochs": 2}
+    changes = {"negatives": "mixture", "mixture": (("patch", 0.3), ("texture_live", 0.7)), "epochs": 2}
     loaded = run_pretraining(tiny(data, tmp_path / "loaded", **changes), log=silent)
     make = verb.make_batches
     with monkeypatch.context() as patched:
