@@ -26,6 +26,7 @@ from texneg.patch_plan import MAX_PIXELS, Rule, Source, base_key, default_size, 
 from texneg.triton_device import runs_triton
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 
@@ -146,12 +147,19 @@ def _from_tensor(
         source = tensor_bytes(images.contiguous())
         shuffle_bytes(source, tensor_bytes(result), index_array(index, shape[0]), rule)
         return result
-    if runs_triton(images.device):
-        from texneg.patch_triton import shuffle
-    else:
-        from texneg.patch_torch import shuffle
-    result = shuffle(images, shape[1], index_tensor(index, shape[0], images.device), rule)
+    rows = index_tensor(index, shape[0], images.device)
+    result = _executor(images.device)(images, shape[1], rows, rule)
     return result if out is None else out.copy_(result)
+
+
+def _executor(device: "torch.device") -> "Callable[[Tensor, int, Tensor, Rule], Tensor]":
+    if runs_triton(device):
+        from texneg.patch_triton import shuffle as kernel
+
+        return kernel
+    from texneg.patch_torch import shuffle as gather
+
+    return gather
 
 
 def _checked_size(size: tuple[int, int] | None, height: int, width: int) -> tuple[int, int]:

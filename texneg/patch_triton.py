@@ -22,6 +22,7 @@ _HEAD = tl.constexpr(2)  # numbers before the tiles in a row of the table
 _PAIRS = 64  # tile pairs of one program that draws plans
 _ROWS = 32  # image rows that one program copies
 _MOST_PLANES = 4  # and planes, at most
+_INT32 = 1 << 31  # elements of an image from which on they are numbered in int64
 
 
 @torch.no_grad()
@@ -113,7 +114,7 @@ def _copy(
         PIXEL_STEP=C if interleaved else 1,
         ONE_MORE=rule.source == Source.PAPER,
         TURNED=rule.flip or rule.rotate,
-        WIDE=C * H * W >= 1 << 31,
+        WIDE=C * H * W >= _INT32,
         LOOKUP=lookup is not None,
         ROWS=_ROWS,
         COLUMNS=columns,
@@ -122,7 +123,7 @@ def _copy(
 
 
 @triton.jit(do_not_specialize=["base", "count", "tiles", "lo", "sides"])
-def _plan_kernel(
+def _plan_kernel(  # type: ignore[no-untyped-def]
     table,
     index,
     base,
@@ -136,7 +137,7 @@ def _plan_kernel(
     FLIP: tl.constexpr,
     ROTATE: tl.constexpr,
     PAIRS: tl.constexpr,
-):  # type: ignore[no-untyped-def]
+):
     """Part of a row of the table: PAIRS pairs of independent crops."""
     negative = tl.program_id(0)
     key = _fold(base.to(tl.uint64), tl.load(index + negative // count).to(tl.uint64))
@@ -190,7 +191,7 @@ def _over(a, inverse):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _copy_kernel(
+def _copy_kernel(  # type: ignore[no-untyped-def]
     source,
     out,
     table,
@@ -210,7 +211,7 @@ def _copy_kernel(
     LOOKUP: tl.constexpr,
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
-):  # type: ignore[no-untyped-def]
+):
     """ROWS x COLUMNS elements of GROUP planes of one negative.
 
     The output is PLANES planes (C or 1) of H x (W * INNER) elements (INNER 1 or C), and a column is an
