@@ -1,8 +1,9 @@
 """What a texture run is told on the command line."""
 
 import os
+import re
 import shlex
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
@@ -17,9 +18,9 @@ from texneg.synth.settings import Settings, Small
 class SynthConfig:
     """Make one texture for every image of a data set. Run the same command again to resume."""
 
-    src: Positional[str]
+    src: Positional[str] = ""
     """Class-folder tree, flat folder of images, folder of WebDataset .tar shards, or one .tar."""
-    dst: Positional[str]
+    dst: Positional[str] = ""
     """Folder for the textures; the ledger of the run is DST.texneg beside it."""
     format: Kind | None = None
     """Output: class folders, or WebDataset tar shards. Default: like the input."""
@@ -50,15 +51,39 @@ class SynthConfig:
     threads_per_worker: int = 0
     """Threads in one worker process; 0 is up to 8."""
     scheduler: str | None = None
-    """Address of a running Dask scheduler (tcp://host:port) instead of an embedded cluster."""
-    executor: Literal["dask", "sync"] = "dask"
-    """sync: one image after the other in this process, for debugging."""
+    """Use a running Dask scheduler: its address (tcp://host:port) or scheduler file. Default: the address in
+    DASK_SCHEDULER_ADDRESS; without one, an embedded cluster."""
+    cluster: Literal["slurm", "slurm-runner"] | None = None
+    """Start workers through SLURM: slurm submits --jobs of them with the site's own dask-jobqueue settings;
+    slurm-runner makes a cluster of the tasks of one srun."""
+    jobs: int = 1
+    """Jobs of --cluster slurm."""
+    cluster_option: tuple[str, ...] = ()
+    """Options of dask_jobqueue.SLURMCluster, over the site's settings: cores=8 memory=16GB queue=short."""
+    executor: Literal["dask", "sync"] | None = None
+    """sync: one image after the other in this process. Default: dask, and sync for a --task of one core."""
     max_error_rate: float = 0.01
     """Stop when more than this share of the images cannot be used (judged from 1000 images on)."""
     retries: int = 2
     """How often a failed task is tried again before its shard is given up."""
     drain_timeout: float = 60.0
     """After Ctrl-C or SIGTERM, seconds to let tasks in flight finish."""
+    plan_only: bool = False
+    """First step of a job array: scan SRC and freeze the plan, make nothing."""
+    task: str | None = None
+    """I/N: make every N-th shard from the I-th (zero based) of a frozen plan, without any scheduler."""
+    finalize: bool = False
+    """Last step of a job array: check that every shard is made, then join manifest and checksums."""
+    dry_run: bool = False
+    """Scan SRC, make 8 textures and print what the run would cost. Writes nothing."""
+    extend: bool = False
+    """Add shards for inputs that came after the plan was made; no other shard changes its number."""
+    retry_quarantined: tuple[str, ...] | None = None
+    """Try the images again that could not be used: all, or those of these statuses."""
+    strict_versions: bool = False
+    """Stop where a process has other versions of libraries than the run began with, instead of warning."""
+    print_dask_config: bool = False
+    """Print the Dask settings that suit a run, as YAML for clusters that others start."""
     ledger: str | None = None
     """Put the ledger here instead of DST.texneg."""
     overwrite: bool = False
@@ -78,45 +103,44 @@ class SynthConfig:
         """Cores that an embedded cluster uses."""
         return self.workers or len(os.sched_getaffinity(0))
 
+    @property
+    def address(self) -> str | None:
+        """Address or file of the scheduler to use, unless texneg starts one."""
+        if self.scheduler or self.cluster or self.task:
+            return self.scheduler
+        return os.environ.get("DASK_SCHEDULER_ADDRESS") or None
+
+    @property
+    def share(self) -> tuple[int, int] | None:
+        """I and N of --task.
+
+        Raises:
+            InputError: not of that form.
+        """
+        if self.task is None:
+            return None
+        match = re.fullmatch(r"(\d+)/(\d+)", self.task)
+        if match is None or not int(match[1]) < int(match[2]):
+            raise InputError(f"--task {self.task}: allowed is I/N with I from 0 to N - 1, such as 0/100")
+        return int(match[1]), int(match[2])
+
+    @property
+    def in_process(self) -> bool:
+        """Whether the textures are made in this process."""
+        alone = self.executor is None and self.task is not None and self.cores == 1
+        return alone or self.executor == "sync"
+
     def command(self) -> str:
         """The command line of this run: positional arguments and whatever differs from the defaults."""
         words = ["texneg", "synth", self.src, self.dst]
-        for field in fields(self):
+        for field in fields(self)[2:]:
             value = getattr(self, field.name)
-            if field.default is MISSING or value == field.default or field.name in _ONCE:
+            if value == field.default or field.name in _ONCE:
                 continue
-            flag = f"--{field.name.replace('_', '-')}"
-            words += [flag] if value is True else [flag, str(value)]
+            words.append(f"--{field.name.replace('_', '-')}")
+            if value is not True:
+                words += [str(v) for v in (value if isinstance(value, tuple) else (value,))]
         return shlex.join(words)
-
-    def check(self) -> None:
-        """Raise InputError for a value out of its range."""
-        from texneg.synth.texture import LARGEST_OUTPUT, METHODS, SMALLEST_EXEMPLAR, SMALLEST_OUTPUT
-
-        allowed: list[tuple[str, bool, str]] = [
-            (
-                "size",
-                SMALLEST_OUTPUT <= self.size <= LARGEST_OUTPUT,
-                f"{SMALLEST_OUTPUT} to {LARGEST_OUTPUT} px",
-            ),
-            (
-                "exemplar_size",
-                SMALLEST_EXEMPLAR <= self.exemplar_size <= 2048,
-                f"{SMALLEST_EXEMPLAR} to 2048 px",
-            ),
-            ("seed", 0 <= self.seed < 1 << 64, "0 to 2^64 - 1"),
-            ("method", self.method in METHODS, " or ".join(METHODS)),
-            ("limit", self.limit is None or self.limit > 0, "1 or more"),
-            ("shard_size", self.shard_size > 0, "1 or more"),
-            ("part_size", self.part_size is None or self.part_size > 0, "1 or more"),
-            ("workers", self.workers >= 0, "0 or more"),
-            ("threads_per_worker", self.threads_per_worker >= 0, "0 or more"),
-            ("max_error_rate", 0 <= self.max_error_rate <= 1, "0 to 1"),
-            ("retries", self.retries >= 0, "0 or more"),
-        ]
-        for name, good, text in allowed:
-            if not good:
-                raise InputError(f"--{name.replace('_', '-')} {getattr(self, name)}: allowed is {text}")
 
 
 def ledger_path(dst: str, ledger: str | None = None) -> Path:
@@ -124,7 +148,8 @@ def ledger_path(dst: str, ledger: str | None = None) -> Path:
     return Path(ledger).absolute() if ledger else Path(f"{Path(dst).resolve()}.texneg")
 
 
-_ONCE = ("overwrite", "recheck", "steal_lock")  # not repeated when a run is resumed
+# Not repeated when a run is resumed.
+_ONCE = ("overwrite", "recheck", "steal_lock", "extend", "retry_quarantined", "dry_run", "plan_only")
 
 
 def settings_of(config: SynthConfig, kind: Kind) -> Settings:

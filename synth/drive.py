@@ -1,135 +1,50 @@
 """The driver's loop: a bounded number of tasks in flight until every shard is committed, or a good stop."""
 
 import math
-import signal
-import threading
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from types import FrameType
+from collections.abc import Callable
 from typing import Literal
 
-from texneg.datasets.atomic import append_json_line
 from texneg.synth.config import SynthConfig
 from texneg.synth.executors import Executor
-from texneg.synth.lease import Lease
-from texneg.synth.ledger import Ledger
-from texneg.synth.plan import Plan, Shard
-from texneg.synth.progress import Progress, counted
-from texneg.synth.task import Summary, Task
+from texneg.synth.progress import Progress, counted, duration
+from texneg.synth.signals import Stop
+from texneg.synth.stall import StallWatch
+from texneg.synth.work import Work, WorkerLost
 
 POLL_S = 1.0
 TASKS_PER_THREAD = 2
 FEWEST_TASKS = 4  # in flight even without workers, so that an adaptive cluster sees demand
-JUDGED_FROM = 1000  # images; below it no share of bad images stops a run
 
 Verdict = Literal["complete", "interrupted", "storage", "error_budget", "failed_shards"]
 
 
-class Stop:
-    """Set by SIGINT and SIGTERM: the first asks for a drain, the second to leave at once."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        """The signal handler."""
-        self.count += 1
-
-
-@contextmanager
-def stop_signals() -> Iterator[Stop]:
-    """Catch SIGINT and SIGTERM inside the block; in a thread that cannot, nothing is caught."""
-    stop = Stop()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    old = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
-
-
-@dataclass
-class Work:
-    """What is left to do, and what came of what was done."""
-
-    ledger: Ledger
-    plan: Plan
-    make: Callable[[Shard, int | None], Task]
-    """Task of (shard, part); part None joins."""
-    queue: deque[Task] = field(default_factory=deque)
-    missing: dict[Shard, set[int]] = field(default_factory=dict)
-    """Parts without which an unfinished shard cannot be joined."""
-    attempts: Counter[str] = field(default_factory=Counter)
-    statuses: Counter[str] = field(default_factory=Counter)
-    failed: dict[str, str] = field(default_factory=dict)
-    """Reason by shard id."""
-    images: int = 0
-    storage: str = ""
-
-    def resume(self) -> None:
-        """Read every marker of the ledger and queue what is missing, in plan order."""
-        for shard in self.plan.shards:
-            if (marker := self.ledger.marker(shard)) is not None:
-                self._count(marker)
-                continue
-            self.missing[shard] = set()
-            for part in range(self.plan.parts(shard)):
-                if (marker := self.ledger.part_marker(shard, part)) is not None:
-                    self._count(marker)
-                else:
-                    self.missing[shard].add(part)
-                    self.queue.append(self.make(shard, part))
-            if not self.missing[shard]:
-                self.queue.append(self.make(shard, None))
-
-    def _count(self, summary: Summary) -> int:
-        self.statuses.update(summary["statuses"])
-        self.images += summary["n"]
-        return summary["n"]
-
-    def finish(self, task: Task, summary: Summary) -> int:
-        """Book a finished task, queue the join of a shard whose last part it was; number of new images."""
-        if "storage" in summary:
-            self.storage = summary["storage"]
-            return 0
-        new = 0 if task.part is None else self._count(summary)
-        if summary["committed"]:
-            self.missing.pop(task.shard, None)
-            append_json_line(self.ledger.metrics, {**summary, "time": time.time()})
-        elif task.shard in self.missing:
-            self.missing[task.shard].discard(task.part or 0)
-            if not self.missing[task.shard]:
-                self.queue.appendleft(self.make(task.shard, None))
-        return new
-
-    def give_up(self, task: Task, error: Exception, retries: int) -> None:
-        """Queue a failed task again, or list its shard as failed."""
-        self.attempts[task.name] += 1
-        if self.attempts[task.name] <= retries:
-            self.queue.append(task)
-        else:
-            self.failed.setdefault(task.shard.id, f"{type(error).__name__}: {error}")
-
-    def over_budget(self, rate: float) -> bool:
-        """Whether too many images turned out bad to believe in the rest."""
-        bad = self.images - self.statuses["ok"]
-        return bad == self.plan.images or (self.images >= JUDGED_FROM and bad > rate * self.images)
-
-
 def drive(
-    work: Work, executor: Executor, lease: Lease, stop: Stop, progress: Progress, *, config: SynthConfig
+    work: Work,
+    executor: Executor,
+    beat: Callable[[], None],
+    stop: Stop,
+    progress: Progress,
+    *,
+    config: SynthConfig,
+    watch: StallWatch | None = None,
 ) -> Verdict:
-    """Run the queue to its end and say how it ended; whatever the end, finished parts stay."""
+    """Run the queue to its end and say how it ended; whatever the end, finished parts stay.
+
+    Args:
+        work: the queue.
+        executor: where tasks run.
+        beat: called about once a second, to show that the driver lives.
+        stop: counts the requests to stop.
+        progress: told of finished images.
+        config: of the run.
+        watch: decides when workers hang.
+    """
+    watch = watch or StallWatch()
     flying = 0
     deadline = math.inf
     while work.queue or flying:
-        lease.refresh()
+        beat()
         ending = _ending(work, stop, config)
         if ending and (not flying or stop.count > 1 or time.monotonic() > deadline):
             return ending
@@ -138,18 +53,37 @@ def drive(
             progress.say(
                 f"stopping: {counted(flying, 'task')} in flight may finish, Ctrl-C (again) leaves at once"
             )
-        window = max(TASKS_PER_THREAD * executor.capacity(), FEWEST_TASKS)
+        capacity = executor.capacity()
+        window = max(TASKS_PER_THREAD * capacity, FEWEST_TASKS)
         while work.queue and flying < window and not ending:
             executor.submit(work.queue.popleft())
             flying += 1
+        if not capacity:
+            watch.heard()
         for task, result in executor.completed(POLL_S):
             flying -= 1
             if isinstance(result, Exception):
+                watch.heard()
                 work.give_up(task, result, config.retries)
             else:
+                watch.heard(sum(result.get("seconds", {}).values()))
                 progress.advance(work.finish(task, result))
+        if flying and watch.stalled():
+            flying -= _unstick(work, executor, watch, progress, config)
     ending = _ending(work, Stop(), config)
     return ending or ("failed_shards" if work.failed else "complete")
+
+
+def _unstick(
+    work: Work, executor: Executor, watch: StallWatch, progress: Progress, config: SynthConfig
+) -> int:
+    """Take the tasks back from workers that hang; the number of them."""
+    progress.say(f"nothing finished for {duration(watch.silence())}; replacing the workers that are busy")
+    stuck = executor.unstick(progress.say)
+    for task in stuck:
+        work.give_up(task, WorkerLost("its worker hung"), config.retries)
+    watch.heard()
+    return len(stuck)
 
 
 def _ending(work: Work, stop: Stop, config: SynthConfig) -> Verdict | None:

@@ -20,6 +20,8 @@ STATUSES = (
     "unsupported",
     "unsafe_path",
     "duplicate_key",
+    "timeout",
+    "worker_killed",
     "synth_error",
 )
 

@@ -5,10 +5,11 @@ import shlex
 import sys
 
 from texneg.synth.config import SynthConfig
-from texneg.synth.drive import Work
 from texneg.synth.manifest import iterate_rows
-from texneg.synth.preflight import Run, estimated_bytes
+from texneg.synth.preflight import estimated_bytes
 from texneg.synth.progress import counted, duration
+from texneg.synth.record import Run
+from texneg.synth.work import Work
 
 REASONS_SHOWN = 5
 
@@ -31,13 +32,25 @@ def say_begin(config: SynthConfig, run: Run, done: int) -> None:
         say(f"resuming: {done} of {plan.images} images are done")
     if done == plan.images:
         return
-    here = "this process" if config.executor == "sync" else f"{counted(config.cores, 'core')} of this machine"
+    here = "this process" if config.in_process else f"{counted(config.cores, 'core')} of this machine"
     tasks = sum(plan.parts(shard) for shard in plan.shards)
     megabytes = estimated_bytes(plan.images - done, settings) / 1e6
     say(
-        f"{counted(len(plan.shards), 'shard')} in {counted(tasks, 'task')} on {config.scheduler or here};"
+        f"{counted(len(plan.shards), 'shard')} in {counted(tasks, 'task')} on {_elsewhere(config) or here};"
         f" about {megabytes:.3g} MB to write"
     )
+
+
+def _elsewhere(config: SynthConfig) -> str | None:
+    return f"{counted(config.jobs, 'job')} of {config.cluster}" if config.cluster else config.address
+
+
+def say_planned(config: SynthConfig, run: Run) -> None:
+    """What to do with a plan that was made ahead."""
+    command = config.command()
+    print(f"{run.plan.images} images in {counted(len(run.plan.shards), 'shard')}: {run.ledger.plan}")
+    print(f"make them, with I from 0 to N - 1:   {command} --task I/N")
+    print(f"then join the results:               {command} --finalize")
 
 
 def say_quarantine(work: Work) -> None:
@@ -62,6 +75,8 @@ def say_end(config: SynthConfig, work: Work, made: int, seconds: float) -> None:
         f"{made} images in {duration(seconds)}, {made / seconds:.1f}/s" if made else "nothing was left to do"
     )
     print(f"{work.statuses['ok']} textures in {config.dst}: {now}")
+    if config.share is not None:
+        return
     print(f"manifest, checksums and timings: {work.ledger.root}")
     print(f"check them:   texneg verify {dst}")
     print(f"look at them: texneg sheet {src} --textures {dst} --out sheet.png")

@@ -1,38 +1,25 @@
 """Before the first texture: the input is there, the output may be written, and this run began here."""
 
-import importlib.metadata
-import json
-import os
 import shutil
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+import tempfile
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from texneg import __version__
 from texneg.datasets.atomic import write_json
-from texneg.datasets.names import unescape
 from texneg.datasets.sources import Source, open_source
 from texneg.errors import InputError, RunFailed
+from texneg.synth.checks import check
 from texneg.synth.config import SynthConfig, settings_of
+from texneg.synth.extend import same_inputs
 from texneg.synth.ledger import Ledger
-from texneg.synth.plan import Plan, load_plan, make_plan, out_name, read_items
+from texneg.synth.overwrite import clear
+from texneg.synth.plan import Plan, load_plan, make_plan
+from texneg.synth.record import Run, load_record, new_record
 from texneg.synth.settings import Settings
+from texneg.synth.versions import versions
 
 BYTES_PER_PIXEL = 1.2  # of a lossless texture, measured on photographs: 59 KiB at 224 px
 REMOTE_CORES = 64  # assumed behind a scheduler's address when the plan is made
-VERSIONED = ("numpy", "numba", "pillow", "opencv-python-headless", "pyarrow", "distributed")
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run that may start."""
-
-    ledger: Ledger
-    plan: Plan
-    settings: Settings
-    src: str
-    resumed: bool
 
 
 def inspect(config: SynthConfig) -> Source:
@@ -41,11 +28,11 @@ def inspect(config: SynthConfig) -> Source:
     Raises:
         InputError: naming what is wrong and what to do.
     """
-    config.check()
-    if config.scheduler is not None:
+    check(config)
+    if config.address is not None:
         from texneg.synth.cluster import check_address
 
-        check_address(config.scheduler)
+        check_address(config.address)
     source = open_source(config.src, splits=config.splits, naming=config.naming)
     _check_places(config, Path(config.dst), config.ledger_path)
     return source
@@ -58,11 +45,43 @@ def open_run(config: SynthConfig, source: Source) -> Run:
         InputError: naming what is wrong and what to do.
     """
     settings = settings_of(config, source.kind)
-    ledger = Ledger(config.ledger_path, Path(config.dst).absolute())
+    ledger = _ledger(config)
     if ledger.config.exists() and not config.overwrite:
         return _resume(config, source, settings, ledger)
-    _clear(ledger)
+    if config.task or config.finalize:
+        first = replace(config, task=None, finalize=False).command()
+        raise InputError(f"{ledger.dst} has no plan yet; make it first: {first} --plan-only")
+    clear(ledger)
     return _begin(config, source, settings, ledger)
+
+
+def planned(config: SynthConfig, source: Source, folder: Path) -> Run:
+    """The run that this command would resume, or else the plan that it would make, in another folder.
+
+    Raises:
+        InputError: naming what is wrong and what to do.
+    """
+    settings = settings_of(config, source.kind)
+    ledger = _ledger(config)
+    if ledger.config.exists() and not config.overwrite:
+        return _resume(config, source, settings, ledger)
+    plan = _plan(config, source, settings, folder)
+    return Run(ledger, plan, settings, str(source.root.absolute()), resumed=False, versions=versions())
+
+
+def _ledger(config: SynthConfig) -> Ledger:
+    return Ledger(config.ledger_path, Path(config.dst).absolute())
+
+
+def _plan(config: SynthConfig, source: Source, settings: Settings, folder: Path) -> Plan:
+    return make_plan(
+        source,
+        settings,
+        folder,
+        cores=REMOTE_CORES if config.address or config.cluster or config.plan_only else config.cores,
+        part_size=config.part_size,
+        shard_size=config.shard_size,
+    )
 
 
 def _check_places(config: SynthConfig, dst: Path, root: Path) -> None:
@@ -83,36 +102,14 @@ def _check_places(config: SynthConfig, dst: Path, root: Path) -> None:
 
 def _begin(config: SynthConfig, source: Source, settings: Settings, ledger: Ledger) -> Run:
     try:
-        plan = make_plan(
-            source,
-            settings,
-            ledger.plan,
-            cores=REMOTE_CORES if config.scheduler else config.cores,
-            part_size=config.part_size,
-            shard_size=config.shard_size,
-        )
+        plan = _plan(config, source, settings, ledger.plan)
     except InputError:
         shutil.rmtree(ledger.plan, ignore_errors=True)
         raise
     ledger = replace(ledger, fingerprint=settings.fingerprint(plan.digest))
-    write_json(ledger.config, _record(config, settings, ledger))
+    write_json(ledger.config, new_record(config, settings, ledger))
     ledger.dst.mkdir(parents=True, exist_ok=True)
-    return Run(ledger, plan, settings, str(source.root.absolute()), resumed=False)
-
-
-def _record(config: SynthConfig, settings: Settings, ledger: Ledger) -> dict[str, Any]:
-    return {
-        "command": config.command(),
-        "src": str(Path(config.src).resolve()),
-        "dst": str(ledger.dst.resolve()),
-        "settings": asdict(settings),
-        "seed": config.seed,
-        "fingerprint": ledger.fingerprint,
-        "version": __version__,
-        "versions": {name: importlib.metadata.version(name) for name in VERSIONED},
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "host": os.uname().nodename,
-    }
+    return Run(ledger, plan, settings, str(source.root.absolute()), resumed=False, versions=versions())
 
 
 def _resume(config: SynthConfig, source: Source, settings: Settings, ledger: Ledger) -> Run:
@@ -124,86 +121,22 @@ def _resume(config: SynthConfig, source: Source, settings: Settings, ledger: Led
             " repeat those, choose another DST, or remake it with --overwrite"
         )
     plan = load_plan(ledger.plan)
-    if str(Path(config.src).resolve()) != stored["src"] and not _same_inputs(
-        config, source, settings, ledger, plan
-    ):
+    if str(Path(config.src).resolve()) != stored["src"] and not _same_inputs(config, source, settings, plan):
         raise InputError(
             f"{ledger.dst} was made from {stored['src']}, and {config.src} holds other images;"
             " choose another DST, or remake it with --overwrite"
         )
     ledger = replace(ledger, fingerprint=stored["fingerprint"])
-    return Run(ledger, plan, settings, str(source.root.absolute()), resumed=True)
+    began = stored.get("versions", {})
+    return Run(ledger, plan, settings, str(source.root.absolute()), resumed=True, versions=began)
 
 
-def load_record(ledger: Ledger) -> dict[str, Any]:
-    """What `config.json` says about a run.
-
-    Raises:
-        InputError: there is no run.
-    """
-    try:
-        return json.loads(ledger.config.read_bytes())
-    except FileNotFoundError:
-        raise InputError(f"{ledger.root} holds no run of texneg synth; give the DST of one") from None
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"{ledger.config} is damaged ({error}); remove {ledger.root} and {ledger.dst}"
-        ) from None
-
-
-def _same_inputs(config: SynthConfig, source: Source, settings: Settings, ledger: Ledger, plan: Plan) -> bool:
+def _same_inputs(config: SynthConfig, source: Source, settings: Settings, plan: Plan) -> bool:
     """Whether a moved source still gives the frozen plan."""
-    folder = ledger.root / "plan-again"
-    try:
-        again = make_plan(
-            source, settings, folder, cores=1, part_size=plan.part_size, shard_size=config.shard_size
-        )
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    return again.digest == plan.digest
-
-
-def _clear(ledger: Ledger) -> None:
-    """Delete what the ledger's plan lists, then the ledger; other files in DST stay.
-
-    The markers go first and the plan last: whenever this is cut short, nothing that is gone counts as done.
-
-    Raises:
-        InputError: no ledger, and DST is not empty: nothing says whose files they are.
-    """
-    if not ledger.config.exists():
-        if ledger.dst.is_dir() and any(ledger.dst.iterdir()):
-            raise InputError(
-                f"{ledger.dst} is not empty and has no ledger {ledger.root}; choose an empty or a new folder"
-            )
-        return
-    stored = load_record(ledger)
-    settings, plan = Settings(**stored["settings"]), load_plan(ledger.plan)
-    ledger = replace(ledger, fingerprint=stored["fingerprint"])
-    for folder in ("done", "parts", "manifest"):
-        shutil.rmtree(ledger.root / folder, ignore_errors=True)
-    for shard in plan.shards:
-        names = (
-            [shard.tar]
-            if shard.tar
-            else (
-                out_name(item, shard, settings, plan.source["kind"])
-                for item in read_items(ledger.plan, shard)
-            )
-        )
-        for name in names:
-            (ledger.dst / unescape(name)).unlink(missing_ok=True)
-    for path in list(ledger.temporaries()):
-        path.unlink(missing_ok=True)
-    for folder, _, _ in os.walk(ledger.dst, topdown=False):
-        if not any(Path(folder).iterdir()):
-            Path(folder).rmdir()
-    ledger.config.unlink()
-    for path in ledger.root.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path != ledger.lock:
-            path.unlink()
+    if plan.files > 1:
+        return same_inputs(plan, source)
+    with tempfile.TemporaryDirectory(prefix="texneg-plan-") as folder:
+        return _plan(config, source, settings, Path(folder)).digest == plan.digest
 
 
 def check_space(run: Run, images: int) -> None:
@@ -216,7 +149,8 @@ def check_space(run: Run, images: int) -> None:
     """
     joined = [shard.n for shard in run.plan.shards if shard.tar and run.plan.parts(shard) > 1]
     needed = estimated_bytes(images + max(joined, default=0), run.settings) if images else 0
-    free = shutil.disk_usage(run.ledger.dst if run.ledger.dst.exists() else run.ledger.root).free
+    place = next(p for p in (run.ledger.dst, *run.ledger.dst.parents) if p.exists())
+    free = shutil.disk_usage(place).free
     if needed > free:
         raise RunFailed(
             f"about {needed / 1e6:.1f} MB to write and {free / 1e6:.1f} MB free at {run.ledger.dst};"

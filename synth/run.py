@@ -1,22 +1,32 @@
-"""`texneg synth`: one texture for every image of a data set, resumable at any moment."""
+"""`texneg synth`: one texture for every image, resumable at any moment."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 
+from texneg.datasets.sources import Source
 from texneg.errors import RunFailed
+from texneg.synth.array import check_finished, join_metrics, metrics_of, share_of
 from texneg.synth.config import SynthConfig
-from texneg.synth.drive import Verdict, Work, drive, stop_signals
+from texneg.synth.drive import Verdict, drive
 from texneg.synth.executors import DaskExecutor, Executor, SyncExecutor
+from texneg.synth.extend import extended
 from texneg.synth.finalize import finalize, write_stats
 from texneg.synth.lease import Lease
-from texneg.synth.messages import failure, say, say_begin, say_end, say_quarantine
+from texneg.synth.messages import failure, say, say_begin, say_end, say_planned, say_quarantine
 from texneg.synth.plan import Shard
-from texneg.synth.preflight import Run, check_space, inspect, open_run
+from texneg.synth.preflight import check_space, inspect, open_run
 from texneg.synth.progress import Progress
+from texneg.synth.record import Run
+from texneg.synth.rehearse import rehearse
+from texneg.synth.retry import take_back
 from texneg.synth.setup import prepare_process
+from texneg.synth.signals import stop_signals
 from texneg.synth.task import STORAGE_ERRNOS, Task, storage_message
 from texneg.synth.verify import shard_problems
+from texneg.synth.versions import check_versions
+from texneg.synth.work import Work
 
 INTERRUPTED = 130
 
@@ -32,9 +42,18 @@ def synth(config: SynthConfig) -> int:
         RunFailed: the disk is full, too many bad images, or shards that failed; the same command resumes.
     """
     source = inspect(config)
+    if config.dry_run:
+        return rehearse(config, source)
     try:
+        if config.share is not None:
+            run = open_run(config, source)
+            return _run(config, replace(run, plan=share_of(run.plan, *config.share)), lambda: None)
         with Lease(config.ledger_path / "lock", steal=config.steal_lock) as lease:
-            return _run(config, open_run(config, source), lease)
+            run = _renewed(config, open_run(config, source), source)
+            if config.plan_only:
+                say_planned(config, run)
+                return 0
+            return _run(config, run, lease.refresh)
     except BrokenPipeError:  # whoever read our output has seen enough
         raise
     except OSError as error:
@@ -43,12 +62,30 @@ def synth(config: SynthConfig) -> int:
         raise RunFailed(f"{reason}; resume: {config.command()}") from error
 
 
-def _run(config: SynthConfig, run: Run, lease: Lease) -> int:
+def _renewed(config: SynthConfig, run: Run, source: Source) -> Run:
+    """The run with new inputs, and with images to try again, where that is asked for."""
+    if config.extend:
+        run, differences = extended(config, run, source)
+        say(f"{differences.new} new images are in the plan now")
+        for line in differences.lines():
+            say(line)
+    if config.retry_quarantined is not None:
+        count = take_back(run, source, config.retry_quarantined)
+        say(f"{count} images of the quarantine are tried again")
+    return run
+
+
+def _run(config: SynthConfig, run: Run, beat: Callable[[], None]) -> int:
+    if warning := check_versions(run.versions, "this process", strict=config.strict_versions):
+        say(f"warning: {warning}")
     if config.recheck:
         _forget_damaged(run)
-    work = Work(run.ledger, run.plan, lambda shard, part: _task(run, shard, part))
+    metrics = metrics_of(run.ledger, *config.share) if config.share else run.ledger.metrics
+    work = Work(run.ledger, run.plan, lambda shard, part: _task(run, shard, part), metrics)
     work.resume()
     before = work.images
+    if config.finalize:
+        check_finished(config, work)
     check_space(run, run.plan.images - before)
     say_begin(config, run, before)
     verdict: Verdict = "error_budget" if work.over_budget(config.max_error_rate) else "complete"
@@ -59,29 +96,38 @@ def _run(config: SynthConfig, run: Run, lease: Lease) -> int:
             _executor(config, run) as executor,
             Progress(run.plan.images, before) as progress,
         ):
-            verdict = drive(work, executor, lease, stop, progress, config=config)
+            verdict = drive(work, executor, beat, stop, progress, config=config)
             seconds = progress.seconds
-    if not work.missing:
-        finalize(run.ledger, run.plan)
-    if verdict == "complete" and run.plan.source["broken"]:
-        verdict = "failed_shards"
-    made = work.images - before
-    call = {
-        "command": config.command(),
-        "cores": 1 if config.executor == "sync" else config.cores,
-        "images": made,
-        "seconds": round(seconds, 3),
-    }
-    with suppress(OSError) if verdict == "storage" else nullcontext():
-        write_stats(run.ledger, run.plan, {"outcome": verdict, "failed": work.failed}, call)
-    say_quarantine(work)
+    if config.share is None:
+        verdict = _close(config, run, work, verdict, made=work.images - before, seconds=seconds)
+        say_quarantine(work)
     if verdict == "interrupted":
         say(f"interrupted: {work.images} of {work.plan.images} images are done; resume: {config.command()}")
         return INTERRUPTED
     if verdict != "complete":
         raise RunFailed(failure(config, work, verdict))
-    say_end(config, work, made, seconds)
+    say_end(config, work, work.images - before, seconds)
     return 0
+
+
+def _close(
+    config: SynthConfig, run: Run, work: Work, verdict: Verdict, *, made: int, seconds: float
+) -> Verdict:
+    """Join what is finished and write the statistics; the verdict with the inputs taken into account."""
+    if not work.missing:
+        join_metrics(run.ledger)
+        finalize(run.ledger, run.plan)
+    if verdict == "complete" and run.plan.source["broken"]:
+        verdict = "failed_shards"
+    call = {
+        "command": config.command(),
+        "cores": 1 if config.in_process else config.cores,
+        "images": made,
+        "seconds": round(seconds, 3),
+    }
+    with suppress(OSError) if verdict == "storage" else nullcontext():
+        write_stats(run.ledger, run.plan, {"outcome": verdict, "failed": work.failed}, call)
+    return verdict
 
 
 def _task(run: Run, shard: Shard, part: int | None) -> Task:
@@ -99,7 +145,7 @@ def _task(run: Run, shard: Shard, part: int | None) -> Task:
 
 @contextmanager
 def _executor(config: SynthConfig, run: Run) -> Iterator[Executor]:
-    if config.executor == "sync":
+    if config.in_process:
         prepare_process()
         yield SyncExecutor()
         return

@@ -13,8 +13,8 @@ from texneg.synth.config import ledger_path
 from texneg.synth.lease import holder
 from texneg.synth.ledger import Ledger, read_json
 from texneg.synth.plan import load_plan
-from texneg.synth.preflight import load_record
 from texneg.synth.progress import duration
+from texneg.synth.record import load_record
 
 RATE_OVER_S = 600.0
 

@@ -5,7 +5,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
@@ -22,13 +22,14 @@ from texneg.synth.ledger import Ledger, Marker
 from texneg.synth.manifest import Row, read_rows, to_parquet
 from texneg.synth.plan import Shard, out_name, read_items
 from texneg.synth.settings import Settings
+from texneg.synth.transient import Permanent, patiently
 
 Summary = dict[str, Any]
 FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
 STORAGE_ERRNOS = (*FULL_ERRNOS, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
-class SourceChanged(OSError):
+class SourceChanged(Permanent):
     """An input is gone or has another size than when the plan was made."""
 
 
@@ -44,6 +45,8 @@ class Task:
     part: int | None
     parts: int
     part_size: int
+    isolated: bool = False
+    """Every image in a process of its own: a worker that had this part died."""
 
     @property
     def name(self) -> str:
@@ -66,12 +69,37 @@ def run_task(task: Task) -> Summary:
     if task.part is None:
         return _guarded(task, lambda: _join(task))
     start = task.part * task.part_size
-    items = read_items(task.ledger.plan, task.shard, start, start + task.part_size)
-    outs = [out_name(item, task.shard, task.settings, task.kind) for item in items]
-    part = process_part(
-        items, outs, task.settings, lambda item: _read(task, item), shard=task.shard.number, first=start
-    )
+    stop = min(start + task.part_size, task.shard.n)
+    if task.isolated:
+        from texneg.synth.isolated import make_isolated
+
+        part = make_isolated(task, start, stop)
+    else:
+        part = make_images(task, start, stop)
     return _guarded(task, lambda: _store(task, part))
+
+
+def make_images(task: Task, start: int, stop: int, *, blame: tuple[str, str] | None = None) -> Part:
+    """Images `start` to `stop` of the task's shard.
+
+    Args:
+        task: of the shard.
+        start: first image.
+        stop: after the last.
+        blame: status and error of these images, which are then not even read.
+    """
+    items = read_items(task.ledger.plan, task.shard, start, stop)
+    if blame is not None:
+        items = [replace(item, status=blame[0], error=blame[1]) for item in items]
+    outs = [out_name(item, task.shard, task.settings, task.kind) for item in items]
+    return process_part(
+        items,
+        outs,
+        task.settings,
+        lambda item: patiently(lambda: _read(task, item)),
+        shard=task.shard.number,
+        first=start,
+    )
 
 
 def _done_before(task: Task) -> Summary | None:
@@ -87,7 +115,7 @@ def _done_before(task: Task) -> Summary | None:
 def _guarded(task: Task, write: Callable[[], Summary]) -> Summary:
     """Run the writing half of a task; a full or forbidden disk is an answer, not a failure of the task."""
     try:
-        return write()
+        return patiently(write)
     except OSError as error:
         if error.errno not in STORAGE_ERRNOS:
             raise

@@ -20,8 +20,8 @@ from texneg.synth.job import Clock, make_texture
 from texneg.synth.ledger import Ledger, Marker
 from texneg.synth.manifest import Row, iterate_rows, read_rows
 from texneg.synth.plan import Plan, Shard, load_plan, read_items
-from texneg.synth.preflight import load_record
 from texneg.synth.progress import counted
+from texneg.synth.record import load_record
 from texneg.synth.settings import Settings
 from texneg.synth.setup import prepare_process
 

@@ -1,0 +1,79 @@
+"""`texneg synth --dry-run`: what a run would do and cost, from eight of its images. Writes nothing."""
+
+import tempfile
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from time import process_time
+
+from texneg.datasets.sources import Item, Source, read_item
+from texneg.synth.config import SynthConfig
+from texneg.synth.job import Part, process_part
+from texneg.synth.messages import say
+from texneg.synth.plan import Plan, read_items
+from texneg.synth.preflight import check_space, planned
+from texneg.synth.progress import counted, duration
+from texneg.synth.record import Run
+from texneg.synth.setup import prepare_process
+
+SAMPLE = 8
+SHORTEST_S, LONGEST_S = 2.0, 600.0  # of a sensible task
+
+
+def rehearse(config: SynthConfig, source: Source) -> int:
+    """Print size, cost and duration of a run.
+
+    Raises:
+        InputError: the inputs cannot be planned, or the run that is there has other settings.
+        RunFailed: the outputs will not fit.
+    """
+    with tempfile.TemporaryDirectory(prefix="texneg-plan-") as folder:
+        run = planned(config, source, Path(folder))
+        prepare_process()
+        begin = process_time()
+        part = _sample(run)
+        ms = 1000 * (process_time() - begin) / len(part.rows)
+        _print(config, run, part, ms)
+    return 0
+
+
+def _sample(run: Run) -> Part:
+    """Textures of a few images, spread evenly over the plan."""
+    items = list(_spread(run.plan, min(SAMPLE, run.plan.images)))
+    root = run.src
+    return process_part(items, [item.key for item in items], run.settings, lambda item: read_item(root, item))
+
+
+def _spread(plan: Plan, count: int) -> list[Item]:
+    wanted = [(2 * i + 1) * plan.images // (2 * count) for i in range(count)]
+    items: list[Item] = []
+    begin = 0
+    for shard in plan.shards:
+        for i in wanted:
+            if begin <= i < begin + shard.n:
+                items += read_items(plan.folder, shard, i - begin, i - begin + 1)
+        begin += shard.n
+    return items
+
+
+def _print(config: SynthConfig, run: Run, part: Part, ms: float) -> None:
+    plan = run.plan
+    tasks = sum(plan.parts(shard) for shard in plan.shards)
+    sizes = [len(data) for _, data in part.files]
+    megabytes = plan.images * sum(sizes) / max(len(sizes), 1) / 1e6
+    cpu_s = plan.images * ms / 1000
+    task_s = min(plan.part_size, plan.images) * ms / 1000
+    bad = Counter(row["status"] for row in part.rows if row["status"] != "ok")
+    print(f"{plan.images} images, {counted(len(plan.shards), 'shard')}, {counted(tasks, 'task')}")
+    for reason, count in plan.source["skipped"].items():
+        print(f"passed over: {count} x {reason}")
+    for broken in plan.source["broken"]:
+        print(f"breaks off: {broken}")
+    found = ", ".join(f"{count} {status}" for status, count in bad.items()) or "all good"
+    print(f"{len(part.rows)} images tried: {ms:.1f} ms of CPU each; {found}")
+    print(f"to write: {megabytes:.3g} MB")
+    print(f"cost: {cpu_s / 3600:.3g} core-hours, {duration(cpu_s / config.cores)} on {config.cores} cores")
+    check_space(run, plan.images)
+    if not SHORTEST_S <= task_s <= LONGEST_S and tasks > config.cores:
+        say(f"a task takes {task_s:.1f} s; 20 to 120 s are good: choose another --part-size")
+    print(f"nothing was written; to run it: {replace(config, dry_run=False).command()}")

@@ -1,0 +1,72 @@
+"""Another try for images in the quarantine, after the cause was mended."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from texneg.datasets.sources import Item, Source
+from texneg.synth.manifest import Row, read_rows
+from texneg.synth.plan import Shard, plan_file, read_items, write_items
+from texneg.synth.record import Run
+
+
+def take_back(run: Run, source: Source, statuses: Sequence[str]) -> int:
+    """Let every committed shard with such an image be made again, from the inputs as they are now.
+
+    Good images of these shards are made again, too, to the same bytes.
+
+    Args:
+        run: with a plan.
+        source: its inputs, walked once to find the sizes that images have now.
+        statuses: why the images were not used; empty for any reason.
+
+    Returns:
+        The number of images that will be tried again.
+    """
+    again = {shard: rows for shard in run.plan.shards if (rows := _rows(run, shard, statuses))}
+    if not again:
+        return 0
+    wanted = {item.src for shard in again for item in read_items(run.plan.folder, shard)}
+    found: dict[str, list[Item]] = {}
+    for item in source.items():
+        if item.src in wanted:
+            found.setdefault(item.src, []).append(item)
+    for number in sorted({shard.file for shard in again}):
+        shards = [shard for shard in run.plan.shards if shard.file == number]
+        write_items(plan_file(run.plan.folder, number), _updated(run, shards, again, found))
+    for shard in again:
+        run.ledger.done(shard, ".json").unlink()
+        run.ledger.remove_parts(shard, run.plan.parts(shard))
+    return sum(_matches(row, statuses) for rows in again.values() for row in rows)
+
+
+def _rows(run: Run, shard: Shard, statuses: Sequence[str]) -> list[Row]:
+    """The rows of a committed shard, if an image in it is to be tried again."""
+    marker = run.ledger.marker(shard)
+    if marker is None or not any(_matches({"status": status}, statuses) for status in marker["statuses"]):
+        return []
+    return read_rows(run.ledger.done(shard, ".parquet"))
+
+
+def _matches(row: Row, statuses: Sequence[str]) -> bool:
+    return row["status"] != "ok" and (not statuses or row["status"] in statuses)
+
+
+def _updated(
+    run: Run, shards: list[Shard], again: dict[Shard, list[Row]], found: dict[str, list[Item]]
+) -> Iterator[tuple[Shard, list[Item]]]:
+    """The items of a plan file, those of the shards to make again as the source has them now."""
+    for shard in shards:
+        items = read_items(run.plan.folder, shard)
+        if shard in again:
+            pairs = zip(items, again[shard], strict=True)
+            items = [_now(item, row, found.get(item.src, [])) for item, row in pairs]
+        yield shard, items
+
+
+def _now(item: Item, row: Row, found: list[Item]) -> Item:
+    """An input as it is now; one in the quarantine that is gone keeps its row."""
+    if found:
+        return replace(found.pop(0), split=item.split, key=item.key)
+    if row["status"] == "ok":
+        return item
+    return replace(item, status=row["status"], error=row["error"])

@@ -1,0 +1,91 @@
+"""What a driver has left to do, and what came of what was done."""
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from texneg.datasets.atomic import append_json_line
+from texneg.synth.ledger import Ledger
+from texneg.synth.plan import Plan, Shard
+from texneg.synth.task import Summary, Task
+
+JUDGED_FROM = 1000  # images; below it no share of bad images stops a run
+
+
+class WorkerLost(Exception):
+    """The process that had a task died again and again, or stopped answering."""
+
+
+@dataclass
+class Work:
+    """The queue of a driver, and its books."""
+
+    ledger: Ledger
+    plan: Plan
+    make: Callable[[Shard, int | None], Task]
+    """Task of (shard, part); part None joins."""
+    metrics: Path
+    """Gets a JSON line for each commit."""
+    queue: deque[Task] = field(default_factory=deque)
+    missing: dict[Shard, set[int]] = field(default_factory=dict)
+    """Parts without which an unfinished shard cannot be joined."""
+    attempts: Counter[str] = field(default_factory=Counter)
+    statuses: Counter[str] = field(default_factory=Counter)
+    failed: dict[str, str] = field(default_factory=dict)
+    """Reason by shard id."""
+    images: int = 0
+    storage: str = ""
+
+    def resume(self) -> None:
+        """Read every marker of the ledger and queue what is missing, in plan order."""
+        for shard in self.plan.shards:
+            if (marker := self.ledger.marker(shard)) is not None:
+                self._count(marker)
+                continue
+            self.missing[shard] = set()
+            for part in range(self.plan.parts(shard)):
+                if (marker := self.ledger.part_marker(shard, part)) is not None:
+                    self._count(marker)
+                else:
+                    self.missing[shard].add(part)
+                    self.queue.append(self.make(shard, part))
+            if not self.missing[shard]:
+                self.queue.append(self.make(shard, None))
+
+    def _count(self, summary: Summary) -> int:
+        self.statuses.update(summary["statuses"])
+        self.images += summary["n"]
+        return summary["n"]
+
+    def finish(self, task: Task, summary: Summary) -> int:
+        """Book a finished task, queue the join of a shard whose last part it was; number of new images."""
+        if "storage" in summary:
+            self.storage = summary["storage"]
+            return 0
+        new = 0 if task.part is None else self._count(summary)
+        if summary["committed"]:
+            self.missing.pop(task.shard, None)
+            append_json_line(self.metrics, {**summary, "time": time.time()})
+        elif task.shard in self.missing:
+            self.missing[task.shard].discard(task.part or 0)
+            if not self.missing[task.shard]:
+                self.queue.appendleft(self.make(task.shard, None))
+        return new
+
+    def give_up(self, task: Task, error: Exception, retries: int) -> None:
+        """Queue a failed task again, or list its shard as failed.
+
+        A part that took its worker down comes back with every image in a process of its own.
+        """
+        self.attempts[task.name] += 1
+        if self.attempts[task.name] > retries:
+            self.failed.setdefault(task.shard.id, f"{type(error).__name__}: {error}")
+        else:
+            self.queue.append(replace(task, isolated=task.isolated or isinstance(error, WorkerLost)))
+
+    def over_budget(self, rate: float) -> bool:
+        """Whether too many images turned out bad to believe in the rest."""
+        bad = self.images - self.statuses["ok"]
+        return bad == self.plan.images > 0 or (self.images >= JUDGED_FROM and bad > rate * self.images)

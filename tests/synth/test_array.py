@@ -1,0 +1,241 @@
+"""Runs cut in steps: job arrays, rehearsals, later inputs, second tries; always the bytes of a plain run."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from texneg.__main__ import parse
+from texneg.errors import InputError, RunFailed
+from texneg.synth.config import SynthConfig
+from texneg.synth.run import synth
+
+Run = Callable[..., Path]
+State = Callable[[Path], Any]
+Rows = Callable[[Path], list[dict[str, Any]]]
+GOOD = "ant/ant.000.JPEG"
+
+
+def config(src: Path, dst: Path, **options: Any) -> SynthConfig:
+    own = {"size": 32, "exemplar_size": 24, "executor": "sync", "shard_size": 5}
+    return SynthConfig(str(src), str(dst), **{**own, **options})
+
+
+def ledger(dst: Path) -> Path:
+    return dst.with_name(f"{dst.name}.texneg")
+
+
+@pytest.mark.parametrize("form", ["folder", "webdataset"])
+def test_a_job_array_leaves_the_bytes_of_one_run(
+    photos: Path, run: Run, state: State, tmp_path: Path, form: str
+) -> None:
+    whole = state(run(photos, "whole", format=form, shard_size=5))
+    dst = tmp_path / "array"
+    assert synth(config(photos, dst, format=form, plan_only=True, part_size=3)) == 0
+    for task in (2, 0, 1, 1):  # any order, one of them twice
+        assert synth(config(photos, dst, format=form, task=f"{task}/3")) == 0
+    assert synth(config(photos, dst, format=form, finalize=True)) == 0
+    assert state(dst) == whole
+    lines = [json.loads(line) for line in (ledger(dst) / "metrics.jsonl").read_text().splitlines()]
+    assert sorted(line["shard"] for line in lines) == [f"all/000/{i:06d}" for i in range(5)]
+    assert not list((ledger(dst) / "log").glob("metrics-*"))
+    assert json.loads((ledger(dst) / "stats.json").read_text())["outcome"] == "complete"
+
+
+def test_tasks_are_disjoint_and_name_what_is_missing(photos: Path, tmp_path: Path) -> None:
+    dst = tmp_path / "out"
+    with pytest.raises(InputError, match=r"has no plan yet; make it first: texneg synth .* --plan-only"):
+        synth(config(photos, dst, task="0/2"))
+    with pytest.raises(InputError, match="has no plan yet"):
+        synth(config(photos, dst, finalize=True))
+    assert not ledger(dst).exists()
+    synth(config(photos, dst, plan_only=True))
+    synth(config(photos, dst, task="1/2"))
+    assert sorted(path.stem for path in (ledger(dst) / "done/all/000").glob("*.json")) == ["000001", "000003"]
+    with pytest.raises(RunFailed, match=r"3 of 5 shards are not made: 0, 2, 4\. Shard k belongs to --task"):
+        synth(config(photos, dst, finalize=True))
+    assert synth(config(photos, dst, task="7/9")) == 0  # more tasks than shards
+    assert synth(config(photos, dst)) == 0  # no array needed to end it
+
+
+def test_a_task_waits_for_no_lease(photos: Path, tmp_path: Path) -> None:
+    dst = tmp_path / "out"
+    synth(config(photos, dst, plan_only=True))
+    lock = ledger(dst) / "lock"
+    lock.write_text(json.dumps({"host": "elsewhere", "pid": 1, "time": 1e12}))
+    assert synth(config(photos, dst, task="0/1")) == 0
+    with pytest.raises(InputError, match="--steal-lock"):
+        synth(config(photos, dst, finalize=True))
+
+
+def test_a_task_with_other_settings_is_refused(photos: Path, tmp_path: Path) -> None:
+    synth(config(photos, tmp_path / "out", plan_only=True))
+    with pytest.raises(InputError, match="seed: 0 -> 3"):
+        synth(config(photos, tmp_path / "out", task="0/1", seed=3))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"task": "3/3"}, "--task 3/3: allowed is I/N with I from 0 to N - 1"),
+        ({"task": "x"}, "--task x: allowed is I/N"),
+        ({"task": "0/2", "finalize": True}, "--task and --finalize exclude each other"),
+        ({"task": "0/2", "scheduler": "tcp://a:1"}, "--task needs no scheduler"),
+        ({"task": "0/2", "overwrite": True}, "--overwrite and --task exclude each other"),
+        ({"extend": True, "limit": 3}, "--extend and --limit exclude each other"),
+        ({"cluster_option": ("cores",)}, "--cluster-option cores: allowed is name=value"),
+        ({"retry_quarantined": ("ok",)}, "--retry-quarantined ok: allowed is too_small, decode_error"),
+        ({"src": ""}, "give the images and a folder for the textures"),
+    ],
+)
+def test_options_that_cannot_be_meant(
+    photos: Path, tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    values = {"src": str(photos), "dst": str(tmp_path / "out"), **options}
+    with pytest.raises(InputError, match=re.escape(message)):
+        synth(SynthConfig(**values))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dry_run_tells_the_cost_and_writes_nothing(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = Path(shutil.copytree(photos, tmp_path / "copy"))
+    (copy / "ant" / "notes.txt").write_text("no image")
+    before = sorted(tmp_path.rglob("*"))
+    assert synth(config(copy, tmp_path / "out", dry_run=True)) == 0
+    printed = capsys.readouterr().out
+    assert "24 images, 5 shards, 5 tasks" in printed
+    assert "passed over: 1 x no image by its suffix" in printed
+    assert re.search(r"8 images tried: [\d.]+ ms of CPU each; all good", printed)
+    assert re.search(r"to write: 0\.\d+ MB", printed)
+    assert f"to run it: texneg synth {copy} {tmp_path / 'out'} --size 32" in printed
+    assert "--dry-run" not in printed
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_dry_run_finds_what_a_run_would_refuse(photos: Path, run: Run, tmp_path: Path) -> None:
+    dst = run(photos)
+    with pytest.raises(InputError, match="size: 32 -> 64"):
+        synth(config(photos, dst, dry_run=True, size=64))
+    copy = Path(shutil.copytree(photos, tmp_path / "copy"))
+    shutil.copy(copy / GOOD, copy / "ant/ant.000.png")
+    with pytest.raises(InputError, match="would give the same output name"):
+        synth(config(copy, tmp_path / "new", dry_run=True))
+
+
+def test_later_inputs_become_shards_behind_the_others(
+    photos: Path, run: Run, state: State, manifest: Rows, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(photos, tmp_path / "copy"))
+    options = {"format": "webdataset", "shard_size": 10}
+    dst = run(copy, **options)
+    before = {path.name: path.read_bytes() for path in dst.iterdir()}
+    for name in ("ant/aaa.JPEG", "cow/zzz.JPEG"):
+        shutil.copy(copy / GOOD, copy / name)
+    assert run(copy, **options) == dst
+    assert len(manifest(dst)) == 24  # the plan is frozen
+    run(copy, **options, extend=True)
+    assert {name: (dst / name).read_bytes() for name in before} == before
+    rows = manifest(dst)
+    assert [row["key"] for row in rows[24:]] == ["ant/aaa", "cow/zzz"]
+    assert [row["shard"] for row in rows[24:]] == [3, 3]
+    whole = run(copy, "whole")
+    texture = {row["key"]: row["out_sha256"] for row in manifest(whole)}
+    assert {row["key"]: row["out_sha256"] for row in rows} == texture
+    again = state(dst)
+    run(copy, **options, extend=True)
+    assert state(dst) == again
+    moved = copy.rename(tmp_path / "moved")
+    run(moved, **options)
+    (moved / "cow/zzz.JPEG").unlink()
+    back = moved.rename(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="holds other images"):
+        run(back, **options)
+
+
+def test_an_extension_names_changed_and_vanished_inputs(
+    photos: Path, run: Run, state: State, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = Path(shutil.copytree(photos, tmp_path / "copy"))
+    dst = run(copy)
+    before = state(dst)
+    with (copy / "bee/bee.001.JPEG").open("ab") as file:
+        file.write(b"more")
+    (copy / "cow/cow.002.JPEG").unlink()
+    run(copy, extend=True)
+    said = capsys.readouterr().err
+    assert "0 new images" in said
+    assert "changed since the plan was made, their textures stay: 1 (bee/bee.001.JPEG)" in said
+    assert "gone since the plan was made, their textures stay: 1 (cow/cow.002.JPEG)" in said
+    assert state(dst) == before
+
+
+def test_later_tars_become_shards(shards: Path, run: Run, manifest: Rows, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(shards, tmp_path / "copy"))
+    dst = run(copy)
+    shutil.copy(copy / "00000.tar", copy / "00000b.tar")  # sorts between the two
+    run(copy, extend=True)
+    assert sorted(path.name for path in dst.iterdir()) == ["00000.tar", "00000b.tar", "00001.tar"]
+    assert [row["shard"] for row in manifest(dst)] == [0] * 13 + [1] * 11 + [2] * 13
+    by_class = run(shards, "folders", format="folder")
+    copied = Path(shutil.copytree(shards, tmp_path / "copied"))
+    shutil.copy(copied / "00000.tar", copied / "00002.tar")
+    with pytest.raises(InputError, match="would be written by more than one tar"):
+        synth(config(copied, by_class, format="folder", extend=True, shard_size=1000))
+
+
+def test_mended_images_are_tried_again(
+    photos: Path, run: Run, state: State, manifest: Rows, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = Path(shutil.copytree(photos, tmp_path / "copy"))
+    good = (copy / GOOD).read_bytes()
+    (copy / "ant/broken.JPEG").write_bytes(good[:300])
+    (copy / "bee/gone.JPEG").write_bytes(b"")
+    (copy / "cow/page.JPEG").write_bytes(b"<html>")
+    dst = run(copy, shard_size=5)
+    assert [row["status"] for row in manifest(dst) if row["status"] != "ok"] == [
+        "truncated",
+        "empty",
+        "unsupported",
+    ]
+    before = state(dst)
+    (copy / "ant/broken.JPEG").write_bytes(good)
+    (copy / "bee/gone.JPEG").unlink()
+    assert run(copy, retry_quarantined=("unsupported",)) == dst
+    assert state(dst) == before
+    run(copy, retry_quarantined=())
+    assert "3 images of the quarantine are tried again" in capsys.readouterr().err
+    rows = {row["key"]: row["status"] for row in manifest(dst) if row["status"] != "ok"}
+    assert rows == {"bee/gone": "empty", "cow/page": "unsupported"}
+    assert (dst / "ant/broken.webp").exists()
+
+
+def test_step_options_are_understood_on_the_command_line() -> None:
+    parsed = parse(
+        SynthConfig, "synth", ["a", "b", "--task", "3/8", "--cluster-option", "cores=8", "queue=short"]
+    )
+    assert (parsed.share, parsed.cluster_option) == ((3, 8), ("cores=8", "queue=short"))
+    assert parse(SynthConfig, "synth", ["a", "b", "--retry-quarantined"]).retry_quarantined == ()
+    retried = parse(SynthConfig, "synth", ["a", "b", "--retry-quarantined", "empty", "timeout"])
+    assert retried.retry_quarantined == ("empty", "timeout")
+    assert parsed.command() == "texneg synth a b --cluster-option cores=8 queue=short --task 3/8"
+
+
+def test_one_core_makes_its_task_in_this_process() -> None:
+    assert SynthConfig("a", "b", task="0/2", workers=1).in_process
+    assert not SynthConfig("a", "b", task="0/2", workers=2).in_process
+    assert not SynthConfig("a", "b", workers=1).in_process
+    assert SynthConfig("a", "b", executor="sync").in_process
+
+
+def test_the_scheduler_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "tcp://head:8786")
+    assert SynthConfig("a", "b").address == "tcp://head:8786"
+    assert SynthConfig("a", "b", scheduler="tcp://other:1").address == "tcp://other:1"
+    assert SynthConfig("a", "b", cluster="slurm").address is None
+    assert SynthConfig("a", "b", task="0/2").address is None
