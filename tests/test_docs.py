@@ -18,6 +18,15 @@ from texneg import KeyQueue, info_nce, patch_negatives, similarities
 PAGE = Path(__file__).parents[1] / "docs" / "use-in-your-loop.md"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Small steps on a busy machine are quickest without waiting for one another."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def block(heading, language="python"):
     """The only code block under a heading."""
     (section,) = re.findall(

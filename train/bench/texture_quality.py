@@ -10,6 +10,7 @@ import hashlib
 import tarfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from statistics import median
@@ -20,14 +21,20 @@ import numpy.typing as npt
 from PIL import Image
 
 from texneg.errors import InputError
+from texneg.synth.kernel.window import RADIUS
+from texneg.synth.live.numba_draws import texture_keys
+from texneg.synth.live.numba_maps import atlas_maps
+from texneg.synth.live.plan import base_key, levels
 from texneg.synth.quality import Quality, quality
-from texneg.synth.texture import METHODS, texture, texture_map, warm_up
+from texneg.synth.texture import METHODS as SCANS
+from texneg.synth.texture import texture, texture_map, warm_up
 from texneg.train.bench.ratios import MS, Gate, Row
 
+I32 = npt.NDArray[np.int32]
 U8 = npt.NDArray[np.uint8]
 Pairs: TypeAlias = Sequence[Sequence[U8]]
 
-PHOTOS, EVERY, SIDE = 40, 6, 96
+PHOTOS, EVERY, SIDE, SIZE = 40, 6, 96, 224
 CASE = f"224 px textures of {PHOTOS} photographs, ratios to the published tool"
 PATTERNS = "224 px textures of patterns, figures for information"
 
@@ -45,6 +52,7 @@ LIMITS = {  # of the ratios to the anchor; coverage from below, the others from 
     "fast": (0.75, 0.70, 1.08, 0.60, 0.55, 0.25, 1.4),
     "default": (0.75, 0.70, 1.00, 0.60, 0.55, 0.25, 1.4),
     "quality": (0.75, 0.65, 0.87, 0.45, 0.30, 0.25, 1.4),
+    "live": (0.75, 0.70, 1.00, 0.60, 0.55, 0.25, 1.4),
 }
 MOST_MS = {"fast": 5.0, "default": 6.5, "quality": 20.0}
 
@@ -78,17 +86,41 @@ def bench_patterns(pairs: Pairs) -> list[Row]:
 def measure(pairs: Pairs, seeds: int) -> dict[str, tuple[float, list[Quality]]]:
     """Median seconds of CPU time a texture, and all figures, of every method; the methods take turns."""
     warm_up()
+    live_map(pairs[0], seed=0)
     seconds: dict[str, list[float]] = {method: [] for method in METHODS}
     found: dict[str, list[Quality]] = {method: [] for method in METHODS}
     for seed in range(seeds):
         for k, pair in enumerate(pairs):
-            for method in METHODS:
+            for method, (make, make_map) in METHODS.items():
                 begun = time.thread_time()
-                texture(pair, seed=1000 * seed + k, method=method)
+                make(pair, seed=1000 * seed + k)
                 seconds[method].append(time.thread_time() - begun)
-                made, coordinates = texture_map(pair, seed=1000 * seed + k, method=method)
+                made, coordinates = make_map(pair, seed=1000 * seed + k)
                 found[method].append(quality(made, coordinates, pair))
     return {method: (median(seconds[method]), found[method]) for method in METHODS}
+
+
+def live(pair: Sequence[U8], *, seed: int) -> U8:
+    """The live method as a function of two (96, 96, 3) exemplars: a (224, 224, 3) texture."""
+    return np.concatenate(pair).reshape(-1, 3)[_live_source(pair, seed)]
+
+
+def live_map(pair: Sequence[U8], *, seed: int) -> tuple[U8, I32]:
+    """`live`, and where each pixel comes from: (224, 224, 3) int32 of exemplar, row, column."""
+    owner, place = np.divmod(_live_source(pair, seed), SIDE * SIDE)
+    coordinates = np.stack([owner, *np.divmod(place, SIDE)], axis=-1)
+    return live(pair, seed=seed), coordinates.astype(np.int32)
+
+
+def _live_source(pair: Sequence[U8], seed: int) -> I32:
+    """The pixel of both exemplars, one below the other, that each output pixel shows."""
+    keys = texture_keys(np.uint64(base_key(seed, 0)), np.zeros(1, np.uint64), 1)
+    framed = atlas_maps(np.array([pair], np.int16), keys, levels(SIZE, SIDE))[0]
+    return framed[RADIUS:-RADIUS, RADIUS:-RADIUS]
+
+
+METHODS = {method: (partial(texture, method=method), partial(texture_map, method=method)) for method in SCANS}
+METHODS["live"] = live, live_map
 
 
 def summary(found: Sequence[Quality]) -> dict[str, float]:

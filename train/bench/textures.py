@@ -1,9 +1,11 @@
-"""Speed of texture synthesis by method and size, beside the PNG encoding of the result; quality beside it.
+"""Speed of texture synthesis by method and size, of negatives from views too; then its quality.
 
-One thread, CPU time.
+One thread, CPU time. A texture stands beside the PNG encoding of itself; negatives of a batch of views, which
+is what a training loop asks for, beside those by the method `fast`.
 """
 
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -12,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from texneg.errors import RunFailed
+from texneg.patch import patch_negatives
 from texneg.philox import generator
+from texneg.synth.negatives import texture_negatives
 from texneg.synth.texture import METHOD_VERSION, METHODS, texture
 from texneg.train.bench import texture_quality
 from texneg.train.bench.negatives import one_thread
@@ -20,38 +24,37 @@ from texneg.train.bench.ratios import MS, Gate, Row
 from texneg.train.bench.texture_quality import MOST_MS
 from texneg.train.bench.timing import compare
 
-LARGE, SMALL = 224, (96, 64, 32)  # px
-REFERENCE, PNGS = "PNG encoding of the texture", "PNG encodings"
+SIZE = 224  # px
+VIEWS, BATCH = (224, 96, 64, 32), 16  # px; images
+REFERENCE, PNGS, OF_FAST = "PNG encoding of the texture", "PNG encodings", "of fast's time"
 PATTERNS = 4
 
 
-def exemplar_side(size: int) -> int:
-    """96 px at 224 px, scaled alike."""
-    return size * 96 // 224
+CASE = f"texture of {SIZE} px from two exemplars of {texture_quality.SIDE} px"
 
 
 def case(size: int) -> str:
-    """What is timed."""
-    return f"texture of {size} px from two exemplars of {exemplar_side(size)} px"
+    """Negatives of views of a size."""
+    return f"texture negatives of {size} px, batch {BATCH}"
 
 
 GATES = (
-    *(Gate(case(LARGE), method, MS, "at most", limit) for method, limit in MOST_MS.items()),
+    *(Gate(CASE, method, MS, "at most", limit) for method, limit in MOST_MS.items()),
+    *(Gate(case(size), "live", OF_FAST, "at most", 1.7) for size in VIEWS),
     *texture_quality.GATES,
 )
 
 
 def bench_textures(photos: Path | None = None, *, quick: bool) -> list[Row]:
-    """Every method at 224 px, the quick ones at smaller sizes; quality on photographs or else on patterns."""
+    """Every method; quality on photographs or, for information, on patterns."""
     rounds = 5 if quick else 20
     with one_thread():
-        rows = _timed(LARGE, METHODS, rounds)
-        for size in SMALL:
-            rows += _timed(size, ("fast",), rounds)
+        rows = _textures(rounds)
+        for size in VIEWS:
+            rows += _negatives(size, rounds)
         if photos is not None:
             return rows + texture_quality.bench_photos(photos, quick=quick)
-        pairs = [_pair(exemplar_side(LARGE), number) for number in range(1 if quick else PATTERNS)]
-        return rows + texture_quality.bench_patterns(pairs)
+        return rows + texture_quality.bench_patterns([_pair(n) for n in range(1 if quick else PATTERNS)])
 
 
 def described(photos: Path | None) -> dict[str, str]:
@@ -60,28 +63,45 @@ def described(photos: Path | None) -> dict[str, str]:
     return made if photos is None else made | {"photographs": texture_quality.described(photos)}
 
 
-def _timed(size: int, methods: tuple[str, ...], rounds: int) -> list[Row]:
-    pair = _pair(exemplar_side(size), 0)
-    made = texture(pair, size=size, seed=0)
-    if not np.array_equal(made, texture(pair, size=size, seed=0)):
+def _textures(rounds: int) -> list[Row]:
+    pair = _pair(0)
+    made = texture(pair, seed=0)
+    if not np.array_equal(made, texture(pair, seed=0)):
         raise RunFailed("the same seed gave two textures, so their speed means nothing; run the tests")
 
     def synthesise(method: str) -> Callable[[], object]:
         seeds = count()
-        return lambda: texture(pair, size=size, seed=next(seeds), method=method)
+        return lambda: texture(pair, seed=next(seeds), method=method)
 
     variants: dict[str, Callable[[], object]] = {REFERENCE: lambda: cv2.imencode(".png", made)}
-    variants |= {method: synthesise(method) for method in methods}
+    variants |= {method: synthesise(method) for method in METHODS}
     timings = compare(variants, rounds=rounds, slot_s=0.02)
     reference = timings[REFERENCE]
     return [
-        Row(case(size), name, timing.seconds * 1e6, {PNGS: timing.over(reference)})
+        Row(CASE, name, timing.seconds * 1e6, {PNGS: timing.over(reference)})
         for name, timing in timings.items()
     ]
 
 
-def _pair(side: int, number: int) -> list[npt.NDArray[np.uint8]]:
-    return [_pattern(side, seed) for seed in (2 * number, 2 * number + 1)]
+def _negatives(size: int, rounds: int) -> list[Row]:
+    views = np.stack([_pattern(size, seed) for seed in range(BATCH)])
+
+    def make(kind: Callable[..., object]) -> Callable[[], object]:
+        epochs = count()
+        return lambda: kind(views, epoch=next(epochs))
+
+    scan, live = (partial(texture_negatives, method=method, threads=1) for method in ("fast", "live"))
+    variants = {"fast": make(scan), "live": make(live), "patch negatives": make(patch_negatives)}
+    timings = compare(variants, rounds=rounds, slot_s=0.02)
+    fast = timings["fast"]
+    return [
+        Row(case(size), name, timing.seconds * 1e6 / BATCH, {OF_FAST: timing.over(fast)})
+        for name, timing in timings.items()
+    ]
+
+
+def _pair(number: int) -> list[npt.NDArray[np.uint8]]:
+    return [_pattern(texture_quality.SIDE, seed) for seed in (2 * number, 2 * number + 1)]
 
 
 def _pattern(side: int, seed: int) -> npt.NDArray[np.uint8]:

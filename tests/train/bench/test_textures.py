@@ -50,7 +50,8 @@ def test_every_sixth_photograph_is_taken_in_bytewise_order(tmp_path):
     ],
 )
 def test_a_tar_with_too_little_is_wrong_usage(tmp_path, capsys, monkeypatch, photos, word):
-    monkeypatch.setattr(textures, "_timed", lambda *_: [])
+    monkeypatch.setattr(textures, "VIEWS", ())
+    monkeypatch.setattr(textures, "_textures", lambda rounds: [])
     tar = tar_of(tmp_path / "photos.tar", photos)
     assert main(["bench", "textures", "--photos", str(tar)]) == 2
     told = capsys.readouterr().err
@@ -59,11 +60,23 @@ def test_a_tar_with_too_little_is_wrong_usage(tmp_path, capsys, monkeypatch, pho
 
 
 def test_no_tar_is_wrong_usage(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(textures, "_timed", lambda *_: [])
+    monkeypatch.setattr(textures, "VIEWS", ())
+    monkeypatch.setattr(textures, "_textures", lambda rounds: [])
     (tmp_path / "text.tar").write_text("no tar")
     for name in ("text.tar", "nothing.tar"):
         assert main(["bench", "textures", "--photos", str(tmp_path / name)]) == 2
         assert name in capsys.readouterr().err
+
+
+def test_the_live_method_shows_the_exemplars_its_map_names():
+    draws = np.random.default_rng(0)
+    pair = [draws.integers(0, 256, (96, 96, 3), np.uint8) for _ in range(2)]
+    made, coordinates = texture_quality.live_map(pair, seed=3)
+    owner, row, column = np.moveaxis(coordinates, -1, 0)
+    assert made.shape == (224, 224, 3)
+    assert np.array_equal(made, np.stack(pair)[owner, row, column])
+    assert np.array_equal(made, texture_quality.live(pair, seed=3))
+    assert not np.array_equal(made, texture_quality.live(pair, seed=4))
 
 
 def one(**figures):
