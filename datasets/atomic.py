@@ -1,13 +1,21 @@
-"""Files that are complete under their name or not there: temporary file, fsync, rename, fsync folder."""
+"""Files that are complete under their name or not there.
+
+On disk: temporary file, fsync, rename, fsync folder. In a store: built here, then put in one request.
+"""
 
 import ctypes
 import json
 import os
 import secrets
+import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
+
+from texneg.datasets.store import Place, in_order, listed, place, read_all
+from texneg.datasets.url import Url
 
 TEMPORARY_SUFFIX = ".tmp"
 _NAME_BYTES = 180  # of the target's name inside the temporary name, so that both stay under NAME_MAX (255)
@@ -22,16 +30,22 @@ def temporary_name(name: str, tag: str = "") -> str:
 
 
 @contextmanager
-def atomic_file(path: str | Path, *, tag: str = "") -> Iterator[BinaryIO]:
+def atomic_file(path: str | Place, *, tag: str = "") -> Iterator[BinaryIO]:
     """A file to write that takes its name when the block ends well and leaves nothing when it does not.
 
     Parent folders are made. A reader, or a crash at any moment, sees the old file or the whole new one.
 
     Args:
-        path: the final name; an existing file is replaced.
+        path: the final name; an existing file is replaced. A URL is put when the block ends well.
         tag: goes into the temporary name, so that a run can find what a kill left behind.
     """
-    path = Path(path)
+    path = place(path)
+    if isinstance(path, Url):
+        with tempfile.NamedTemporaryFile(prefix="texneg-") as scratch:
+            yield cast(BinaryIO, scratch)
+            scratch.flush()
+            path.put_file(Path(scratch.name))
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(temporary_name(path.name, tag))
     try:
@@ -46,18 +60,29 @@ def atomic_file(path: str | Path, *, tag: str = "") -> Iterator[BinaryIO]:
     fsync_folder(path.parent)
 
 
-def write_bytes(path: str | Path, data: bytes, *, tag: str = "") -> None:
+def write_bytes(path: str | Place, data: bytes, *, tag: str = "") -> None:
     """Put `data` under `path`, atomically and durably."""
+    path = place(path)
+    if isinstance(path, Url):
+        path.put(data)
+        return
     with atomic_file(path, tag=tag) as file:
         file.write(data)
 
 
-def write_many(files: Sequence[tuple[Path, bytes]], *, tag: str = "") -> None:
-    """Like `write_bytes` of each (path, data), with one flush of the file system instead of one a file.
+def write_many(files: Sequence[tuple[Place, bytes]], *, tag: str = "") -> None:
+    """Like `write_bytes` of each (path, data), all on disk or all in one store.
 
-    No file takes its name before the contents of all are on disk; an fsync of each small file would cost
-    more than making an image does.
+    On disk there is one flush of the file system instead of one a file, which would cost more than making an
+    image does, and no file takes its name before the contents of all are on disk. A store gets several
+    requests at a time.
     """
+    for _ in in_order(lambda one: one[0].put(one[1]), [(p, d) for p, d in files if isinstance(p, Url)]):
+        pass
+    _write_many([(path, data) for path, data in files if isinstance(path, Path)], tag)
+
+
+def _write_many(files: Sequence[tuple[Path, bytes]], tag: str) -> None:
     renames: dict[Path, Path] = {}
     folders = {path.parent for path, _ in files}
     try:
@@ -110,20 +135,36 @@ def to_json(value: Any, *, indent: int | None = 2) -> bytes:
     )
 
 
-def write_json(path: str | Path, value: Any, *, tag: str = "") -> None:
+def write_json(path: str | Place, value: Any, *, tag: str = "") -> None:
     """`write_bytes` of `to_json(value)`."""
     write_bytes(path, to_json(value), tag=tag)
 
 
-def append_json_line(path: str | Path, value: Any) -> None:
-    """Append one JSON line in one write; a line that a crash cut short is closed off first."""
-    path = Path(path)
+def append_json_line(path: str | Place, value: Any) -> None:
+    """Append one JSON line in one write; a line that a crash cut short is closed off first.
+
+    Nothing can be appended to an object of a store: there each line is an object below the file's name.
+    """
+    path = place(path)
+    line = to_json(value, indent=None)
+    if isinstance(path, Url):
+        (path / f"{time.time_ns():020d}-{secrets.token_hex(4)}.json").put(line)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab+") as file:
         torn = False
         if file.tell() > 0:
             file.seek(-1, os.SEEK_END)
             torn = file.read(1) != b"\n"
-        file.write((b"\n" if torn else b"") + to_json(value, indent=None))
+        file.write((b"\n" if torn else b"") + line)
         file.flush()
         os.fsync(file.fileno())
+
+
+def read_json_lines(path: Place, *, last: int) -> list[Any]:
+    """The `last` lines that `append_json_line` wrote, those that are whole; none where there is no file."""
+    if isinstance(path, Url):
+        lines = [line for line in read_all(path / e.name for e in listed(path)[-last:]) if line]
+    else:
+        lines = path.read_bytes().splitlines()[-last:] if path.exists() else []
+    return [json.loads(line) for line in lines if line.rstrip().endswith(b"}")]

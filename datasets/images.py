@@ -7,9 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from texneg.datasets.decode import DecodeError, Pixels, decode
+from texneg.datasets.item import Item
 from texneg.datasets.names import unescape
-from texneg.datasets.sources import Item, Source, open_source
-from texneg.datasets.tar import read_span
+from texneg.datasets.packed import is_packed
+from texneg.datasets.sources import Source, open_source
+from texneg.datasets.store import Place, listed, place, read_span
 from texneg.errors import InputError
 
 UNLABELLED = -1
@@ -61,7 +63,7 @@ class ImageSet:
             raise DecodeError(error.status, f"{self.keys[i]} of {self.root}: {error.reason}") from error
 
 
-def open_images(path: str | Path, split: str | None = None) -> ImageSet:
+def open_images(path: str | Place, split: str | None = None) -> ImageSet:
     """Open a data set for training or evaluation; nothing is decoded yet.
 
     Args:
@@ -70,9 +72,9 @@ def open_images(path: str | Path, split: str | None = None) -> ImageSet:
             validation and test.
 
     Raises:
-        InputError: nothing there, no images in it, no such split or a choice of splits.
+        InputError: nothing there, no images in it, packed tars, no such split or a choice of splits.
     """
-    root = Path(path)
+    root = place(path)
     if split is not None:
         if not (root / split).is_dir():
             raise InputError(f"{path} has no folder {split!r}; {_choices(root)}")
@@ -81,6 +83,9 @@ def open_images(path: str | Path, split: str | None = None) -> ImageSet:
     if len(source.splits) > 1:
         raise InputError(f"{path} has the splits {', '.join(source.splits)}: name one of them")
     items = [item for item in source.items() if not item.status]
+    packed = next((item.path for item in items if item.member and is_packed(item.path)), None)
+    if packed is not None:
+        raise InputError(f"{packed} is packed, which has no places to jump to: unpack it first")
     if source.broken:
         raise InputError(f"{source.broken[0]}; repair it or take it away")
     if not items:
@@ -88,8 +93,8 @@ def open_images(path: str | Path, split: str | None = None) -> ImageSet:
     return _image_set(source, items)
 
 
-def _choices(root: Path) -> str:
-    folders = sorted(entry.name for entry in root.iterdir() if entry.is_dir()) if root.is_dir() else []
+def _choices(root: Place) -> str:
+    folders = [entry.name for entry in listed(root) if entry.is_dir()] if root.is_dir() else []
     return f"it has: {', '.join(folders[:10])}" if folders else "it has no folders"
 
 

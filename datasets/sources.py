@@ -1,59 +1,33 @@
-"""What a data set on disk holds: images in class folders, or WebDataset tar shards, in a fixed order.
+"""What a data set holds: images in class folders, or WebDataset tar shards, in a fixed order.
 
 The order is bytewise by POSIX path below the split, so that a plan made on one machine equals the plan made
 on another.
 """
 
-import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Literal
 
 from texneg.datasets.decode import SUFFIXES
-from texneg.datasets.names import escape, show_dots, unescape
-from texneg.datasets.tar import IMAGE_EXTENSIONS, BrokenTar, Member, is_unsafe, read_span, samples
-from texneg.datasets.tree import is_image, listed, walk, without_suffix
+from texneg.datasets.item import Item
+from texneg.datasets.names import escape
+from texneg.datasets.packed import is_packed, tar_name
+from texneg.datasets.store import Listed, Place, listed, place
+from texneg.datasets.tar_items import tar_listings
+from texneg.datasets.tree import is_image, walk, without_suffix
+from texneg.datasets.url import Url
 from texneg.errors import InputError
 
 Kind = Literal["folder", "webdataset"]
 SPLITS = ("train", "val", "validation", "test")
-_PACKED = (".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar.zst")
-_CLASS_BYTES = 256  # longest `.cls` member that is read
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One input image: a file, or a span of a tar. Names are percent-escaped (`texneg.datasets.names`)."""
-
-    split: str
-    """train, val, validation or test; empty without splits."""
-    key: str
-    """Path below the split without its last suffix; in a tar the WebDataset key with `%2E` read as a dot."""
-    label: str | None
-    """Class folder, or content of the sample's `.cls`."""
-    path: str
-    """The file below the root: the image, or the tar that holds it."""
-    member: str = ""
-    """Name inside the tar; empty for a file."""
-    offset: int = 0
-    size: int = 0
-    status: str = ""
-    """Set where the scan already knows that the image cannot be used."""
-    error: str = ""
-
-    @property
-    def src(self) -> str:
-        """`path`, or `tar::member`."""
-        return f"{self.path}::{self.member}" if self.member else self.path
 
 
 @dataclass(frozen=True)
 class Source:
     """An opened data set; `items` walks it."""
 
-    root: Path
+    root: Place
     kind: Kind
     splits: tuple[str, ...]
     """Split folders below the root; one empty name where there are none."""
@@ -82,22 +56,26 @@ class Source:
             if self.kind == "folder":
                 yield from _tree_items(self, split, unique)
                 continue
-            for name in self.tars(split):
-                try:
-                    yield from _tar_items(self, split, name)
-                except BrokenTar as error:
-                    self.broken.append(str(error))
+            for listing in tar_listings(self.root, split, self.tars(split)):
+                yield from listing.items
+                self.skipped.update(listing.skipped)
+                if listing.broken:
+                    self.broken.append(listing.broken)
 
     def tars(self, split: str) -> list[str]:
         """Names of the tar shards of a split, relative to the root."""
         if self.only:
             return [self.only]
         prefix = f"{split}/" if split else ""
-        return [prefix + entry.name for entry in listed(self.root / split) if _is_tar(entry)]
+        return [prefix + entry.name for entry in listed(self.folder(split)) if _is_tar(entry)]
+
+    def folder(self, split: str) -> Place:
+        """Where a split lies."""
+        return self.root / split if split else self.root
 
 
 def open_source(
-    path: str | Path,
+    path: str | Place,
     *,
     splits: Literal["auto", "none"] = "auto",
     naming: Literal["replace", "append"] = "replace",
@@ -106,116 +84,86 @@ def open_source(
 
     A split is a direct child called train, val, validation or test that holds folders or tars.
 
+    Args:
+        path: on disk, or a URL.
+        splits: none takes those children for ordinary folders.
+        naming: of the keys of files.
+
     Raises:
-        InputError: nothing there, nothing in it, a remote or packed source.
+        InputError: nothing there, nothing in it, no tar.
+        OSError: a store that cannot be reached.
     """
-    if "://" in str(path):
-        raise InputError(f"{path} is a URL; only local paths are read: mount or copy it first")
-    root = Path(path)
+    root = place(path)
+    if isinstance(root, Url) and root.scheme in ("http", "https") and not _is_tar_name(root.name):
+        raise InputError(f"{path}: over {root.scheme} only one tar can be read; give a URL that ends in .tar")
+    if root.is_file():
+        if not _is_tar_name(root.name):
+            raise InputError(
+                f"{path} is a file but no .tar; {_zip_hint(root.name) or 'give a folder or a .tar'}"
+            )
+        return Source(root.parent, "webdataset", ("",), only=root.name, naming=naming)
     if not root.exists():
         raise InputError(
             f"{path} does not exist; give a folder of images, a folder of .tar shards, or a .tar"
         )
-    if root.is_file():
-        if root.suffix != ".tar":
-            raise InputError(
-                f"{path} is a file but no .tar; {_packed_hint(root.name) or 'give a folder or a .tar'}"
-            )
-        return Source(root.parent, "webdataset", ("",), only=root.name, naming=naming)
     entries = listed(root)
-    found = () if splits == "none" else tuple(e.name for e in entries if e.name in SPLITS and _is_split(e))
+    found = () if splits == "none" else tuple(e.name for e in entries if _is_split(root, e))
     top = [entry for split in found for entry in listed(root / split)] if found else entries
     tars = any(_is_tar(entry) for entry in top)
     if tars and any(entry.is_dir() or is_image(entry.name) for entry in top):
         raise InputError(f"{path} holds tar shards beside folders or images: give the one or the other")
     if not tars and not any(entry.is_dir() or is_image(entry.name) for entry in top):
-        hint = next(
-            (h for h in (_packed_hint(e.name) for e in top) if h), f"images end in {' '.join(SUFFIXES)}"
-        )
+        hint = next((h for h in (_zip_hint(e.name) for e in top) if h), f"images end in {' '.join(SUFFIXES)}")
         raise InputError(f"{path} holds no images and no .tar shards; {hint}")
-    return Source(root, "webdataset" if tars else "folder", found or ("",), naming=naming)
+    source = Source(root, "webdataset" if tars else "folder", found or ("",), naming=naming)
+    if tars:
+        _refuse_twins(source)
+    return source
 
 
-def root_of(path: str | Path) -> Path:
+def root_of(path: str | Place) -> Place:
     """What the paths of a source's items are relative to."""
-    return Path(path) if Path(path).is_dir() else Path(path).parent
+    root = place(path)
+    return root.parent if root.is_file() else root
 
 
-def read_item(root: str | Path, item: Item) -> bytes:
-    """Bytes of an image; one more than `item.size` where its file has grown."""
-    return read_span(Path(root, unescape(item.path)), item.offset, item.size + (not item.member))
+def _is_tar_name(name: str) -> bool:
+    return name.endswith(".tar") or is_packed(name)
 
 
-def _is_tar(entry: os.DirEntry[str]) -> bool:
-    return entry.name.endswith(".tar") and entry.is_file()
+def _is_tar(entry: Listed) -> bool:
+    return _is_tar_name(entry.name) and entry.is_file()
 
 
-def _is_split(entry: os.DirEntry[str]) -> bool:
-    return entry.is_dir() and any(child.is_dir() or _is_tar(child) for child in listed(Path(entry.path)))
+def _is_split(root: Place, entry: Listed) -> bool:
+    if entry.name not in SPLITS or not entry.is_dir():
+        return False
+    return any(child.is_dir() or _is_tar(child) for child in listed(root / entry.name))
 
 
-def _packed_hint(name: str) -> str:
-    return f"{name} is packed: unpack it first" if name.lower().endswith((*_PACKED, ".zip")) else ""
+def _zip_hint(name: str) -> str:
+    return f"{name} is packed: unpack it first" if name.lower().endswith(".zip") else ""
+
+
+def _refuse_twins(source: Source) -> None:
+    """x.tar and x.tar.gz would give one output tar."""
+    taken: dict[str, str] = {}
+    for split in source.splits:
+        for name in source.tars(split):
+            if (earlier := taken.setdefault(tar_name(name), name)) != name:
+                raise InputError(f"{earlier} and {name} would give one output tar: take one of them away")
 
 
 def _tree_items(source: Source, split: str, unique: bool) -> Iterator[Item]:
     name = without_suffix if source.naming == "replace" else str
-    for relative, stat in walk(source.root / split, source.skipped, key=name if unique else None):
-        folder, slash, _ = relative.partition("/")
+    for relative, size in walk(source.folder(split), source.skipped, key=name if unique else None):
+        label, slash, _ = relative.partition("/")
         yield Item(
             split=split,
             key=escape(name(relative)),
-            label=escape(folder) if slash else None,
+            label=escape(label) if slash else None,
             path=escape(f"{split}/{relative}" if split else relative),
-            size=stat.st_size if stat else 0,
-            status="" if stat else "decode_error",
-            error="" if stat else "a link that leads nowhere",
+            size=size or 0,
+            status="decode_error" if size is None else "",
+            error="a link that leads nowhere" if size is None else "",
         )
-
-
-def _tar_items(source: Source, split: str, name: str) -> Iterator[Item]:
-    seen: set[str] = set()
-    path = source.root / name
-    for sample in samples(path):
-        usable = [member for member in sample if not member.problem]
-        for member in sample:
-            if member.problem:
-                yield replace(_tar_item(split, name, member), status="unsafe_path", error=member.problem)
-        image = next((member for member in usable if member.extension in IMAGE_EXTENSIONS), None)
-        if image is None:
-            if usable:
-                source.skipped["sample without an image"] += 1
-            continue
-        label = _label(path, image, usable)
-        item = _tar_item(split, name, image)
-        if label is not None and is_unsafe(label):
-            item = replace(item, status="unsafe_path", error="its .cls would be a folder outside")
-        elif label is not None:
-            item = replace(item, label=escape(label))
-        if image.key in seen:
-            item = replace(item, status="duplicate_key", error="the key occurs before in this tar")
-        seen.add(image.key)
-        yield item
-
-
-def _label(path: Path, image: Member, sample: list[Member]) -> str | None:
-    """Content of the sample's `.cls` unless that is empty, else the first folder of its key."""
-    named = next((member for member in sample if member.extension == "cls"), None)
-    if named is not None:
-        text = read_span(path, named.offset, min(named.size, _CLASS_BYTES))
-        if label := text.decode("utf-8", "surrogateescape").strip():
-            return label
-    folder, slash, _ = image.key.partition("/")
-    return folder if slash else None
-
-
-def _tar_item(split: str, tar: str, member: Member) -> Item:
-    return Item(
-        split=split,
-        key=show_dots(escape(member.key, percent=False)),
-        label=None,
-        path=escape(tar),
-        member=escape(member.name, percent=False),
-        offset=member.offset,
-        size=member.size,
-    )

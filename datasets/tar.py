@@ -1,17 +1,23 @@
 """Tar shards by the WebDataset rules: members listed with their place in the file, and written reproducibly.
 
 A sample is a run of members with one key; the key is the name up to the first dot of its last part.
-Members are read in place and never extracted. Compressed tars have no places and are refused.
+Members are read in place and never extracted. The places in a packed tar are those in the stream inside.
 """
 
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
+from typing import BinaryIO
+
+from texneg.datasets.packed import DAMAGED, is_packed, open_stream
+from texneg.datasets.store import Place, place, size_of
+from texneg.errors import InputError
 
 BLOCK = 512
 TRAILER = bytes(2 * BLOCK)
 IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp")
+CLASS_BYTES = 256  # longest `.cls` member that is read
 _MODE = 0o644
 
 
@@ -27,6 +33,8 @@ class Member:
     size: int
     problem: str = ""
     """Why this member must not be used; empty for an ordinary file with a safe name."""
+    text: bytes = b""
+    """Beginning of a `.cls` member."""
 
 
 class BrokenTar(Exception):
@@ -40,29 +48,34 @@ def split_name(name: str) -> tuple[str, str]:
     return (f"{folder}/{stem}" if folder else stem), extension.lower()
 
 
-def members(path: str | Path) -> Iterator[Member]:
-    """All files of an uncompressed tar in their order; links, devices and unsafe names carry a `problem`.
+def members(path: str | Place) -> Iterator[Member]:
+    """All files of a tar in their order; links, devices and unsafe names carry a `problem`.
 
     Raises:
         BrokenTar: at the point where the tar breaks off, after the members before it.
+        OSError: it cannot be read.
     """
-    end = Path(path).stat().st_size
+    path = place(path)
+    end = None if is_packed(path.name) else size_of(path)
     try:
-        with tarfile.open(path, "r:", encoding="utf-8") as tar:
+        with open_stream(path) as file, tarfile.open(fileobj=file, mode="r:", encoding="utf-8") as tar:
             while (info := tar.next()) is not None:
                 tar.members = []  # type: ignore[attr-defined]  # tarfile would keep every header
                 if not info.isdir():
-                    yield _member(info)
-                if info.offset_data + info.size > end:
+                    yield _member(info, file)
+                if end is not None and info.offset_data + info.size > end:
                     raise BrokenTar(f"{path} breaks off inside the member {info.name!r}")
-            rest = tar.offset
-    except (tarfile.TarError, EOFError, ValueError) as error:  # damaged PAX headers leak ValueError
+            file.seek(tar.offset)
+            rest = file.read(BLOCK)
+    except (tarfile.TarError, ValueError, *DAMAGED) as error:  # damaged PAX headers leak ValueError
+        if isinstance(error, InputError) or getattr(error, "errno", None) is not None:
+            raise
         raise BrokenTar(f"{path}: {error}") from error
-    if read_span(path, rest, BLOCK).strip(b"\0"):
-        raise BrokenTar(f"{path}: what follows byte {rest} is not a tar member")
+    if rest.strip(b"\0"):
+        raise BrokenTar(f"{path}: what follows byte {tar.offset} is not a tar member")
 
 
-def samples(path: str | Path) -> Iterator[list[Member]]:
+def samples(path: str | Place) -> Iterator[list[Member]]:
     """Runs of members with one key.
 
     Raises:
@@ -83,10 +96,14 @@ def samples(path: str | Path) -> Iterator[list[Member]]:
         yield run
 
 
-def _member(info: tarfile.TarInfo) -> Member:
+def _member(info: tarfile.TarInfo, file: BinaryIO) -> Member:
     name = str(PurePosixPath(info.name)) if info.name.startswith("./") else info.name
     key, extension = split_name(name)
-    return Member(name, key, extension, info.offset_data, info.size, _problem(name, info))
+    problem, text = _problem(name, info), b""
+    if extension == "cls" and not problem:
+        file.seek(info.offset_data)
+        text = file.read(min(info.size, CLASS_BYTES))
+    return Member(name, key, extension, info.offset_data, info.size, problem, text)
 
 
 def _problem(name: str, info: tarfile.TarInfo) -> str:
@@ -99,13 +116,6 @@ def is_unsafe(name: str) -> bool:
     """Whether a file of that name below a folder could lie outside of it, or nowhere."""
     parts = PurePosixPath(name).parts
     return name.startswith("/") or ".." in parts or "\0" in name or not parts
-
-
-def read_span(path: str | Path, offset: int, size: int) -> bytes:
-    """`size` bytes of a file from `offset` on; fewer where the file ends."""
-    with Path(path).open("rb") as file:
-        file.seek(offset)
-        return file.read(size)
 
 
 def fragment(name: str, data: bytes) -> bytes:

@@ -1,23 +1,16 @@
 """Images in a folder tree, in the bytewise order of their POSIX paths, whatever the file system says."""
 
-import os
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 
 from texneg.datasets.decode import SUFFIXES
 from texneg.datasets.names import escape
+from texneg.datasets.store import Listed, Place, in_order, listed
+from texneg.datasets.url import Entry, Url
 from texneg.errors import InputError
 
-Found = tuple[str, os.stat_result | None]
-
-
-def listed(folder: Path) -> list[os.DirEntry[str]]:
-    """Visible entries of a folder, in the bytewise order of the paths below them."""
-    with os.scandir(folder) as entries:
-        visible = [entry for entry in entries if not entry.name.startswith(".")]
-    return sorted(visible, key=lambda e: os.fsencode(f"{e.name}/" if e.is_dir() else e.name))
+Found = tuple[str, int | None]
 
 
 def is_image(name: str) -> bool:
@@ -31,14 +24,15 @@ def without_suffix(path: str) -> str:
 
 
 def walk(
-    folder: Path,
+    folder: Place,
     skipped: Counter[str],
     *,
     key: Callable[[str], str] | None = None,
     prefix: str = "",
     above: tuple[tuple[int, int], ...] = (),
+    entries: Sequence[Listed] | None = None,
 ) -> Iterator[Found]:
-    """Images below a folder with their stat (None for a dangling link), following links but no circle.
+    """Images below a folder with their bytes (None for a dangling link), following links but no circle.
 
     Args:
         folder: where to begin.
@@ -46,36 +40,51 @@ def walk(
         key: output name of a file name; if given, two that would overwrite each other are refused.
         prefix: path of the folder, put before what is found.
         above: (device, inode) of the folders on the way here.
+        entries: what the folder holds, where that is known.
 
     Raises:
         InputError: two names of a folder give one key.
     """
-    here = folder.stat()
-    identity = (here.st_dev, here.st_ino)
-    if identity in above:
-        skipped["link to a folder above it"] += 1
-        return
-    entries = listed(folder)
+    if not isinstance(folder, Url):
+        here = folder.stat()
+        identity = (here.st_dev, here.st_ino)
+        if identity in above:
+            skipped["link to a folder above it"] += 1
+            return
+        above = (*above, identity)
+    entries = listed(folder) if entries is None else entries
     if key is not None:
         _refuse_collisions(entries, key, prefix)
+    inside = _listed_ahead(folder, [entry.name for entry in entries if entry.is_dir()])
     for entry in entries:
         if entry.is_dir():
-            inside = f"{prefix}{entry.name}/"
-            yield from walk(Path(entry.path), skipped, key=key, prefix=inside, above=(*above, identity))
+            below = f"{prefix}{entry.name}/"
+            yield from walk(
+                folder / entry.name, skipped, key=key, prefix=below, above=above, entries=next(inside)
+            )
         elif is_image(entry.name) and (entry.is_file() or entry.is_symlink()):
-            yield prefix + entry.name, _stat(entry)
+            yield prefix + entry.name, _size(entry)
         else:
             skipped["no image by its suffix"] += 1
 
 
-def _stat(entry: os.DirEntry[str]) -> os.stat_result | None:
+def _listed_ahead(folder: Place, names: list[str]) -> Iterator[Sequence[Listed] | None]:
+    """The listing of each folder: several requests at a time to a store, on disk none before it is needed."""
+    if isinstance(folder, Url):
+        return in_order(lambda name: listed(folder / name), names)
+    return iter([None] * len(names))
+
+
+def _size(entry: Listed) -> int | None:
+    if isinstance(entry, Entry):
+        return entry.size
     try:
-        return entry.stat()
+        return entry.stat().st_size
     except OSError:
         return None
 
 
-def _refuse_collisions(entries: list[os.DirEntry[str]], key: Callable[[str], str], prefix: str) -> None:
+def _refuse_collisions(entries: Sequence[Listed], key: Callable[[str], str], prefix: str) -> None:
     """Names equal after case folding and Unicode composition overwrite each other on some file systems."""
     taken: dict[str, str] = {}
     for entry in entries:

@@ -8,9 +8,10 @@ The tasks share files and nothing else. Their shards are disjoint, so that none 
 """
 
 from dataclasses import replace
-from pathlib import Path
 
 from texneg.datasets.atomic import write_bytes
+from texneg.datasets.store import Place
+from texneg.datasets.url import Url
 from texneg.errors import RunFailed
 from texneg.synth.config import SynthConfig
 from texneg.synth.ledger import Ledger
@@ -26,13 +27,17 @@ def share_of(plan: Plan, task: int, tasks: int) -> Plan:
     return replace(plan, shards=shards, images=sum(shard.n for shard in shards))
 
 
-def metrics_of(ledger: Ledger, task: int, tasks: int) -> Path:
-    """Where an array task notes its commits; no two write to one file."""
+def metrics_of(ledger: Ledger, task: int, tasks: int) -> Place:
+    """Where an array task notes its commits; no two write to one file. In a store every line is an object."""
+    if isinstance(ledger.root, Url):
+        return ledger.metrics
     return ledger.root / "log" / f"metrics-{task}-of-{tasks}.jsonl"
 
 
 def join_metrics(ledger: Ledger) -> None:
     """Move the lines of all tasks to the one file of the run."""
+    if isinstance(ledger.root, Url):
+        return
     logs = sorted((ledger.root / "log").glob("metrics-*.jsonl"))
     if not logs:
         return

@@ -4,11 +4,12 @@ import os
 import re
 import shlex
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Literal
 
 from texneg.datasets.encode import Encoding
 from texneg.datasets.sources import Kind
+from texneg.datasets.store import Place, absolute, place, resolved
+from texneg.datasets.url import Url
 from texneg.errors import InputError
 from texneg.options import Positional
 from texneg.synth.settings import Settings, Small
@@ -94,7 +95,7 @@ class SynthConfig:
     """Take over a run whose driver is gone although its lock looks alive."""
 
     @property
-    def ledger_path(self) -> Path:
+    def ledger_path(self) -> Place:
         """Folder of the run's ledger."""
         return ledger_path(self.dst, self.ledger)
 
@@ -143,9 +144,18 @@ class SynthConfig:
         return shlex.join(words)
 
 
-def ledger_path(dst: str, ledger: str | None = None) -> Path:
-    """Folder of a run's ledger: DST.texneg beside DST, unless it was put elsewhere. Absolute."""
-    return Path(ledger).absolute() if ledger else Path(f"{Path(dst).resolve()}.texneg")
+def ledger_path(dst: str, ledger: str | None = None) -> Place:
+    """Folder of a run's ledger: DST.texneg beside DST, unless it was put elsewhere. Absolute.
+
+    Raises:
+        InputError: DST is a bucket, which has nothing beside it.
+    """
+    if ledger:
+        return absolute(place(ledger))
+    beside = resolved(place(dst))
+    if isinstance(beside, Url) and beside.is_bucket:
+        raise InputError(f"{dst} is a whole bucket: give a folder in it, or a --ledger elsewhere")
+    return place(f"{beside}.texneg")
 
 
 # Not repeated when a run is resumed.

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
-from texneg.datasets.sources import Item, Source
+from texneg.datasets.item import Item
+from texneg.datasets.sources import Source
 from texneg.errors import InputError
 from texneg.synth.config import SynthConfig
 from texneg.synth.plan import Plan, cut_in_shards, out_name, plan_file, read_items, save_plan, write_items

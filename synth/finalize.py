@@ -55,7 +55,7 @@ def _sum_line(digest: str, name: bytes) -> bytes:
 def write_stats(ledger: Ledger, plan: Plan, outcome: dict[str, Any], call: dict[str, Any]) -> None:
     """Write counts and seconds by stage over the committed shards, the outcome and the calls so far."""
     calls = (read_json(ledger.stats) or {}).get("calls", [])
-    markers = [marker for shard in plan.shards if (marker := ledger.marker(shard)) is not None]
+    markers = [marker for marker in ledger.markers(plan.shards) if marker is not None]
     statuses: Counter[str] = Counter()
     seconds: Counter[str] = Counter()
     for marker in markers:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from texneg.datasets.decode import MAX_FILE_BYTES, MAX_PIXELS, DecodeError, Pixels, decode
 from texneg.datasets.encode import encode
-from texneg.datasets.sources import Item
+from texneg.datasets.item import Item
 from texneg.synth.exemplars import exemplar_places, exemplars
 from texneg.synth.manifest import Row
 from texneg.synth.settings import Settings, Small

@@ -8,14 +8,23 @@ A part or a shard counts as done when its `.json` marker is there, which is writ
 
 import json
 import os
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from texneg.datasets.atomic import TEMPORARY_SUFFIX, write_json
-from texneg.datasets.names import unescape
+from texneg.datasets.names import escape, unescape
+from texneg.datasets.store import (
+    Place,
+    content,
+    files_below,
+    read_all,
+    remove_all,
+    remove_tree,
+    size_of,
+    sizes_in,
+)
 from texneg.synth.plan import Shard
 
 Marker = dict[str, Any]
@@ -25,8 +34,8 @@ Marker = dict[str, Any]
 class Ledger:
     """Places in the ledger of one run."""
 
-    root: Path
-    dst: Path
+    root: Place
+    dst: Place
     fingerprint: str = ""
 
     @property
@@ -35,108 +44,129 @@ class Ledger:
         return self.fingerprint[:8]
 
     @property
-    def config(self) -> Path:
+    def config(self) -> Place:
         """Settings, seed, command and versions; its presence makes a ledger."""
         return self.root / "config.json"
 
     @property
-    def metrics(self) -> Path:
+    def metrics(self) -> Place:
         """One JSON line per committed shard."""
         return self.root / "metrics.jsonl"
 
     @property
-    def plan(self) -> Path:
+    def plan(self) -> Place:
         """Folder of the frozen plan."""
         return self.root / "plan"
 
     @property
-    def manifest(self) -> Path:
+    def manifest(self) -> Place:
         """One row per input, made when the run ends."""
         return self.root / "manifest" / "part-00000.parquet"
 
     @property
-    def quarantine(self) -> Path:
+    def quarantine(self) -> Place:
         """The manifest's rows of images that could not be used."""
         return self.root / "quarantine.parquet"
 
     @property
-    def sums(self) -> Path:
+    def sums(self) -> Place:
         """`sha256sum -c` checks the outputs against it, run inside DST."""
         return self.root / "SHA256SUMS"
 
     @property
-    def lock(self) -> Path:
+    def lock(self) -> Place:
         """Names the driver at work."""
         return self.root / "lock"
 
     @property
-    def stats(self) -> Path:
+    def stats(self) -> Place:
         """Counts, seconds by stage and the outcome."""
         return self.root / "stats.json"
 
     @property
-    def log(self) -> Path:
+    def log(self) -> Place:
         """Log of the bad images and timings of the calling process."""
         return self.root / "log" / f"{os.uname().nodename}-{os.getpid()}.jsonl"
 
-    def done(self, shard: Shard, suffix: str) -> Path:
+    def done(self, shard: Shard, suffix: str) -> Place:
         """`.parquet` rows or `.json` marker of a committed shard."""
         return self.root / "done" / f"{shard.id}{suffix}"
 
-    def part(self, shard: Shard, part: int, suffix: str) -> Path:
+    def part(self, shard: Shard, part: int, suffix: str) -> Place:
         """`.tar` fragment, `.parquet` rows or `.json` marker of a finished part of an unfinished shard."""
         return self.root / "parts" / f"{shard.id}.{part:04d}{suffix}"
 
     def marker(self, shard: Shard) -> Marker | None:
-        """The commit marker of a shard whose output tar, if any, is still there."""
-        marker = read_json(self.done(shard, ".json"))
+        """The commit marker of a shard whose output is still there."""
+        return self.markers([shard])[0]
+
+    def markers(self, shards: Sequence[Shard]) -> list[Marker | None]:
+        """The commit marker of each shard, None where it is not committed or its output tar is not there.
+
+        Reads the markers a few at a time, and lists every folder of tars once.
+        """
+        found = [_parsed(data) for data in read_all(self.done(shard, ".json") for shard in shards)]
+        folders = {shard.tar.rpartition("/")[0] for shard in shards if shard.tar}
+        if len(shards) > 1:
+            sizes = {name: size for folder in folders for name, size in self.sizes(folder)}
+        else:
+            sizes = {shard.tar: size_of(self.dst / unescape(shard.tar)) for shard in shards if shard.tar}
+        there = self.dst.is_dir()
+        return [marker if self._is_good(marker, sizes, there) else None for marker in found]
+
+    def _is_good(self, marker: Marker | None, sizes: dict[str, int], there: bool) -> bool:
         if marker is None or marker["fingerprint"] != self.fingerprint:
-            return None
-        good = all(
-            _size(self.dst / unescape(name)) == file["bytes"] for name, file in marker["files"].items()
-        )
-        return marker if good and self.dst.is_dir() else None
+            return False
+        if not there and marker["statuses"].get("ok"):
+            return False
+        return all(sizes.get(name) == file["bytes"] for name, file in marker["files"].items())
+
+    def sizes(self, folder: str) -> Iterator[tuple[str, int]]:
+        """Name below DST, escaped, and bytes of every file of a folder of the output."""
+        prefix = f"{folder}/" if folder else ""
+        for name, size in sizes_in(self.dst / unescape(folder) if folder else self.dst):
+            yield prefix + escape(name), size
 
     def part_marker(self, shard: Shard, part: int) -> Marker | None:
         """The marker of a finished part."""
-        marker = read_json(self.part(shard, part, ".json"))
-        return marker if marker and marker["fingerprint"] == self.fingerprint else None
+        return next(self.part_markers([(shard, part)]))
 
-    def write_marker(self, path: Path, marker: Marker) -> None:
+    def part_markers(self, parts: Iterable[tuple[Shard, int]]) -> Iterator[Marker | None]:
+        """The marker of each part of a shard, None where it is not finished; reads a few at a time."""
+        for data in read_all(self.part(shard, part, ".json") for shard, part in parts):
+            marker = _parsed(data)
+            yield marker if marker and marker["fingerprint"] == self.fingerprint else None
+
+    def write_marker(self, path: Place, marker: Marker) -> None:
         """Write a commit or part marker."""
         write_json(path, {**marker, "fingerprint": self.fingerprint}, tag=self.tag)
 
     def remove_parts(self, shard: Shard, parts: int) -> None:
         """Forget the parts of a committed shard, markers first."""
-        for suffix in (".json", ".parquet", ".tar"):
-            for part in range(parts):
-                self.part(shard, part, suffix).unlink(missing_ok=True)
+        suffixes = (".json", ".parquet", ".tar") if shard.tar else (".json", ".parquet")
+        remove_all(self.part(shard, part, suffix) for suffix in suffixes for part in range(parts))
 
     def sweep(self) -> None:
         """After the last commit: remove left-over parts and this run's temporary files, and nothing else."""
-        shutil.rmtree(self.root / "parts", ignore_errors=True)
-        for path in self.temporaries():
-            path.unlink(missing_ok=True)
+        remove_tree(self.root / "parts")
+        remove_all(self.temporaries())
 
-    def temporaries(self) -> Iterator[Path]:
-        """Temporary files that a kill of this run left behind."""
+    def temporaries(self) -> Iterator[Place]:
+        """Temporary files that a kill of this run left behind; there are none in a store."""
         for root in (self.dst, self.root):
-            for folder, _, names in os.walk(root):
-                for name in names:
-                    if name.startswith(".") and f".{self.tag}-" in name and name.endswith(TEMPORARY_SUFFIX):
-                        yield Path(folder, name)
+            for path in files_below(root) if isinstance(root, Path) else ():
+                name = path.rpartition("/")[2]
+                if name.startswith(".") and f".{self.tag}-" in name and name.endswith(TEMPORARY_SUFFIX):
+                    yield root / path
 
 
-def read_json(path: Path) -> Marker | None:
+def read_json(path: Place) -> Marker | None:
     """A JSON object, or None where there is none or only half of one."""
+    return _parsed(content(path))
+
+
+def _parsed(data: bytes | None) -> Marker | None:
     try:
-        return json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        return None if data is None else json.loads(data)
+    except json.JSONDecodeError:
         return None
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1

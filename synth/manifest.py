@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Iterator
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from texneg.datasets.store import Place, open_read
 
 Row = dict[str, Any]
 
@@ -66,14 +67,14 @@ def to_parquet(rows: list[Row]) -> bytes:
     return buffer.getvalue()
 
 
-def read_rows(path: str | Path) -> list[Row]:
+def read_rows(path: Place) -> list[Row]:
     """All rows of a small Parquet file of this schema."""
-    return pq.read_table(path).to_pylist()
+    return pq.read_table(BytesIO(path.read_bytes())).to_pylist()
 
 
-def iterate_rows(path: str | Path) -> Iterator[Row]:
+def iterate_rows(path: Place) -> Iterator[Row]:
     """Rows of a manifest, a row group at a time."""
-    with pq.ParquetFile(path) as file:
+    with open_read(path) as stream, pq.ParquetFile(stream) as file:
         for group in range(file.num_row_groups):
             yield from file.read_row_group(group).to_pylist()
 

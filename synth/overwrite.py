@@ -1,11 +1,9 @@
 """Taking away an earlier run: only files that its ledger lists."""
 
-import os
-import shutil
 from dataclasses import replace
-from pathlib import Path
 
 from texneg.datasets.names import unescape
+from texneg.datasets.store import is_empty, listed, remove_all, remove_empty_folders, remove_tree
 from texneg.errors import InputError
 from texneg.synth.ledger import Ledger
 from texneg.synth.plan import load_plan, out_name, read_items
@@ -22,7 +20,7 @@ def clear(ledger: Ledger) -> None:
         InputError: no ledger, and DST is not empty: nothing says whose files they are.
     """
     if not ledger.config.exists():
-        if ledger.dst.is_dir() and any(ledger.dst.iterdir()):
+        if not is_empty(ledger.dst):
             raise InputError(
                 f"{ledger.dst} is not empty and has no ledger {ledger.root}; choose an empty or a new folder"
             )
@@ -31,7 +29,7 @@ def clear(ledger: Ledger) -> None:
     settings, plan = Settings(**stored["settings"]), load_plan(ledger.plan)
     ledger = replace(ledger, fingerprint=stored["fingerprint"])
     for folder in ("done", "parts", "manifest"):
-        shutil.rmtree(ledger.root / folder, ignore_errors=True)
+        remove_tree(ledger.root / folder)
     for shard in plan.shards:
         names = (
             [shard.tar]
@@ -41,16 +39,12 @@ def clear(ledger: Ledger) -> None:
                 for item in read_items(ledger.plan, shard)
             )
         )
-        for name in names:
-            (ledger.dst / unescape(name)).unlink(missing_ok=True)
-    for path in list(ledger.temporaries()):
-        path.unlink(missing_ok=True)
-    for folder, _, _ in os.walk(ledger.dst, topdown=False):
-        if not any(Path(folder).iterdir()):
-            Path(folder).rmdir()
+        remove_all(ledger.dst / unescape(name) for name in names)
+    remove_all(list(ledger.temporaries()))
+    remove_empty_folders(ledger.dst)
     ledger.config.unlink()
-    for path in ledger.root.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path != ledger.lock:
-            path.unlink()
+    for entry in listed(ledger.root):
+        if entry.is_dir():
+            remove_tree(ledger.root / entry.name)
+        elif entry.name != ledger.lock.name:
+            (ledger.root / entry.name).unlink()

@@ -7,15 +7,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from math import ceil
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from texneg.datasets.atomic import atomic_file, write_json
+from texneg.datasets.item import Item
 from texneg.datasets.names import escape, hide_dots
-from texneg.datasets.sources import Item, Source
+from texneg.datasets.packed import is_packed, tar_name
+from texneg.datasets.sources import Source
+from texneg.datasets.store import Place, open_read
 from texneg.errors import InputError
 from texneg.synth.settings import Settings
 
@@ -49,6 +51,8 @@ class Shard:
     """Output tar below DST; empty for class folders."""
     file: int = 0
     """Number of the plan file: 0, or that of the extension which brought the shard."""
+    whole: bool = False
+    """Whether one task makes it all, because its input is a stream."""
 
     @property
     def id(self) -> str:
@@ -60,7 +64,7 @@ class Shard:
 class Plan:
     """All shards of a run."""
 
-    folder: Path
+    folder: Place
     shards: tuple[Shard, ...]
     part_size: int
     """Images per task. Outputs do not depend on it."""
@@ -74,24 +78,24 @@ class Plan:
 
     def parts(self, shard: Shard) -> int:
         """Number of tasks that make a shard."""
-        return ceil(shard.n / self.part_size)
+        return 1 if shard.whole else ceil(shard.n / self.part_size)
 
 
-def plan_file(folder: Path, number: int) -> Path:
+def plan_file(folder: Place, number: int) -> Place:
     """A table of the plan: one row group per shard."""
     return folder / f"part-{number:05d}.parquet"
 
 
-def read_items(folder: Path, shard: Shard, start: int = 0, stop: int | None = None) -> list[Item]:
+def read_items(folder: Place, shard: Shard, start: int = 0, stop: int | None = None) -> list[Item]:
     """Images `start` to `stop` of a shard."""
-    with pq.ParquetFile(plan_file(folder, shard.file)) as file:
+    with open_read(plan_file(folder, shard.file)) as stream, pq.ParquetFile(stream) as file:
         table = file.read_row_group(shard.row_group, columns=list(_ITEM_FIELDS))
     rows = table.slice(start, None if stop is None else stop - start)
     return [Item(**row) for row in rows.to_pylist()]
 
 
 def make_plan(
-    source: Source, settings: Settings, folder: Path, *, cores: int, part_size: int | None, shard_size: int
+    source: Source, settings: Settings, folder: Place, *, cores: int, part_size: int | None, shard_size: int
 ) -> Plan:
     """Scan the source and write the plan into `folder`, `plan.json` last.
 
@@ -128,7 +132,7 @@ def make_plan(
     return plan
 
 
-def write_items(path: Path, runs: Iterable[tuple[Shard, list[Item]]]) -> tuple[list[Shard], str]:
+def write_items(path: Place, runs: Iterable[tuple[Shard, list[Item]]]) -> tuple[list[Shard], str]:
     """Write the items of some shards as one plan file; the shards, and the sha256 of the rows."""
     digest = hashlib.sha256()
     shards: list[Shard] = []
@@ -146,7 +150,7 @@ def save_plan(plan: Plan) -> None:
     write_json(plan.folder / "plan.json", {**asdict(plan), "folder": None})
 
 
-def load_plan(folder: Path) -> Plan:
+def load_plan(folder: Place) -> Plan:
     """The plan that `make_plan` wrote."""
     stored = json.loads((folder / "plan.json").read_bytes())
     shards = tuple(Shard(**shard) for shard in stored.pop("shards"))
@@ -217,8 +221,9 @@ def cut_in_shards(
         begin = (first or {}).get(split, 0)
         for number, run in enumerate((_by_tar if whole_tars else by_size)(of_split), begin):
             name = run[0].path if whole_tars else _tar_name(split, number)
-            tar = name if settings.format == "webdataset" else ""
-            shard = Shard(split, number, row_group, len(run), tar, file)
+            tar = tar_name(name) if settings.format == "webdataset" else ""
+            whole = whole_tars and is_packed(name)
+            shard = Shard(split, number, row_group, len(run), tar, file, whole)
             if whole_tars and not tar:
                 _claim_all(outputs, run, shard, settings, source.kind)
             row_group += 1

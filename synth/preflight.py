@@ -1,12 +1,22 @@
 """Before the first texture: the input is there, the output may be written, and this run began here."""
 
-import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 from texneg.datasets.atomic import write_json
 from texneg.datasets.sources import Source, open_source
+from texneg.datasets.store import (
+    Place,
+    absolute,
+    free_bytes,
+    is_inside,
+    make_folder,
+    place,
+    remove_tree,
+    resolved,
+)
+from texneg.datasets.url import Url
 from texneg.errors import InputError, RunFailed
 from texneg.synth.checks import check
 from texneg.synth.config import SynthConfig, settings_of
@@ -18,6 +28,7 @@ from texneg.synth.record import Run, load_record, new_record
 from texneg.synth.settings import Settings
 from texneg.synth.versions import versions
 
+READ_ONLY = ("http", "https")
 BYTES_PER_PIXEL = 1.2  # of a lossless texture, measured on photographs: 59 KiB at 224 px
 REMOTE_CORES = 64  # assumed behind a scheduler's address when the plan is made
 
@@ -34,7 +45,7 @@ def inspect(config: SynthConfig) -> Source:
 
         check_address(config.address)
     source = open_source(config.src, splits=config.splits, naming=config.naming)
-    _check_places(config, Path(config.dst), config.ledger_path)
+    _check_places(config, place(config.dst), config.ledger_path)
     return source
 
 
@@ -55,7 +66,7 @@ def open_run(config: SynthConfig, source: Source) -> Run:
     return _begin(config, source, settings, ledger)
 
 
-def planned(config: SynthConfig, source: Source, folder: Path) -> Run:
+def planned(config: SynthConfig, source: Source, folder: Place) -> Run:
     """The run that this command would resume, or else the plan that it would make, in another folder.
 
     Raises:
@@ -66,14 +77,14 @@ def planned(config: SynthConfig, source: Source, folder: Path) -> Run:
     if ledger.config.exists() and not config.overwrite:
         return _resume(config, source, settings, ledger)
     plan = _plan(config, source, settings, folder)
-    return Run(ledger, plan, settings, str(source.root.absolute()), resumed=False, versions=versions())
+    return Run(ledger, plan, settings, str(absolute(source.root)), resumed=False, versions=versions())
 
 
 def _ledger(config: SynthConfig) -> Ledger:
-    return Ledger(config.ledger_path, Path(config.dst).absolute())
+    return Ledger(config.ledger_path, absolute(place(config.dst)))
 
 
-def _plan(config: SynthConfig, source: Source, settings: Settings, folder: Path) -> Plan:
+def _plan(config: SynthConfig, source: Source, settings: Settings, folder: Place) -> Plan:
     return make_plan(
         source,
         settings,
@@ -84,17 +95,16 @@ def _plan(config: SynthConfig, source: Source, settings: Settings, folder: Path)
     )
 
 
-def _check_places(config: SynthConfig, dst: Path, root: Path) -> None:
-    src = Path(config.src).resolve()
-    inside = src if src.is_dir() else None
+def _check_places(config: SynthConfig, dst: Place, root: Place) -> None:
+    src = place(config.src)
     for name, path in (("DST", dst), ("the ledger", root)):
-        if "://" in str(path):
-            raise InputError(f"{path} is a URL; {name} must be a local path")
-        if path.exists() and not path.is_dir():
+        if isinstance(path, Url) and path.scheme in READ_ONLY:
+            raise InputError(f"{path}: nothing can be written over {path.scheme}; {name} must be elsewhere")
+        if path.is_file():
             raise InputError(f"{path} is a file; {name} must be a folder")
-        if inside is not None and path.resolve().is_relative_to(inside):
+        if is_inside(path, src) and src.is_dir():
             raise InputError(f"{name} {path} lies inside SRC {config.src}; choose a folder outside of it")
-    if root.resolve().is_relative_to(dst.resolve()):
+    if is_inside(root, dst):
         raise InputError(
             f"the ledger {root} lies inside DST {dst}, where loaders would read it; choose another --ledger"
         )
@@ -104,12 +114,12 @@ def _begin(config: SynthConfig, source: Source, settings: Settings, ledger: Ledg
     try:
         plan = _plan(config, source, settings, ledger.plan)
     except InputError:
-        shutil.rmtree(ledger.plan, ignore_errors=True)
+        remove_tree(ledger.plan)
         raise
     ledger = replace(ledger, fingerprint=settings.fingerprint(plan.digest))
     write_json(ledger.config, new_record(config, settings, ledger))
-    ledger.dst.mkdir(parents=True, exist_ok=True)
-    return Run(ledger, plan, settings, str(source.root.absolute()), resumed=False, versions=versions())
+    make_folder(ledger.dst)
+    return Run(ledger, plan, settings, str(absolute(source.root)), resumed=False, versions=versions())
 
 
 def _resume(config: SynthConfig, source: Source, settings: Settings, ledger: Ledger) -> Run:
@@ -121,14 +131,14 @@ def _resume(config: SynthConfig, source: Source, settings: Settings, ledger: Led
             " repeat those, choose another DST, or remake it with --overwrite"
         )
     plan = load_plan(ledger.plan)
-    if str(Path(config.src).resolve()) != stored["src"] and not _same_inputs(config, source, settings, plan):
+    if str(resolved(place(config.src))) != stored["src"] and not _same_inputs(config, source, settings, plan):
         raise InputError(
             f"{ledger.dst} was made from {stored['src']}, and {config.src} holds other images;"
             " choose another DST, or remake it with --overwrite"
         )
     ledger = replace(ledger, fingerprint=stored["fingerprint"])
     began = stored.get("versions", {})
-    return Run(ledger, plan, settings, str(source.root.absolute()), resumed=True, versions=began)
+    return Run(ledger, plan, settings, str(absolute(source.root)), resumed=True, versions=began)
 
 
 def _same_inputs(config: SynthConfig, source: Source, settings: Settings, plan: Plan) -> bool:
@@ -147,10 +157,11 @@ def check_space(run: Run, images: int) -> None:
     Raises:
         RunFailed: it will not fit.
     """
+    if isinstance(run.ledger.dst, Url):
+        return
     joined = [shard.n for shard in run.plan.shards if shard.tar and run.plan.parts(shard) > 1]
     needed = estimated_bytes(images + max(joined, default=0), run.settings) if images else 0
-    place = next(p for p in (run.ledger.dst, *run.ledger.dst.parents) if p.exists())
-    free = shutil.disk_usage(place).free
+    free = free_bytes(run.ledger.dst)
     if needed > free:
         raise RunFailed(
             f"about {needed / 1e6:.1f} MB to write and {free / 1e6:.1f} MB free at {run.ledger.dst};"

@@ -4,9 +4,9 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
+from texneg.datasets.store import place, resolved
 from texneg.errors import InputError
 from texneg.synth.config import SynthConfig
 from texneg.synth.ledger import Ledger
@@ -32,8 +32,8 @@ def new_record(config: SynthConfig, settings: Settings, ledger: Ledger) -> dict[
     """What `config.json` of a run says that begins now."""
     return {
         "command": config.command(),
-        "src": str(Path(config.src).resolve()),
-        "dst": str(ledger.dst.resolve()),
+        "src": str(resolved(place(config.src))),
+        "dst": str(resolved(ledger.dst)),
         "settings": asdict(settings),
         "seed": config.seed,
         "fingerprint": ledger.fingerprint,

@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from time import process_time
 
-from texneg.datasets.sources import Item, Source, read_item
+from texneg.datasets.item import Item
+from texneg.datasets.reader import reader
+from texneg.datasets.sources import Source
 from texneg.synth.config import SynthConfig
 from texneg.synth.job import Part, process_part
 from texneg.synth.messages import say
@@ -40,8 +42,12 @@ def rehearse(config: SynthConfig, source: Source) -> int:
 def _sample(run: Run) -> Part:
     """Textures of a few images, spread evenly over the plan."""
     items = list(_spread(run.plan, min(SAMPLE, run.plan.images)))
-    root = run.src
-    return process_part(items, [item.key for item in items], run.settings, lambda item: read_item(root, item))
+    return process_part(items, [item.key for item in items], run.settings, lambda item: _read(run, item))
+
+
+def _read(run: Run, item: Item) -> bytes:
+    with reader(run.src, [item]) as read:
+        return read(item)
 
 
 def _spread(plan: Plan, count: int) -> list[Item]:

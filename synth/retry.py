@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from texneg.datasets.sources import Item, Source
+from texneg.datasets.item import Item
+from texneg.datasets.sources import Source
 from texneg.synth.manifest import Row, read_rows
 from texneg.synth.plan import Shard, plan_file, read_items, write_items
 from texneg.synth.record import Run

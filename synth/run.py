@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
-from pathlib import Path
 
 from texneg.datasets.sources import Source
+from texneg.datasets.store import place
 from texneg.errors import RunFailed
 from texneg.synth.array import check_finished, join_metrics, metrics_of, share_of
 from texneg.synth.config import SynthConfig
@@ -23,7 +23,7 @@ from texneg.synth.rehearse import rehearse
 from texneg.synth.retry import take_back
 from texneg.synth.setup import prepare_process
 from texneg.synth.signals import stop_signals
-from texneg.synth.task import STORAGE_ERRNOS, Task, storage_message
+from texneg.synth.task import Task, is_storage, storage_message
 from texneg.synth.verify import shard_problems
 from texneg.synth.versions import check_versions
 from texneg.synth.work import Work
@@ -57,8 +57,8 @@ def synth(config: SynthConfig) -> int:
     except BrokenPipeError:  # whoever read our output has seen enough
         raise
     except OSError as error:
-        storage = error.errno in STORAGE_ERRNOS
-        reason = storage_message(error, Path(config.dst)) if storage else str(error)
+        storage = is_storage(error)
+        reason = storage_message(error, place(config.dst)) if storage else str(error)
         raise RunFailed(f"{reason}; resume: {config.command()}") from error
 
 

@@ -1,13 +1,12 @@
 """`texneg synth-status`: how far a run is, read from its files alone."""
 
-import json
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from texneg.datasets.atomic import to_json
+from texneg.datasets.atomic import read_json_lines, to_json
+from texneg.datasets.store import Place, place
 from texneg.options import Positional
 from texneg.synth.config import ledger_path
 from texneg.synth.lease import holder
@@ -17,6 +16,7 @@ from texneg.synth.progress import duration
 from texneg.synth.record import load_record
 
 RATE_OVER_S = 600.0
+COMMITS_READ = 100
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def synth_status(config: StatusConfig) -> int:
     Raises:
         InputError: no run there.
     """
-    status = run_status(Ledger(ledger_path(config.dst, config.ledger), Path(config.dst)))
+    status = run_status(Ledger(ledger_path(config.dst, config.ledger), place(config.dst)))
     if config.json:
         print(to_json(status).decode(), end="")
     else:
@@ -52,8 +52,7 @@ def run_status(ledger: Ledger) -> dict[str, Any]:
     ledger = replace(ledger, fingerprint=record["fingerprint"])
     statuses: Counter[str] = Counter()
     committed = begun = 0
-    for shard in plan.shards:
-        marker = ledger.marker(shard)
+    for shard, marker in zip(plan.shards, ledger.markers(plan.shards), strict=True):
         parts = [] if marker else [ledger.part_marker(shard, part) for part in range(plan.parts(shard))]
         committed += marker is not None
         begun += any(parts)
@@ -76,11 +75,9 @@ def run_status(ledger: Ledger) -> dict[str, Any]:
     }
 
 
-def _rate(metrics: Path) -> float | None:
+def _rate(metrics: Place) -> float | None:
     """Images per second over the last commits."""
-    if not metrics.exists():
-        return None
-    lines = [json.loads(line) for line in metrics.read_text().splitlines() if line.endswith("}")]
+    lines = read_json_lines(metrics, last=COMMITS_READ)
     recent = [line for line in lines if line["time"] > time.time() - RATE_OVER_S]
     if len(recent) < 2:
         return None

@@ -2,21 +2,22 @@
 
 import errno
 import os
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import chain
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from texneg import __version__
 from texneg.datasets.atomic import append_json_line, atomic_file, write_bytes, write_many
+from texneg.datasets.item import Item
 from texneg.datasets.names import unescape
-from texneg.datasets.sources import Item, read_item
+from texneg.datasets.reader import Read, reader
+from texneg.datasets.store import Place, free_bytes, size_of
 from texneg.datasets.tar import TRAILER, data_offset, fragment
+from texneg.datasets.url import Url
 from texneg.synth.job import Part, process_part
 from texneg.synth.ledger import Ledger, Marker
 from texneg.synth.manifest import Row, read_rows, to_parquet
@@ -69,7 +70,7 @@ def run_task(task: Task) -> Summary:
     if task.part is None:
         return _guarded(task, lambda: _join(task))
     start = task.part * task.part_size
-    stop = min(start + task.part_size, task.shard.n)
+    stop = task.shard.n if task.parts == 1 else min(start + task.part_size, task.shard.n)
     if task.isolated:
         from texneg.synth.isolated import make_isolated
 
@@ -92,14 +93,15 @@ def make_images(task: Task, start: int, stop: int, *, blame: tuple[str, str] | N
     if blame is not None:
         items = [replace(item, status=blame[0], error=blame[1]) for item in items]
     outs = [out_name(item, task.shard, task.settings, task.kind) for item in items]
-    return process_part(
-        items,
-        outs,
-        task.settings,
-        lambda item: patiently(lambda: _read(task, item)),
-        shard=task.shard.number,
-        first=start,
-    )
+    with reader(task.src, items) as read:
+        return process_part(
+            items,
+            outs,
+            task.settings,
+            lambda item: patiently(lambda: _read(task, item, read)),
+            shard=task.shard.number,
+            first=start,
+        )
 
 
 def _done_before(task: Task) -> Summary | None:
@@ -117,24 +119,28 @@ def _guarded(task: Task, write: Callable[[], Summary]) -> Summary:
     try:
         return patiently(write)
     except OSError as error:
-        if error.errno not in STORAGE_ERRNOS:
+        if not is_storage(error):
             raise
         return {"storage": storage_message(error, task.ledger.dst)}
 
 
-def storage_message(error: OSError, dst: Path) -> str:
+def is_storage(error: OSError) -> bool:
+    """Whether nothing more can be written: the disk is full, or the place forbidden."""
+    return error.errno in STORAGE_ERRNOS or isinstance(error, PermissionError)  # stores give no errno
+
+
+def storage_message(error: OSError, dst: Place) -> str:
     """What cannot be written, why, and the remedy."""
     what = f"{error.strerror or error} at {error.filename or dst}"
-    if error.errno not in FULL_ERRNOS:
+    if error.errno not in FULL_ERRNOS or isinstance(dst, Url):
         return f"{what}: allow writing there"
-    place = next((p for p in (dst, *dst.absolute().parents) if p.exists()), Path("/"))
-    return f"{what} ({shutil.disk_usage(place).free / 1e6:.1f} MB free): make room"
+    return f"{what} ({free_bytes(dst) / 1e6:.1f} MB free): make room"
 
 
-def _read(task: Task, item: Item) -> bytes:
+def _read(task: Task, item: Item, read: Read) -> bytes:
     path = f"{task.src}/{item.path}"
     try:
-        data = read_item(task.src, item)
+        data = read(item)
     except FileNotFoundError as error:
         raise SourceChanged(errno.ENOENT, "gone since the plan was made", path) from error
     if not item.member and len(data) != item.size:
@@ -192,7 +198,7 @@ def _join(task: Task) -> Summary:
         if shard.tar:
             for row in part:
                 row["out_offset"] = None if row["out_offset"] is None else row["out_offset"] + base
-            base += tars[number].stat().st_size
+            base += size_of(tars[number])
         rows += part
     return _commit(task, rows, (path.read_bytes() for path in tars), dict(seconds))
 

@@ -1,18 +1,19 @@
 """`texneg verify`: every texture of a finished run is there, unchanged, and nothing else."""
 
 import hashlib
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from texneg.datasets.atomic import TEMPORARY_SUFFIX
 from texneg.datasets.decode import DecodeError, decode
+from texneg.datasets.item import Item
 from texneg.datasets.names import escape, unescape
-from texneg.datasets.sources import read_item, root_of
-from texneg.datasets.tar import read_span
+from texneg.datasets.reader import reader
+from texneg.datasets.sources import root_of
+from texneg.datasets.store import files_below, in_order, open_read, place, read_span
+from texneg.datasets.url import Url
 from texneg.errors import InputError, RunFailed
 from texneg.options import Positional
 from texneg.synth.config import ledger_path
@@ -60,9 +61,9 @@ def verify(config: VerifyConfig) -> int:
         raise InputError(f"--resynth {config.resynth}: allowed is 0 or more")
     if config.resynth and config.src is None:
         raise InputError("--resynth needs the images: texneg verify DST SRC --resynth N")
-    if config.src is not None and not Path(config.src).exists():
+    if config.src is not None and not place(config.src).exists():
         raise InputError(f"{config.src} does not exist; give the images that the textures were made from")
-    ledger = Ledger(ledger_path(config.dst, config.ledger), Path(config.dst))
+    ledger = Ledger(ledger_path(config.dst, config.ledger), place(config.dst))
     record = load_record(ledger)
     ledger = replace(ledger, fingerprint=record["fingerprint"])
     if not ledger.manifest.exists():
@@ -92,8 +93,7 @@ def verify(config: VerifyConfig) -> int:
 
 def _all_problems(config: VerifyConfig, ledger: Ledger, plan: Plan, settings: Settings) -> Iterator[str]:
     listed: set[str] = set()
-    for shard in plan.shards:
-        marker = ledger.marker(shard)
+    for shard, marker in zip(plan.shards, ledger.markers(plan.shards), strict=True):
         if marker is None:
             yield f"missing: the outputs of shard {shard.id}"
             listed.add(shard.tar)
@@ -112,24 +112,50 @@ def _all_problems(config: VerifyConfig, ledger: Ledger, plan: Plan, settings: Se
 
 def shard_problems(ledger: Ledger, shard: Shard, marker: Marker, *, quick: bool) -> list[str]:
     """What is missing or changed among the outputs of a committed shard."""
-    rows = read_rows(ledger.done(shard, ".parquet"))
-    problems = []
-    for name, file in marker["files"].items():
-        if not quick and _sha256(ledger.dst / unescape(name)) != file["sha256"]:
-            problems.append(f"changed: {name}")
+    changed = [name for name, file in marker["files"].items() if not quick and _differs(ledger, name, file)]
+    if shard.tar and not changed:
+        return []
+    rows = [row for row in read_rows(ledger.done(shard, ".parquet")) if row["out"]]
+    if quick:
+        return list(_size_problems(ledger, rows))
+    return [f"changed: {name}" for name in changed] + list(_content_problems(ledger, rows))
+
+
+def _differs(ledger: Ledger, name: str, file: Marker) -> bool:
+    with open_read(ledger.dst / unescape(name)) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest() != file["sha256"]  # type: ignore[arg-type]
+
+
+def _size_problems(ledger: Ledger, rows: list[Row]) -> Iterator[str]:
+    """Textures in folders that are gone or have another size, by one listing a folder."""
+    folders = {row["out"].rpartition("/")[0] for row in rows}
+    sizes = {name: size for folder in folders for name, size in ledger.sizes(folder)}
     for row in rows:
-        if row["out"] is None or (quick and shard.tar):
-            continue
-        data = _output(ledger, row)
+        if row["out"] not in sizes:
+            yield f"missing: {row['out']}"
+        elif sizes[row["out"]] != row["out_bytes"]:
+            yield _other_size(row)
+
+
+def _content_problems(ledger: Ledger, rows: list[Row]) -> Iterator[str]:
+    for row, data in zip(rows, _outputs(ledger, rows), strict=True):
         if data is None:
-            problems.append(f"missing: {row['out']}")
+            yield f"missing: {row['out']}"
         elif len(data) != row["out_bytes"]:
-            problems.append(
-                f"changed: {row['out']} has another size than the {row['out_bytes']} bytes written"
-            )
-        elif not quick and hashlib.sha256(data).digest() != row["out_sha256"]:
-            problems.append(f"changed: {row['out']}")
-    return problems
+            yield _other_size(row)
+        elif hashlib.sha256(data).digest() != row["out_sha256"]:
+            yield f"changed: {row['out']}"
+
+
+def _other_size(row: Row) -> str:
+    return f"changed: {row['out']} has another size than the {row['out_bytes']} bytes written"
+
+
+def _outputs(ledger: Ledger, rows: list[Row]) -> Iterator[bytes | None]:
+    """Bytes of each texture; several requests at a time to a store."""
+    if isinstance(ledger.dst, Url):
+        return in_order(lambda row: _output(ledger, row), rows)
+    return (_output(ledger, row) for row in rows)
 
 
 def _output(ledger: Ledger, row: Row) -> bytes | None:
@@ -143,14 +169,9 @@ def _output(ledger: Ledger, row: Row) -> bytes | None:
         return None
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _pixel_problems(ledger: Ledger, rows: list[Row]) -> Iterator[str]:
-    for row in rows:
-        data = _output(ledger, row) if row["out"] else None
+    made = [row for row in rows if row["out"]]
+    for row, data in zip(made, _outputs(ledger, made), strict=True):
         if data is None:
             continue
         try:
@@ -163,23 +184,28 @@ def _pixel_problems(ledger: Ledger, rows: list[Row]) -> Iterator[str]:
 
 
 def _source_problems(src: str, ledger: Ledger, shard: Shard, rows: list[Row]) -> Iterator[str]:
-    root = root_of(src)
-    for item, row in zip(read_items(ledger.plan, shard), rows, strict=True):
-        if row["src_sha256"] is None:
-            continue
-        try:
-            data = read_item(root, item)
-        except OSError:
+    items = [i for i, row in zip(read_items(ledger.plan, shard), rows, strict=True) if row["src_sha256"]]
+    digests = [row["src_sha256"] for row in rows if row["src_sha256"]]
+    for item, data, digest in zip(items, _inputs(src, items), digests, strict=True):
+        if data is None:
             yield f"input gone: {item.src}"
-            continue
-        if hashlib.sha256(data).digest() != row["src_sha256"]:
+        elif hashlib.sha256(data).digest() != digest:
             yield f"input changed: {item.src}"
+
+
+def _inputs(src: str, items: list[Item]) -> Iterator[bytes | None]:
+    """Bytes of each image, None where it is gone."""
+    with reader(root_of(src), items) as read:
+        for item in items:
+            try:
+                yield read(item)
+            except OSError:
+                yield None
 
 
 def _resynth_problems(config: VerifyConfig, ledger: Ledger, plan: Plan, settings: Settings) -> Iterator[str]:
     """Make an even sample of the textures again; what is missing or changed is named elsewhere."""
     prepare_process()
-    root = root_of(str(config.src))
     stride = max(1, plan.images // config.resynth)
     number = 0
     for shard in plan.shards:
@@ -187,23 +213,20 @@ def _resynth_problems(config: VerifyConfig, ledger: Ledger, plan: Plan, settings
         number += shard.n
         if not wanted or ledger.marker(shard) is None:
             continue
-        items, rows = read_items(ledger.plan, shard), read_rows(ledger.done(shard, ".parquet"))
-        for i in wanted:
-            if rows[i]["status"] != "ok":
+        rows = read_rows(ledger.done(shard, ".parquet"))
+        wanted = [i for i in wanted if rows[i]["status"] == "ok"]
+        items = read_items(ledger.plan, shard)
+        for i, data in zip(wanted, _inputs(str(config.src), [items[i] for i in wanted]), strict=True):
+            if data is None or hashlib.sha256(data).digest() != rows[i]["src_sha256"]:
                 continue
-            with suppress(OSError, DecodeError):
-                data = read_item(root, items[i])
-                if hashlib.sha256(data).digest() != rows[i]["src_sha256"]:
-                    continue
+            with suppress(DecodeError):
                 remade = make_texture(data, {"image_seed": rows[i]["image_seed"]}, settings, Clock())
                 if hashlib.sha256(remade).digest() != rows[i]["out_sha256"]:
                     yield f"made again with other bytes: {rows[i]['out']}"
 
 
 def _unlisted(ledger: Ledger, listed: set[str]) -> Iterator[str]:
-    for folder, _, names in os.walk(ledger.dst):
-        for name in sorted(names):
-            relative = escape(str(Path(folder, name).relative_to(ledger.dst)))
-            if relative not in listed:
-                kind = "left-over temporary file" if name.endswith(TEMPORARY_SUFFIX) else "not of this run"
-                yield f"unlisted: {relative} ({kind})"
+    for name in sorted(map(escape, files_below(ledger.dst))):
+        if name not in listed:
+            kind = "left-over temporary file" if name.endswith(TEMPORARY_SUFFIX) else "not of this run"
+            yield f"unlisted: {name} ({kind})"

@@ -4,9 +4,9 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from texneg.datasets.atomic import append_json_line
+from texneg.datasets.store import Place
 from texneg.synth.ledger import Ledger
 from texneg.synth.plan import Plan, Shard
 from texneg.synth.task import Summary, Task
@@ -26,7 +26,7 @@ class Work:
     plan: Plan
     make: Callable[[Shard, int | None], Task]
     """Task of (shard, part); part None joins."""
-    metrics: Path
+    metrics: Place
     """Gets a JSON line for each commit."""
     queue: deque[Task] = field(default_factory=deque)
     missing: dict[Shard, set[int]] = field(default_factory=dict)
@@ -40,18 +40,19 @@ class Work:
 
     def resume(self) -> None:
         """Read every marker of the ledger and queue what is missing, in plan order."""
-        for shard in self.plan.shards:
-            if (marker := self.ledger.marker(shard)) is not None:
+        for shard, marker in zip(self.plan.shards, self.ledger.markers(self.plan.shards), strict=True):
+            if marker is not None:
                 self._count(marker)
-                continue
-            self.missing[shard] = set()
-            for part in range(self.plan.parts(shard)):
-                if (marker := self.ledger.part_marker(shard, part)) is not None:
-                    self._count(marker)
-                else:
-                    self.missing[shard].add(part)
-                    self.queue.append(self.make(shard, part))
-            if not self.missing[shard]:
+            else:
+                self.missing[shard] = set()
+        parts = [(shard, part) for shard in self.missing for part in range(self.plan.parts(shard))]
+        for (shard, part), marker in zip(parts, self.ledger.part_markers(parts), strict=True):
+            if marker is not None:
+                self._count(marker)
+            else:
+                self.missing[shard].add(part)
+                self.queue.append(self.make(shard, part))
+            if part == self.plan.parts(shard) - 1 and not self.missing[shard]:
                 self.queue.append(self.make(shard, None))
 
     def _count(self, summary: Summary) -> int:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from texneg.datasets.tar import TRAILER, BrokenTar, data_offset, fragment, members, read_span, split_name
+from texneg.datasets.store import read_span
+from texneg.datasets.tar import TRAILER, BrokenTar, data_offset, fragment, members, split_name
 
 LONG = "folder/" * 40 + "name.webp"
 

@@ -1,0 +1,91 @@
+"""Which images the samples of a tar hold, and under which label."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from texneg.datasets.item import Item
+from texneg.datasets.names import escape, show_dots
+from texneg.datasets.store import THREADS, Place, in_order
+from texneg.datasets.tar import IMAGE_EXTENSIONS, BrokenTar, Member, is_unsafe, samples
+from texneg.datasets.url import Url
+
+
+@dataclass
+class Listing:
+    """The images of one tar, and what was found on the way once they are taken."""
+
+    items: Iterable[Item]
+    skipped: Counter[str] = field(default_factory=Counter)
+    """What was passed over, by reason."""
+    broken: str = ""
+    """Where the tar breaks off."""
+
+
+def tar_listings(root: Place, split: str, tars: Iterable[str]) -> Iterator[Listing]:
+    """Every tar in order; several at a time from a store, where each header may be a request of its own."""
+    if isinstance(root, Url):
+        return in_order(lambda name: _whole(_listing(root, split, name)), tars, ahead=THREADS)
+    return (_listing(root, split, name) for name in tars)
+
+
+def _whole(listing: Listing) -> Listing:
+    listing.items = list(listing.items)
+    return listing
+
+
+def _listing(root: Place, split: str, name: str) -> Listing:
+    listing = Listing(())
+    listing.items = _items(root / name, split, name, listing)
+    return listing
+
+
+def _items(path: Place, split: str, name: str, listing: Listing) -> Iterator[Item]:
+    """Items of a tar up to its end or break; notes in the listing what it passes over."""
+    seen: set[str] = set()
+    try:
+        for sample in samples(path):
+            usable = [member for member in sample if not member.problem]
+            for member in sample:
+                if member.problem:
+                    yield replace(_item(split, name, member), status="unsafe_path", error=member.problem)
+            image = next((member for member in usable if member.extension in IMAGE_EXTENSIONS), None)
+            if image is None:
+                if usable:
+                    listing.skipped["sample without an image"] += 1
+                continue
+            yield _labelled(_item(split, name, image), _label(image, usable), image.key in seen)
+            seen.add(image.key)
+    except BrokenTar as error:
+        listing.broken = str(error)
+
+
+def _labelled(item: Item, label: str | None, twice: bool) -> Item:
+    if label is not None and is_unsafe(label):
+        item = replace(item, status="unsafe_path", error="its .cls would be a folder outside")
+    elif label is not None:
+        item = replace(item, label=escape(label))
+    if twice:
+        item = replace(item, status="duplicate_key", error="the key occurs before in this tar")
+    return item
+
+
+def _label(image: Member, sample: list[Member]) -> str | None:
+    """Content of the sample's `.cls` unless that is empty, else the first folder of its key."""
+    named = next((member for member in sample if member.extension == "cls"), None)
+    if named is not None and (label := named.text.decode("utf-8", "surrogateescape").strip()):
+        return label
+    folder, slash, _ = image.key.partition("/")
+    return folder if slash else None
+
+
+def _item(split: str, tar: str, member: Member) -> Item:
+    return Item(
+        split=split,
+        key=show_dots(escape(member.key, percent=False)),
+        label=None,
+        path=escape(tar),
+        member=escape(member.name, percent=False),
+        offset=member.offset,
+        size=member.size,
+    )

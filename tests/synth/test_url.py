@@ -1,0 +1,250 @@
+"""`texneg synth` from, to and with a ledger in a store: the bytes of the local run, and nothing half done."""
+
+import functools
+import http.server
+import json
+import re
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+
+from texneg.datasets import store
+from texneg.datasets.url import Url
+from texneg.errors import InputError, RunFailed
+from texneg.synth import lease
+from texneg.synth.config import SynthConfig
+from texneg.synth.run import synth
+from texneg.synth.status import StatusConfig, synth_status
+from texneg.synth.verify import VerifyConfig, verify
+
+Run = Callable[..., Path]
+State = Callable[[Path], Any]
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store in memory settles at once."""
+    monkeypatch.setattr(lease, "SETTLE_S", 0.0)
+
+
+@pytest.fixture
+def bucket() -> Iterator[Url]:
+    """An empty folder of a store in memory."""
+    url = Url(f"memory://{uuid.uuid4().hex}")
+    yield url
+    store.remove_tree(url)
+
+
+def upload(folder: Path, url: Url) -> Url:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            (url / str(path.relative_to(folder))).put(path.read_bytes())
+    return url
+
+
+def download(url: Url, folder: Path) -> Path:
+    for name in store.files_below(url):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes((url / name).read_bytes())
+    return folder
+
+
+def state_of(bucket: Url, folder: Path, state: State) -> Any:
+    """What a run left in a store, by way of the disk."""
+    download(bucket / "out", folder / "out")
+    download(bucket / "out.texneg", folder / "out.texneg")
+    return state(folder / "out")
+
+
+def config(src: object, dst: object, **options: Any) -> SynthConfig:
+    return SynthConfig(str(src), str(dst), **{"size": 32, "exemplar_size": 24, "executor": "sync", **options})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"format": "folder"},
+        {"format": "webdataset", "shard_size": 10},
+        {"format": "webdataset", "shard_size": 10, "part_size": 4},
+    ],
+)
+def test_a_run_in_a_store_gives_the_bytes_of_a_local_one(
+    photos: Path, run: Run, state: State, bucket: Url, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    local = state(run(photos, "local", **options))
+    src = upload(photos, bucket / "photos")
+    assert synth(config(src, bucket / "out", **options)) == 0
+    assert state_of(bucket, tmp_path / "copy", state) == local
+    assert verify(VerifyConfig(f"{bucket}/out", str(src), pixels=True, resynth=4)) == 0
+    assert verify(VerifyConfig(f"{bucket}/out", quick=True)) == 0
+
+
+def test_tars_in_a_store(shards: Path, run: Run, state: State, bucket: Url, tmp_path: Path) -> None:
+    local = state(run(shards, "local", part_size=5))
+    src = upload(shards, bucket / "shards")
+    assert synth(config(src, bucket / "out", part_size=5)) == 0
+    assert state_of(bucket, tmp_path / "copy", state) == local
+    one = run(shards / "00001.tar", "one")
+    assert synth(config(f"{src}/00001.tar", bucket / "single")) == 0
+    assert (bucket / "single/00001.tar").read_bytes() == (one / "00001.tar").read_bytes()
+
+
+def test_the_ledger_may_lie_elsewhere(photos: Path, run: Run, bucket: Url, tmp_path: Path) -> None:
+    local = run(photos, "local")
+    assert synth(config(photos, tmp_path / "a", ledger=f"{bucket}/ledger")) == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "local", "local.texneg"]
+    assert synth(config(photos, bucket / "b", ledger=f"file://{tmp_path}/ledger")) == 0
+    for name in store.files_below(local):
+        assert (tmp_path / "a" / name).read_bytes() == (bucket / "b" / name).read_bytes()
+    assert verify(VerifyConfig(f"{bucket}/b", ledger=str(tmp_path / "ledger"))) == 0
+
+
+class Flaky:
+    """A `pipe_file` that stops working after some calls."""
+
+    def __init__(self, works: int) -> None:
+        self.left = iter(range(works))
+        self.put = fsspec.filesystem("memory").pipe_file
+
+    def __call__(self, path: str, value: bytes, **options: Any) -> None:
+        if next(self.left, None) is None:
+            raise OSError(f"connection lost while {path} was sent")
+        self.put(path, value, **options)
+
+
+@pytest.mark.parametrize("form", ["folder", "webdataset"])
+@pytest.mark.parametrize("works", [0, 2, 4, 9, 20])
+def test_a_store_that_fails_half_way(
+    photos: Path, run: Run, state: State, bucket: Url, tmp_path: Path, form: str, works: int
+) -> None:
+    options: dict[str, Any] = {"format": form, "shard_size": 10, "part_size": 5}
+    settings = config(photos, bucket / "out", retries=1, **options)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(fsspec.filesystem("memory"), "pipe_file", Flaky(works))
+        with pytest.raises((RunFailed, OSError), match="connection lost"):
+            synth(settings)
+    whole = state(run(photos, "whole", **options))
+    for name in store.files_below(bucket / "out"):
+        assert (bucket / "out" / name).read_bytes() == whole[0][name]
+    assert synth(settings) == 0
+    assert state_of(bucket, tmp_path / "copy", state) == whole
+
+
+def test_a_forbidden_store_stops_the_run(photos: Path, bucket: Url, monkeypatch: pytest.MonkeyPatch) -> None:
+    put = fsspec.filesystem("memory").pipe_file
+
+    def refuse(path: str, value: bytes, **options: Any) -> None:
+        if "/out/" in path:
+            raise PermissionError("Access Denied")
+        put(path, value, **options)
+
+    monkeypatch.setattr(fsspec.filesystem("memory"), "pipe_file", refuse)
+    with pytest.raises(RunFailed, match=r"Access Denied at memory://.*: allow writing there"):
+        synth(config(photos, bucket / "out"))
+
+
+def test_a_second_run_an_overwrite_and_what_is_refused(
+    photos: Path, bucket: Url, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dst = bucket / "out"
+    assert synth(config(photos, dst)) == 0
+    assert synth(config(photos, dst)) == 0
+    assert "nothing was left to do" in capsys.readouterr().out
+    (dst / "mine.txt").put(b"keep")
+    assert synth(config(photos, dst, limit=5, overwrite=True)) == 0
+    assert len(list(store.files_below(dst))) == 6
+    with pytest.raises(InputError, match="size: 32 -> 48"):
+        synth(config(photos, dst, limit=5, size=48))
+    with pytest.raises(InputError, match="is not empty and has no ledger"):
+        synth(config(photos, dst, ledger=f"{bucket}/another"))
+    with pytest.raises(InputError, match="lies inside SRC"):
+        synth(config(dst, dst / "deeper"))
+    with pytest.raises(InputError, match="lies inside DST"):
+        synth(config(photos, dst, ledger=f"{dst}/ledger"))
+    with pytest.raises(InputError, match="is a whole bucket"):
+        synth(config(photos, "memory://bucket"))
+    with pytest.raises(InputError, match="nothing can be written over https"):
+        synth(config(photos, "https://host/out"))
+
+
+def test_a_lease_in_a_store(photos: Path, bucket: Url) -> None:
+    held = {"host": "elsewhere", "pid": 1, "time": 1e12}
+    (bucket / "out.texneg/lock").put(json.dumps(held).encode())
+    with pytest.raises(InputError, match="--steal-lock"):
+        synth(config(photos, bucket / "out"))
+    assert synth(config(photos, bucket / "out", steal_lock=True)) == 0
+    assert not (bucket / "out.texneg/lock").exists()
+
+
+def test_status_of_a_run_in_a_store(photos: Path, bucket: Url, capsys: pytest.CaptureFixture[str]) -> None:
+    synth(config(photos, bucket / "out", shard_size=10))
+    store.remove_all([bucket / "out.texneg/done/all/000/000001.json", bucket / "out.texneg/stats.json"])
+    capsys.readouterr()
+    synth_status(StatusConfig(f"{bucket}/out"))
+    assert "14 of 24 images (58 %), 2 of 3 shards committed" in capsys.readouterr().out
+
+
+def test_damage_in_a_store_is_found(photos: Path, bucket: Url, capsys: pytest.CaptureFixture[str]) -> None:
+    dst = bucket / "out"
+    synth(config(photos, dst))
+    names = sorted(store.files_below(dst))
+    (dst / names[0]).put(b"other")
+    (dst / names[1]).unlink()
+    (dst / "more.webp").put(b"x")
+    for quick in (False, True):
+        capsys.readouterr()
+        with pytest.raises(RunFailed, match="3 problems"):
+            verify(VerifyConfig(str(dst), quick=quick))
+        found = [line.partition(":")[0] for line in capsys.readouterr().err.splitlines()]
+        assert found == ["changed", "missing", "unlisted"]
+    assert synth(config(photos, dst, recheck=True)) == 0
+    (dst / "more.webp").unlink()
+    assert verify(VerifyConfig(str(dst))) == 0
+
+
+class Ranged(http.server.SimpleHTTPRequestHandler):
+    """Serves files, and spans of them."""
+
+    def log_message(self, *args: object) -> None:
+        """Silent."""
+
+    def do_GET(self) -> None:
+        data = Path(self.translate_path(self.path)).read_bytes()
+        match = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+        if match is None:
+            super().do_GET()
+            return
+        first, last = int(match[1]), min(int(match[2]), len(data) - 1)
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {first}-{last}/{len(data)}")
+        self.send_header("Content-Length", str(last + 1 - first))
+        self.end_headers()
+        self.wfile.write(data[first : last + 1])
+
+    def end_headers(self) -> None:
+        """Say that spans are served."""
+        self.send_header("Accept-Ranges", "bytes")
+        super().end_headers()
+
+
+@pytest.fixture
+def server(shards: Path) -> Iterator[str]:
+    """The tars over HTTP."""
+    pytest.importorskip("aiohttp")
+    handler = functools.partial(Ranged, directory=str(shards))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{httpd.server_address[1]}"
+        httpd.shutdown()
+
+
+def test_one_tar_over_http(shards: Path, run: Run, state: State, server: str) -> None:
+    local = state(run(shards / "00000.tar", "local"))
+    assert synth(config(f"{server}/00000.tar", run(shards, "x").with_name("out"))) == 0
+    assert state(run(shards, "x").with_name("out")) == local
