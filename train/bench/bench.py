@@ -35,10 +35,11 @@ def bench(config: BenchConfig) -> int:
     gates: list[Gate] = []
     machine = environment()
     if config.name in ("negatives", "all"):
-        from texneg.train.bench import negatives
+        from texneg.train.bench import gpu, negatives
 
         rows += negatives.bench_negatives(quick=config.quick)
-        gates += negatives.GATES
+        rows += gpu.bench_gpu_negatives(quick=config.quick)
+        gates += negatives.GATES + gpu.GATES
     if config.name in ("textures", "all"):
         from texneg.train.bench import textures
 
