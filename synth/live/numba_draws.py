@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from texneg.philox import U64
+from texneg.philox import U32, U64, philox_words
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -30,3 +30,14 @@ def texture_keys(base: int, index: U64, count: int) -> U64:
         for k in range(count):
             keys[n * count + k] = extend(key, np.uint64(k))
     return keys
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def fill_every_third(words: U32, key: int, first: int) -> None:
+    """Fill (n, 4) with the Philox words of the counters first, first + 3, ..."""
+    for block in range(len(words)):
+        a, b, c, d = philox_words(key, np.uint64(first + 3 * block))
+        words[block, 0] = a
+        words[block, 1] = b
+        words[block, 2] = c
+        words[block, 3] = d

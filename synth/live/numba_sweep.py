@@ -4,12 +4,12 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from texneg.philox import U64, below, philox_words
+from texneg.philox import U64, below
 from texneg.synth.kernel.atlas import Tables, halve
 from texneg.synth.kernel.patchmatch import FRACTION, continues, paint, upsample
 from texneg.synth.kernel.purposes import Purpose
 from texneg.synth.kernel.window import RADIUS, SPARE, window_distance
-from texneg.synth.live.numba_draws import extend, stream
+from texneg.synth.live.numba_draws import extend, fill_every_third, stream
 from texneg.synth.live.plan import CLASSES
 
 I16 = npt.NDArray[np.int16]
@@ -17,6 +17,7 @@ I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 
 _CANDIDATE = int(Purpose.CANDIDATE)
+_LOW, _32 = np.uint64(0xFFFFFFFF), np.uint64(32)
 _NOWHERE = np.int64(-1 << 30)  # stands for a neighbour beyond the frame: no jump from it is valid
 
 
@@ -95,51 +96,59 @@ def _sweep(source, image, use, atlas, table, key, rule):  # type: ignore[no-unty
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _class(source, image, before, use, atlas, table, key, rule, row, column):  # type: ignore[no-untyped-def]
+    """One colour class, pixel after pixel, with hardly a branch that depends on the picture."""
     pitch, flat = source.shape[1], source.ravel()
     side = pitch - 2 * RADIUS
-    atlas_pitch, valid, positions, bins = table.pitch, table.valid, table.positions, table.bins
+    atlas_pitch, valid, last = table.pitch, table.valid, np.int64(len(table.valid) - 1)
     jump, random, local, reach, seam, step = rule[0], rule[1], rule[2], rule[3], rule[5], rule[6]
-    corner, atlas_corner = RADIUS * (pitch + 1), RADIUS * (atlas_pitch + 1)
-    anywhere, last = np.uint64(len(positions)), np.int64(len(valid) - 1)
-    around = 2 * reach + 1
-    words = np.empty(4, np.uint64)
+    corner = RADIUS * (pitch + 1)
+    around, anywhere = np.uint64(2 * reach + 1), np.uint64(len(table.positions))
+    words = np.empty((-(-side // 3), 4), np.uint32)
+    candidates = np.empty(9, np.int64)
 
     for y in range(row, side, 3):
+        fill_every_third(words, key, y * side + column)
         for x in range(column, side, 3):
             n = (y + RADIUS) * pitch + x + RADIUS
             if seam and continues(flat, n, pitch, atlas_pitch, 1):
                 continue
-            words[0], words[1], words[2], words[3] = philox_words(key, np.uint64(y * side + x))
+            drawn = words[x // 3]
+            present = np.int64(flat[n])
+            candidates[0] = present
+            for k in range(4):
+                down = (k % 2) * (k - 2) * jump  # 0, -jump, 0, jump
+                right = (1 - k % 2) * (k - 1) * jump  # -jump, 0, jump, 0
+                inside = 0 <= y + RADIUS + down < pitch and 0 <= x + RADIUS + right < pitch
+                neighbour = np.int64(flat[n + down * pitch + right]) if inside else _NOWHERE
+                candidate = min(max(neighbour - down * atlas_pitch - right, np.int64(0)), last)
+                candidates[1 + k] = present + (candidate - present) * valid[candidate]
+            for k in range(random):
+                candidates[5 + k] = table.positions[below(np.uint64(drawn[k]), anywhere)]
             window = 3 * (n - corner)
-            present = best = centre = np.int64(flat[n])
-            other = 3 * (present - atlas_corner)
-            least = window_distance(image, window, 3 * pitch, atlas, other, 3 * atlas_pitch) << FRACTION
-            least += step * before[bins[present]]
-            for k in range(4 + random + local):
-                if k < 4:
-                    down = (k % 2) * (k - 2) * jump  # 0, -jump, 0, jump
-                    right = (1 - k % 2) * (k - 1) * jump  # -jump, 0, jump, 0
-                    inside = 0 <= y + RADIUS + down < pitch and 0 <= x + RADIUS + right < pitch
-                    neighbour = flat[n + down * pitch + right] if inside else _NOWHERE
-                    candidate = neighbour - down * atlas_pitch - right
-                elif k < 4 + random:
-                    candidate = np.int64(positions[below(words[k - 4], anywhere)])
-                else:
-                    centre = best if k == 4 + random else centre
-                    place = np.int64(below(words[k - 4], np.uint64(around * around)))
-                    candidate = centre + (place // around - reach) * atlas_pitch + place % around - reach
-                candidate = min(max(candidate, np.int64(0)), last)
-                if candidate in (best, present) or not valid[candidate]:
-                    continue
-                other = 3 * (candidate - atlas_corner)
-                cost = window_distance(image, window, 3 * pitch, atlas, other, 3 * atlas_pitch) << FRACTION
-                cost += step * before[bins[candidate]]
-                if cost < least:
-                    best, least = candidate, cost
-            if best == present:
-                continue
+            best = _cheapest(candidates[: 5 + random], image, window, 3 * pitch, atlas, table, before, step)
+            candidates[0] = best
+            for k in range(local):
+                product = np.uint64(drawn[random + k]) * around
+                down = np.int64(product >> _32) - reach
+                right = np.int64(((product & _LOW) * around) >> _32) - reach
+                candidate = min(max(best + down * atlas_pitch + right, np.int64(0)), last)
+                candidates[1 + k] = best + (candidate - best) * valid[candidate]
+            best = _cheapest(candidates[: 1 + local], image, window, 3 * pitch, atlas, table, before, step)
             flat[n] = best
             for c in range(3):
                 image[3 * n + c] = atlas[3 * best + c]
-            use[bins[present]] -= 1
-            use[bins[best]] += 1
+            use[table.bins[present]] -= 1
+            use[table.bins[best]] += 1
+
+
+@njit(nogil=True, cache=True, error_model="numpy", inline="always")
+def _cheapest(candidates, image, window, pitch, atlas, table, use, step):  # type: ignore[no-untyped-def]
+    corner = RADIUS * (table.pitch + 1)
+    best, least = np.int64(0), np.int64(1) << 62
+    for candidate in candidates:
+        other = 3 * (candidate - corner)
+        cost = window_distance(image, window, pitch, atlas, other, 3 * table.pitch) << FRACTION
+        cost += step * use[table.bins[candidate]]
+        best = candidate if cost < least else best
+        least = min(cost, least)
+    return best

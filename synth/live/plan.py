@@ -27,9 +27,9 @@ anew after each class. A pixel n = (y, x) of the output, not counting the frame:
     first takes   the cheapest of: its present source; what the neighbours at distance `jump` left, above,
                   right and below would continue with, source(n + d) - d, none from beyond the frame;
                   `random` valid positions, uniform (words 0 ...).
-    then takes    the cheapest of that and of `local` positions around it, each uniform in the square of
-                  `reach` pixels (words `random` ...): place p = word's share of (2 reach + 1)^2, row
-                  p // (2 reach + 1) - reach, column p % (2 reach + 1) - reach.
+    then takes    the cheapest of that and of `local` positions around it, uniform in the square of
+                  `reach` pixels (words `random` ...): of word * (2 reach + 1), the high 32 bits are the row,
+                  and the low 32 bits times (2 reach + 1), shifted right by 32, the column, less `reach`.
 
 Words are those of block y * side + x of the stream (CANDIDATE, level, number of the pass). Candidates are
 clamped to the atlas; those whose window leaves their exemplar are passed over. Ties keep the earlier. Cost is

@@ -81,8 +81,9 @@ def _sweep_class(
     anywhere = _position(below_tensor(words[:, :, : rule.random], 2 * level.room**2), level)
     best = cheapest(torch.cat([found, anywhere], dim=2))
     around = 2 * rule.reach + 1
-    place = below_tensor(words[:, :, rule.random : rule.random + rule.local], around**2)
-    offset = (place // around - rule.reach) * level.pitch + place % around - rule.reach
+    product = words[:, :, rule.random : rule.random + rule.local] * around
+    down, right = product >> 32, below_tensor(product & 0xFFFFFFFF, around)
+    offset = (down - rule.reach) * level.pitch + right - rule.reach
     best = cheapest(torch.cat([best.unsqueeze(2), best.unsqueeze(2) + offset], dim=2)).unflatten(1, shape[1:])
     if rule.seam:
         best = torch.where(_continues(source, level, row, column), present, best)
