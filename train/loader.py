@@ -23,7 +23,7 @@ from texneg.datasets.decode import DecodeError
 from texneg.datasets.images import ImageSet
 from texneg.datasets.sampler import epoch_order
 from texneg.errors import InputError
-from texneg.train.negatives import Kinds, make_negatives
+from texneg.train.negatives import Kinds, Pixels, make_negatives
 from texneg.train.views import KEY, QUERY, U8, Augmentation, make_views
 
 THREADS = 4
@@ -93,12 +93,8 @@ class Batches(Dataset[Batch | InputError]):
 
         images = [self.image(int(i)) for i in index]
         query, key = views(images, QUERY), views(images, KEY)
-        negatives = None
-        if self.kinds and not self.deferred:
-            made = make_negatives(
-                query, self.kinds, count=self.count, seed=self.seed, epoch=epoch, index=index
-            )
-            negatives = torch.from_numpy(made)
+        ready = self.kinds and not self.deferred
+        negatives = torch.from_numpy(self.negatives_of(query, step, index)) if ready else None
         pixels = torch.from_numpy(query), torch.from_numpy(key)
         return Batch(*pixels, negatives, torch.from_numpy(index), step)
 
@@ -106,12 +102,12 @@ class Batches(Dataset[Batch | InputError]):
         """The batch with its negatives; those that were left are made on its device, of its query views."""
         if not self.kinds or not self.deferred:
             return batch
-        epoch = batch.step // self.steps_per_epoch
-        return batch._replace(
-            negatives=make_negatives(
-                batch.query, self.kinds, count=self.count, seed=self.seed, epoch=epoch, index=batch.indices
-            )
-        )
+        return batch._replace(negatives=self.negatives_of(batch.query, batch.step, batch.indices))
+
+    def negatives_of(self, query: Pixels, step: int, index: npt.NDArray[np.int64] | Tensor) -> Pixels:
+        """Negatives (N, M, S, S, 3) of the query views of a step."""
+        epoch = step // self.steps_per_epoch
+        return make_negatives(query, self.kinds, count=self.count, seed=self.seed, epoch=epoch, index=index)
 
 
 @lru_cache(maxsize=2)
