@@ -18,6 +18,7 @@ BLOCK = 512
 TRAILER = bytes(2 * BLOCK)
 IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp")
 CLASS_BYTES = 256  # longest `.cls` member that is read
+DRAIN = 2**20
 _MODE = 0o644
 
 
@@ -67,6 +68,8 @@ def members(path: str | Place) -> Iterator[Member]:
                     raise BrokenTar(f"{path} breaks off inside the member {info.name!r}")
             file.seek(tar.offset)
             rest = file.read(BLOCK)
+            while end is None and file.read(DRAIN):  # to the end, where the checksum of a packed tar is
+                pass
     except (tarfile.TarError, ValueError, *DAMAGED) as error:  # damaged PAX headers leak ValueError
         if isinstance(error, InputError) or getattr(error, "errno", None) is not None:
             raise

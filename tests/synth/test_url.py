@@ -3,7 +3,11 @@
 import functools
 import http.server
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -14,6 +18,7 @@ import fsspec
 import pytest
 
 from texneg.datasets import store
+from texneg.datasets.store import Place
 from texneg.datasets.url import Url
 from texneg.errors import InputError, RunFailed
 from texneg.synth import lease
@@ -47,7 +52,7 @@ def upload(folder: Path, url: Url) -> Url:
     return url
 
 
-def download(url: Url, folder: Path) -> Path:
+def download(url: Place, folder: Path) -> Path:
     for name in store.files_below(url):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +60,7 @@ def download(url: Url, folder: Path) -> Path:
     return folder
 
 
-def state_of(bucket: Url, folder: Path, state: State) -> Any:
+def state_of(bucket: Place, folder: Path, state: State) -> Any:
     """What a run left in a store, by way of the disk."""
     download(bucket / "out", folder / "out")
     download(bucket / "out.texneg", folder / "out.texneg")
@@ -242,6 +247,52 @@ def server(shards: Path) -> Iterator[str]:
         threading.Thread(target=httpd.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{httpd.server_address[1]}"
         httpd.shutdown()
+
+
+SHELF = """
+import os
+from fsspec.implementations.local import LocalFileSystem
+
+class Shelf(LocalFileSystem):
+    protocol = "shelf"
+
+    def __init__(self, **options):
+        super().__init__(auto_mkdir=True, **options)
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return path if path.startswith("/") else os.environ["SHELF"] + path.removeprefix("shelf:/")
+"""
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> dict[str, str]:
+    """Environment in which `shelf://` is a store of its own that all processes share."""
+    code = tmp_path / "code"
+    (code / "shelf-0.dist-info").mkdir(parents=True)
+    (code / "shelf.py").write_text(SHELF)
+    (code / "shelf-0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: shelf\nVersion: 0\n")
+    (code / "shelf-0.dist-info/entry_points.txt").write_text("[fsspec.specs]\nshelf = shelf:Shelf\n")
+    paths = [str(code), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "SHELF": str(tmp_path / "shelf")}
+
+
+def test_two_worker_processes_share_a_store(
+    shards: Path, run: Run, state: State, tmp_path: Path, shelf: dict[str, str]
+) -> None:
+    local = state(run(shards, "local", format="folder"))
+    shutil.copytree(shards, tmp_path / "shelf/a/src")
+    command = [sys.executable, "-m", "texneg", "synth", "shelf://a/src", "shelf://a/out", "--size", "32"]
+    command += ["--exemplar-size", "24", "--format", "folder", "--part-size", "5"]
+    command += ["--workers", "2", "--threads-per-worker", "1"]
+    ended = subprocess.run(command, env=shelf, check=False, capture_output=True)
+    assert ended.returncode == 0, ended.stderr.decode()
+    assert state_of(tmp_path / "shelf/a", tmp_path / "copy", state) == local
+
+
+def test_a_file_url_is_a_path(photos: Path, run: Run, state: State, tmp_path: Path) -> None:
+    assert synth(config(f"file://{photos}", f"file://{tmp_path}/url")) == 0
+    assert state(tmp_path / "url") == state(run(photos, "path"))
 
 
 def test_one_tar_over_http(shards: Path, run: Run, state: State, server: str) -> None:
