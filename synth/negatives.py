@@ -26,16 +26,9 @@ from texneg.patch_layout import array_bytes, tensor_bytes
 from texneg.synth.live.eight_bit import eight_bit_array, eight_bit_tensor
 from texneg.synth.live.numba_gather import gather
 from texneg.synth.live.numba_maps import maps as live_maps
-from texneg.synth.live.plan import (
-    LARGEST_IMAGE,
-    SMALLEST_EXEMPLAR,
-    SMALLEST_IMAGE,
-    Job,
-    base_key,
-    default_exemplar,
-)
+from texneg.synth.live.plan import Job, base_key, default_exemplar
 from texneg.synth.live.scan_maps import maps as scan_maps
-from texneg.synth.texture import METHODS
+from texneg.synth.texture import LARGEST_OUTPUT, METHODS, SMALLEST_EXEMPLAR, SMALLEST_OUTPUT
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -142,9 +135,10 @@ def _checked_sides(images: Array, exemplar: int | None) -> int:
     if channels not in (1, 3):
         raise ValueError(f"images of {channels} channels; textures are made of 1 or 3")
     shorter, longer = min(height, width), max(height, width)
-    if shorter < SMALLEST_IMAGE or longer > LARGEST_IMAGE:
+    if shorter < SMALLEST_OUTPUT or longer > LARGEST_OUTPUT:
         raise ValueError(
-            f"images of {height} x {width} pixels; textures need sides of {SMALLEST_IMAGE} to {LARGEST_IMAGE}"
+            f"images of {height} x {width} pixels;"
+            f" textures need sides of {SMALLEST_OUTPUT} to {LARGEST_OUTPUT}"
         )
     side = default_exemplar(height, width) if exemplar is None else exemplar
     if not SMALLEST_EXEMPLAR <= side <= shorter:

@@ -18,7 +18,6 @@ I64 = npt.NDArray[np.int64]
 
 _CANDIDATE = int(Purpose.CANDIDATE)
 _LOW, _32 = np.uint64(0xFFFFFFFF), np.uint64(32)
-_NOWHERE = np.int64(-1 << 30)  # stands for a neighbour beyond the frame: no jump from it is valid
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -118,9 +117,8 @@ def _class(source, image, before, use, atlas, table, key, rule, row, column):  #
             for k in range(4):
                 down = (k % 2) * (k - 2) * jump  # 0, -jump, 0, jump
                 right = (1 - k % 2) * (k - 1) * jump  # -jump, 0, jump, 0
-                inside = 0 <= y + RADIUS + down < pitch and 0 <= x + RADIUS + right < pitch
-                neighbour = np.int64(flat[n + down * pitch + right]) if inside else _NOWHERE
-                candidate = min(max(neighbour - down * atlas_pitch - right, np.int64(0)), last)
+                candidate = flat[n + down * pitch + right] - down * atlas_pitch - right
+                candidate = min(max(candidate, np.int64(0)), last)
                 candidates[1 + k] = present + (candidate - present) * valid[candidate]
             for k in range(random):
                 candidates[5 + k] = table.positions[below(np.uint64(drawn[k]), anywhere)]

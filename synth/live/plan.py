@@ -18,15 +18,15 @@ index, k) alone. `numba_maps` and `torch_maps` execute this plan.
     use           of a bin (8 x 8 exemplar pixels at full size): output pixels it feeds, frame left out.
 
 A sweep visits nine colour classes, pixels 3 apart in both directions, in the order of `CLASSES`. No 5 x 5
-window and no neighbour at a jump that is no multiple of 3 holds another pixel of the class, so all its pixels
-decide from the state before the class, and one by one gives the same result as all at once. Use is counted
+window holds another pixel of the class, and no neighbour at a jump of 1 or 2 is one, so all its pixels decide
+from the state before the class, and one by one gives the same result as all at once. Use is counted
 anew after each class. A pixel n = (y, x) of the output, not counting the frame:
 
     is skipped    if `seam` is 1 and its eight neighbours all continue its copy: source(n + d) equals
                   source(n) + d for each.
     first takes   the cheapest of: its present source; what the neighbours at distance `jump` left, above,
-                  right and below would continue with, source(n + d) - d, none from beyond the frame;
-                  `random` valid positions, uniform (words 0 ...).
+                  right and below would continue with, source(n + d) - d; `random` valid positions,
+                  uniform (words 0 ...).
     then takes    the cheapest of that and of `local` positions around it, uniform in the square of
                   `reach` pixels (words `random` ...): of word * (2 reach + 1), the high 32 bits are the row,
                   and the low 32 bits times (2 reach + 1), shifted right by 32, the column, less `reach`.
@@ -46,12 +46,9 @@ from texneg.synth.kernel.atlas import BIN, level_count
 from texneg.synth.kernel.patchmatch import FRACTION
 from texneg.synth.kernel.start import TILE
 from texneg.synth.kernel.window import RADIUS
+from texneg.synth.texture import LEVELS, NARROWEST, SMALLEST_EXEMPLAR
 
 PURPOSE = 0x7E47
-
-SMALLEST_EXEMPLAR = 8
-SMALLEST_IMAGE, LARGEST_IMAGE = 16, 1024
-LEVELS, NARROWEST = 3, 12  # most levels; px an exemplar keeps at the coarsest
 
 CLASSES = tuple((n % 3, (n + n // 3) % 3) for n in range(9))
 """Row and column offset of each colour class, along diagonals."""
@@ -72,7 +69,7 @@ class Pass(NamedTuple):
     """One sweep."""
 
     jump: int
-    """Distance in pixels of the neighbours that propose; no multiple of 3."""
+    """Distance in pixels of the neighbours that propose, 1 or 2: the frame holds all of them."""
     random: int
     """Candidates a pixel from anywhere; with `local` at most 4, one Philox block."""
     local: int
@@ -85,7 +82,11 @@ class Pass(NamedTuple):
     """1 skips pixels inside a copy, 0 visits all."""
 
 
-COARSEST = tuple(Pass(jump, random=2, local=2, reach=3, balance=8, seam=0) for jump in (4, 2, 1))
+COARSEST = (
+    Pass(jump=2, random=2, local=2, reach=3, balance=10, seam=0),
+    Pass(jump=1, random=2, local=2, reach=2, balance=10, seam=1),
+    Pass(jump=1, random=2, local=2, reach=1, balance=10, seam=1),
+)
 FINER = (Pass(jump=1, random=0, local=2, reach=1, balance=5, seam=1),) * 2
 
 

@@ -15,7 +15,6 @@ from texneg.synth.kernel.window import RADIUS, SIDE
 from texneg.synth.live.plan import CLASSES, Level, Pass
 from texneg.synth.live.torch_start import stream
 
-_NOWHERE = -1 << 30  # stands for a neighbour beyond the frame: no jump from it is valid
 _ORDER = 4  # bits below a cost that hold the candidate's number, so that ties keep the earlier
 
 
@@ -114,11 +113,9 @@ def _continues(source: Tensor, level: Level, row: int, column: int) -> Tensor:
 
 def _neighbour(source: Tensor, down: int, right: int, level: Level, row: int, column: int) -> Tensor:
     """The map at an offset from each pixel of the class: (T, rows, columns)."""
-    beyond = max(abs(down), abs(right), RADIUS) - RADIUS  # pixels past the frame
-    padded = F.pad(source, (beyond,) * 4, value=_NOWHERE) if beyond else source
-    top, left = beyond + RADIUS + row + down, beyond + RADIUS + column + right
+    top, left = RADIUS + row + down, RADIUS + column + right
     rows, columns = -(-(level.side - row) // 3), -(-(level.side - column) // 3)
-    return padded[:, top : top + 3 * rows - 2 : 3, left : left + 3 * columns - 2 : 3]
+    return source[:, top : top + 3 * rows - 2 : 3, left : left + 3 * columns - 2 : 3]
 
 
 def _windows(atlas: Tensor, level: Level) -> Tensor:
