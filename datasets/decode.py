@@ -1,10 +1,10 @@
 """Image bytes to RGB pixels, with one policy for every odd file and a status word for every bad one.
 
 Ordinary JPEG goes through OpenCV, which returns Pillow's bytes in less time; everything else goes through
-Pillow with an explicit list of formats. EXIF rotation is ignored, as torchvision's loader does.
+Pillow with an explicit list of formats. Like torchvision's loader it ignores EXIF rotation, unless asked.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 
 import cv2
@@ -42,17 +42,17 @@ class Decoded:
     """Pixels, and what the file said about itself."""
 
     pixels: Pixels
-    """uint8 (height, width, 3), RGB."""
+    """uint8 (height, width, 3), RGB; (width, height, 3) where EXIF says so and it was asked for."""
     width: int
     height: int
     mode: str
     """Pillow's mode of the file, such as L, RGB, CMYK, P, I;16."""
     format: str
     exif_orientation: int
-    """1 to 8; 1 where the file has none. Not applied to the pixels."""
+    """1 to 8; 1 where the file has none."""
 
 
-def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Decoded:
+def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, upright: bool = False) -> Decoded:
     """Decode one image file held in memory.
 
     Gray becomes three equal channels, 16-bit gray is scaled to 8 bit, transparency is laid over white,
@@ -61,6 +61,7 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Decoded:
     Args:
         data: the whole file.
         max_pixels: width x height above which nothing is decoded, at most Pillow's own limit.
+        upright: turn and mirror the pixels as EXIF says.
 
     Raises:
         DecodeError: with a status word and the reason.
@@ -68,7 +69,8 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Decoded:
     if not data:
         raise DecodeError("empty", "the file has no bytes")
     try:
-        return _decode(data, max_pixels)
+        decoded = _decode(data, max_pixels)
+        return replace(decoded, pixels=_upright(decoded)) if upright else decoded
     except DecodeError:
         raise
     except Image.DecompressionBombError as error:
@@ -123,6 +125,15 @@ def _orientation(image: Image.Image) -> int:
         return int(value) if value in range(1, 9) else 1
     except Exception:  # broken EXIF is never an error: the pixels do not depend on it
         return 1
+
+
+def _upright(decoded: Decoded) -> Pixels:
+    """The pixels with the first row on top and the first column on the left, as EXIF names the sides."""
+    number, pixels = decoded.exif_orientation, decoded.pixels
+    if number >= 5:  # rows are columns
+        pixels = pixels.transpose(1, 0, 2)
+    vertically, horizontally = number in (3, 4, 7, 8), number in (2, 3, 6, 7)
+    return np.ascontiguousarray(pixels[:: -1 if vertically else 1, :: -1 if horizontally else 1])
 
 
 def _diagnosis(data: bytes, error: Exception) -> tuple[str, str]:

@@ -46,6 +46,10 @@ class ImageSet:
         suffix = Path(self._files[self._file[i]]).suffix
         return self.keys[i] if suffix == ".tar" else self.keys[i] + suffix
 
+    def place_of(self, i: int) -> tuple[str, int]:
+        """File that holds image `i`, and the offset in it."""
+        return self._files[self._file[i]], int(self._span[i, 0])
+
     def read(self, i: int) -> bytes:
         """Bytes of image `i` as stored."""
         offset, size = self._span[i]
@@ -63,13 +67,14 @@ class ImageSet:
             raise DecodeError(error.status, f"{self.keys[i]} of {self.root}: {error.reason}") from error
 
 
-def open_images(path: str | Place, split: str | None = None) -> ImageSet:
+def open_images(path: str | Place, split: str | None = None, *, textures: bool = False) -> ImageSet:
     """Open a data set for training or evaluation; nothing is decoded yet.
 
     Args:
         path: class-folder tree, flat folder of images, folder of WebDataset `.tar` shards, or one `.tar`.
         split: direct child of `path` to open; needed where `path` has more than one of train, val,
             validation and test.
+        textures: of tars that hold images and their textures, open the textures.
 
     Raises:
         InputError: nothing there, no images in it, packed tars, no such split or a choice of splits.
@@ -79,7 +84,7 @@ def open_images(path: str | Place, split: str | None = None) -> ImageSet:
         if not (root / split).is_dir():
             raise InputError(f"{path} has no folder {split!r}; {_choices(root)}")
         root = root / split
-    source = open_source(root, splits="none" if split is not None else "auto")
+    source = open_source(root, splits="none" if split is not None else "auto", textures=textures)
     if len(source.splits) > 1:
         raise InputError(f"{path} has the splits {', '.join(source.splits)}: name one of them")
     items = [item for item in source.items() if not item.status]

@@ -5,11 +5,36 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from texneg.datasets.images import ImageSet
+from texneg.datasets.images import ImageSet, open_images
+from texneg.datasets.store import Place
 from texneg.errors import InputError
 
 NONE = -1
 _TWICE = -2
+
+
+def open_pairs(
+    path: str | Place, textures: str | Place | None = None, split: str | None = None
+) -> tuple[ImageSet, ImageSet, npt.NDArray[np.int64]]:
+    """Images, textures, and the index of each image's texture.
+
+    Args:
+        path: images, or tars that `texneg synth --layout paired` wrote.
+        textures: where the textures are; None for those beside the images.
+        split: of both.
+
+    Raises:
+        InputError: see `open_images` and `pair`; or there are no textures beside the images.
+    """
+    images = open_images(path, split)
+    found = open_images(path if textures is None else textures, split, textures=True)
+    partner = pair(images, found)
+    if textures is None and any(images.place_of(i) == found.place_of(j) for i, j in enumerate(partner)):
+        raise InputError(
+            f"{path} holds no textures beside its images: say where they are,"
+            " or make such tars with texneg synth --layout paired"
+        )
+    return images, found, partner
 
 
 def pair(images: ImageSet, textures: ImageSet, *, allow_missing: bool = False) -> npt.NDArray[np.int64]:

@@ -35,6 +35,8 @@ class Source:
     """Name of the one tar to read, where the source is a file."""
     naming: Literal["replace", "append"] = "replace"
     """Key of a file: without its suffix, or with it."""
+    textures: bool = False
+    """Of a sample that holds an image and its texture, take the texture."""
     skipped: Counter[str] = field(default_factory=Counter)
     """What `items` passed over, by reason."""
     broken: list[str] = field(default_factory=list)
@@ -56,7 +58,7 @@ class Source:
             if self.kind == "folder":
                 yield from _tree_items(self, split, unique)
                 continue
-            for listing in tar_listings(self.root, split, self.tars(split)):
+            for listing in tar_listings(self.root, split, self.tars(split), textures=self.textures):
                 yield from listing.items
                 self.skipped.update(listing.skipped)
                 if listing.broken:
@@ -69,6 +71,14 @@ class Source:
         prefix = f"{split}/" if split else ""
         return [prefix + entry.name for entry in listed(self.folder(split)) if _is_tar(entry)]
 
+    def classes(self) -> list[str]:
+        """Class folders of all splits, escaped, numbered by torchvision's ImageFolder."""
+        if self.kind != "folder":
+            return []
+        return sorted(
+            {escape(e.name) for split in self.splits for e in listed(self.folder(split)) if e.is_dir()}
+        )
+
     def folder(self, split: str) -> Place:
         """Where a split lies."""
         return self.root / split if split else self.root
@@ -79,6 +89,7 @@ def open_source(
     *,
     splits: Literal["auto", "none"] = "auto",
     naming: Literal["replace", "append"] = "replace",
+    textures: bool = False,
 ) -> Source:
     """Recognise a class-folder tree, a flat folder of images, a folder of tar shards or a single tar.
 
@@ -88,6 +99,7 @@ def open_source(
         path: on disk, or a URL.
         splits: none takes those children for ordinary folders.
         naming: of the keys of files.
+        textures: of samples that hold an image and its texture, take the texture.
 
     Raises:
         InputError: nothing there, nothing in it, no tar.
@@ -101,7 +113,7 @@ def open_source(
             raise InputError(
                 f"{path} is a file but no .tar; {_zip_hint(root.name) or 'give a folder or a .tar'}"
             )
-        return Source(root.parent, "webdataset", ("",), only=root.name, naming=naming)
+        return Source(root.parent, "webdataset", ("",), root.name, naming, textures)
     if not root.exists():
         raise InputError(
             f"{path} does not exist; give a folder of images, a folder of .tar shards, or a .tar"
@@ -115,7 +127,7 @@ def open_source(
     if not tars and not any(entry.is_dir() or is_image(entry.name) for entry in top):
         hint = next((h for h in (_zip_hint(e.name) for e in top) if h), f"images end in {' '.join(SUFFIXES)}")
         raise InputError(f"{path} holds no images and no .tar shards; {hint}")
-    source = Source(root, "webdataset" if tars else "folder", found or ("",), naming=naming)
+    source = Source(root, "webdataset" if tars else "folder", found or ("",), "", naming, textures)
     if tars:
         _refuse_twins(source)
     return source

@@ -17,6 +17,8 @@ from texneg.errors import InputError
 BLOCK = 512
 TRAILER = bytes(2 * BLOCK)
 IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp")
+OTHER_EXTENSIONS = ("bmp", "gif", "tif", "tiff")  # of images, where a sample has none of the former
+TEXTURE_EXTENSIONS = ("texture.webp", "texture.png")  # beside an image
 CLASS_BYTES = 256  # longest `.cls` member that is read
 DRAIN = 2**20
 _MODE = 0o644

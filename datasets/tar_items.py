@@ -7,8 +7,20 @@ from dataclasses import dataclass, field, replace
 from texneg.datasets.item import Item
 from texneg.datasets.names import escape, show_dots
 from texneg.datasets.store import THREADS, Place, in_order
-from texneg.datasets.tar import IMAGE_EXTENSIONS, BrokenTar, Member, is_unsafe, samples
+from texneg.datasets.tar import (
+    IMAGE_EXTENSIONS,
+    OTHER_EXTENSIONS,
+    TEXTURE_EXTENSIONS,
+    BrokenTar,
+    Member,
+    is_unsafe,
+    samples,
+)
 from texneg.datasets.url import Url
+
+Wanted = tuple[tuple[str, ...], ...]
+"""Extensions of members to take, the best group first; of a group the first member."""
+IMAGES: Wanted = (IMAGE_EXTENSIONS, OTHER_EXTENSIONS)
 
 
 @dataclass
@@ -22,11 +34,21 @@ class Listing:
     """Where the tar breaks off."""
 
 
-def tar_listings(root: Place, split: str, tars: Iterable[str]) -> Iterator[Listing]:
-    """Every tar in order; several at a time from a store, where each header may be a request of its own."""
+def tar_listings(
+    root: Place, split: str, tars: Iterable[str], *, textures: bool = False
+) -> Iterator[Listing]:
+    """Every tar in order; several at a time from a store, where each header may be a request of its own.
+
+    Args:
+        root: what the names are relative to.
+        split: of all.
+        tars: names.
+        textures: of a sample that holds an image and its texture, take the texture.
+    """
+    wanted = (TEXTURE_EXTENSIONS, *IMAGES) if textures else IMAGES
     if isinstance(root, Url):
-        return in_order(lambda name: _whole(_listing(root, split, name)), tars, ahead=THREADS)
-    return (_listing(root, split, name) for name in tars)
+        return in_order(lambda name: _whole(_listing(root, split, name, wanted)), tars, ahead=THREADS)
+    return (_listing(root, split, name, wanted) for name in tars)
 
 
 def _whole(listing: Listing) -> Listing:
@@ -34,13 +56,13 @@ def _whole(listing: Listing) -> Listing:
     return listing
 
 
-def _listing(root: Place, split: str, name: str) -> Listing:
+def _listing(root: Place, split: str, name: str, wanted: Wanted) -> Listing:
     listing = Listing(())
-    listing.items = _items(root / name, split, name, listing)
+    listing.items = _items(root / name, split, name, wanted, listing)
     return listing
 
 
-def _items(path: Place, split: str, name: str, listing: Listing) -> Iterator[Item]:
+def _items(path: Place, split: str, name: str, wanted: Wanted, listing: Listing) -> Iterator[Item]:
     """Items of a tar up to its end or break; notes in the listing what it passes over."""
     seen: set[str] = set()
     try:
@@ -49,7 +71,7 @@ def _items(path: Place, split: str, name: str, listing: Listing) -> Iterator[Ite
             for member in sample:
                 if member.problem:
                     yield replace(_item(split, name, member), status="unsafe_path", error=member.problem)
-            image = next((member for member in usable if member.extension in IMAGE_EXTENSIONS), None)
+            image = next((m for group in wanted for m in usable if m.extension in group), None)
             if image is None:
                 if usable:
                     listing.skipped["sample without an image"] += 1

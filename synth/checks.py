@@ -2,6 +2,7 @@
 
 from dataclasses import fields
 
+from texneg.datasets.store import place, resolved
 from texneg.errors import InputError
 from texneg.synth.config import SynthConfig
 from texneg.synth.manifest import STATUSES
@@ -51,6 +52,21 @@ def check(config: SynthConfig) -> None:
         if status not in STATUSES[1:]:
             raise InputError(f"--retry-quarantined {status}: allowed is {', '.join(STATUSES[1:])}")
     _check_together(config)
+    _check_form(config)
+
+
+def _check_form(config: SynthConfig) -> None:
+    if config.layout == "paired" and (config.format == "folder" or config.preset):
+        raise InputError("--layout paired puts images and textures into tars: use --format webdataset")
+    if config.preset is None:
+        return
+    if config.format == "webdataset":
+        raise InputError(f"--preset {config.preset} makes class folders: leave --format out")
+    wanted = f"{config.src.rstrip('/')}-texture"
+    if resolved(place(config.dst)) != resolved(place(wanted)):
+        raise InputError(
+            f"--preset {config.preset}: the published loader looks in {wanted}; give that as DST"
+        )
 
 
 def _check_together(config: SynthConfig) -> None:

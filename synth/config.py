@@ -12,7 +12,7 @@ from texneg.datasets.store import Place, absolute, place, resolved
 from texneg.datasets.url import Url
 from texneg.errors import InputError
 from texneg.options import Positional
-from texneg.synth.settings import Settings, Small
+from texneg.synth.settings import Exif, Layout, Settings, Small
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,12 @@ class SynthConfig:
     """Synthesis method: fast, default or quality."""
     encoding: Encoding = "webp"
     """Lossless file format of a texture."""
+    layout: Layout = "textures"
+    """Tars of textures, or paired: each texture beside its untouched image and class, to train from."""
+    exif: Exif = "ignore"
+    """apply: turn images upright first. ignore: take them as stored, as torchvision's loader does."""
+    preset: Literal["paper"] | None = None
+    """paper: class folders of PNG files made of upright images, in SRC-texture, as its loader expects."""
     small: Small = "shrink-patch"
     """Images smaller than a patch: take a smaller patch (down to a third), enlarge the image, or skip it."""
     splits: Literal["auto", "none"] = "auto"
@@ -166,7 +172,8 @@ def settings_of(config: SynthConfig, kind: Kind) -> Settings:
     """The settings of a run on a source of that kind."""
     from texneg.synth.texture import METHOD_VERSION
 
-    form = config.format or kind
+    paper = config.preset == "paper"
+    form = config.format or ("folder" if paper else "webdataset" if config.layout == "paired" else kind)
     return Settings(
         format=form,
         size=config.size,
@@ -174,10 +181,12 @@ def settings_of(config: SynthConfig, kind: Kind) -> Settings:
         seed=config.seed,
         method=config.method,
         method_version=METHOD_VERSION,
-        encoding=config.encoding,
+        encoding="png" if paper else config.encoding,
         small=config.small,
         splits=config.splits,
         naming=config.naming,
         limit=config.limit,
         shard_size=config.shard_size if (kind, form) == ("folder", "webdataset") else None,
+        layout=config.layout,
+        exif="apply" if paper else config.exif,
     )

@@ -40,6 +40,12 @@ def extended(config: SynthConfig, run: Run, source: Source) -> tuple[Run, Differ
     if run.settings.limit is not None:
         raise InputError(f"a run with --limit {run.settings.limit} cannot be extended; leave the limit out")
     plan = run.plan
+    strangers = set(source.classes()) - set(plan.source.get("classes", []))
+    if run.settings.layout == "paired" and strangers:
+        raise InputError(
+            f"class folders that the plan does not know: {_some(sorted(strangers))};"
+            " they would change the numbers of others: make a new run for them"
+        )
     known = _Known(plan)
     first = Counter(shard.split for shard in plan.shards)
     runs = cut_in_shards(

@@ -82,7 +82,7 @@ def _ending(status: int) -> str:
 
 def _add(whole: Part, made: Part) -> None:
     whole.rows += made.rows
-    whole.files += made.files
+    whole.made += made.made
     for stage, seconds in made.clock.seconds.items():
         whole.clock.seconds[stage] += seconds
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -38,13 +39,24 @@ class Clock:
             self.seconds[stage] += perf_counter() - start
 
 
+class Made(NamedTuple):
+    """What became of one image."""
+
+    out: str
+    """As in the row."""
+    texture: bytes
+    """Encoded."""
+    image: bytes
+    """The file it was made of, where the layout is paired; else empty."""
+
+
 @dataclass
 class Part:
     """What a run of images became."""
 
     rows: list[Row]
-    files: list[tuple[str, bytes]]
-    """`out` of the row, and the encoded texture."""
+    made: list[Made]
+    """One for each row that is ok."""
     clock: Clock
 
 
@@ -93,7 +105,7 @@ def make_texture(data: bytes, row: Row, settings: Settings, clock: Clock) -> byt
     """
     row["src_sha256"] = hashlib.sha256(data).digest()
     with clock.time("decode"):
-        decoded = decode(data)
+        decoded = decode(data, upright=settings.exif == "apply")
     row.update(
         width=decoded.width,
         height=decoded.height,
@@ -102,9 +114,8 @@ def make_texture(data: bytes, row: Row, settings: Settings, clock: Clock) -> byt
         exif_orientation=decoded.exif_orientation,
     )
     with clock.time("synthesis"):
-        side, zoom = patch_size(
-            decoded.height, decoded.width, size=settings.exemplar_size, small=settings.small
-        )
+        height, width = decoded.pixels.shape[:2]
+        side, zoom = patch_size(height, width, size=settings.exemplar_size, small=settings.small)
         pixels, seed = enlarged(decoded.pixels, zoom), row["image_seed"]
         (ay, ax), (by, bx) = exemplar_places(*pixels.shape[:2], size=side, seed=seed)
         row.update(patch_size=side, patch_a_x=ax, patch_a_y=ay, patch_b_x=bx, patch_b_y=by)
@@ -156,14 +167,15 @@ def process_part(
         }
         part.rows.append(row)
         try:
-            encoded = make_texture(_load(item, read, part.clock), row, settings, part.clock)
+            data = _load(item, read, part.clock)
+            texture = make_texture(data, row, settings, part.clock)
         except DecodeError as error:
             row.update(status=error.status, error=error.reason)
         except (ValueError, ArithmeticError, IndexError) as error:
             row.update(status="synth_error", error=f"{type(error).__name__}: {error}")
         else:
             row["out"] = out
-            part.files.append((out, encoded))
+            part.made.append(Made(out, texture, data if settings.layout == "paired" else b""))
     return part
 
 

@@ -72,7 +72,7 @@ class Plan:
     digest: str
     """sha256 of every row."""
     source: dict[str, Any]
-    """Path and kind of the input, what was skipped, which tars break off."""
+    """Kind of the input, what was skipped, which tars break off; class folders where they are numbered."""
     files: int = 1
     """Plan files: one, and one for each extension."""
 
@@ -92,6 +92,15 @@ def read_items(folder: Place, shard: Shard, start: int = 0, stop: int | None = N
         table = file.read_row_group(shard.row_group, columns=list(_ITEM_FIELDS))
     rows = table.slice(start, None if stop is None else stop - start)
     return [Item(**row) for row in rows.to_pylist()]
+
+
+def input_bytes(plan: Plan) -> int:
+    """Size of all images of a plan."""
+    total = 0
+    for number in range(plan.files):
+        with open_read(plan_file(plan.folder, number)) as stream:
+            total += sum(pq.read_table(stream, columns=["size"])["size"].to_pylist())
+    return total
 
 
 def make_plan(
@@ -126,6 +135,7 @@ def make_plan(
             "kind": source.kind,
             "skipped": dict(sorted(source.skipped.items())),
             "broken": list(source.broken),
+            "classes": source.classes() if settings.layout == "paired" else [],
         },
     )
     save_plan(plan)
@@ -160,7 +170,8 @@ def load_plan(folder: Place) -> Plan:
 def out_name(item: Item, shard: Shard, settings: Settings, kind: str) -> str:
     """Where a texture goes: path below DST, percent-escaped, or `tar::member`."""
     if settings.format == "webdataset":
-        return f"{shard.tar}::{hide_dots(item.key)}.{settings.encoding}"
+        extension = f"texture.{settings.encoding}" if settings.layout == "paired" else settings.encoding
+        return f"{shard.tar}::{hide_dots(item.key)}.{extension}"
     if kind == "folder":
         path = item.key
     else:

@@ -23,7 +23,7 @@ from texneg.synth.config import SynthConfig, settings_of
 from texneg.synth.extend import same_inputs
 from texneg.synth.ledger import Ledger
 from texneg.synth.overwrite import clear
-from texneg.synth.plan import Plan, load_plan, make_plan
+from texneg.synth.plan import Plan, input_bytes, load_plan, make_plan
 from texneg.synth.record import Run, load_record, new_record
 from texneg.synth.settings import Settings
 from texneg.synth.versions import versions
@@ -161,6 +161,8 @@ def check_space(run: Run, images: int) -> None:
         return
     joined = [shard.n for shard in run.plan.shards if shard.tar and run.plan.parts(shard) > 1]
     needed = estimated_bytes(images + max(joined, default=0), run.settings) if images else 0
+    if run.settings.layout == "paired":
+        needed += input_bytes(run.plan) * images / run.plan.images
     free = free_bytes(run.ledger.dst)
     if needed > free:
         raise RunFailed(

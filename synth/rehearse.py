@@ -65,7 +65,7 @@ def _spread(plan: Plan, count: int) -> list[Item]:
 def _print(config: SynthConfig, run: Run, part: Part, ms: float) -> None:
     plan = run.plan
     tasks = sum(plan.parts(shard) for shard in plan.shards)
-    sizes = [len(data) for _, data in part.files]
+    sizes = [len(made.texture) + len(made.image) for made in part.made]
     megabytes = plan.images * sum(sizes) / max(len(sizes), 1) / 1e6
     cpu_s = plan.images * ms / 1000
     task_s = min(plan.part_size, plan.images) * ms / 1000

@@ -2,13 +2,15 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Literal
 
 from texneg.datasets.encode import Encoding
 from texneg.datasets.sources import Kind
 
 Small = Literal["shrink-patch", "upscale", "skip"]
+Layout = Literal["textures", "paired"]
+Exif = Literal["ignore", "apply"]
 DECODE_POLICY = 1
 """Raised whenever the pixels of any input change."""
 
@@ -31,6 +33,8 @@ class Settings:
     shard_size: int | None
     """None where it does not show in the output: class folders, or tars that mirror the input's."""
     decode_policy: int = DECODE_POLICY
+    layout: Layout = "textures"
+    exif: Exif = "ignore"
 
     def fingerprint(self, plan_digest: str) -> str:
         """Hex sha256 of the settings and the plan."""
@@ -40,5 +44,9 @@ class Settings:
     def differences(self, other: dict[str, Any]) -> list[str]:
         """`field: other -> own` for each field in which a stored run differs."""
         own = asdict(self)
+        other = {
+            **{field.name: field.default for field in fields(self) if field.default is not MISSING},
+            **other,
+        }
         names = [name for name in {**own, **other} if own.get(name) != other.get(name)]
         return [f"{name}: {other.get(name)} -> {own.get(name)}" for name in names]

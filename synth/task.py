@@ -16,12 +16,13 @@ from texneg.datasets.item import Item
 from texneg.datasets.names import unescape
 from texneg.datasets.reader import Read, reader
 from texneg.datasets.store import Place, free_bytes, size_of
-from texneg.datasets.tar import TRAILER, data_offset, fragment
+from texneg.datasets.tar import TRAILER
 from texneg.datasets.url import Url
+from texneg.synth.fragments import fragments
 from texneg.synth.job import Part, process_part
 from texneg.synth.ledger import Ledger, Marker
 from texneg.synth.manifest import Row, read_rows, to_parquet
-from texneg.synth.plan import Shard, out_name, read_items
+from texneg.synth.plan import Shard, load_plan, out_name, read_items
 from texneg.synth.settings import Settings
 from texneg.synth.transient import Permanent, patiently
 
@@ -154,9 +155,11 @@ def _store(task: Task, part: Part) -> Summary:
     piece = b""
     with part.clock.time("write"):
         if task.shard.tar:
-            piece = _fragments(part)
+            piece = fragments(part, task.settings, _classes(task))
         else:
-            write_many([(ledger.dst / unescape(out), data) for out, data in part.files], tag=ledger.tag)
+            write_many(
+                [(ledger.dst / unescape(made.out), made.texture) for made in part.made], tag=ledger.tag
+            )
     _log(task, part)
     if task.parts == 1:
         return _commit(task, part.rows, [piece], part.clock.seconds)
@@ -169,17 +172,11 @@ def _store(task: Task, part: Part) -> Summary:
     return {**summary, "committed": False}
 
 
-def _fragments(part: Part) -> bytes:
-    """The part's textures as tar members; notes the place of each in its row."""
-    rows = iter(row for row in part.rows if row["status"] == "ok")
-    pieces: list[bytes] = []
-    end = 0
-    for out, data in part.files:
-        name = out.partition("::")[2]
-        next(rows)["out_offset"] = end + data_offset(name)
-        pieces.append(fragment(name, data))
-        end += len(pieces[-1])
-    return b"".join(pieces)
+def _classes(task: Task) -> list[str]:
+    """Labels in the order of their numbers, where the tars are paired ones of class folders."""
+    if task.settings.layout != "paired" or task.kind != "folder":
+        return []
+    return load_plan(task.ledger.plan).source["classes"]
 
 
 def _join(task: Task) -> Summary:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from texneg.datasets.decode import DecodeError, decode
 from texneg.datasets.encode import encode
@@ -54,6 +54,18 @@ def test_exif_rotation_is_reported_and_not_applied(orientation: int) -> None:
     rotated = saved(Image.fromarray(photo()), "JPEG", quality=90, exif=exif)
     np.testing.assert_array_equal(decode(rotated).pixels, decode(plain).pixels)
     assert decode(rotated).exif_orientation == orientation
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_image_is_turned_upright_like_pillow_does(orientation: int, form: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = saved(Image.fromarray(photo()), form, exif=exif)
+    decoded = decode(data, upright=True)
+    expected = ImageOps.exif_transpose(Image.open(BytesIO(data)))
+    np.testing.assert_array_equal(decoded.pixels, np.array(expected))
+    assert (decoded.width, decoded.height) == (80, 60)
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")

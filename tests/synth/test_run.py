@@ -462,3 +462,13 @@ def test_what_a_kill_left_is_swept_and_nothing_else(photos: Path, run: Run) -> N
     run(photos, shard_size=10)
     assert not mine.exists()
     assert all(path.exists() for path in others)
+
+
+def test_a_run_from_before_a_setting_existed_resumes(photos: Path, run: Run, state: State) -> None:
+    dst = run(photos)
+    before = state(dst)
+    record = json.loads((ledger(dst) / "config.json").read_text())
+    for name in ("layout", "exif"):
+        del record["settings"][name]
+    (ledger(dst) / "config.json").write_text(json.dumps(record))
+    assert state(run(photos)) == before
