@@ -9,7 +9,7 @@ the same forty pairs. Its figures were measured once elsewhere, so quality is ju
 import hashlib
 import tarfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -119,8 +119,10 @@ def _live_source(pair: Sequence[U8], seed: int) -> I32:
     return framed[RADIUS:-RADIUS, RADIUS:-RADIUS]
 
 
-METHODS = {method: (partial(texture, method=method), partial(texture_map, method=method)) for method in SCANS}
-METHODS["live"] = live, live_map
+METHODS: dict[str, tuple[Callable[..., U8], Callable[..., tuple[U8, I32]]]] = {
+    **{scan: (partial(texture, method=scan), partial(texture_map, method=scan)) for scan in SCANS},
+    "live": (live, live_map),
+}
 
 
 def summary(found: Sequence[Quality]) -> dict[str, float]:
@@ -129,13 +131,13 @@ def summary(found: Sequence[Quality]) -> dict[str, float]:
     def column(name: str) -> npt.NDArray[np.float64]:
         return np.array([getattr(one, name) for one in found], np.float64)
 
-    levels = column("swd").mean(axis=0)
+    bands = column("swd").mean(axis=0)
     averages = {
-        "swd": levels.mean(),
+        "swd": bands.mean(),
         "gradient_w1": column("gradient_w1").mean(),
         **{name: np.nanmedian(column(name)) for name in ("seam_ratio", "largest_verbatim", "mean_verbatim")},
         **{name: column(name).mean() for name in ("imbalance", "coverage")},
-        **{f"swd_level_{number}": level for number, level in enumerate(levels)},
+        **{f"swd_level_{number}": band for number, band in enumerate(bands)},
         "gradient_tail": np.median(column("gradient_tail")),
     }
     return {name: float(value) for name, value in averages.items()}
