@@ -63,16 +63,12 @@ def mixed_negatives(
     result = _empty((images.shape[0] * count, *images.shape[1:]), images)
     for i, (function, _) in enumerate(kinds):
         wanted, numbers = np.nonzero(chosen == i)  # image by image
-        if not len(wanted):
-            continue
-        own, first = np.unique(wanted, return_index=True)
-        last = int(numbers.max()) + 1
-        given = _take(images, own)
-        made = function(given, count=last, seed=seed, epoch=epoch, index=rows[own].view(np.int64))
-        _check_made(function, made, given, last)
-        place = np.repeat(np.arange(len(own)), np.diff(first, append=len(wanted)))
-        picked = _take(made.reshape(-1, *made.shape[2:]), place * last + numbers)
-        _put(result, wanted * count + numbers, picked)
+        if len(wanted):
+            own, place = np.unique(wanted, return_inverse=True)
+            last, given = int(numbers.max()) + 1, _take(images, own)
+            made = function(given, count=last, seed=seed, epoch=epoch, index=rows[own].view(np.int64))
+            _check_made(function, made, given, last)
+            _put(result, wanted * count + numbers, _take(_flat(made), place * last + numbers))
     mixed: Images = result.reshape(images.shape[0], count, *images.shape[1:])
     return mixed
 
@@ -110,7 +106,14 @@ def _empty(shape: tuple[int, ...], like: Any) -> Any:
     return like.new_empty(shape) if is_tensor(like) else np.empty(shape, like.dtype)
 
 
+def _flat(made: Any) -> Any:
+    return made.reshape(-1, *made.shape[2:])
+
+
 def _take(images: Any, rows: Places) -> Any:
+    """These rows of a batch; the batch itself where they are all, in order."""
+    if np.array_equal(rows, np.arange(len(images))):
+        return images
     return images.index_select(0, _on_device(rows, images)) if is_tensor(images) else images[rows]
 
 
