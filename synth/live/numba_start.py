@@ -1,7 +1,7 @@
 """Compiled: where the exemplars are cut and where the search starts, for a batch of texture keys.
 
-Equal to `exemplars.exemplar_places` and to `kernel.start.start` for two exemplars of one size, whose NumPy
-calls would take longer than the whole search of a small texture. T textures.
+What `exemplars.exemplar_places` and `kernel.start.start` do for two exemplars of one size, whose NumPy calls
+would take longer than the search of a small texture (`plan` names the one difference). T textures.
 """
 
 import numpy as np

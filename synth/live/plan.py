@@ -12,8 +12,9 @@ index, k) alone. `numba_maps` and `torch_maps` execute this plan.
     atlas         the two, one below the other in slots of side `pitch`, halved level by level
                   (`kernel.atlas.halve`). Pixels are named by their linear index, y * pitch + x.
     start         at the coarsest level, `kernel.start.start` with the texture key: verbatim tiles, exactly
-                  half of the pixels (to one) from either exemplar. The map is framed by 2 pixels a side,
-                  which windows and neighbours read and nothing writes.
+                  half of the pixels (to one) from either exemplar. Past its last knot the smooth field
+                  stays as it is (there it falls to 0; no matter where sides are multiples of 8). The map is
+                  framed by 2 pixels a side, which windows and neighbours read and nothing writes.
     level         the map doubled (`kernel.patchmatch.upsample`), then its sweeps, `passes(number, levels)`.
     use           of a bin (8 x 8 exemplar pixels at full size): output pixels it feeds, frame left out.
 
