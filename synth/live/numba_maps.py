@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from texneg.philox import U64
-from texneg.synth.kernel.atlas import tables
+from texneg.synth.kernel.atlas import halve, tables
+from texneg.synth.kernel.patchmatch import upsample
 from texneg.synth.live.numba_draws import texture_keys
 from texneg.synth.live.numba_start import places, starts
-from texneg.synth.live.numba_sweep import halve_all, refine_all, to_image, upsample_all
+from texneg.synth.live.numba_sweep import refine_all, to_image
 from texneg.synth.live.plan import Job, Level, levels, passes
 from texneg.synth.live.share import share
 
@@ -56,12 +57,13 @@ def atlas_maps(crops: I16, keys: U64, scales: tuple[Level, ...]) -> I32:
     shapes = (crops.shape[2:4],) * 2
     pyramid = [crops]
     for _ in scales[1:]:
-        pyramid.append(halve_all(pyramid[-1]))
+        pyramid.append(np.stack([[halve(one) for one in pair] for pair in pyramid[-1]]))
     for level in reversed(scales):
         if level is scales[-1]:
-            source = starts(keys, level.side, level.tile, level.room, level.pitch)
+            source = starts(keys, level)
         else:
-            source = upsample_all(source, level.side, scales[level.number + 1].pitch, level.pitch)
+            coarse = scales[level.number + 1].pitch
+            source = np.stack([upsample(one, level.side, coarse, level.pitch) for one in source])
         rules = passes(level.number, len(scales))
         steps = np.array([(*rule, level.step(rule.balance)) for rule in rules], np.int64)
         refine_all(source, pyramid[level.number], keys, tables(shapes, level.number), level.number, steps)

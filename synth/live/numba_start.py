@@ -1,4 +1,4 @@
-"""Compiled: where the exemplars are cut and where the search starts, for a batch of texture keys.
+"""Where the exemplars are cut and where the search starts, for a batch of texture keys, compiled.
 
 What `exemplars.exemplar_places` and `kernel.start.start` do for two exemplars of one size, whose NumPy calls
 would take longer than the search of a small texture (`plan` names the one difference). T textures.
@@ -14,6 +14,7 @@ from texneg.synth.kernel.purposes import Purpose
 from texneg.synth.kernel.start import TILE
 from texneg.synth.kernel.window import RADIUS
 from texneg.synth.live.numba_draws import extend, stream
+from texneg.synth.live.plan import Level
 
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
@@ -34,9 +35,16 @@ def places(keys: U64, height: int, width: int, exemplar: int) -> I32:
     return corners
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def starts(keys: U64, side: int, tile: int, room: int, pitch: int) -> I32:
+def starts(keys: U64, level: Level) -> I32:
     """(T, side + 4, side + 4) framed maps of verbatim tiles."""
+    field = _fields(keys, level.side)  # the second exemplar feeds what lies above the median
+    middle = level.side**2 // 2
+    second = field >= np.partition(field, middle, axis=1)[:, middle, None]
+    return _tiles(keys, second, level.side, level.tile, level.room, level.pitch)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _tiles(keys, second, side, tile, room, pitch):  # type: ignore[no-untyped-def]
     framed = side + 2 * RADIUS
     down = -(-framed // tile)
     drawn = 1 + (down + 1) * 4  # words a row of tiles: its shift; row and column in either exemplar
@@ -45,14 +53,13 @@ def starts(keys: U64, side: int, tile: int, room: int, pitch: int) -> I32:
     spare = np.uint64(room - tile + 1)
     for t in range(len(keys)):
         fill_words(words, stream(keys[t], _TILE), 0)
-        second = _second(keys[t], side)
         for y in range(framed):
             row = y // tile
             shift = np.int64(below(np.uint64(words[row * drawn]), np.uint64(tile)))
+            inner_y = min(max(y - RADIUS, 0), side - 1)
             for x in range(framed):
-                inner_y = min(max(y - RADIUS, 0), side - 1)
                 inner_x = min(max(x - RADIUS, 0), side - 1)
-                owner = np.int64(second[inner_y * side + inner_x])
+                owner = np.int64(second[t, inner_y * side + inner_x])
                 at = row * drawn + 1 + 4 * ((x + shift) // tile) + 2 * owner
                 top = np.int64(below(np.uint64(words[at]), spare)) + RADIUS + owner * pitch
                 left = np.int64(below(np.uint64(words[at + 1]), spare)) + RADIUS
@@ -61,26 +68,27 @@ def starts(keys: U64, side: int, tile: int, room: int, pitch: int) -> I32:
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _second(key, side):  # type: ignore[no-untyped-def]
-    """Which pixels the second exemplar feeds, (side * side,): those above the median of a smooth field."""
-    knots = side // TILE + 4
+def _fields(keys, side):  # type: ignore[no-untyped-def]
+    """A smooth random field for each texture, (T, side * side), no two values equal."""
+    knots, pixels = side // TILE + 4, side * side
     noise = np.empty(-(-knots * knots // 4) * 4, np.uint32)
-    fill_words(noise, extend(stream(key, _FIELD), np.uint64(1)), 0)
-    boxed = np.zeros((knots - 2, knots - 2), np.int64)
-    for y in range(knots - 2):
-        for x in range(knots - 2):
-            for n in range(9):
-                boxed[y, x] += noise[(y + n // 3) * knots + x + n % 3] >> 16
-    pixels = side * side
-    height = np.empty(pixels, np.int64)
-    for y in range(side):
-        top, low = y // TILE + 1, y % TILE
-        bottom = min(top + 1, knots - 3)
-        for x in range(side):
-            left, part = x // TILE + 1, x % TILE
-            right = min(left + 1, knots - 3)
-            above = (TILE - part) * boxed[top, left] + part * boxed[top, right]
-            beneath = (TILE - part) * boxed[bottom, left] + part * boxed[bottom, right]
-            value = (TILE - low) * above + low * beneath
-            height[y * side + x] = value * pixels + y * side + x  # no two equal: the cut is exact
-    return height >= np.partition(height, pixels // 2)[pixels // 2]
+    boxed = np.empty((knots - 2, knots - 2), np.int64)
+    field = np.empty((len(keys), pixels), np.int64)
+    for t in range(len(keys)):
+        fill_words(noise, extend(stream(keys[t], _FIELD), np.uint64(1)), 0)
+        for y in range(knots - 2):
+            for x in range(knots - 2):
+                boxed[y, x] = 0
+                for n in range(9):
+                    boxed[y, x] += noise[(y + n // 3) * knots + x + n % 3] >> 16
+        for y in range(side):
+            top, low = y // TILE + 1, y % TILE
+            bottom = min(top + 1, knots - 3)
+            for x in range(side):
+                left, part = x // TILE + 1, x % TILE
+                right = min(left + 1, knots - 3)
+                above = (TILE - part) * boxed[top, left] + part * boxed[top, right]
+                beneath = (TILE - part) * boxed[bottom, left] + part * boxed[bottom, right]
+                value = (TILE - low) * above + low * beneath
+                field[t, y * side + x] = value * pixels + y * side + x
+    return field

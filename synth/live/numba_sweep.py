@@ -5,8 +5,8 @@ import numpy.typing as npt
 from numba import njit
 
 from texneg.philox import U64, below
-from texneg.synth.kernel.atlas import Tables, halve
-from texneg.synth.kernel.patchmatch import FRACTION, continues, paint, upsample
+from texneg.synth.kernel.atlas import Tables
+from texneg.synth.kernel.patchmatch import FRACTION, continues, paint
 from texneg.synth.kernel.purposes import Purpose
 from texneg.synth.kernel.window import RADIUS, SPARE, window_distance
 from texneg.synth.live.numba_draws import extend, fill_every_third, stream
@@ -21,25 +21,6 @@ _LOW, _32 = np.uint64(0xFFFFFFFF), np.uint64(32)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def halve_all(exemplars: I16) -> I16:
-    """(T, 2, e, e, 3) to half the side, each on its own."""
-    half = np.empty((*exemplars.shape[:2], exemplars.shape[2] // 2, exemplars.shape[3] // 2, 3), np.int16)
-    for t in range(len(exemplars)):
-        half[t, 0] = halve(exemplars[t, 0])
-        half[t, 1] = halve(exemplars[t, 1])
-    return half
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def upsample_all(coarse: I32, side: int, coarse_pitch: int, fine_pitch: int) -> I32:
-    """The framed maps of (side, side) outputs from those one level coarser."""
-    fine = np.empty((len(coarse), side + 2 * RADIUS, side + 2 * RADIUS), np.int32)
-    for t in range(len(coarse)):
-        fine[t] = upsample(coarse[t], side, coarse_pitch, fine_pitch)
-    return fine
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
 def refine_all(sources: I32, exemplars: I16, keys: U64, table: Tables, level: int, steps: I64) -> None:
     """All sweeps of a level, in place.
 
@@ -51,11 +32,15 @@ def refine_all(sources: I32, exemplars: I16, keys: U64, table: Tables, level: in
         level: its number.
         steps: (P, 7) one row a pass: the fields of `plan.Pass`, then the penalty of a bin for each pixel.
     """
-    side = exemplars.shape[2]
+    side, slot = exemplars.shape[2], table.pitch * table.pitch
     atlas = np.zeros(len(table.valid) * 3 + SPARE, np.int16)
-    slots = atlas[: len(table.valid) * 3].reshape(2, table.pitch, table.pitch, 3)
     for t in range(len(sources)):
-        slots[:, :side, :side] = exemplars[t]
+        for owner in range(2):
+            for y in range(side):
+                for x in range(side):
+                    for c in range(3):
+                        at = 3 * (owner * slot + y * table.pitch + x) + c
+                        atlas[at] = exemplars[t, owner, y, x, c]
         image = paint(sources[t], atlas)
         use = _count_use(sources[t], table.bins, len(table.fair))
         key = extend(stream(keys[t], _CANDIDATE), np.uint64(level))
@@ -89,7 +74,8 @@ def _sweep(source, image, use, atlas, table, key, rule):  # type: ignore[no-unty
     """Nine colour classes, one after the other; use is frozen while a class decides."""
     before = np.empty_like(use)
     for row, column in CLASSES:
-        before[:] = use
+        for place in range(len(use)):
+            before[place] = use[place]
         _class(source, image, before, use, atlas, table, key, rule, row, column)
 
 

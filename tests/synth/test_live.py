@@ -118,7 +118,7 @@ def test_places_and_starts_are_those_of_the_scan_method(height, width):
         ]
     level = levels(max(height, width), exemplar)[-1]
     table = tables(((exemplar, exemplar),) * 2, level.number)
-    found = starts(keys, level.side, level.tile, level.room, level.pitch)
+    found = starts(keys, level)
     for key, source in zip(keys, found, strict=True):
         assert np.array_equal(source, start(table, level.side, int(key)))
 
