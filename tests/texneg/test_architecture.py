@@ -15,7 +15,7 @@ MAY_IMPORT = {  # folder: folders of this project
     "synth": {"texneg", "datasets", "synth"},
     "train": {"texneg", "datasets", "synth", "train"},
 }
-CORE_LIBRARIES = {"torch", "triton", "numba", "numpy"}  # triton comes with torch where it runs
+CORE_LIBRARIES = {"torch", "triton", "numba", "llvmlite", "numpy"}  # triton is torch's, llvmlite numba's
 FRONT_DOOR = {"texneg/__init__.py", "texneg/__main__.py", "texneg/options.py"}  # may also import tyro
 FILES = sorted(path for folder in MAY_IMPORT for path in (ROOT / folder).rglob("*.py"))
 
@@ -55,7 +55,7 @@ def test_imports_point_the_allowed_way(path):
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "texneg").rglob("*.py")), ids=name)
-def test_the_core_needs_only_torch_with_triton_numba_and_numpy(path):
+def test_the_core_needs_only_torch_numba_numpy_and_what_comes_with_them(path):
     allowed = CORE_LIBRARIES | ({"tyro"} if name(path) in FRONT_DOOR else set())
     others = {module.split(".")[0] for module in imports(path)} - {"texneg", *sys.stdlib_module_names}
     assert others <= allowed
