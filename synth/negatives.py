@@ -7,7 +7,8 @@ method "live". Shapes: N images, k textures each, C H W image.
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -86,9 +87,12 @@ def texture_negatives(
     if threads is not None and threads < 1:
         raise ValueError(f"threads is {threads}; it must be at least 1, or None for torch's number")
     job = Job(side, count, base_key(seed, epoch))
-    if is_tensor(images):
-        return _from_tensor(images, index, job, method, threads)
-    result = np.empty((images.shape[0], count, *images.shape[1:]), images.dtype)
+    make: Callable[..., Any] = _from_tensor if is_tensor(images) else _from_array
+    return make(images, index, job, method, threads)
+
+
+def _from_array(images: Array, index: Index, job: Job, method: str, threads: int | None) -> Array:
+    result = np.empty((len(images), job.textures, *images.shape[1:]), images.dtype)
     maps = _maps(eight_bit_array(images), index, job, method, threads)
     gather(array_bytes(np.ascontiguousarray(images)), maps, array_bytes(result))
     return result
@@ -100,7 +104,7 @@ def _from_tensor(images: "Tensor", index: Index, job: Job, method: str, threads:
     images = images.detach()
     N, C, H, W = images.shape
     if images.device.type == "cpu":
-        result = torch.empty((N, job.count, C, H, W), dtype=images.dtype)
+        result = torch.empty((N, job.textures, C, H, W), dtype=images.dtype)
         maps = _maps(eight_bit_tensor(images).numpy(), index, job, method, threads)
         gather(tensor_bytes(images.contiguous()), maps, tensor_bytes(result))
         return result
@@ -112,9 +116,9 @@ def _from_tensor(images: "Tensor", index: Index, job: Job, method: str, threads:
     from texneg.synth.live.torch_maps import maps as device_maps
 
     found = device_maps(eight_bit_tensor(images), index_tensor(index, N, images.device), job)
-    pixels = found.reshape(N, job.count, 1, H * W).expand(-1, -1, C, -1)
-    source = images.reshape(N, 1, C, H * W).expand(-1, job.count, -1, -1)
-    return source.gather(3, pixels).reshape(N, job.count, C, H, W)
+    pixels = found.reshape(N, job.textures, 1, H * W).expand(-1, -1, C, -1)
+    source = images.reshape(N, 1, C, H * W).expand(-1, job.textures, -1, -1)
+    return source.gather(3, pixels).reshape(N, job.textures, C, H, W)
 
 
 def _maps(pixels: U8, index: Index, job: Job, method: str, threads: int | None) -> I32:
@@ -129,7 +133,7 @@ def _threads() -> int:
     return int(torch.get_num_threads()) if torch else os.cpu_count() or 1
 
 
-def _checked_sides(images: Array, exemplar: int | None) -> int:
+def _checked_sides(images: Any, exemplar: int | None) -> int:
     height, width = image_sides(images)
     channels = images.shape[1] if is_tensor(images) else images.shape[3]
     if channels not in (1, 3):

@@ -24,8 +24,8 @@ def eight_bit_array(images: Array) -> U8:
         with np.errstate(all="ignore"):
             values = images.astype(np.float32)
             least = values.min(axis=(1, 2, 3), keepdims=True)
-            scale = np.float32(255) / (values.max(axis=(1, 2, 3), keepdims=True) - least)
-            values = np.nan_to_num((values - least) * scale, posinf=255, neginf=0)
+            span = values.max(axis=(1, 2, 3), keepdims=True) - least
+            values = np.nan_to_num((values - least) / span * np.float32(255), posinf=255, neginf=0)
             images = np.rint(values).astype(np.uint8)
     return np.broadcast_to(images.astype(np.uint8, copy=False), (*images.shape[:3], 3))
 
@@ -37,6 +37,6 @@ def eight_bit_tensor(images: "Tensor") -> "Tensor":
     if images.dtype != torch.uint8:
         values = images.to(torch.float32)
         least = values.amin(dim=(1, 2, 3), keepdim=True)
-        scale = 255 / (values.amax(dim=(1, 2, 3), keepdim=True) - least)
-        images = ((values - least) * scale).nan_to_num(0, 255, 0).round().to(torch.uint8)
+        span = values.amax(dim=(1, 2, 3), keepdim=True) - least
+        images = ((values - least) / span * 255).nan_to_num(0, 255, 0).round().to(torch.uint8)
     return images.permute(0, 2, 3, 1).expand(-1, -1, -1, 3)

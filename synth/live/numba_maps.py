@@ -34,11 +34,11 @@ def maps(images: U8, index: U64, job: Job, threads: int) -> I32:
         threads: workers; the maps do not depend on it.
     """
     N, H, W, _ = images.shape
-    keys = texture_keys(np.uint64(job.base), index, job.count)
+    keys = texture_keys(np.uint64(job.base), index, job.textures)
     corners = places(keys, H, W, job.exemplar)
     found = np.empty((len(keys), H, W), np.int32)
     share(partial(_fill, found, images, keys, corners, job), len(keys), AT_ONCE, threads)
-    return found.reshape(N, job.count, H, W)
+    return found.reshape(N, job.textures, H, W)
 
 
 def _fill(found: I32, images: U8, keys: U64, corners: I32, job: Job, part: slice) -> None:
@@ -47,7 +47,7 @@ def _fill(found: I32, images: U8, keys: U64, corners: I32, job: Job, part: slice
     crops = np.empty((part.stop - part.start, 2, side, side, 3), np.int16)
     for crop, t in zip(crops, range(part.start, part.stop), strict=True):
         for owner, (y, x) in enumerate(corners[t]):
-            crop[owner] = images[t // job.count, y : y + side, x : x + side]
+            crop[owner] = images[t // job.textures, y : y + side, x : x + side]
     scales = levels(max(found.shape[1:]), side)
     to_image(found[part], atlas_maps(crops, keys[part], scales), corners[part], scales[0].pitch)
 

@@ -60,8 +60,8 @@ class Job(NamedTuple):
 
     exemplar: int
     """Side of both exemplars in pixels."""
-    count: int
-    """Textures of each image."""
+    textures: int
+    """Of each image."""
     base: int
     """`base_key` of seed and epoch."""
 

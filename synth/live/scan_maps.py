@@ -22,18 +22,18 @@ I32 = npt.NDArray[np.int32]
 def maps(images: U8, index: U64, job: Job, method: str, threads: int) -> I32:
     """As `numba_maps.maps`, by a method of `texneg.synth.texture`; (N, k, H, W) pixels y * W + x."""
     N, H, W, _ = images.shape
-    keys = texture_keys(np.uint64(job.base), index, job.count)
+    keys = texture_keys(np.uint64(job.base), index, job.textures)
     corners = places(keys, H, W, job.exemplar)
     found = np.empty((len(keys), H, W), np.int32)
     share(partial(_fill, found, images, keys, corners, job, method), len(keys), 1, threads)
-    return found.reshape(N, job.count, H, W)
+    return found.reshape(N, job.textures, H, W)
 
 
 def _fill(found: I32, images: U8, keys: U64, corners: I32, job: Job, method: str, part: slice) -> None:
     H, W = found.shape[1:]
     side = job.exemplar
     for t in range(part.start, part.stop):
-        image = images[t // job.count]
+        image = images[t // job.textures]
         pair = [image[y : y + side, x : x + side] for y, x in corners[t]]
         _, where = texture_map(pair, size=max(H, W), seed=int(keys[t]), method=method)
         owner, row, column = np.moveaxis(where[:H, :W], 2, 0)

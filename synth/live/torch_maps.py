@@ -12,7 +12,7 @@ from texneg.synth.live.plan import Job, Level, levels, passes
 from texneg.synth.live.torch_start import atlas, halve, places, starts, upsample
 from texneg.synth.live.torch_sweep import refine
 
-AT_ONCE = 1 << 21  # output pixels that are searched together, about 1 KiB of scratch each
+AT_ONCE = 1 << 20  # output pixels that are searched together, about 1 KiB of scratch each
 
 
 @torch.no_grad()
@@ -25,13 +25,13 @@ def maps(images: Tensor, index: Tensor, job: Job) -> Tensor:
         job: exemplars, count and key. Nothing here waits for the device.
     """
     N, H, W, _ = images.shape
-    numbers = torch.arange(job.count, device=images.device)
+    numbers = torch.arange(job.textures, device=images.device)
     keys = fold_tensor(fold_tensor(signed(job.base), index).unsqueeze(1), numbers).flatten()
-    number = torch.arange(len(keys), device=images.device) // job.count
+    number = torch.arange(len(keys), device=images.device) // job.textures
     size = max(1, AT_ONCE // max(H, W) ** 2)
     parts = [_maps(images, number[t : t + size], keys[t : t + size], job) for t in range(0, len(keys), size)]
     found = torch.cat(parts) if parts else keys.new_empty(0, H, W)
-    return found.unflatten(0, (N, job.count))
+    return found.unflatten(0, (N, job.textures))
 
 
 def _maps(images: Tensor, number: Tensor, keys: Tensor, job: Job) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 
 from texneg.philox import fold
 from texneg.synth.exemplars import exemplar_places, exemplars
+from texneg.synth.live.eight_bit import eight_bit_array, eight_bit_tensor
 from texneg.synth.live.plan import PURPOSE, default_exemplar
 from texneg.synth.negatives import texture_negatives
 from texneg.synth.texture import METHODS, texture
@@ -92,6 +93,15 @@ def test_float_images_follow_the_map_of_their_bytes(dtype):
         )
     scaled = images.to(dtype) / 64 - 2  # exact in all of them
     assert torch.equal(texture_negatives(scaled), expected / 64 - 2)
+
+
+def test_arrays_and_tensors_become_the_same_bytes():
+    images = np.random.default_rng(0).normal(0, 3, (4, 64, 64, 3)).astype(np.float32)
+    images[0] *= 1e-30
+    images[1] *= 1e30
+    images[2, 5, 5, 0] = np.nan
+    images[3, 5, 5, 1] = np.inf
+    assert np.array_equal(eight_bit_array(images), eight_bit_tensor(channels_first(images)).numpy())
 
 
 def test_no_gradient_flows():
