@@ -5,45 +5,54 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from texneg.datasets.atomic import atomic_file, write_json
 from texneg.datasets.names import unescape
+from texneg.datasets.store import read_all
+from texneg.errors import RunFailed
 from texneg.synth.job import STAGES
-from texneg.synth.ledger import Ledger, read_json
-from texneg.synth.manifest import Row, read_rows, write_groups
-from texneg.synth.plan import Plan
+from texneg.synth.ledger import Ledger, Marker, read_json
+from texneg.synth.manifest import table_writer, to_table
+from texneg.synth.plan import Plan, Shard
 
 
 def finalize(ledger: Ledger, plan: Plan) -> None:
     """Write manifest, quarantine and SHA256SUMS in plan order, and remove what kills left behind.
 
-    Holds the rows of one shard at a time. Doing it again gives the same files.
+    Holds the rows of a few shards at a time. Doing it again gives the same files. The manifest appears last:
+    where it is, the run is finished.
     """
     with (
         atomic_file(ledger.manifest, tag=ledger.tag) as manifest,
         atomic_file(ledger.quarantine, tag=ledger.tag) as quarantine,
         atomic_file(ledger.sums, tag=ledger.tag) as sums,
+        table_writer(manifest) as every,
+        table_writer(quarantine) as bad,
     ):
-        write_groups(manifest, _tee_sums(ledger, plan, sums))
-        write_groups(
-            quarantine, ([row for row in rows if row["status"] != "ok"] for rows in _tables(ledger, plan))
-        )
+        tables = read_all(ledger.done(shard, ".parquet") for shard in plan.shards)
+        for shard, marker, data in zip(plan.shards, ledger.markers(plan.shards), tables, strict=True):
+            if marker is None or data is None:
+                raise RunFailed(
+                    f"shard {shard.id} is gone from {ledger.root} while it was joined; run it again"
+                )
+            table = to_table(data)
+            every.write_table(table)
+            if marker["statuses"].get("ok", 0) < table.num_rows:
+                bad.write_table(table.filter(pc.field("status") != "ok"))
+            sums.writelines(_sum_lines(shard, marker, table))
     ledger.sweep()
 
 
-def _tables(ledger: Ledger, plan: Plan) -> Iterator[list[Row]]:
-    for shard in plan.shards:
-        yield read_rows(ledger.done(shard, ".parquet"))
-
-
-def _tee_sums(ledger: Ledger, plan: Plan, sums: Any) -> Iterator[list[Row]]:
-    """The rows of each shard; on the way, a `sha256sum` line per output file: a tar, or every texture."""
-    for shard, rows in zip(plan.shards, _tables(ledger, plan), strict=True):
-        if shard.tar:
-            files = {name: file["sha256"] for name, file in (ledger.marker(shard) or {})["files"].items()}
-        else:
-            files = {row["out"]: row["out_sha256"].hex() for row in rows if row["out"]}
-        sums.writelines(_sum_line(digest, os.fsencode(unescape(name))) for name, digest in files.items())
-        yield rows
+def _sum_lines(shard: Shard, marker: Marker, table: pa.Table) -> Iterator[bytes]:
+    """A `sha256sum` line for each output file: a tar, or every texture."""
+    if shard.tar:
+        files = ((name, file["sha256"]) for name, file in marker["files"].items())
+    else:
+        outs = zip(table["out"].to_pylist(), table["out_sha256"].to_pylist(), strict=True)
+        files = ((name, digest.hex()) for name, digest in outs if name)
+    return (_sum_line(digest, os.fsencode(unescape(name))) for name, digest in files)
 
 
 def _sum_line(digest: str, name: bytes) -> bytes:

@@ -1,6 +1,6 @@
 """The tables of a run: one row per input, in plan order, enough to check or remake every texture."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
 
@@ -69,7 +69,7 @@ def to_parquet(rows: list[Row]) -> bytes:
 
 def read_rows(path: Place) -> list[Row]:
     """All rows of a small Parquet file of this schema."""
-    return pq.read_table(BytesIO(path.read_bytes())).to_pylist()
+    return to_table(path.read_bytes()).to_pylist()
 
 
 def iterate_rows(path: Place) -> Iterator[Row]:
@@ -79,9 +79,11 @@ def iterate_rows(path: Place) -> Iterator[Row]:
             yield from file.read_row_group(group).to_pylist()
 
 
-def write_groups(file: Any, groups: Iterable[list[Row]]) -> None:
-    """One Parquet file of this schema with a row group for each list of rows that is not empty."""
-    with pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
-        for rows in groups:
-            if rows:
-                writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
+def to_table(data: bytes) -> pa.Table:
+    """The table that a small Parquet file of this schema holds."""
+    return pq.read_table(BytesIO(data), schema=SCHEMA)
+
+
+def table_writer(file: Any) -> pq.ParquetWriter:
+    """Writes tables of this schema to one file, a row group each."""
+    return pq.ParquetWriter(file, SCHEMA, compression="zstd")

@@ -91,6 +91,7 @@ def _run(config: SynthConfig, run: Run, beat: Callable[[], None]) -> int:
     verdict: Verdict = "error_budget" if work.over_budget(config.max_error_rate) else "complete"
     seconds = 0.0
     if work.queue:
+        run.ledger.manifest.unlink(missing_ok=True)  # where it is, the run is finished
         with (
             stop_signals() as stop,
             _executor(config, run) as executor,
@@ -116,7 +117,8 @@ def _close(
     """Join what is finished and write the statistics; the verdict with the inputs taken into account."""
     if not work.missing:
         join_metrics(run.ledger)
-        finalize(run.ledger, run.plan)
+        if not run.ledger.manifest.exists():
+            finalize(run.ledger, run.plan)
     if verdict == "complete" and run.plan.source["broken"]:
         verdict = "failed_shards"
     call = {

@@ -139,6 +139,22 @@ def test_running_again_changes_nothing(
     assert len(stats(run(photos))["calls"]) == 1
 
 
+def test_a_finished_run_is_not_joined_again(
+    photos: Path, run: Run, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dst = run(photos, shard_size=10)
+    before = state(dst)
+    with monkeypatch.context() as patched:
+        patched.setattr("texneg.synth.run.finalize", lambda *_: pytest.fail("joined again"))
+        run(photos, shard_size=10)
+    (ledger(dst) / "done/all/000/000001.json").unlink()  # a shard to make: the manifest is not to be believed
+    with monkeypatch.context() as patched:
+        patched.setattr("texneg.synth.run.finalize", lambda *_: None)
+        run(photos, shard_size=10)
+    assert not (ledger(dst) / "manifest/part-00000.parquet").exists()
+    assert state(run(photos, shard_size=10)) == before
+
+
 def test_bad_images_are_quarantined_with_their_reasons(
     photos: Path, run: Run, manifest: Rows, tmp_path: Path
 ) -> None:
