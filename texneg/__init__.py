@@ -10,7 +10,7 @@ __version__ = version("texneg")
 _HOMES = {
     "patch_negatives": "texneg.patch",
     "patch_permutation": "texneg.patch",
-    "patch_inputs": "texneg.patch_inputs",
+    "patch_inputs": "texneg.patch_input",
     "PatchNegatives": "texneg.patch_transform",
     "mixed_negatives": "texneg.mixture",
     "NegativeCollate": "texneg.collate",

@@ -11,7 +11,7 @@ from texneg.losses import truncated_triplet as truncated_triplet
 from texneg.mixture import mixed_negatives as mixed_negatives
 from texneg.patch import patch_negatives as patch_negatives
 from texneg.patch import patch_permutation as patch_permutation
-from texneg.patch_inputs import patch_inputs as patch_inputs
+from texneg.patch_input import patch_inputs as patch_inputs
 from texneg.patch_transform import PatchNegatives as PatchNegatives
 from texneg.queue import KeyQueue as KeyQueue
 from texneg.selection import select as select

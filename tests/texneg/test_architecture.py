@@ -71,6 +71,11 @@ def test_training_can_be_imported_without_the_cluster(path):
             assert not {str(module).split(".")[0] for module in names} & {"dask", "distributed", "tyro"}
 
 
+def test_no_public_name_is_a_module_of_its_own():
+    """Importing texneg.x sets texneg.x to the module, in place of a function of that name."""
+    assert not set(_HOMES) & {path.stem for path in (ROOT / "texneg").glob("*.py")}
+
+
 def test_the_test_sees_the_folders():
     assert {path.relative_to(ROOT).parts[0] for path in FILES} == set(MAY_IMPORT)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from texneg import patch_torch
 from texneg.errors import RunFailed
 from texneg.patch import patch_negatives
-from texneg.patch_inputs import MEAN, STD, patch_inputs
+from texneg.patch_input import MEAN, STD, patch_inputs
 from texneg.patch_plan import Rule, Source, base_key, default_size
 from texneg.philox import generator
 from texneg.synth.negatives import texture_negatives

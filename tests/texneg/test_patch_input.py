@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from texneg import patch_inputs as module
+from texneg import patch_input as module
 from texneg.patch import patch_negatives
-from texneg.patch_inputs import patch_inputs
+from texneg.patch_input import patch_inputs
 from texneg.train.inputs import Normalise
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
