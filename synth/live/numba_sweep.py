@@ -17,6 +17,7 @@ I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 
 _CANDIDATE = int(Purpose.CANDIDATE)
+_DEAR = np.int64(1 << 62)  # above every cost
 _LOW, _32 = np.uint64(0xFFFFFFFF), np.uint64(32)
 
 
@@ -89,7 +90,7 @@ def _class(source, image, before, use, atlas, table, key, rule, row, column):  #
     corner = RADIUS * (pitch + 1)
     around, anywhere = np.uint64(2 * reach + 1), np.uint64(len(table.positions))
     words = np.empty((-(-side // 3), 4), np.uint32)
-    candidates = np.empty(9, np.int64)
+    candidates = np.empty(5 + random + local, np.int64)
 
     for y in range(row, side, 3):
         fill_every_third(words, key, y * side + column)
@@ -100,24 +101,25 @@ def _class(source, image, before, use, atlas, table, key, rule, row, column):  #
             drawn = words[x // 3]
             present = np.int64(flat[n])
             candidates[0] = present
-            for k in range(4):
-                down = (k % 2) * (k - 2) * jump  # 0, -jump, 0, jump
-                right = (1 - k % 2) * (k - 1) * jump  # -jump, 0, jump, 0
+            for k, (down, right) in enumerate(((0, -jump), (-jump, 0), (0, jump), (jump, 0))):
                 candidate = flat[n + down * pitch + right] - down * atlas_pitch - right
                 candidate = min(max(candidate, np.int64(0)), last)
                 candidates[1 + k] = present + (candidate - present) * valid[candidate]
             for k in range(random):
                 candidates[5 + k] = table.positions[below(np.uint64(drawn[k]), anywhere)]
             window = 3 * (n - corner)
-            best = _cheapest(candidates[: 5 + random], image, window, 3 * pitch, atlas, table, before, step)
-            candidates[0] = best
+            best, least = _cheapest(
+                candidates[: 5 + random], present, _DEAR, image, window, 3 * pitch, atlas, table, before, step
+            )
             for k in range(local):
                 product = np.uint64(drawn[random + k]) * around
                 down = np.int64(product >> _32) - reach
                 right = np.int64(((product & _LOW) * around) >> _32) - reach
                 candidate = min(max(best + down * atlas_pitch + right, np.int64(0)), last)
-                candidates[1 + k] = best + (candidate - best) * valid[candidate]
-            best = _cheapest(candidates[: 1 + local], image, window, 3 * pitch, atlas, table, before, step)
+                candidates[k] = best + (candidate - best) * valid[candidate]
+            best, least = _cheapest(
+                candidates[:local], best, least, image, window, 3 * pitch, atlas, table, before, step
+            )
             flat[n] = best
             for c in range(3):
                 image[3 * n + c] = atlas[3 * best + c]
@@ -125,14 +127,14 @@ def _class(source, image, before, use, atlas, table, key, rule, row, column):  #
             use[table.bins[best]] += 1
 
 
-@njit(nogil=True, cache=True, error_model="numpy", inline="always")
-def _cheapest(candidates, image, window, pitch, atlas, table, use, step):  # type: ignore[no-untyped-def]
+@njit(nogil=True, cache=True, error_model="numpy")
+def _cheapest(candidates, best, least, image, window, pitch, atlas, table, use, step):  # type: ignore[no-untyped-def]
+    """The best so far with its cost, or the first cheaper candidate."""
     corner = RADIUS * (table.pitch + 1)
-    best, least = np.int64(0), np.int64(1) << 62
     for candidate in candidates:
         other = 3 * (candidate - corner)
         cost = window_distance(image, window, pitch, atlas, other, 3 * table.pitch) << FRACTION
         cost += step * use[table.bins[candidate]]
         best = candidate if cost < least else best
         least = min(cost, least)
-    return best
+    return best, least
