@@ -5,10 +5,10 @@ import multiprocessing.resource_tracker
 import os
 import signal
 import tempfile
-import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 import dask
@@ -17,46 +17,12 @@ from distributed.comm import get_address_host_port
 
 from texneg.errors import InputError
 from texneg.synth.config import SynthConfig
-from texneg.synth.setup import prepare_process
+from texneg.synth.dask_settings import ENVIRONMENT, TUNING
+from texneg.synth.slurm import submitted
+from texneg.synth.worker import WorkerSetup
 
 MOST_THREADS = 8  # of one worker process: each process costs background load
 CONNECT_S = 20
-
-# One thread per thread: numba and BLAS read these when they are imported.
-ENVIRONMENT = {
-    "NUMBA_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MALLOC_TRIM_THRESHOLD_": "65536",
-}
-
-# Few tasks of many seconds: no profiler, no spilling, slow ticks. Idle load falls to about a quarter.
-TUNING = {
-    "distributed.scheduler.allowed-failures": 3,
-    "distributed.scheduler.default-task-durations": {"texneg-shard": "60s"},
-    "distributed.scheduler.active-memory-manager.start": False,
-    "distributed.worker.profile.enabled": False,
-    "distributed.worker.memory.monitor-interval": "1s",
-    "distributed.worker.memory.target": False,
-    "distributed.worker.memory.spill": False,
-    "distributed.nanny.pre-spawn-environ": ENVIRONMENT,
-    "distributed.admin.tick.interval": "1s",
-    "distributed.admin.system-monitor.interval": "5s",
-    "distributed.admin.system-monitor.gil.enabled": False,
-}
-
-
-class WorkerSetup(distributed.WorkerPlugin):
-    """Prepares every worker process before its first task, also after a restart."""
-
-    name = "texneg-setup"
-
-    def setup(self, worker: Any) -> None:
-        """Leave Ctrl-C to the driver, one thread for each library, kernel compiled."""
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-        prepare_process()
 
 
 def layout(cores: int, threads: int = 0) -> tuple[int, int]:
@@ -66,33 +32,68 @@ def layout(cores: int, threads: int = 0) -> tuple[int, int]:
 
 
 @contextmanager
-def connected(config: SynthConfig) -> Iterator[distributed.Client]:
-    """A client of the embedded cluster, or of the one at `--scheduler`, with every worker prepared.
+def connected(
+    config: SynthConfig,
+    setup: WorkerSetup | None = None,
+    hear: Callable[[Any], None] = lambda event: None,
+) -> Iterator[distributed.Client]:
+    """A client of the cluster of a run, with every worker prepared, those that come later too.
+
+    Args:
+        config: names a scheduler or what to start.
+        setup: prepares the workers.
+        hear: gets what workers complain of, (time, {"text": ..., "fatal": ...}).
 
     Raises:
         InputError: nothing answers at the address.
+        RunFailed: a worker cannot take part.
     """
+    setup = setup or WorkerSetup()
     with ExitStack() as stack:
         stack.enter_context(dask.config.set(TUNING))
         stack.enter_context(_quiet("distributed.client"))
-        target = config.scheduler or stack.enter_context(_embedded(config))
+        client = stack.enter_context(_client(config, stack))
+        client.subscribe_topic(setup.topic, hear)
+        client.register_plugin(setup)
+        for event in client.get_events(setup.topic):  # of before the subscription took effect
+            hear(event)
         try:
-            client = stack.enter_context(distributed.Client(target, timeout=CONNECT_S, set_as_default=False))
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"no Dask scheduler answers at {config.scheduler} ({error});"
-                " start one, or leave --scheduler out"
-            ) from error
-        client.register_plugin(WorkerSetup())
-        yield client
+            yield client
+        finally:
+            with suppress(OSError, RuntimeError, TimeoutError):
+                client.unregister_worker_plugin(setup.name)
+
+
+def _client(config: SynthConfig, stack: ExitStack) -> distributed.Client:
+    options: dict[str, Any] = {"timeout": CONNECT_S, "set_as_default": False}
+    if config.address is None:
+        cluster = submitted(config) if config.cluster == "slurm" else _embedded(config)
+        return distributed.Client(stack.enter_context(cluster), **options)
+    options["scheduler_file" if _is_file(config.address) else "address"] = config.address
+    try:
+        return distributed.Client(**options)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"no Dask scheduler answers at {config.address} ({error}); start one, or leave --scheduler out"
+        ) from error
 
 
 def check_address(address: str) -> None:
-    """Raise InputError for what cannot be the address of a scheduler; Dask would hang over it."""
+    """Raise InputError for what cannot be the address or file of a scheduler; Dask would hang over it."""
+    if _is_file(address):
+        if not Path(address).is_file():
+            raise InputError(f"--scheduler {address}: no such file; a running `dask scheduler` writes it")
+        return
     try:
         get_address_host_port(address)
     except (ValueError, NotImplementedError) as error:
-        raise InputError(f"--scheduler {address}: {error}; give tcp://host:port") from None
+        raise InputError(
+            f"--scheduler {address}: {error}; give tcp://host:port or a scheduler file"
+        ) from None
+
+
+def _is_file(address: str) -> bool:
+    return address.endswith(".json")
 
 
 @contextmanager

@@ -113,7 +113,7 @@ class SynthConfig:
     @property
     def address(self) -> str | None:
         """Address or file of the scheduler to use, unless texneg starts one."""
-        if self.scheduler or self.cluster or self.task:
+        if self.scheduler or self.cluster == "slurm" or self.task:
             return self.scheduler
         return os.environ.get("DASK_SCHEDULER_ADDRESS") or None
 

@@ -14,6 +14,7 @@ from texneg.synth.work import Work, WorkerLost
 
 POLL_S = 1.0
 TASKS_PER_THREAD = 2
+ALONE_S = 60.0  # without any worker, after which the user is told
 FEWEST_TASKS = 4  # in flight even without workers, so that an adaptive cluster sees demand
 
 Verdict = Literal["complete", "interrupted", "storage", "error_budget", "failed_shards"]
@@ -42,6 +43,7 @@ def drive(
     """
     watch = watch or StallWatch()
     flying = 0
+    alone_since = time.monotonic()
     deadline = math.inf
     while work.queue or flying:
         beat()
@@ -58,8 +60,13 @@ def drive(
         while work.queue and flying < window and not ending:
             executor.submit(work.queue.popleft())
             flying += 1
-        if not capacity:
+        if capacity:
+            alone_since = time.monotonic()
+        else:
             watch.heard()
+            if time.monotonic() - alone_since > ALONE_S:
+                progress.say("there are no workers; waiting for some, Ctrl-C ends the run")
+                alone_since = math.inf
         for task, result in executor.completed(POLL_S):
             flying -= 1
             if isinstance(result, Exception):

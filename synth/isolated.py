@@ -29,6 +29,7 @@ def make_isolated(task: Task, start: int, stop: int) -> Part:
 
     Raises:
         OSError: an input cannot be read, or no process can be started.
+        RuntimeError: whatever else would have ended the part.
     """
     whole = Part([], [], Clock())
     suspect = -1
@@ -105,8 +106,10 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
     for i in range(start, stop):
         try:
             _send(answers, make_images(task, i, i + 1))
-        except OSError as error:
-            _send(answers, error)
+        except MemoryError:
+            raise
+        except Exception as error:  # of the run, not of the image
+            _send(answers, error if isinstance(error, OSError) else RuntimeError(repr(error)))
             return
 
 

@@ -40,7 +40,11 @@ def inspect(config: SynthConfig) -> Source:
         InputError: naming what is wrong and what to do.
     """
     check(config)
-    if config.address is not None:
+    if config.cluster is not None:
+        from texneg.synth.slurm import check_slurm
+
+        check_slurm(config)
+    elif config.address is not None:
         from texneg.synth.cluster import check_address
 
         check_address(config.address)

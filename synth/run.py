@@ -3,14 +3,17 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
+from queue import SimpleQueue
+from typing import Any
 
 from texneg.datasets.sources import Source
 from texneg.datasets.store import place
 from texneg.errors import RunFailed
 from texneg.synth.array import check_finished, join_metrics, metrics_of, share_of
 from texneg.synth.config import SynthConfig
+from texneg.synth.dask_settings import as_yaml
 from texneg.synth.drive import Verdict, drive
-from texneg.synth.executors import DaskExecutor, Executor, SyncExecutor
+from texneg.synth.executors import Executor, SyncExecutor
 from texneg.synth.extend import extended
 from texneg.synth.finalize import finalize, write_stats
 from texneg.synth.lease import Lease
@@ -41,9 +44,21 @@ def synth(config: SynthConfig) -> int:
         InputError: wrong usage or input; nothing was written.
         RunFailed: the disk is full, too many bad images, or shards that failed; the same command resumes.
     """
+    if config.print_dask_config:
+        print(as_yaml(), end="")
+        return 0
     source = inspect(config)
     if config.dry_run:
         return rehearse(config, source)
+    if config.cluster != "slurm-runner":
+        return _synth(config, source)
+    from texneg.synth.slurm import allocation
+
+    with allocation():
+        return _synth(config, source)
+
+
+def _synth(config: SynthConfig, source: Source) -> int:
     try:
         if config.share is not None:
             run = open_run(config, source)
@@ -152,9 +167,13 @@ def _executor(config: SynthConfig, run: Run) -> Iterator[Executor]:
         yield SyncExecutor()
         return
     from texneg.synth.cluster import connected
+    from texneg.synth.dask_executor import DaskExecutor
+    from texneg.synth.worker import WorkerSetup
 
-    with connected(config) as client:
-        executor = DaskExecutor(client, run.ledger.tag)
+    complaints: SimpleQueue[Any] = SimpleQueue()
+    setup = WorkerSetup(run.ledger, run.versions, strict=config.strict_versions)
+    with connected(config, setup, complaints.put) as client:
+        executor = DaskExecutor(client, run.ledger.tag, complaints)
         try:
             yield executor
         finally:

@@ -17,7 +17,7 @@ import pytest
 from texneg.errors import InputError
 from texneg.synth.cluster import connected, layout
 from texneg.synth.config import SynthConfig
-from texneg.synth.executors import DaskExecutor
+from texneg.synth.dask_executor import DaskExecutor
 from texneg.synth.run import synth
 
 State = Callable[[Path], Any]

@@ -1,0 +1,130 @@
+"""Tasks on a Dask cluster: few futures at a time, and a way out where workers die or hang."""
+
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from texneg.errors import RunFailed
+from texneg.synth.executors import Outcome, Say
+from texneg.synth.task import Summary, Task, run_task
+from texneg.synth.work import WorkerLost
+
+ANSWER_S = 10.0  # that a hanging worker gets to show its call stack
+REPLACE_S = 60.0  # that its nanny gets to start another
+
+
+class DaskExecutor:
+    """One future per task; each is released as soon as its result is here."""
+
+    def __init__(
+        self,
+        client: Any,
+        run: str,
+        complaints: "SimpleQueue[Any] | None" = None,
+        do: Callable[[Task], Summary] = run_task,
+    ) -> None:
+        self._client = client
+        self._run = run
+        self._complaints = complaints or SimpleQueue()
+        self._do = do
+        self._tasks: dict[Any, Task] = {}
+        self._ended: SimpleQueue[Any] = SimpleQueue()
+        self._heard: set[str] = set()
+        self._attempts = 0
+
+    def capacity(self) -> int:
+        """Threads of the workers that are there now.
+
+        Raises:
+            OSError: the scheduler is gone.
+        """
+        try:
+            return sum(self._client.nthreads().values())
+        except OSError as error:
+            address = self._client.scheduler.address
+            raise OSError(f"the Dask scheduler at {address} is gone, finished parts are safe") from error
+
+    def submit(self, task: Task) -> None:
+        """Send a task; the key's prefix is `texneg-shard`."""
+        self._attempts += 1
+        key = f"texneg-shard-{self._run}-{task.name.replace('/', '-')}-{self._attempts}"
+        future = self._client.submit(self._do, task, key=key, pure=False)
+        self._tasks[future] = task
+        future.add_done_callback(self._ended.put)
+
+    def completed(self, timeout: float) -> list[Outcome]:
+        """Futures that ended, with their results.
+
+        Raises:
+            RunFailed: a worker cannot take part in the run.
+        """
+        self._hear()
+        ended: list[Any] = []
+        with suppress(Empty):
+            ended.append(self._ended.get(timeout=timeout))
+            while True:
+                ended.append(self._ended.get_nowait())
+        return [(self._tasks.pop(future), _result(future)) for future in ended if future in self._tasks]
+
+    def _hear(self) -> None:
+        """Pass on what workers complain of, each text once."""
+        with suppress(Empty):
+            while True:
+                _, complaint = self._complaints.get_nowait()
+                if complaint["fatal"]:
+                    raise RunFailed(complaint["text"])
+                if complaint["text"] not in self._heard:
+                    self._heard.add(complaint["text"])
+                    print(f"warning: {complaint['text']}", file=sys.stderr, flush=True)
+
+    def unstick(self, say: Say) -> list[Task]:
+        """Name the tasks on every busy worker and their call stacks, and replace these workers."""
+        futures = {future.key: future for future in self._tasks}
+        busy = {
+            worker: mine
+            for worker, keys in self._client.processing().items()
+            if (mine := [key for key in keys if key in futures])
+        }
+        stuck = [futures[key] for keys in busy.values() for key in keys]
+        for worker, keys in busy.items():
+            say(f"  {worker} has {', '.join(self._tasks[futures[key]].name for key in keys)}")
+        for line in self._call_stacks([future.key for future in stuck]):
+            say(f"  {line}")
+        tasks = [self._tasks.pop(future) for future in stuck]
+        self._client.cancel(stuck, force=True)
+        self._replace(list(busy))
+        return tasks
+
+    def _call_stacks(self, keys: list[str]) -> list[str]:
+        """Where each task is, innermost frame last; workers that do not answer have none."""
+        scheduler = self._client.scheduler
+        try:
+            found = self._client.sync(scheduler.call_stack, keys=keys, callback_timeout=ANSWER_S)
+        except (OSError, TimeoutError) as error:
+            return [f"no call stack: {error or 'the workers do not answer'}"]
+        frames = [(key, stack) for stacks in found.values() for key, stack in stacks.items()]
+        return [f"{key}: {' | '.join(' '.join(f.split()) for f in stack)}" for key, stack in frames]
+
+    def _replace(self, workers: list[str]) -> None:
+        """Have nannies start other processes; workers without one are sent away."""
+        try:
+            self._client.restart_workers(workers, timeout=REPLACE_S, raise_for_error=False)
+        except ValueError:
+            self._client.retire_workers(workers, close_workers=True)
+
+    def close(self) -> None:
+        """Cancel what is queued."""
+        if self._tasks:
+            self._client.cancel(list(self._tasks), force=True)
+        self._tasks.clear()
+
+
+def _result(future: Any) -> Summary | Exception:
+    try:
+        return future.result(timeout=60)
+    except Exception as error:
+        return WorkerLost(str(error)) if type(error).__name__ == "KilledWorker" else error
+    finally:
+        future.release()

@@ -1,0 +1,341 @@
+"""What goes wrong under a run: storage that hiccups, images that kill, workers that hang or do not fit."""
+
+import errno
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from texneg.errors import RunFailed
+from texneg.synth import isolated, task
+from texneg.synth.cluster import connected
+from texneg.synth.config import SynthConfig
+from texneg.synth.dask_executor import DaskExecutor
+from texneg.synth.drive import drive
+from texneg.synth.preflight import inspect, open_run
+from texneg.synth.progress import Progress
+from texneg.synth.run import synth
+from texneg.synth.signals import Stop
+from texneg.synth.stall import StallWatch
+from texneg.synth.task import SourceChanged, Task, make_images, run_task
+from texneg.synth.transient import is_transient, patiently
+from texneg.synth.versions import check_versions, versions
+from texneg.synth.work import Work
+
+Run = Callable[..., Path]
+Rows = Callable[[Path], list[dict[str, Any]]]
+POISON = b"kills its process"
+SLEEPER = b"never comes to an end"
+HOOK = f"""
+import os, signal, time
+import texneg.datasets.decode as module
+original = module.decode
+def decode(data, **options):
+    if {POISON!r} in data:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if {SLEEPER!r} in data:
+        time.sleep(600)
+    return original(data, **options)
+module.decode = decode
+"""
+
+
+def config(src: Path, dst: Path, **options: Any) -> SynthConfig:
+    return SynthConfig(str(src), str(dst), **{"size": 32, "exemplar_size": 24, **options})
+
+
+class Answer(OSError):
+    """What the client library of a store raises."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status = status
+
+
+class Throttled(Exception):
+    """What botocore raises."""
+
+    def __init__(self) -> None:
+        self.response = {"ResponseMetadata": {"HTTPStatusCode": 503}}
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (OSError(errno.EIO, "I/O error"), True),
+        (OSError(errno.ESTALE, "stale handle"), True),
+        (TimeoutError(), True),
+        (ConnectionResetError(), True),
+        (Answer(500), True),
+        (Answer(429), True),
+        (Answer(403), False),
+        (Throttled(), True),
+        (OSError(errno.ENOSPC, "full"), False),
+        (OSError(errno.EACCES, "not yours"), False),
+        (FileNotFoundError(), False),
+        (SourceChanged(errno.ESTALE, "changed"), False),
+        (ValueError(), False),
+    ],
+)
+def test_which_errors_are_worth_another_try(error: Exception, expected: bool) -> None:
+    assert is_transient(error) == expected
+    wrapped = OSError("the store said no")
+    wrapped.__cause__ = error
+    assert is_transient(wrapped) == (expected and isinstance(error, Answer | Throttled))
+
+
+def test_another_try_comes_after_1_4_and_16_seconds() -> None:
+    slept: list[float] = []
+    outcomes = iter([OSError(errno.EIO, "one"), TimeoutError(), ConnectionError()])
+
+    def call() -> str:
+        if error := next(outcomes, None):
+            raise error
+        return "read"
+
+    assert patiently(call, sleep=slept.append) == "read"
+    assert slept == [1, 4, 16]
+
+    def never() -> str:
+        raise OSError(errno.EIO, "for good")
+
+    with pytest.raises(OSError, match="for good"):
+        patiently(never, sleep=slept.append)
+    assert slept == [1, 4, 16] * 2
+
+
+def test_a_run_outlasts_hiccups_of_input_and_output(
+    photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("texneg.synth.transient.time.sleep", slept.append)
+    expected = {path.name: path.read_bytes() for path in run(photos, "whole").rglob("*.webp")}
+
+    def often(function: Callable[..., Any], every: int) -> Callable[..., Any]:
+        calls = iter(range(10**6))
+
+        def call(*args: Any, **options: Any) -> Any:
+            if next(calls) % every == 0:
+                raise OSError(errno.EIO, "I/O error", "/nfs")
+            return function(*args, **options)
+
+        return call
+
+    monkeypatch.setattr(task, "_read", often(task._read, 5))
+    monkeypatch.setattr(task, "write_bytes", often(task.write_bytes, 3))
+    dst = run(photos, "shaken", part_size=6)
+    assert {path.name: path.read_bytes() for path in dst.rglob("*.webp")} == expected
+    assert slept
+    assert set(slept) <= {1.0, 4.0}
+
+
+@pytest.fixture
+def hook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every Python process started from now on die of one image and hang over another."""
+    folder = tmp_path / "hook"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(HOOK)
+    path = os.environ.get("PYTHONPATH")
+    monkeypatch.setenv("PYTHONPATH", f"{folder}:{path}" if path else str(folder))
+
+
+@pytest.fixture
+def poisoned(photos: Path, tmp_path: Path) -> Path:
+    """The photographs, and one that kills whoever decodes it."""
+    copy = Path(shutil.copytree(photos, tmp_path / "poisoned"))
+    (copy / "bee/bee.0035.JPEG").write_bytes((copy / "bee/bee.003.JPEG").read_bytes() + POISON)
+    return copy
+
+
+def first_task(settings: SynthConfig) -> Task:
+    run = open_run(settings, inspect(settings))
+    shard = run.plan.shards[0]
+    return Task(run.ledger, run.src, "folder", run.settings, shard, 0, 1, shard.n, isolated=True)
+
+
+def test_images_that_kill_or_hang_are_named_and_their_neighbours_made(
+    poisoned: Path, tmp_path: Path, hook: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(isolated, "IMAGE_S", 3.0)
+    (poisoned / "cow/cow.0015.JPEG").write_bytes((poisoned / "cow/cow.001.JPEG").read_bytes() + SLEEPER)
+    one = first_task(config(poisoned, tmp_path / "out"))
+    part = isolated.make_isolated(one, 10, 22)
+    bad = {row["key"]: (row["status"], row["error"]) for row in part.rows if row["status"] != "ok"}
+    assert bad == {
+        "bee/bee.0035": ("worker_killed", "its process ended with signal 9"),
+        "cow/cow.0015": ("timeout", "nothing came of it within 3 s"),
+    }
+    assert [row["index"] for row in part.rows] == list(range(10, 22))
+    assert (len(part.rows), len(part.made)) == (12, 10)
+    assert part.made[:2] == make_images(one, 10, 12).made
+
+
+def test_an_image_that_needs_all_memory_is_named(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = first_task(config(photos, tmp_path / "out"))
+    folder = tmp_path / "hook"
+    folder.mkdir()
+    greedy = HOOK.replace("time.sleep(600)", "bytearray(64 << 30)").replace(repr(SLEEPER), "b''")
+    (folder / "sitecustomize.py").write_text(greedy)
+    monkeypatch.setenv("PYTHONPATH", f"{folder}:{os.environ.get('PYTHONPATH', '')}")
+    part = isolated.make_isolated(one, 0, 1)
+    assert part.rows[0]["status"] == "worker_killed"
+    assert part.rows[0]["error"] == "its process ended with exit status 1"
+
+
+def test_an_input_that_changed_is_no_poison(photos: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(photos, tmp_path / "copy"))
+    one = first_task(config(copy, tmp_path / "out"))
+    (copy / "ant/ant.001.JPEG").write_bytes(b"other")
+    with pytest.raises(SourceChanged):
+        isolated.make_isolated(one, 0, 3)
+
+
+def test_a_fault_of_the_program_is_no_poison(photos: Path, tmp_path: Path) -> None:
+    one = first_task(config(photos, tmp_path / "out"))
+    broken = replace(one, settings=replace(one.settings, encoding="nonsense"))  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match="nonsense"):
+        isolated.make_isolated(broken, 0, 3)
+
+
+def test_a_poison_image_costs_one_row(
+    poisoned: Path, photos: Path, run: Run, tmp_path: Path, hook: None, manifest: Rows
+) -> None:
+    dst = tmp_path / "out"
+    assert synth(config(poisoned, dst, workers=2, threads_per_worker=1, part_size=7)) == 0
+    assert {row["key"]: row["status"] for row in manifest(dst) if row["status"] != "ok"} == {
+        "bee/bee.0035": "worker_killed"
+    }
+    expected = {path.name: path.read_bytes() for path in run(photos, "whole").rglob("*.webp")}
+    assert {path.name: path.read_bytes() for path in dst.rglob("*.webp")} == expected
+
+
+def test_silence_counts_from_ten_times_the_usual_task() -> None:
+    now = 0.0
+    watch = StallWatch(clock=lambda: now)
+    now = 599
+    assert not watch.stalled()
+    now = 601
+    assert watch.stalled()
+    for _ in range(3):
+        watch.heard(100)
+    now += 999
+    assert not watch.stalled()
+    now += 2
+    assert watch.stalled()
+    watch.heard()
+    assert not watch.stalled()
+
+
+@pytest.fixture
+def hung(photos: Path, tmp_path: Path) -> Iterator[tuple[Any, Work, SynthConfig]]:
+    """A cluster of two processes, one of them stopped, and work for both."""
+    settings = config(photos, tmp_path / "out", workers=2, threads_per_worker=1, part_size=4)
+    run = open_run(settings, inspect(settings))
+    parts, plan = run.plan.parts(run.plan.shards[0]), run.plan
+
+    def make(shard: Any, part: int | None) -> Task:
+        return Task(run.ledger, run.src, "folder", run.settings, shard, part, parts, plan.part_size)
+
+    work = Work(run.ledger, plan, make, run.ledger.metrics)
+    work.resume()
+    with connected(settings) as client:
+        stopped = next(iter(client.run(os.getpid).values()))
+        os.kill(stopped, signal.SIGSTOP)
+        yield client, work, settings
+
+
+def test_a_worker_that_hangs_is_replaced(hung: tuple[Any, Work, SynthConfig]) -> None:
+    client, work, settings = hung
+    said: list[str] = []
+    progress = Progress(work.plan.images, 0)
+    progress.say = said.append  # type: ignore[method-assign]
+    executor = DaskExecutor(client, "run")
+    verdict = drive(
+        work, executor, lambda: None, Stop(), progress, config=settings, watch=StallWatch(least_s=3.0)
+    )
+    assert verdict == "complete"
+    assert work.statuses == {"ok": 24}
+    assert any("nothing finished for" in line for line in said)
+    assert any("has all/000/000000." in line for line in said)
+    assert len(client.nthreads()) == 2
+
+
+def test_other_versions_are_named() -> None:
+    own = versions()
+    assert check_versions(own, "worker a", strict=True) == ""
+    assert check_versions({}, "worker a", strict=True) == ""
+    line = check_versions({**own, "numba": "0.1"}, "worker a", strict=False)
+    assert line.startswith(
+        f"worker a has other versions than the run began with: numba {own['numba']} (run: 0.1)"
+    )
+    with pytest.raises(RunFailed, match="install the same, or leave --strict-versions out"):
+        check_versions({**own, "numba": "0.1"}, "worker a", strict=True)
+
+
+def test_a_resumed_run_names_other_versions(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = config(photos, tmp_path / "out", executor="sync")
+    assert synth(settings) == 0
+    monkeypatch.setattr("texneg.synth.versions.PIL.__version__", "1.0")
+    assert synth(settings) == 0
+    assert "this process has other versions than the run began with: pillow 1.0" in capsys.readouterr().err
+    with pytest.raises(RunFailed, match=r"pillow 1\.0"):
+        synth(replace(settings, strict_versions=True))
+
+
+def test_workers_that_do_not_fit_are_named(photos: Path, tmp_path: Path) -> None:
+    settings = config(photos, tmp_path / "out")
+    run = open_run(settings, inspect(settings))
+    from texneg.synth.worker import WorkerSetup
+
+    heard: list[Any] = []
+    with connected(config(photos, tmp_path / "out", workers=1)) as client:
+        address = client.scheduler.address
+        other = config(photos, tmp_path / "out", scheduler=address)
+        old = WorkerSetup(run.ledger, {**run.versions, "numpy": "1.0"})
+        with connected(other, old, heard.append):
+            wait_for(lambda: bool(heard))
+        assert "numpy" in heard[0][1]["text"]
+        assert not heard[0][1]["fatal"]
+        with (
+            pytest.raises(RunFailed, match=r"worker tcp://127.* has other versions"),
+            connected(other, WorkerSetup(run.ledger, {"numpy": "1.0"}, strict=True)),
+        ):
+            pass
+        elsewhere = replace(run.ledger, root=tmp_path / "unseen")
+        with (
+            pytest.raises(RunFailed, match=r"does not see this run in .*unseen: SRC, DST and the ledger"),
+            connected(other, WorkerSetup(elsewhere)),
+        ):
+            pass
+        heard.clear()
+        with connected(other, WorkerSetup(run.ledger, run.versions), heard.append) as second:
+            shutil.rmtree(run.ledger.root)  # what a worker that comes later finds
+            client.restart_workers(list(client.nthreads()))
+            executor = DaskExecutor(second, "run")
+            wait_for(lambda: bool(heard))
+            executor._complaints.put(heard[0])
+            with pytest.raises(RunFailed, match="does not see this run"):
+                executor.completed(0)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_done_work_is_not_made_again_in_isolation(photos: Path, tmp_path: Path) -> None:
+    one = first_task(config(photos, tmp_path / "out"))
+    assert run_task(replace(one, isolated=False))["committed"]
+    assert run_task(one)["committed"]
