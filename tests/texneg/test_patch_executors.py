@@ -11,7 +11,7 @@ from texneg.patch import patch_negatives, patch_permutation
 from texneg.patch_layout import array_bytes, tensor_bytes
 from texneg.patch_plan import Rule, Source, base_key, default_size, divisors
 
-SIZES = [(18, 18), (32, 32), (30, 50), (96, 64), (100, 224), (224, 224), (255, 240)]
+SIZES = [(18, 18), (32, 32), (30, 50), (96, 64), (96, 224), (224, 224), (240, 220)]
 BYTES = {"uint8": 1, "float32": 4}
 
 
@@ -120,3 +120,12 @@ def test_pixels_do_not_depend_on_batch_split_or_order(kind, mode):
     order = [5, 2, 8, 0, 1, 7, 3, 6, 4]
     assert bool((make(images[order], index[order]) == whole[order]).all())
     assert bool((make(images, index, count=1)[:, 0] == whole[:, 0]).all())
+
+
+@pytest.mark.parametrize("mode", [{}, {"flip": True, "rotate": True}, {"overlap": False, "count": 2}])
+def test_a_batch_that_no_cache_holds_is_made_of_the_same_negatives(mode):
+    images = pixels((120, 224, 224, 3), np.uint8)
+    whole = patch_negatives(images, **mode)
+    assert images.size + whole.size > 1 << 25  # beyond this the executor goes another way
+    for i in (0, 57, 119):
+        assert np.array_equal(patch_negatives(images[i : i + 1], index=[i], **mode)[0], whole[i])
