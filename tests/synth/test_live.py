@@ -1,6 +1,9 @@
 """The live method against its definition, and its executors against each other."""
 
 import hashlib
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -29,6 +32,18 @@ from texneg.synth.live.plan import (
 )
 
 LAST = 2**64 - 1
+ANY_SIDES = """
+import numpy as np
+from texneg.synth.live.numba_maps import maps
+from texneg.synth.live.plan import Job, base_key
+random = np.random.default_rng(0)
+for seed in range(100):
+    sides = random.integers(16, 80, 2)
+    images = random.integers(0, 256, (2, *sides, 3), dtype=np.uint8)
+    exemplar = int(random.integers(8, sides.min() + 1))
+    found = maps(images, np.arange(2, dtype=np.uint64), Job(exemplar, 1, base_key(seed, 0)), 1)
+    assert 0 <= found.min() <= found.max() < sides.prod()
+"""
 DIGEST = "bad8caca919aa10c7d4c79e175d5f9e2588b20b1a9750234c24ef00b81f90a36"
 INDEX = np.array([3, 0, LAST], np.uint64)
 
@@ -100,6 +115,13 @@ def test_chunks_of_the_torch_executor_do_not_show(monkeypatch):
     whole = by_torch(images, job)
     monkeypatch.setattr(torch_maps, "AT_ONCE", 2 * 32 * 32)
     assert np.array_equal(whole, by_torch(images, job))
+
+
+@pytest.mark.slow
+def test_nothing_is_read_outside_an_array(tmp_path):
+    """All sides and exemplars with numba's bounds checks compiled in."""
+    environment = {**os.environ, "NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", ANY_SIDES], env=environment, check=True)
 
 
 def test_keys_are_the_folded_fields():
