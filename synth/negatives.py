@@ -30,6 +30,7 @@ from texneg.synth.live.numba_maps import maps as live_maps
 from texneg.synth.live.plan import Job, base_key, default_exemplar
 from texneg.synth.live.scan_maps import maps as scan_maps
 from texneg.synth.texture import LARGEST_OUTPUT, METHODS, SMALLEST_EXEMPLAR, SMALLEST_OUTPUT
+from texneg.triton_device import runs_triton
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,9 +57,9 @@ def texture_negatives(
     Every pixel of a texture is a pixel of one of the squares, about half of them from either. The pixels
     depend only on the image and on (seed, epoch, index, k): not on batch split, order, worker, threads or,
     for method "live", device. Arrays and CPU tensors go through compiled code, tensors elsewhere through
-    operations on their device, without a wait for it. No gradient flows. Give it finished views, after crop,
-    jitter and blur; images that are not square are synthesised as a square of the longer side, cut off at the
-    bottom or right.
+    Triton kernels (CUDA) or torch operations on their device, without a wait for it. No gradient flows. Give
+    it finished views, after crop, jitter and blur; images that are not square are synthesised as a square of
+    the longer side, cut off at the bottom or right.
 
     Args:
         images: NumPy (N, H, W, C) of uint8, float16, float32 or float64, or torch (N, C, H, W) of those or
@@ -113,12 +114,20 @@ def _from_tensor(images: "Tensor", index: Index, job: Job, method: str, threads:
             f"method {method!r} for images on {images.device}: it runs on the CPU only; "
             f"use method {LIVE!r}, or images.cpu()"
         )
-    from texneg.synth.live.torch_maps import maps as device_maps
-
-    found = device_maps(eight_bit_tensor(images), index_tensor(index, N, images.device), job)
+    found = _device_maps(eight_bit_tensor(images), index_tensor(index, N, images.device), job)
     pixels = found.reshape(N, job.textures, 1, H * W).expand(-1, -1, C, -1)
     source = images.reshape(N, 1, C, H * W).expand(-1, job.textures, -1, -1)
     return source.gather(3, pixels).reshape(N, job.textures, C, H, W)
+
+
+def _device_maps(pixels: "Tensor", rows: "Tensor", job: Job) -> "Tensor":
+    if runs_triton(pixels.device):
+        from texneg.synth.live.triton_maps import maps as fused_maps
+
+        return fused_maps(pixels, rows, job)
+    from texneg.synth.live.torch_maps import maps
+
+    return maps(pixels, rows, job)
 
 
 def _maps(pixels: U8, index: Index, job: Job, method: str, threads: int | None) -> I32:

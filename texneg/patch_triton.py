@@ -16,6 +16,7 @@ from torch import Tensor
 from texneg.patch_plan import Rule, Source, tiling
 from texneg.patch_torch import draw_plans
 from texneg.philox_torch import signed
+from texneg.philox_triton import below, fold
 
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _HEAD = tl.constexpr(2)  # numbers before the tiles in a row of the table
@@ -140,15 +141,15 @@ def _plan_kernel(  # type: ignore[no-untyped-def]
 ):
     """Part of a row of the table: PAIRS pairs of independent crops."""
     negative = tl.program_id(0)
-    key = _fold(base.to(tl.uint64), tl.load(index + negative // count).to(tl.uint64))
-    key = _fold(key, (negative % count).to(tl.uint64))
+    key = fold(base.to(tl.uint64), tl.load(index + negative // count).to(tl.uint64))
+    key = fold(key, (negative % count).to(tl.uint64))
     first, _, _, _ = tl.randint4x(key, negative * 0)
-    d = lo + _below(first, sides)
+    d = lo + below(first, sides)
     heights, widths = tl.maximum(H - d + PLACES, 1), tl.maximum(W - d + PLACES, 1)
     pair = tl.program_id(1) * PAIRS + tl.arange(0, PAIRS)
     y0, x0, y1, x1 = tl.randint4x(key, 1 + pair)
-    even = (_below(y0, heights) * W + _below(x0, widths)) << 3
-    odd = (_below(y1, heights) * W + _below(x1, widths)) << 3
+    even = (below(y0, heights) * W + below(x0, widths)) << 3
+    odd = (below(y1, heights) * W + below(x1, widths)) << 3
     if FLIP or ROTATE:
         t0, t1, t2, t3 = tl.randint4x(key, (pair // 2).to(tl.uint32) + 0x80000000)
         low = pair % 2 == 0
@@ -160,21 +161,6 @@ def _plan_kernel(  # type: ignore[no-untyped-def]
     if tl.program_id(1) == 0:
         tl.store(row, d)
         tl.store(row + 1, (1 << 30) // d + 1)
-
-
-@triton.jit
-def _fold(key, field):  # type: ignore[no-untyped-def]
-    """One step of `philox.fold` on uint64."""
-    z = key + field + 0x9E3779B97F4A7C15
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EB
-    return z ^ (z >> 31)
-
-
-@triton.jit
-def _below(word, bound):  # type: ignore[no-untyped-def]
-    """Uniform int32 in 0 ... bound - 1 by multiply and shift."""
-    return (word.to(tl.uint64) * bound.to(tl.uint64) >> 32).to(tl.int32)
 
 
 @triton.jit

@@ -25,22 +25,32 @@ def maps(images: Tensor, index: Tensor, job: Job) -> Tensor:
         job: exemplars, count and key. Nothing here waits for the device.
     """
     N, H, W, _ = images.shape
-    numbers = torch.arange(job.textures, device=images.device)
-    keys = fold_tensor(fold_tensor(signed(job.base), index).unsqueeze(1), numbers).flatten()
-    number = torch.arange(len(keys), device=images.device) // job.textures
+    keys, number = texture_keys(index, job)
     size = max(1, AT_ONCE // max(H, W) ** 2)
     parts = [_maps(images, number[t : t + size], keys[t : t + size], job) for t in range(0, len(keys), size)]
     found = torch.cat(parts) if parts else keys.new_empty(0, H, W)
     return found.unflatten(0, (N, job.textures))
 
 
+def texture_keys(index: Tensor, job: Job) -> tuple[Tensor, Tensor]:
+    """Key of each texture and number of its image, both (T,)."""
+    numbers = torch.arange(job.textures, device=index.device)
+    keys = fold_tensor(fold_tensor(signed(job.base), index).unsqueeze(1), numbers).flatten()
+    return keys, torch.arange(len(keys), device=index.device) // job.textures
+
+
+def exemplars(images: Tensor, number: Tensor, tops: Tensor, lefts: Tensor, side: int) -> Tensor:
+    """(T, 2, e, e, 3) uint8 squares of the images `number` with corners (T, 2)."""
+    along = torch.arange(side, device=images.device)
+    rows, columns = (tops.unsqueeze(2) + along)[..., None], (lefts.unsqueeze(2) + along)[..., None, :]
+    return images[number[:, None, None, None], rows, columns]
+
+
 def _maps(images: Tensor, number: Tensor, keys: Tensor, job: Job) -> Tensor:
     """(T, H, W) maps of the textures of image `number`."""
     _, H, W, _ = images.shape
     tops, lefts = places(keys, H, W, job.exemplar)  # (T, 2)
-    along = torch.arange(job.exemplar, device=keys.device)
-    rows, columns = (tops.unsqueeze(2) + along)[..., None], (lefts.unsqueeze(2) + along)[..., None, :]
-    crops = images[number[:, None, None, None], rows, columns]  # (T, 2, e, e, 3)
+    crops = exemplars(images, number, tops, lefts, job.exemplar)
     scales = levels(max(H, W), job.exemplar)
     source = _atlas_maps(crops.to(torch.int32), keys, scales)[:, RADIUS : RADIUS + H, RADIUS : RADIUS + W]
     pitch = scales[0].pitch
