@@ -15,13 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from texneg.philox import fold
-from texneg.synth.kernel.atlas import Tables, colours, halve, level_count, tables
-from texneg.synth.kernel.patchmatch import FRACTION, Canvas, Search, count_use, paint, scan, upsample
+from texneg.synth.kernel.atlas import BIN, MARGIN, Tables, colours, ground, halve, level_count, tables
+from texneg.synth.kernel.nearest import FRACTION, HEAVIEST, NAME_BITS
+from texneg.synth.kernel.patchmatch import Search, refine, upsample
 from texneg.synth.kernel.purposes import Purpose
 from texneg.synth.kernel.start import start
 from texneg.synth.kernel.window import RADIUS, SPARE
 
-METHOD_VERSION = 1
+METHOD_VERSION = 2
 """Raised whenever the bytes of any texture change."""
 
 U8 = npt.NDArray[np.uint8]
@@ -30,6 +31,7 @@ I32 = npt.NDArray[np.int32]
 SMALLEST_EXEMPLAR, MOST_EXEMPLARS = 8, 8
 SMALLEST_OUTPUT, LARGEST_OUTPUT = 16, 1024
 LEVELS, MOST_LEVELS = 3, 4
+PARTS = 1 << 16  # weights are rounded to this share of the texture
 NARROWEST, NARROWEST_GIVEN = 16, 8  # px at the coarsest level: by default, and when `levels` is given
 
 
@@ -39,20 +41,14 @@ class Preset:
 
     passes: tuple[int, int, int]
     """Scans a level, forwards and backwards in turn."""
-    random: tuple[int, int, int]
-    """Candidates a pixel drawn from all exemplars."""
-    local: int
-    """Candidates a pixel drawn near its best so far."""
-    balance: int
+    balance: tuple[int, int, int]
     """Usage penalty p: a place used at its fair share costs like an RMS difference of sqrt(25 p)."""
-    seam_reach: int
-    """Below the coarsest level, pixels whose neighbours at this distance continue their copy are skipped."""
 
 
 PRESETS = {
-    "fast": Preset(passes=(2, 2, 1), random=(2, 1, 1), local=2, balance=3, seam_reach=1),
-    "default": Preset(passes=(3, 2, 2), random=(2, 1, 1), local=1, balance=3, seam_reach=1),
-    "quality": Preset(passes=(6, 4, 4), random=(4, 2, 2), local=2, balance=6, seam_reach=2),
+    "fast": Preset(passes=(4, 3, 1), balance=(40, 20, 10)),
+    "default": Preset(passes=(6, 3, 2), balance=(40, 20, 8)),
+    "quality": Preset(passes=(8, 6, 6), balance=(60, 25, 6)),
 }
 METHODS = tuple(PRESETS)
 
@@ -64,21 +60,28 @@ def texture(
     seed: int = 0,
     method: str = "default",
     levels: int | None = None,
+    weights: Sequence[float] | None = None,
+    tile: bool = False,
 ) -> U8:
     """A (size, size, 3) uint8 texture in which every exemplar is represented about equally.
 
     Args:
-        exemplars: 1 to 8 arrays (h, w, 3) uint8, each side at least 8 px; sizes may differ.
+        exemplars: 1 to 8 arrays (h, w, 3), or gray (h, w) or (h, w, 1), uint8, each side at least 8 px; sizes
+            may differ. A gray exemplar counts as three equal channels.
         size: side of the output in pixels, 16 to 1024.
         seed: 0 to 2^64 - 1; the same seed gives the same bytes on any machine and in any thread.
-        method: "fast", "default" or "quality": about 1, 1.3 and 3 times the work.
+        method: "fast", "default" or "quality": about 1, 1.4 and 4 times the work.
         levels: pyramid levels, 1 to 4, the scale of structure: 2 breaks motifs up, 4 keeps motifs of 40 px.
             Default 3; fewer where an exemplar or the output is under 16 px at the coarsest (8 px if given).
+        weights: how much of the texture each exemplar should feed, as positive numbers; default equal.
+        tile: opposite sides continue each other, so that copies can be laid side by side.
 
     Raises:
         ValueError: anything outside these ranges.
     """
-    return _synthesise(exemplars, size, seed, _check(exemplars, size, seed, method, levels), levels)[0]
+    return texture_map(
+        exemplars, size=size, seed=seed, method=method, levels=levels, weights=weights, tile=tile
+    )[0]
 
 
 def texture_map(
@@ -88,17 +91,27 @@ def texture_map(
     seed: int = 0,
     method: str = "default",
     levels: int | None = None,
+    weights: Sequence[float] | None = None,
+    tile: bool = False,
 ) -> tuple[U8, I32]:
     """`texture`, and where each pixel comes from: (size, size, 3) int32 of exemplar, row, column."""
-    preset = _check(exemplars, size, seed, method, levels)
-    image, source, table = _synthesise(exemplars, size, seed, preset, levels)
+    colored = [_colored(index, exemplar) for index, exemplar in enumerate(exemplars)]
+    _check(colored, size, seed, method, levels)
+    parts = _parts(weights, len(colored))
+    image, source, table = _synthesise(colored, size, seed, PRESETS[method], levels, parts, tile)
     row, column = np.divmod(source, table.pitch)
     owner = np.searchsorted(table.tops, row, side="right") - 1
     return image, np.stack([owner, row - table.tops[owner], column], axis=-1).astype(np.int32)
 
 
 def _synthesise(
-    exemplars: Sequence[U8], size: int, seed: int, preset: Preset, levels: int | None
+    exemplars: Sequence[U8],
+    size: int,
+    seed: int,
+    preset: Preset,
+    levels: int | None,
+    parts: tuple[int, ...],
+    tile: bool,
 ) -> tuple[U8, I32, Tables]:
     """Image, atlas index of each pixel, and the tables that explain the index."""
     shapes = tuple((exemplar.shape[0], exemplar.shape[1]) for exemplar in exemplars)
@@ -108,28 +121,33 @@ def _synthesise(
     for _ in range(coarsest):
         pyramid.append([halve(image) for image in pyramid[-1]])
 
-    source = start(tables(shapes, coarsest), -(-size >> coarsest), seed)
+    table = tables(shapes, coarsest)
+    source = start(table, -(-size >> coarsest), seed, parts) + np.int32((MARGIN >> coarsest) * table.pitch)
     for level in range(coarsest, -1, -1):
-        table, side = tables(shapes, level), -(-size >> level)
+        coarser, table, side = table, tables(shapes, level), -(-size >> level)
         if level < coarsest:
-            source = upsample(source, side, tables(shapes, level + 1).pitch, table.pitch)
-        atlas = colours(pyramid[level], table)
-        step = (table.fair * (preset.balance * 75 * 25 << FRACTION)) // (side * side)
-        canvas = Canvas(source, paint(source, atlas), count_use(source, table.bins, step))
+            source = upsample(source, side, coarser.pitch, table.pitch)
         stage = 0 if level == coarsest else 1 if level else 2
-        for number in range(preset.passes[stage]):
-            search = Search(
-                key=np.uint64(fold(seed, Purpose.CANDIDATE, level, number)),
-                random=preset.random[stage],
-                local=preset.local,
-                seam_reach=preset.seam_reach if level < coarsest else 0,
-                backwards=number % 2 == 1,
-            )
-            scan(canvas, table, atlas, step, search)
+        search = Search(
+            key=np.uint64(fold(seed, Purpose.CANDIDATE, level)),
+            passes=preset.passes[stage],
+            wide=level > 0 or level == coarsest,
+            seams_only=level < coarsest,
+            tile=tile,
+        )
+        step = _steps(table, parts, preset.balance[stage], side)
+        image = refine(source, ground(shapes, level), colours(pyramid[level], table, level), step, search)
 
     inner = (slice(RADIUS, -RADIUS), slice(RADIUS, -RADIUS))
-    image = canvas.image[:-SPARE].reshape(*source.shape, 3)
-    return image[inner].astype(np.uint8), source[inner], table
+    painted = image[:-SPARE].reshape(*source.shape, 3)[inner].astype(np.uint8)
+    return painted, source[inner] - np.int32(MARGIN * table.pitch), table
+
+
+def _steps(table: Tables, parts: tuple[int, ...], balance: int, side: int) -> npt.NDArray[np.int64]:
+    """(bins + 1,) what one use of a bin adds to its cost; 0 for the bin of what is never used."""
+    fair = table.fair * sum(parts) // (len(parts) * np.array(parts)[table.owners])
+    heaviest = np.minimum(fair * (balance * 75 * 25 << FRACTION), HEAVIEST)
+    return np.append(heaviest // (side * side), 0)
 
 
 @cache
@@ -138,22 +156,44 @@ def warm_up() -> None:
     texture_map([np.zeros((32, 32, 3), np.uint8)] * 2, size=32)
 
 
-def _check(exemplars: Sequence[U8], size: int, seed: int, method: str, levels: int | None) -> Preset:
+def _colored(index: int, exemplar: U8) -> U8:
+    """The exemplar as (h, w, 3)."""
+    gray = exemplar.ndim == 2 or (exemplar.ndim == 3 and exemplar.shape[2] == 1)
+    colored = np.repeat(exemplar.reshape(*exemplar.shape[:2], 1), 3, axis=2) if gray else exemplar
+    if colored.ndim != 3 or colored.shape[2] != 3 or colored.dtype != np.uint8:
+        raise ValueError(
+            f"exemplar {index} of shape {exemplar.shape}, {exemplar.dtype}: "
+            "allowed are uint8 arrays of (h, w, 3), or gray ones of (h, w) or (h, w, 1)"
+        )
+    if min(colored.shape[:2]) < SMALLEST_EXEMPLAR:
+        raise ValueError(
+            f"exemplar {index} of {colored.shape[0]} x {colored.shape[1]} px: "
+            f"allowed are sides from {SMALLEST_EXEMPLAR} px"
+        )
+    return colored
+
+
+def _parts(weights: Sequence[float] | None, count: int) -> tuple[int, ...]:
+    """Whole numbers in the ratio of the weights, to a 65 536th."""
+    if weights is None:
+        return (1,) * count
+    if len(weights) != count or not all(0 < weight < float("inf") for weight in weights):
+        raise ValueError(f"weights {tuple(weights)}: allowed are {count} positive numbers, one an exemplar")
+    total = sum(weights)
+    return tuple(max(round(PARTS * weight / total), 1) for weight in weights)
+
+
+def _check(exemplars: Sequence[U8], size: int, seed: int, method: str, levels: int | None) -> None:
     if not 1 <= len(exemplars) <= MOST_EXEMPLARS:
         raise ValueError(
             f"{len(exemplars)} exemplars: allowed are 1 to {MOST_EXEMPLARS} arrays of (h, w, 3) uint8"
         )
-    for index, exemplar in enumerate(exemplars):
-        if exemplar.ndim != 3 or exemplar.shape[2] != 3 or exemplar.dtype != np.uint8:
-            raise ValueError(
-                f"exemplar {index} of shape {exemplar.shape}, {exemplar.dtype}: allowed is (h, w, 3) uint8; "
-                "repeat a gray image over three channels"
-            )
-        if min(exemplar.shape[:2]) < SMALLEST_EXEMPLAR:
-            raise ValueError(
-                f"exemplar {index} of {exemplar.shape[0]} x {exemplar.shape[1]} px: "
-                f"allowed are sides from {SMALLEST_EXEMPLAR} px"
-            )
+    height = sum(exemplar.shape[0] + BIN for exemplar in exemplars) + 2 * MARGIN
+    if height * max(exemplar.shape[1] + BIN for exemplar in exemplars) > 1 << NAME_BITS:
+        raise ValueError(
+            f"exemplars of {', '.join(f'{e.shape[0]} x {e.shape[1]}' for e in exemplars)} px: allowed are "
+            f"{1 << NAME_BITS} px, the sum of their heights times the largest width; make them smaller"
+        )
     if not SMALLEST_OUTPUT <= size <= LARGEST_OUTPUT:
         raise ValueError(f"size {size} px: allowed is {SMALLEST_OUTPUT} to {LARGEST_OUTPUT}")
     if not 0 <= seed < 1 << 64:
@@ -162,4 +202,3 @@ def _check(exemplars: Sequence[U8], size: int, seed: int, method: str, levels: i
         raise ValueError(f"method {method!r}: allowed are {', '.join(METHODS)}")
     if levels is not None and not 1 <= levels <= MOST_LEVELS:
         raise ValueError(f"levels {levels}: allowed is 1 to {MOST_LEVELS}")
-    return PRESETS[method]

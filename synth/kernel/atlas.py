@@ -15,6 +15,8 @@ from numba import njit
 from texneg.synth.kernel.window import RADIUS, SPARE
 
 BIN = 8  # side in pixels, at full size, of the places whose use is counted
+NEAR = 3  # px from a place to one that is tried beside it, in each direction
+MARGIN = 32  # empty rows above and below, at full size, so that a place tried beside any other can be read
 
 I16 = npt.NDArray[np.int16]
 I32 = npt.NDArray[np.int32]
@@ -39,6 +41,21 @@ class Tables(NamedTuple):
     """Bin of each pixel."""
     fair: I64
     """1 / share of the output that each bin should feed: E * bins of its exemplar."""
+    owners: I32
+    """Exemplar of each bin."""
+
+
+class Ground(NamedTuple):
+    """What a scan knows of the atlas at one level; its rows are counted from the margin's first."""
+
+    pitch: int
+    """Pixels from one row to the next."""
+    bins: npt.NDArray[np.uint32]
+    """Bin of each pixel; one past the last bin where the window leaves the exemplar."""
+    positions: I32
+    """The pixels whose window lies inside their exemplar."""
+    nearby: I32
+    """From a pixel to each within `NEAR` rows and columns of it."""
 
 
 @lru_cache(maxsize=64)
@@ -56,7 +73,8 @@ def tables(shapes: Shapes, level: int) -> Tables:
     side = BIN >> level
     bins = row // side * (pitch // side) + column // side
     bins_of = [-(-height // BIN) * -(-width // BIN) for height, width in shapes]
-    fair = np.repeat([len(shapes) * n for n in bins_of], [slot // BIN * (pitch // side) for slot in slots])
+    owners = np.repeat(np.arange(len(shapes)), [slot // BIN * (pitch // side) for slot in slots])
+    fair = len(shapes) * np.array(bins_of)[owners]
     return Tables(
         pitch,
         tops.astype(np.int32),
@@ -65,6 +83,23 @@ def tables(shapes: Shapes, level: int) -> Tables:
         np.flatnonzero(valid).astype(np.int32),
         bins.ravel().astype(np.int32),
         fair.astype(np.int64),
+        owners.astype(np.int32),
+    )
+
+
+@lru_cache(maxsize=64)
+def ground(shapes: Shapes, level: int) -> Ground:
+    """What a scan knows of the atlas of exemplars of these (height, width), halved `level` times."""
+    table = tables(shapes, level)
+    margin = (MARGIN >> level) * table.pitch
+    bins = np.where(table.valid, table.bins, len(table.fair))
+    row, column = np.mgrid[-NEAR : NEAR + 1, -NEAR : NEAR + 1]
+    nearby = (row * table.pitch + column).ravel()
+    return Ground(
+        table.pitch,
+        np.pad(bins, margin, constant_values=len(table.fair)).astype(np.uint32),
+        (table.positions + margin).astype(np.int32),
+        nearby[nearby != 0].astype(np.int32),
     )
 
 
@@ -74,12 +109,17 @@ def level_count(shapes: Shapes, size: int, most: int, narrowest: int) -> int:
     return max(1, min(most, (shortest // narrowest).bit_length()))
 
 
-def colours(exemplars: list[I16], table: Tables) -> I16:
-    """Flat int16 RGB of the atlas at the level the exemplars are given at, `SPARE` elements longer."""
-    flat = np.zeros(len(table.valid) * 3 + SPARE, np.int16)
-    atlas = flat[: len(table.valid) * 3].reshape(-1, table.pitch, 3)
+def colours(exemplars: list[I16], table: Tables, level: int) -> I16:
+    """Flat int16 RGB of the atlas and its margins at a level, `SPARE` elements longer.
+
+    `exemplars` are given at that level.
+    """
+    margin = MARGIN >> level
+    rows = len(table.valid) // table.pitch + 2 * margin
+    flat = np.zeros(rows * table.pitch * 3 + SPARE, np.int16)
+    atlas = flat[:-SPARE].reshape(rows, table.pitch, 3)
     for top, exemplar in zip(table.tops, exemplars, strict=True):
-        atlas[top : top + exemplar.shape[0], : exemplar.shape[1]] = exemplar
+        atlas[margin + top : margin + top + exemplar.shape[0], : exemplar.shape[1]] = exemplar
     return flat
 
 

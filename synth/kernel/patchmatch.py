@@ -12,64 +12,147 @@ import numpy.typing as npt
 from numba import njit
 
 from texneg.philox import below
-from texneg.synth.kernel.atlas import Tables
+from texneg.synth.kernel.atlas import Ground
 from texneg.synth.kernel.draws import fill_words
-from texneg.synth.kernel.window import RADIUS, SPARE, window_distance
+from texneg.synth.kernel.nearest import NAME_BITS, NEVER, nearest
+from texneg.synth.kernel.window import RADIUS, SPARE
 
-LOCAL_REACH = 3  # px a local candidate may lie from the best so far, in each direction
-FRACTION = 8  # bits after the point in costs, so that a light usage penalty is not rounded away
+ROWS, SKEW = 2, RADIUS + 1  # rows scanned together, each so many pixels behind the one before it
 
 I16 = npt.NDArray[np.int16]
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 
 
-class Canvas(NamedTuple):
-    """The output at one level; scans change it in place."""
-
-    source: I32
-    """(side + 4, side + 4) atlas index of each pixel."""
-    image: I16
-    """Flat RGB of the same pixels, `SPARE` elements longer."""
-    penalty: I64
-    """Usage penalty of each bin: its step times the pixels it feeds."""
-
-
 class Search(NamedTuple):
-    """What one scan tries."""
+    """The scans of one level."""
 
     key: np.uint64
-    """Stream of the random candidates; their counter is the pixel."""
-    random: int
-    """Candidates a pixel from anywhere in the atlas."""
-    local: int
-    """Candidates a pixel from near the best so far."""
-    seam_reach: int
-    """Skip pixels whose eight neighbours at this distance continue the same copy; 0 visits all."""
-    backwards: bool
-    """From the bottom right to the top left."""
+    """Stream of the random candidates; their counter is the scan and the pixel."""
+    passes: int
+    """Scans, forwards and backwards in turn."""
+    wide: bool
+    """Two more candidates a pixel, from anywhere in the atlas."""
+    seams_only: bool
+    """Skip pixels whose eight neighbours continue the same copy."""
+    tile: bool
+    """Opposite sides meet: the frame repeats them."""
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def refine(source: I32, ground: Ground, atlas: I16, step: I64, search: Search) -> I16:
+    """All scans of one level, in place; returns the flat RGB of the map, `SPARE` elements longer.
+
+    Args:
+        source: (side + 4, side + 4) atlas index of each pixel.
+        ground: what the search knows of the atlas.
+        atlas: its colours, flat.
+        step: (bins + 1,) what one use of a bin adds to its cost; the last, for `NEVER`, is 0.
+        search: how many scans, and what they try.
+    """
+    pitch = source.shape[1]
+    if search.tile:
+        wrap(source)
+    image = paint(source, atlas)
+    penalty = np.zeros(len(step), np.int64)
+    for y in range(RADIUS, pitch - RADIUS):
+        for x in range(RADIUS, pitch - RADIUS):
+            place = ground.bins[np.uintp(source[y, x])]
+            penalty[place] += step[place] << NAME_BITS
+    penalty[len(step) - 1] = np.int64(NEVER) << NAME_BITS
+
+    for number in range(search.passes):
+        scan(source, image, penalty, ground, atlas, step, search, number)
+        if search.tile:
+            wrap(source)
+            image = paint(source, atlas)
+    return image
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def scan(
+    source: I32, image: I16, penalty: I64, ground: Ground, atlas: I16, step: I64, search: Search, number: int
+) -> None:
+    """One pass over the map, in place: each pixel at once takes the cheapest of its candidates.
+
+    Candidates: the present source; what the left, upper and upper right neighbours would continue with
+    (mirrored in odd passes, which scan backwards); a place near the left neighbour's and one near the
+    present; in a wide search two from anywhere. Cost: window distance and the usage penalty of the
+    candidate's bin.
+
+    Rows are scanned in pairs, the lower one `SKEW` pixels behind: its windows hold nothing the upper one has
+    still to write, and the processor can work on both.
+    """
+    flat, pitch = source.ravel(), source.shape[1]
+    side, last = pitch - 2 * RADIUS, pitch - 2 * RADIUS - 1
+    bins, positions, nearby, atlas_pitch = ground.bins, ground.positions, ground.nearby, ground.pitch
+    backwards = number % 2 == 1
+    ahead = -1 if backwards else 1
+    up, atlas_up = ahead * pitch, ahead * atlas_pitch
+    anywhere, around = np.uint64(len(positions)), np.uint64(len(nearby))
+    drawn = 3 if search.wide else 1
+    blocks = (drawn * side + 3) // 4
+    words = np.empty((ROWS, 4 * blocks), np.uint32)
+
+    for band in range(0, side, ROWS):
+        rows = min(ROWS, side - band)
+        for row in range(rows):
+            fill_words(words[row], search.key, (number * side + band + row) * blocks)
+        for slot in range(side + SKEW * (rows - 1)):
+            for row in range(rows):
+                passed = slot - SKEW * row
+                if passed < 0 or passed > last:
+                    continue
+                y = last - band - row if backwards else band + row
+                x = last - passed if backwards else passed
+                n = (y + RADIUS) * pitch + x + RADIUS
+                if search.seams_only and continues(flat, n, pitch, atlas_pitch, 1):
+                    continue
+                here = np.int64(flat[np.uintp(n)])
+                left = flat[np.uintp(n - ahead)] + ahead
+                above = flat[np.uintp(n - up)] + atlas_up
+                beyond = flat[np.uintp(n - up + ahead)] + atlas_up - ahead
+                word = np.uint64(words[row, np.uintp(drawn * passed)])
+                half = word & np.uint64(0xFFFF)
+                by_left = left + nearby[(half * around) >> np.uint64(16)]
+                by_here = here + nearby[below(word, around)]
+                if search.wide:
+                    one = positions[below(np.uint64(words[row, np.uintp(drawn * passed + 1)]), anywhere)]
+                    two = positions[below(np.uint64(words[row, np.uintp(drawn * passed + 2)]), anywhere)]
+                    candidates = (here, left, above, beyond, by_left, by_here, np.int64(one), np.int64(two))
+                    best = nearest(image, n, pitch, atlas, candidates, atlas_pitch, bins, penalty)
+                else:
+                    fewer = (here, left, above, beyond, by_left, by_here)
+                    best = nearest(image, n, pitch, atlas, fewer, atlas_pitch, bins, penalty)
+                # written even where nothing changes: a branch would be guessed wrong too often
+                flat[np.uintp(n)] = best
+                for c in range(3):
+                    image[np.uintp(3 * n + c)] = atlas[np.uintp(3 * best + c)]
+                before, after = bins[np.uintp(here)], bins[np.uintp(best)]
+                penalty[before] -= step[before] << NAME_BITS
+                penalty[after] += step[after] << NAME_BITS
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def wrap(source: I32) -> None:
+    """Make the frame of a map repeat its opposite sides."""
+    side = source.shape[0] - 2 * RADIUS
+    for k in range(RADIUS):
+        source[k], source[side + RADIUS + k] = source[side + k], source[RADIUS + k]
+    for k in range(RADIUS):
+        source[:, k], source[:, side + RADIUS + k] = source[:, side + k], source[:, RADIUS + k]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def paint(source: I32, atlas: I16) -> I16:
     """Flat RGB of a map, `SPARE` elements longer."""
-    image = np.zeros(source.size * 3 + SPARE, np.int16)
     flat = source.ravel()
+    image = np.empty(3 * len(flat) + SPARE, np.int16)
+    image[3 * len(flat) :] = 0
     for n in range(len(flat)):
         for c in range(3):
-            image[3 * n + c] = atlas[3 * flat[n] + c]
+            image[np.uintp(3 * n + c)] = atlas[np.uintp(3 * flat[n] + c)]
     return image
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def count_use(source: I32, bins: I32, step: I64) -> I64:
-    """Usage penalty of each bin: its step for every pixel it feeds inside the frame."""
-    penalty = np.zeros(len(step), np.int64)
-    for y in range(RADIUS, source.shape[0] - RADIUS):
-        for x in range(RADIUS, source.shape[1] - RADIUS):
-            place = bins[source[y, x]]
-            penalty[place] += step[place]
-    return penalty
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -89,74 +172,9 @@ def upsample(coarse: I32, side: int, coarse_pitch: int, fine_pitch: int) -> I32:
 @njit(nogil=True, cache=True, error_model="numpy")
 def continues(source: I32, n: int, pitch: int, atlas_pitch: int, reach: int) -> bool:
     """Whether the eight neighbours of output pixel n at distance `reach` all lie in the same copy as n."""
-    here, up, atlas_up = source[n], reach * pitch, reach * atlas_pitch
-    broken = (source[n - reach] - here + reach) | (source[n + reach] - here - reach)
+    here, up, atlas_up = source[np.uintp(n)], reach * pitch, reach * atlas_pitch
+    broken = (source[np.uintp(n - reach)] - here + reach) | (source[np.uintp(n + reach)] - here - reach)
     for side in (-reach, 0, reach):
-        broken |= source[n - up + side] - here + atlas_up - side
-        broken |= source[n + up + side] - here - atlas_up - side
+        broken |= source[np.uintp(n - up + side)] - here + atlas_up - side
+        broken |= source[np.uintp(n + up + side)] - here - atlas_up - side
     return broken == 0
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def scan(canvas: Canvas, table: Tables, atlas: I16, step: I64, search: Search) -> None:
-    """One pass over the map, in place: each pixel at once takes the cheapest of its candidates.
-
-    Candidates: the present source; what the left, upper and upper right neighbours would continue with
-    (mirrored when scanning backwards); the random and the local ones. Those whose window leaves their
-    exemplar are passed over. Cost: window distance plus the usage penalty of the candidate's bin; ties keep
-    the earlier.
-    """
-    source, image, penalty = canvas.source.ravel(), canvas.image, canvas.penalty
-    pitch = canvas.source.shape[1]
-    height, width = canvas.source.shape[0] - 2 * RADIUS, pitch - 2 * RADIUS
-    atlas_pitch, valid, positions, bins = table.pitch, table.valid, table.positions, table.bins
-    corner, atlas_corner = RADIUS * (pitch + 1), RADIUS * (atlas_pitch + 1)
-    ahead = -1 if search.backwards else 1
-    draws = search.random + search.local
-    blocks = (draws * width + 3) // 4
-    words = np.empty(4 * blocks, np.uint32)
-    anywhere, last = np.uint64(len(positions)), np.int64(len(valid) - 1)
-    reach = 2 * LOCAL_REACH + 1
-
-    for scanned in range(height):
-        y = height - 1 - scanned if search.backwards else scanned
-        fill_words(words, search.key, y * blocks)
-        for passed in range(width):
-            x = width - 1 - passed if search.backwards else passed
-            n = (y + RADIUS) * pitch + x + RADIUS
-            if search.seam_reach and continues(source, n, pitch, atlas_pitch, search.seam_reach):
-                continue
-            window = 3 * (n - corner)
-            present = best = np.int64(source[n])
-            other = 3 * (present - atlas_corner)
-            least = window_distance(image, window, 3 * pitch, atlas, other, 3 * atlas_pitch) << FRACTION
-            least += penalty[bins[present]]
-            for k in range(3 + draws):
-                if k == 0:
-                    candidate = np.int64(source[n - ahead]) + ahead
-                elif k == 1:
-                    candidate = source[n - ahead * pitch] + ahead * atlas_pitch
-                elif k == 2:
-                    candidate = source[n - ahead * (pitch - 1)] + ahead * (atlas_pitch - 1)
-                elif k < 3 + search.random:
-                    word = np.uint64(words[x * draws + k - 3])
-                    candidate = np.int64(positions[below(word, anywhere)])
-                else:
-                    word = np.uint64(words[x * draws + k - 3])
-                    place = np.int64(below(word, np.uint64(reach * reach)))
-                    down, right = place // reach - LOCAL_REACH, place % reach - LOCAL_REACH
-                    candidate = min(max(best + down * atlas_pitch + right, np.int64(0)), last)
-                if candidate in (best, present) or not valid[candidate]:
-                    continue
-                other = 3 * (candidate - atlas_corner)
-                cost = window_distance(image, window, 3 * pitch, atlas, other, 3 * atlas_pitch) << FRACTION
-                cost += penalty[bins[candidate]]
-                if cost < least:
-                    best, least = candidate, cost
-            if best == present:
-                continue
-            source[n] = best
-            for c in range(3):
-                image[3 * n + c] = atlas[3 * best + c]
-            penalty[bins[present]] -= step[bins[present]]
-            penalty[bins[best]] += step[bins[best]]

@@ -15,17 +15,17 @@ I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 
 
-def start(table: Tables, side: int, seed: int) -> I32:
+def start(table: Tables, side: int, seed: int, parts: tuple[int, ...] | None = None) -> I32:
     """A (side + 4, side + 4) coordinate map of atlas indices, all valid: the output with its frame.
 
     Each tile is a piece of an exemplar at a uniform random place, each row of tiles shifted by a random part
-    of a tile. Each exemplar feeds an equal number of pixels, in patches of several tiles whose outlines
-    follow a field drawn at pixel resolution.
+    of a tile. Each exemplar feeds pixels in proportion to its part, an equal number by default, in patches of
+    several tiles whose outlines follow a field drawn at pixel resolution.
     """
     count = len(table.tops)
     framed = side + 2 * RADIUS
     tile = min(TILE, (int(table.sides.min()) - 2 * RADIUS) // 2)  # leaves every tile several places
-    labels = np.pad(shares(count, side, seed), RADIUS, mode="edge")
+    labels = np.pad(shares(count, side, seed, parts), RADIUS, mode="edge")
 
     down = -(-framed // tile)
     across = down + 1
@@ -44,23 +44,24 @@ def start(table: Tables, side: int, seed: int) -> I32:
     return (y * table.pitch + x).astype(np.int32)
 
 
-def shares(count: int, side: int, seed: int) -> I64:
-    """(side, side) labels 0 ... count - 1 in smooth patches of equal total size (to a pixel).
+def shares(count: int, side: int, seed: int, parts: tuple[int, ...] | None = None) -> I64:
+    """(side, side) labels 0 ... count - 1 in smooth patches whose total sizes are as their parts (to a pixel).
 
     The exemplars are halved again and again; each half takes the side of a smooth random field that keeps the
-    shares equal. Two exemplars: one field, cut at its median.
+    shares. Two exemplars in equal parts: one field, cut at its median.
     """
+    parts = parts or (1,) * count
     labels = np.zeros(side * side, np.int64)
     groups = [(np.arange(side * side), 0, count)]
     for pixels, first, members in groups:
-        if members == 1:
+        if members == 1 or not len(pixels):
             labels[pixels] = first
             continue
         lower = members // 2
         height = smooth_field(side, fold(seed, Purpose.FIELD, len(groups))).ravel()[pixels]
         height = height * len(pixels) + np.arange(len(pixels))  # no two equal, so that the cut is exact
-        cut = len(pixels) * lower // members
-        below = height < np.partition(height, cut)[cut]
+        cut = len(pixels) * sum(parts[first : first + lower]) // sum(parts[first : first + members])
+        below = height < np.partition(height, cut)[cut] if cut < len(pixels) else height == height
         groups.append((pixels[below], first, lower))
         groups.append((pixels[~below], first + lower, members - lower))
     return labels.reshape(side, side)

@@ -20,6 +20,10 @@ SPARE = 16  # a row is loaded as 16 elements, one more than it has
 
 I16 = npt.NDArray[np.int16]
 
+INT16, INT32, INT64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
+_ROW_OF_16, _ROW_OF_32 = ir.VectorType(INT16, 16), ir.VectorType(INT32, 16)
+_COUNTED = ir.Constant(_ROW_OF_16, [-1] * ROW + [0])
+
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def plain_distance(a: I16, i: int, a_pitch: int, b: I16, j: int, b_pitch: int) -> Any:
@@ -44,38 +48,52 @@ def vector_distance(context: Any, a: Any, i: Any, a_pitch: Any, b: Any, j: Any, 
 
 
 def _emit_vector_distance(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    i16, i32, i64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
-    row_of_i16, row_of_i32 = ir.VectorType(i16, 16), ir.VectorType(i32, 16)
-    mask = ir.Constant(row_of_i16, [-1] * ROW + [0])
+    a, i, a_pitch, b, j, b_pitch = zip(signature.args, arguments, strict=True)
 
-    def first_element(array: int, start: int) -> Any:
-        data = context.make_array(signature.args[array])(context, builder, arguments[array]).data
-        return builder.gep(data, [context.cast(builder, arguments[start], signature.args[start], types.intp)])
+    def index(pair: Any) -> Any:
+        return context.cast(builder, pair[1], pair[0], types.intp)
 
-    def load(pointer: Any) -> Any:
-        vector = builder.load(builder.bitcast(pointer, row_of_i16.as_pointer()))
-        vector.align = 2
-        return vector
-
-    def lanes(vector: Any, picked: list[int]) -> Any:
-        order = ir.Constant(ir.VectorType(i32, len(picked)), picked)
-        return builder.shuffle_vector(vector, vector, order)
-
-    a, b = first_element(0, 1), first_element(3, 4)
-    a_pitch = context.cast(builder, arguments[2], signature.args[2], types.intp)
-    b_pitch = context.cast(builder, arguments[5], signature.args[5], types.intp)
-    total = None
-    for row in range(SIDE):
-        step = builder.and_(builder.sub(load(a), load(b)), mask)
-        wide = builder.sext(step, row_of_i32)
-        square = builder.mul(wide, wide)
-        pairs = builder.add(lanes(square, list(range(0, 16, 2))), lanes(square, list(range(1, 16, 2))))
-        total = pairs if total is None else builder.add(total, pairs)
-        if row < SIDE - 1:
-            a, b = builder.gep(a, [a_pitch]), builder.gep(b, [b_pitch])
+    total = squares(
+        builder,
+        load_window(context, builder, a, index(i), index(a_pitch)),
+        load_window(context, builder, b, index(j), index(b_pitch)),
+    )
     for width in (4, 2, 1):
-        total = builder.add(lanes(total, list(range(width))), lanes(total, list(range(width, 2 * width))))
-    return builder.sext(builder.extract_element(total, ir.Constant(i32, 0)), i64)
+        low, high = list(range(width)), list(range(width, 2 * width))
+        total = builder.add(lanes(builder, total, total, low), lanes(builder, total, total, high))
+    return builder.sext(builder.extract_element(total, ir.Constant(INT32, 0)), INT64)
+
+
+def load_window(context: Any, builder: Any, array: Any, first: Any, pitch: Any) -> list[Any]:
+    """The five rows of a window, <16 x i16> each, of an array given as its numba type and LLVM value."""
+    data = context.make_array(array[0])(context, builder, array[1]).data
+    pointer = builder.gep(data, [first])
+    rows = []
+    for row in range(SIDE):
+        if row:
+            pointer = builder.gep(pointer, [pitch])
+        vector = builder.load(builder.bitcast(pointer, _ROW_OF_16.as_pointer()))
+        vector.align = 2
+        rows.append(vector)
+    return rows
+
+
+def squares(builder: Any, a: list[Any], b: list[Any]) -> Any:
+    """The squared differences of two windows, added up to <8 x i32>."""
+    sums = []
+    for own, other in zip(a, b, strict=True):
+        wide = builder.sext(builder.and_(builder.sub(own, other), _COUNTED), _ROW_OF_32)
+        square = builder.mul(wide, wide)
+        even, odd = list(range(0, 16, 2)), list(range(1, 16, 2))
+        sums.append(builder.add(lanes(builder, square, square, even), lanes(builder, square, square, odd)))
+    while len(sums) > 1:
+        sums = [*sums[2:], builder.add(sums[0], sums[1])]
+    return sums[0]
+
+
+def lanes(builder: Any, a: Any, b: Any, picked: list[int]) -> Any:
+    """The picked lanes of two vectors, those of b counted on from those of a."""
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT32, len(picked)), picked))
 
 
 # An intrinsic has no Python body, so without compilation the loop takes its place.

@@ -1,0 +1,152 @@
+"""The cheapest of several candidates for one output pixel, as vector code and as the plain loop it equals.
+
+A candidate's key is its cost in the high bits and its own index in the low `NAME_BITS`: the least key names
+the cheapest candidate, the first by index where costs are equal, and no branch depends on the comparison.
+A cost is a window distance, in units of 2^-FRACTION, and a penalty up to `NEVER`: keys are below 2^63.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir
+from numba import config, njit, types
+from numba.extending import intrinsic
+
+from texneg.synth.kernel.window import (
+    INT32,
+    INT64,
+    RADIUS,
+    lanes,
+    load_window,
+    plain_distance,
+    squares,
+)
+
+FRACTION = 8  # bits after the point in costs, so that a light penalty is not rounded away
+NAME_BITS = 24
+HEAVIEST = 1 << 37  # largest penalty of a place that may be chosen
+NEVER = 3 << 36  # penalty of one that must not be: above HEAVIEST and any distance together
+
+GROUP = 4  # distances folded together
+_FOUR = ir.VectorType(INT64, GROUP)
+
+I16 = npt.NDArray[np.int16]
+I64 = npt.NDArray[np.int64]
+U32 = npt.NDArray[np.uint32]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def plain_nearest(
+    image: I16,
+    n: int,
+    pitch: int,
+    atlas: I16,
+    candidates: tuple[int, ...],
+    atlas_pitch: int,
+    bins: U32,
+    penalty: I64,
+) -> Any:
+    """The candidate of least key for output pixel n, as a loop.
+
+    Args:
+        image: flat RGB of the output.
+        n: the pixel whose 5 x 5 window is compared.
+        pitch: pixels from one row of the output to the next.
+        atlas: flat RGB of the exemplars.
+        candidates: indices of atlas pixels, below 2^NAME_BITS.
+        atlas_pitch: pixels from one row of the atlas to the next.
+        bins: bin of each atlas pixel.
+        penalty: what a bin adds to the cost, NAME_BITS to the left.
+    """
+    corner, atlas_corner = RADIUS * (pitch + 1), RADIUS * (atlas_pitch + 1)
+    least = np.int64(2**63 - 1)
+    for k in range(len(candidates)):
+        candidate = np.int64(candidates[k])
+        distance = plain_distance(
+            image, 3 * (n - corner), 3 * pitch, atlas, 3 * (candidate - atlas_corner), 3 * atlas_pitch
+        )
+        extra = penalty[bins[candidate]] | candidate
+        least = min(least, (distance << (FRACTION + NAME_BITS)) + extra)
+    return least & ((1 << NAME_BITS) - 1)
+
+
+@intrinsic
+def vector_nearest(
+    context: Any,
+    image: Any,
+    n: Any,
+    pitch: Any,
+    atlas: Any,
+    candidates: Any,
+    atlas_pitch: Any,
+    bins: Any,
+    penalty: Any,
+) -> Any:
+    """The same; the window is loaded once and four distances are folded together."""
+    signature = types.int64(image, n, pitch, atlas, candidates, atlas_pitch, bins, penalty)
+    return signature, _emit_vector_nearest
+
+
+def _emit_vector_nearest(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    image, n, pitch, atlas, candidates, atlas_pitch, bins, penalty = zip(
+        signature.args, arguments, strict=True
+    )
+
+    def number(value: int) -> Any:
+        return ir.Constant(INT64, value)
+
+    def element(array: Any, index: Any) -> Any:
+        data = context.make_array(array[0])(context, builder, array[1]).data
+        return builder.zext(builder.load(builder.gep(data, [index])), INT64)
+
+    def window(array: Any, index: Any, row: Any) -> Any:
+        corner = builder.mul(number(RADIUS), builder.add(row, number(1)))
+        first = builder.mul(builder.sub(index, corner), number(3))
+        return load_window(context, builder, array, first, builder.mul(row, number(3)))
+
+    row = context.cast(builder, pitch[1], pitch[0], types.int64)
+    atlas_row = context.cast(builder, atlas_pitch[1], atlas_pitch[0], types.int64)
+    own = window(image, context.cast(builder, n[1], n[0], types.int64), row)
+    named = [
+        context.cast(builder, builder.extract_value(candidates[1], k), of, types.int64)
+        for k, of in enumerate(candidates[0])
+    ]
+    sums = [squares(builder, own, window(atlas, candidate, atlas_row)) for candidate in named]
+    extra = [
+        builder.or_(element(penalty, element(bins, candidate)), candidate) for candidate in named
+    ]
+    shift = ir.Constant(_FOUR, [FRACTION + NAME_BITS] * GROUP)
+    keys = None
+    for first in range(0, len(named), GROUP):
+        # a last group that is not full repeats its last candidate, which changes no minimum
+        chosen = [min(first + k, len(named) - 1) for k in range(GROUP)]
+        added = ir.Constant(_FOUR, ir.Undefined)
+        for k, one in enumerate(chosen):
+            added = builder.insert_element(added, extra[one], ir.Constant(INT32, k))
+        distances = builder.zext(_fold_four(builder, [sums[k] for k in chosen]), _FOUR)
+        group = builder.add(builder.shl(distances, shift), added)
+        keys = group if keys is None else _least(builder, keys, group)
+    keys = _least(builder, lanes(builder, keys, keys, [0, 1]), lanes(builder, keys, keys, [2, 3]))
+    keys = _least(builder, lanes(builder, keys, keys, [0]), lanes(builder, keys, keys, [1]))
+    return builder.and_(builder.extract_element(keys, ir.Constant(INT32, 0)), number((1 << NAME_BITS) - 1))
+
+
+def _fold_four(builder: Any, sums: list[Any]) -> Any:
+    """Four <8 x i32> to the <4 x i32> of their totals, by shuffles inside halves of eight lanes."""
+    even, odd = [0, 2, 8, 10, 4, 6, 12, 14], [1, 3, 9, 11, 5, 7, 13, 15]
+
+    def pairs(a: Any, b: Any) -> Any:
+        return builder.add(lanes(builder, a, b, even), lanes(builder, a, b, odd))
+
+    halves = pairs(pairs(sums[0], sums[1]), pairs(sums[2], sums[3]))
+    low, high = lanes(builder, halves, halves, [0, 1, 2, 3]), lanes(builder, halves, halves, [4, 5, 6, 7])
+    return builder.add(low, high)
+
+
+def _least(builder: Any, a: Any, b: Any) -> Any:
+    return builder.select(builder.icmp_signed("<", a, b), a, b)
+
+
+# An intrinsic has no Python body, so without compilation the loop takes its place.
+nearest = plain_nearest if config.DISABLE_JIT else vector_nearest
