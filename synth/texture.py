@@ -9,13 +9,13 @@ machine.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from texneg.philox import fold
-from texneg.synth.kernel.atlas import BIN, MARGIN, Tables, colours, ground, halve, level_count, tables
+from texneg.synth.kernel.atlas import BIN, MARGIN, Shapes, Tables, colours, ground, halve, level_count, tables
 from texneg.synth.kernel.nearest import FRACTION, HEAVIEST, NAME_BITS
 from texneg.synth.kernel.patchmatch import Search, refine, upsample
 from texneg.synth.kernel.purposes import Purpose
@@ -79,9 +79,7 @@ def texture(
     Raises:
         ValueError: anything outside these ranges.
     """
-    return texture_map(
-        exemplars, size=size, seed=seed, method=method, levels=levels, weights=weights, tile=tile
-    )[0]
+    return _synthesise(exemplars, size, seed, method, levels, weights, tile)[0]
 
 
 def texture_map(
@@ -95,25 +93,25 @@ def texture_map(
     tile: bool = False,
 ) -> tuple[U8, I32]:
     """`texture`, and where each pixel comes from: (size, size, 3) int32 of exemplar, row, column."""
-    colored = [_colored(index, exemplar) for index, exemplar in enumerate(exemplars)]
-    _check(colored, size, seed, method, levels)
-    parts = _parts(weights, len(colored))
-    image, source, table = _synthesise(colored, size, seed, PRESETS[method], levels, parts, tile)
+    image, source, table = _synthesise(exemplars, size, seed, method, levels, weights, tile)
     row, column = np.divmod(source, table.pitch)
     owner = np.searchsorted(table.tops, row, side="right") - 1
     return image, np.stack([owner, row - table.tops[owner], column], axis=-1).astype(np.int32)
 
 
 def _synthesise(
-    exemplars: Sequence[U8],
+    given: Sequence[U8],
     size: int,
     seed: int,
-    preset: Preset,
+    method: str,
     levels: int | None,
-    parts: tuple[int, ...],
+    weights: Sequence[float] | None,
     tile: bool,
 ) -> tuple[U8, I32, Tables]:
     """Image, atlas index of each pixel, and the tables that explain the index."""
+    exemplars = [_colored(index, exemplar) for index, exemplar in enumerate(given)]
+    _check(exemplars, size, seed, method, levels)
+    parts, preset = _parts(weights, len(exemplars)), PRESETS[method]
     shapes = tuple((exemplar.shape[0], exemplar.shape[1]) for exemplar in exemplars)
     narrowest = NARROWEST if levels is None else NARROWEST_GIVEN
     coarsest = level_count(shapes, size, levels or LEVELS, narrowest) - 1
@@ -135,7 +133,7 @@ def _synthesise(
             seams_only=level < coarsest,
             tile=tile,
         )
-        step = _steps(table, parts, preset.balance[stage], side)
+        step = _steps(shapes, level, parts, preset.balance[stage], side)
         image = refine(source, ground(shapes, level), colours(pyramid[level], table, level), step, search)
 
     inner = (slice(RADIUS, -RADIUS), slice(RADIUS, -RADIUS))
@@ -143,8 +141,12 @@ def _synthesise(
     return painted, source[inner] - np.int32(MARGIN * table.pitch), table
 
 
-def _steps(table: Tables, parts: tuple[int, ...], balance: int, side: int) -> npt.NDArray[np.int64]:
+@lru_cache(maxsize=64)
+def _steps(
+    shapes: Shapes, level: int, parts: tuple[int, ...], balance: int, side: int
+) -> npt.NDArray[np.int64]:
     """(bins + 1,) what one use of a bin adds to its cost; 0 for the bin of what is never used."""
+    table = tables(shapes, level)
     fair = table.fair * sum(parts) // (len(parts) * np.array(parts)[table.owners])
     heaviest = np.minimum(fair * (balance * 75 * 25 << FRACTION), HEAVIEST)
     return np.append(heaviest // (side * side), 0)

@@ -160,12 +160,14 @@ def upsample(coarse: I32, side: int, coarse_pitch: int, fine_pitch: int) -> I32:
     """The framed map of a (side, side) output from the map one level coarser: every pixel becomes four."""
     framed = side + 2 * RADIUS
     fine = np.empty((framed, framed), np.int32)
+    doubled = np.empty_like(coarse)
+    for n in range(coarse.size):
+        row = coarse.flat[n] // coarse_pitch
+        doubled.flat[n] = 2 * (row * fine_pitch + coarse.flat[n] - row * coarse_pitch)
     for y in range(framed):
         for x in range(framed):
-            source = coarse[(y + RADIUS) >> 1, (x + RADIUS) >> 1]
-            row = 2 * (source // coarse_pitch) + ((y - RADIUS) & 1)
-            column = 2 * (source % coarse_pitch) + ((x - RADIUS) & 1)
-            fine[y, x] = row * fine_pitch + column
+            child = (y - RADIUS & 1) * fine_pitch + (x - RADIUS & 1)
+            fine[y, x] = doubled[(y + RADIUS) >> 1, (x + RADIUS) >> 1] + child
     return fine
 
 

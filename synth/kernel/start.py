@@ -2,6 +2,7 @@
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from texneg.philox import fold
 from texneg.synth.kernel.atlas import Tables
@@ -13,6 +14,7 @@ TILE = 8  # px at the coarsest level: 32 px at full size with three levels
 
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
+U32 = npt.NDArray[np.uint32]
 
 
 def start(table: Tables, side: int, seed: int, parts: tuple[int, ...] | None = None) -> I32:
@@ -23,25 +25,30 @@ def start(table: Tables, side: int, seed: int, parts: tuple[int, ...] | None = N
     several tiles whose outlines follow a field drawn at pixel resolution.
     """
     count = len(table.tops)
-    framed = side + 2 * RADIUS
     tile = min(TILE, (int(table.sides.min()) - 2 * RADIUS) // 2)  # leaves every tile several places
-    labels = np.pad(shares(count, side, seed, parts), RADIUS, mode="edge")
+    down = -(-(side + 2 * RADIUS) // tile)
+    drawn = words(fold(seed, Purpose.TILE), down * (1 + (down + 1) * count * 2))
+    return lay_tiles(shares(count, side, seed, parts), tile, drawn, table.sides, table.tops, table.pitch)
 
-    down = -(-framed // tile)
-    across = down + 1
-    drawn = (
-        words(fold(seed, Purpose.TILE), down * (1 + across * count * 2)).astype(np.int64).reshape(down, -1)
-    )
-    shift = drawn[:, 0] * tile >> 32
-    room = table.sides - 2 * RADIUS - tile + 1
-    corner = (drawn[:, 1:].reshape(down, across, count, 2) * room >> 32) + RADIUS
 
-    row = np.arange(framed)[:, None]
-    column = np.arange(framed) + shift[row // tile]
-    place = corner[row // tile, column // tile, labels]
-    y = place[..., 0] + row % tile + table.tops[labels]
-    x = place[..., 1] + column % tile
-    return (y * table.pitch + x).astype(np.int32)
+@njit(nogil=True, cache=True, error_model="numpy")
+def lay_tiles(labels: I64, tile: int, drawn: U32, sides: I32, tops: I32, pitch: int) -> I32:
+    """The framed map in which every pixel shows the tile that its label's exemplar has at its place."""
+    side, count = len(labels), len(tops)
+    framed = side + 2 * RADIUS
+    a_row = 1 + (-(-framed // tile) + 1) * count * 2
+    source = np.empty((framed, framed), np.int32)
+    for y in range(framed):
+        first = y // tile * a_row
+        shift = np.int64(drawn[first]) * tile >> 32
+        for x in range(framed):
+            owner = labels[min(max(y - RADIUS, 0), side - 1), min(max(x - RADIUS, 0), side - 1)]
+            at = first + 1 + ((x + shift) // tile * count + owner) * 2
+            top = np.int64(drawn[at]) * (sides[owner, 0] - 2 * RADIUS - tile + 1) >> 32
+            left = np.int64(drawn[at + 1]) * (sides[owner, 1] - 2 * RADIUS - tile + 1) >> 32
+            row = top + RADIUS + y % tile + tops[owner]
+            source[y, x] = row * pitch + left + RADIUS + (x + shift) % tile
+    return source
 
 
 def shares(count: int, side: int, seed: int, parts: tuple[int, ...] | None = None) -> I64:
@@ -70,10 +77,26 @@ def shares(count: int, side: int, seed: int, parts: tuple[int, ...] | None = Non
 def smooth_field(side: int, key: int) -> I64:
     """(side, side) integer heights: white noise one value a tile, 3 x 3 box filter, linear in between."""
     knots = side // TILE + 4
-    noise = words(key, knots * knots).astype(np.int64).reshape(knots, knots) >> 16
-    place = np.arange(side)[:, None] + TILE - TILE * np.arange(knots - 2)
-    linear = np.maximum(TILE - np.abs(place), 0)  # (side, knots - 2)
-    weights = np.zeros((side, knots), np.int64)
-    for shift in range(3):
-        weights[:, shift : shift + knots - 2] += linear
-    return weights @ noise @ weights.T
+    return interpolate(words(key, knots * knots).reshape(knots, knots) >> 16, side)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def interpolate(noise: U32, side: int) -> I64:
+    """(side, side) from one value a tile: 3 x 3 box filter, then linear in between."""
+    knots = len(noise) - 2
+    boxed = np.zeros((knots, knots), np.int64)
+    for y in range(knots):
+        for x in range(knots):
+            for n in range(9):
+                boxed[y, x] += noise[y + n // 3, x + n % 3]
+    lines = np.empty((side, knots), np.int64)
+    for y in range(side):
+        knot, part = y // TILE + 1, y % TILE
+        for x in range(knots):
+            lines[y, x] = (TILE - part) * boxed[knot, x] + part * boxed[min(knot + 1, knots - 1), x]
+    field = np.empty((side, side), np.int64)
+    for y in range(side):
+        for x in range(side):
+            knot, part = x // TILE + 1, x % TILE
+            field[y, x] = (TILE - part) * lines[y, knot] + part * lines[y, min(knot + 1, knots - 1)]
+    return field
