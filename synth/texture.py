@@ -46,9 +46,9 @@ class Preset:
 
 
 PRESETS = {
-    "fast": Preset(passes=(4, 3, 1), balance=(40, 20, 10)),
-    "default": Preset(passes=(6, 3, 2), balance=(40, 20, 8)),
-    "quality": Preset(passes=(8, 6, 6), balance=(60, 25, 6)),
+    "fast": Preset(passes=(4, 2, 1), balance=(40, 20, 10)),
+    "default": Preset(passes=(6, 2, 2), balance=(40, 20, 8)),
+    "quality": Preset(passes=(8, 6, 6), balance=(50, 20, 4)),
 }
 METHODS = tuple(PRESETS)
 

@@ -15,7 +15,7 @@ from numba import njit
 from texneg.synth.kernel.window import RADIUS, SPARE
 
 BIN = 8  # side in pixels, at full size, of the places whose use is counted
-NEAR = 3  # px from a place to one that is tried beside it, in each direction
+NEAR = (1, 1, 3, 3)  # px from a place to those tried beside it, in each direction; by level, finest first
 MARGIN = 32  # empty rows above and below, at full size, so that a place tried beside any other can be read
 
 I16 = npt.NDArray[np.int16]
@@ -55,7 +55,7 @@ class Ground(NamedTuple):
     positions: I32
     """The pixels whose window lies inside their exemplar."""
     nearby: I32
-    """From a pixel to each within `NEAR` rows and columns of it."""
+    """From a pixel to each within `NEAR` rows and columns of it, itself left out."""
 
 
 @lru_cache(maxsize=64)
@@ -93,7 +93,8 @@ def ground(shapes: Shapes, level: int) -> Ground:
     table = tables(shapes, level)
     margin = (MARGIN >> level) * table.pitch
     bins = np.where(table.valid, table.bins, len(table.fair))
-    row, column = np.mgrid[-NEAR : NEAR + 1, -NEAR : NEAR + 1]
+    near = NEAR[level]
+    row, column = np.mgrid[-near : near + 1, -near : near + 1]
     nearby = (row * table.pitch + column).ravel()
     return Ground(
         table.pitch,
