@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from texneg.philox import fold
 from texneg.synth.kernel.atlas import BIN, MARGIN, Shapes, Tables, colours, ground, halve, level_count, tables
-from texneg.synth.kernel.nearest import FRACTION, HEAVIEST, NAME_BITS
-from texneg.synth.kernel.patchmatch import Search, refine, upsample
+from texneg.synth.kernel.nearest import HEAVIEST, NAME_BITS
+from texneg.synth.kernel.patchmatch import FRACTION, Search, refine, upsample
 from texneg.synth.kernel.purposes import Purpose
 from texneg.synth.kernel.start import start
 from texneg.synth.kernel.window import RADIUS, SPARE

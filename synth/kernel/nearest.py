@@ -2,7 +2,7 @@
 
 A candidate's key is its cost in the high bits and its own index in the low `NAME_BITS`: the least key names
 the cheapest candidate, the first by index where costs are equal, and no branch depends on the comparison.
-A cost is a window distance, in units of 2^-FRACTION, and a penalty up to `NEVER`: keys are below 2^63.
+A cost is a window distance, shifted, and a penalty up to `NEVER`: keys are below 2^63.
 """
 
 from typing import Any
@@ -23,7 +23,6 @@ from texneg.synth.kernel.window import (
     squares,
 )
 
-FRACTION = 8  # bits after the point in costs, so that a light penalty is not rounded away
 NAME_BITS = 24
 HEAVIEST = 1 << 37  # largest penalty of a place that may be chosen
 NEVER = 3 << 36  # penalty of one that must not be: above HEAVIEST and any distance together
@@ -46,6 +45,7 @@ def plain_nearest(
     atlas_pitch: int,
     bins: U32,
     penalty: I64,
+    shift: int,
 ) -> Any:
     """The candidate of least key for output pixel n, as a loop.
 
@@ -57,7 +57,8 @@ def plain_nearest(
         candidates: indices of atlas pixels, below 2^NAME_BITS.
         atlas_pitch: pixels from one row of the atlas to the next.
         bins: bin of each atlas pixel.
-        penalty: what a bin adds to the cost, NAME_BITS to the left.
+        penalty: what a bin adds to a key, `NAME_BITS` to the left.
+        shift: bits by which a distance is moved to the left in a key, `NAME_BITS` to `NAME_BITS` + 8.
     """
     corner, atlas_corner = RADIUS * (pitch + 1), RADIUS * (atlas_pitch + 1)
     least = np.int64(2**63 - 1)
@@ -67,7 +68,7 @@ def plain_nearest(
             image, 3 * (n - corner), 3 * pitch, atlas, 3 * (candidate - atlas_corner), 3 * atlas_pitch
         )
         extra = penalty[bins[candidate]] | candidate
-        least = min(least, (distance << (FRACTION + NAME_BITS)) + extra)
+        least = min(least, (distance << shift) + extra)
     return least & ((1 << NAME_BITS) - 1)
 
 
@@ -82,19 +83,29 @@ def vector_nearest(
     atlas_pitch: Any,
     bins: Any,
     penalty: Any,
+    shift: Any,
 ) -> Any:
     """The same; the window is loaded once and four distances are folded together."""
-    signature = types.int64(image, n, pitch, atlas, candidates, atlas_pitch, bins, penalty)
+    signature = types.int64(image, n, pitch, atlas, candidates, atlas_pitch, bins, penalty, shift)
     return signature, _emit_vector_nearest
 
 
 def _emit_vector_nearest(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    image, n, pitch, atlas, candidates, atlas_pitch, bins, penalty = zip(
+    image, n, pitch, atlas, candidates, atlas_pitch, bins, penalty, shift = zip(
         signature.args, arguments, strict=True
     )
 
     def number(value: int) -> Any:
         return ir.Constant(INT64, value)
+
+    def integer(pair: Any) -> Any:
+        return context.cast(builder, pair[1], pair[0], types.int64)
+
+    def vector(members: list[Any]) -> Any:
+        filled = ir.Constant(_FOUR, ir.Undefined)
+        for k, member in enumerate(members):
+            filled = builder.insert_element(filled, member, ir.Constant(INT32, k))
+        return filled
 
     def element(array: Any, index: Any) -> Any:
         data = context.make_array(array[0])(context, builder, array[1]).data
@@ -105,27 +116,19 @@ def _emit_vector_nearest(context: Any, builder: Any, signature: Any, arguments: 
         first = builder.mul(builder.sub(index, corner), number(3))
         return load_window(context, builder, array, first, builder.mul(row, number(3)))
 
-    row = context.cast(builder, pitch[1], pitch[0], types.int64)
-    atlas_row = context.cast(builder, atlas_pitch[1], atlas_pitch[0], types.int64)
-    own = window(image, context.cast(builder, n[1], n[0], types.int64), row)
-    named = [
-        context.cast(builder, builder.extract_value(candidates[1], k), of, types.int64)
-        for k, of in enumerate(candidates[0])
-    ]
+    row, atlas_row = integer(pitch), integer(atlas_pitch)
+    own = window(image, integer(n), row)
+    named = [integer((of, builder.extract_value(candidates[1], k))) for k, of in enumerate(candidates[0])]
     sums = [squares(builder, own, window(atlas, candidate, atlas_row)) for candidate in named]
-    extra = [
-        builder.or_(element(penalty, element(bins, candidate)), candidate) for candidate in named
-    ]
-    shift = ir.Constant(_FOUR, [FRACTION + NAME_BITS] * GROUP)
+    extra = [builder.or_(element(penalty, element(bins, candidate)), candidate) for candidate in named]
+    left = vector([integer(shift)] * GROUP)
     keys = None
     for first in range(0, len(named), GROUP):
         # a last group that is not full repeats its last candidate, which changes no minimum
         chosen = [min(first + k, len(named) - 1) for k in range(GROUP)]
-        added = ir.Constant(_FOUR, ir.Undefined)
-        for k, one in enumerate(chosen):
-            added = builder.insert_element(added, extra[one], ir.Constant(INT32, k))
+        added = vector([extra[k] for k in chosen])
         distances = builder.zext(_fold_four(builder, [sums[k] for k in chosen]), _FOUR)
-        group = builder.add(builder.shl(distances, shift), added)
+        group = builder.add(builder.shl(distances, left), added)
         keys = group if keys is None else _least(builder, keys, group)
     keys = _least(builder, lanes(builder, keys, keys, [0, 1]), lanes(builder, keys, keys, [2, 3]))
     keys = _least(builder, lanes(builder, keys, keys, [0]), lanes(builder, keys, keys, [1]))

@@ -17,6 +17,7 @@ from texneg.synth.kernel.draws import fill_words
 from texneg.synth.kernel.nearest import NAME_BITS, NEVER, nearest
 from texneg.synth.kernel.window import RADIUS, SPARE
 
+FRACTION = 8  # bits after the point in costs, so that a light usage penalty is not rounded away
 ROWS, SKEW = 2, RADIUS + 1  # rows scanned together, each so many pixels behind the one before it
 
 I16 = npt.NDArray[np.int16]
@@ -90,7 +91,7 @@ def scan(
     ahead = -1 if backwards else 1
     up, atlas_up = ahead * pitch, ahead * atlas_pitch
     anywhere, around = np.uint64(len(positions)), np.uint64(len(nearby))
-    drawn = 3 if search.wide else 1
+    drawn, shift = 3 if search.wide else 1, FRACTION + NAME_BITS
     blocks = (drawn * side + 3) // 4
     words = np.empty((ROWS, 4 * blocks), np.uint32)
 
@@ -120,10 +121,10 @@ def scan(
                     one = positions[below(np.uint64(words[row, np.uintp(drawn * passed + 1)]), anywhere)]
                     two = positions[below(np.uint64(words[row, np.uintp(drawn * passed + 2)]), anywhere)]
                     candidates = (here, left, above, beyond, by_left, by_here, np.int64(one), np.int64(two))
-                    best = nearest(image, n, pitch, atlas, candidates, atlas_pitch, bins, penalty)
+                    best = nearest(image, n, pitch, atlas, candidates, atlas_pitch, bins, penalty, shift)
                 else:
                     fewer = (here, left, above, beyond, by_left, by_here)
-                    best = nearest(image, n, pitch, atlas, fewer, atlas_pitch, bins, penalty)
+                    best = nearest(image, n, pitch, atlas, fewer, atlas_pitch, bins, penalty, shift)
                 # written even where nothing changes: a branch would be guessed wrong too often
                 flat[np.uintp(n)] = best
                 for c in range(3):

@@ -52,7 +52,7 @@ def lay_tiles(labels: I64, tile: int, drawn: U32, sides: I32, tops: I32, pitch: 
 
 
 def shares(count: int, side: int, seed: int, parts: tuple[int, ...] | None = None) -> I64:
-    """(side, side) labels 0 ... count - 1 in smooth patches whose total sizes are as their parts (to a pixel).
+    """(side, side) labels 0 ... count - 1 in smooth patches whose sizes are as their parts (to a pixel).
 
     The exemplars are halved again and again; each half takes the side of a smooth random field that keeps the
     shares. Two exemplars in equal parts: one field, cut at its median.
@@ -68,7 +68,8 @@ def shares(count: int, side: int, seed: int, parts: tuple[int, ...] | None = Non
         height = smooth_field(side, fold(seed, Purpose.FIELD, len(groups))).ravel()[pixels]
         height = height * len(pixels) + np.arange(len(pixels))  # no two equal, so that the cut is exact
         cut = len(pixels) * sum(parts[first : first + lower]) // sum(parts[first : first + members])
-        below = height < np.partition(height, cut)[cut] if cut < len(pixels) else height == height
+        cut = min(cut, len(pixels) - 1)
+        below = height < np.partition(height, cut)[cut]
         groups.append((pixels[below], first, lower))
         groups.append((pixels[~below], first + lower, members - lower))
     return labels.reshape(side, side)

@@ -191,7 +191,7 @@ def test_bytes_of_this_method_version():
         np.stack([x, y, x ^ y], -1).astype(np.uint8),
     ]
     digest = hashlib.sha256(b"".join(texture(pair, size=100, seed=1, method=m).tobytes() for m in METHODS))
-    assert digest.hexdigest()[:16] == "bce22c67c224bdf4"
+    assert digest.hexdigest()[:16] == "cbee1dd986a4b681"
 
 
 @pytest.mark.parametrize("count", range(1, 9))
@@ -231,7 +231,12 @@ PAIR = [np.zeros((96, 96, 3), np.uint8)] * 2
         ([], {}, "0 exemplars"),
         (PAIR * 5, {}, "10 exemplars: allowed are 1 to 8"),
         ([PAIR[0], np.zeros((7, 96, 3), np.uint8)], {}, "exemplar 1 of 7 x 96 px"),
-        ([np.zeros((96, 96), np.uint8)], {}, "three channels"),
+        ([np.zeros((96, 96, 4), np.uint8)], {}, r"\(h, w, 3\), or gray ones"),
+        ([np.zeros(96, np.uint8)], {}, r"\(h, w, 3\), or gray ones"),
+        ([np.broadcast_to(np.uint8(0), (4100, 4100, 3))], {}, "allowed are 16777216 px"),
+        (PAIR, {"weights": [1]}, "2 positive numbers"),
+        (PAIR, {"weights": [1, 0]}, r"weights \(1, 0\)"),
+        (PAIR, {"weights": [1, float("nan")]}, "positive numbers"),
         ([np.zeros((96, 96, 3), np.float32)], {}, "float32"),
         (PAIR, {"size": 15}, "size 15 px: allowed is 16 to 1024"),
         (PAIR, {"size": 1025}, "size 1025"),
