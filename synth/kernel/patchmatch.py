@@ -32,8 +32,8 @@ class Search(NamedTuple):
     """Stream of the random candidates; their counter is the scan and the pixel."""
     passes: int
     """Scans, forwards and backwards in turn."""
-    wide: bool
-    """Two more candidates a pixel, from anywhere in the atlas."""
+    far: bool
+    """Two of a pixel's candidates come from anywhere in the atlas instead of close by."""
     seams_only: bool
     """Skip pixels whose eight neighbours continue the same copy."""
     tile: bool
@@ -78,8 +78,8 @@ def scan(
 
     Candidates: the present source; what the left, upper and upper right neighbours would continue with
     (mirrored in odd passes, which scan backwards); a place near the left neighbour's and one near the
-    present; in a wide search two from anywhere. Cost: window distance and the usage penalty of the
-    candidate's bin.
+    present; and two from anywhere, or else a place near the upper neighbour's and what the upper left would
+    continue with. Cost: window distance and the usage penalty of the candidate's bin.
 
     Rows are scanned in pairs, the lower one `SKEW` pixels behind: its windows hold nothing the upper one has
     still to write, and the processor can work on both.
@@ -91,7 +91,7 @@ def scan(
     ahead = -1 if backwards else 1
     up, atlas_up = ahead * pitch, ahead * atlas_pitch
     anywhere, around = np.uint64(len(positions)), np.uint64(len(nearby))
-    drawn, shift = 3 if search.wide else 1, FRACTION + NAME_BITS
+    drawn, shift = 3 if search.far else 2, FRACTION + NAME_BITS
     blocks = (drawn * side + 3) // 4
     words = np.empty((ROWS, 4 * blocks), np.uint32)
 
@@ -117,14 +117,16 @@ def scan(
                 half = word & np.uint64(0xFFFF)
                 by_left = left + nearby[(half * around) >> np.uint64(16)]
                 by_here = here + nearby[below(word, around)]
-                if search.wide:
-                    one = positions[below(np.uint64(words[row, np.uintp(drawn * passed + 1)]), anywhere)]
-                    two = positions[below(np.uint64(words[row, np.uintp(drawn * passed + 2)]), anywhere)]
-                    candidates = (here, left, above, beyond, by_left, by_here, np.int64(one), np.int64(two))
-                    best = nearest(image, n, pitch, atlas, candidates, atlas_pitch, bins, penalty, shift)
+                second = np.uint64(words[row, np.uintp(drawn * passed + 1)])
+                if search.far:
+                    third = np.uint64(words[row, np.uintp(drawn * passed + 2)])
+                    one = np.int64(positions[below(second, anywhere)])
+                    two = np.int64(positions[below(third, anywhere)])
                 else:
-                    fewer = (here, left, above, beyond, by_left, by_here)
-                    best = nearest(image, n, pitch, atlas, fewer, atlas_pitch, bins, penalty, shift)
+                    one = np.int64(above) + nearby[below(second, around)]
+                    two = np.int64(flat[np.uintp(n - up - ahead)]) + atlas_up + ahead
+                candidates = (here, left, above, beyond, by_left, by_here, one, two)
+                best = nearest(image, n, pitch, atlas, candidates, atlas_pitch, bins, penalty, shift)
                 # written even where nothing changes: a branch would be guessed wrong too often
                 flat[np.uintp(n)] = best
                 for c in range(3):

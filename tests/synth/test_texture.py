@@ -191,7 +191,7 @@ def test_bytes_of_this_method_version():
         np.stack([x, y, x ^ y], -1).astype(np.uint8),
     ]
     digest = hashlib.sha256(b"".join(texture(pair, size=100, seed=1, method=m).tobytes() for m in METHODS))
-    assert digest.hexdigest()[:16] == "cbee1dd986a4b681"
+    assert digest.hexdigest()[:16] == "2405c2b5787fbf2a"
 
 
 @pytest.mark.parametrize("count", range(1, 9))
