@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from numba import njit
 
+from texneg.synth.kernel.atlas import ground, level_count
 from texneg.synth.kernel.nearest import HEAVIEST, NAME_BITS, NEVER, nearest, plain_nearest
 from texneg.synth.kernel.window import RADIUS, SPARE
 
@@ -55,3 +56,15 @@ def test_the_worst_allowed_candidate_beats_a_forbidden_one():
     assert vector(np.zeros_like(white), 210, 20, white, (300, 50), 20, bins, penalty) == 50
     assert (NEVER + (75 * 255**2 << 8)) << NAME_BITS < 2**63
     assert HEAVIEST + (75 * 255**2 << 8) < NEVER
+
+
+@pytest.mark.parametrize("shapes", [((8, 8),), ((64, 80), (71, 64)), ((200, 9), (9, 200)), ((96, 96),) * 8])
+def test_every_window_of_every_candidate_lies_in_the_atlas(shapes):
+    for level in range(level_count(shapes, 1024, 4, 8)):
+        found = ground(shapes, level)
+        reach = found.nearby.max() + RADIUS * (found.pitch + 1)
+        assert found.nearby.min() == -found.nearby.max()
+        assert found.positions.min() - reach >= 0
+        assert found.positions.max() + reach < len(found.bins)
+        assert len(np.unique(found.nearby)) == len(found.nearby)
+        assert (found.bins[found.positions] < found.bins.max()).all()
