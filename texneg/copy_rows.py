@@ -1,10 +1,9 @@
-"""Copy the rows of a rectangle between flat byte arrays: vector code, and the plain loop it equals.
+"""Copy the rows of a rectangle between byte arrays: vector code, and the plain loop it equals.
 
-A rectangle is `rows` runs of `count` bytes. Patches are short and all of one width, so what a library's
-memcpy decides at every call is decided once here: one loop for each number of moves, all of constant size.
+A rectangle is `rows` runs of `count` bytes. Patches are narrow and all of one width, so what a library's
+memcpy decides at every row is decided once here: one loop for each number of moves, all of constant size.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -15,15 +14,17 @@ from numba.extending import intrinsic
 
 WIDTH = 32  # bytes of the widest move
 MOST = 8  # moves of a row; longer rows are left to memcpy
+LINE = 64  # bytes that memory moves at once
 
-_I64 = ir.IntType(64)
+_I32, _I64 = ir.IntType(32), ir.IntType(64)
 
 
 @njit(nogil=True, cache=True)
 def plain_rows(target, to, step, source, start, stride, rows, count):  # type: ignore[no-untyped-def]
-    """target[to + y * step + b] = source[start + y * stride + b] for y < rows, b < count, all uint64.
+    """target[to + y * step + b] = source[start + y * stride + b] for y < rows, b < count.
 
-    The arrays do not overlap; rows, count and step are at least 1. A negative stride is given modulo 2^64.
+    Arrays are C-contiguous uint8, taken as flat, and do not overlap; numbers are uint64, rows and step at
+    least 1, a negative stride modulo 2^64.
     """
     target, source = target.reshape(-1), source.reshape(-1)
     for y in range(rows):
@@ -31,8 +32,24 @@ def plain_rows(target, to, step, source, start, stride, rows, count):  # type: i
             target[to + y * step + b] = source[start + y * stride + b]
 
 
+@njit(nogil=True, cache=True)
+def plain_rows_fetching(  # type: ignore[no-untyped-def]
+    target, to, step, source, start, stride, rows, count, next_to, next_start
+):
+    """The same: nothing is fetched."""
+    plain_rows(target, to, step, source, start, stride, rows, count)
+
+
 @intrinsic
 def vector_rows(
+    context: Any, target: Any, to: Any, step: Any, source: Any, start: Any, stride: Any, rows: Any, count: Any
+) -> Any:
+    """The same in vector moves, of which the last in a row overlaps the one before. No bounds are checked."""
+    return types.void(target, to, step, source, start, stride, rows, count), _emit_rows
+
+
+@intrinsic
+def vector_rows_fetching(
     context: Any,
     target: Any,
     to: Any,
@@ -42,58 +59,71 @@ def vector_rows(
     stride: Any,
     rows: Any,
     count: Any,
+    next_to: Any,
+    next_start: Any,
 ) -> Any:
-    """The same as loops of vector moves, of which the last overlaps the one before. No bounds are checked."""
-    return types.void(target, to, step, source, start, stride, rows, count), _emit_vector_rows
+    """The same, and each row fetches into cache its equal of the rectangle that is copied next.
+
+    A fetch is a hint and reads nothing: the next rectangle may lie outside the arrays.
+    """
+    arguments = (target, to, step, source, start, stride, rows, count, next_to, next_start)
+    return types.void(*arguments), _emit_rows
 
 
-def _emit_vector_rows(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    def address(array: int, offset: int) -> Any:
+def _emit_rows(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    """A switch over the number of moves, with a loop over the rows in each case."""
+
+    def first_byte(array: int) -> Any:
         data = context.make_array(signature.args[array])(context, builder, arguments[array]).data
-        return builder.gep(data, [arguments[offset]])
+        return builder.gep(data, [arguments[array + 1]])
 
-    target, source = address(0, 1), address(3, 4)
-    _, _, step, _, _, stride, rows, count = arguments
-    end = builder.gep(target, [builder.mul(rows, step)])
+    _, to, step, _, start, stride, rows, count, *ahead = arguments
+    first = (first_byte(0), first_byte(3))
+    end = builder.gep(first[0], [builder.mul(rows, step)])
+    away = [builder.sub(there, here) for there, here in zip(ahead, (to, start), strict=False)]
     done = builder.append_basic_block("done")
 
-    def each_row(copy: Callable[[Any, Any], None]) -> None:
-        """Ends by address: a counted loop would be unrolled, which costs more than such short rows."""
+    def each_row(copy: Any, most: int) -> None:
+        """Copy rows of at most so many bytes.
+
+        The end is an address: LLVM would unroll a counted loop, which costs more than such short loops take.
+        """
         before, row = builder.block, builder.append_basic_block("row")
         builder.branch(row)
         builder.position_at_end(row)
-        to, start = builder.phi(target.type), builder.phi(source.type)
-        copy(to, start)
-        next_to, next_start = builder.gep(to, [step]), builder.gep(start, [stride])
-        for phi, first, following in ((to, target, next_to), (start, source, next_start)):
-            phi.add_incoming(first, before)
-            phi.add_incoming(following, row)
-        builder.cbranch(builder.icmp_unsigned("!=", next_to, end), row, done)
+        bytes_ = [builder.phi(pointer.type) for pointer in first]
+        for i, distance in enumerate(away):
+            _fetch(builder, builder.gep(bytes_[i], [distance]), most, write=i == 0)
+        copy(*bytes_)
+        following = [builder.gep(byte, [pitch]) for byte, pitch in zip(bytes_, (step, stride), strict=True)]
+        for i, byte in enumerate(bytes_):
+            byte.add_incoming(first[i], before)
+            byte.add_incoming(following[i], row)
+        builder.cbranch(builder.icmp_unsigned("!=", following[0], end), row, done)
 
-    def block(name: str) -> Any:
-        return builder.append_basic_block(name)
+    def last(width: int) -> Any:
+        return builder.sub(count, _I64(width))
 
-    long, short = block("long"), block("short")
-    blocks = builder.udiv(builder.add(count, _I64(WIDTH - 1)), _I64(WIDTH))
-    choice = builder.switch(blocks, long)
+    short, long = builder.append_basic_block("short"), builder.append_basic_block("long")
+    choice = builder.switch(builder.udiv(builder.add(count, _I64(WIDTH - 1)), _I64(WIDTH)), long)
+    choice.add_case(_I64(0), done)
     choice.add_case(_I64(1), short)
     for moves in range(2, MOST + 1):
-        builder.position_at_end(here := block(f"moves_{moves}"))
-        choice.add_case(_I64(moves), here)
-        offsets = [*(_I64(WIDTH * i) for i in range(moves - 1)), builder.sub(count, _I64(WIDTH))]
-        each_row(partial(_move, builder, WIDTH, offsets))
+        choice.add_case(_I64(moves), case := builder.append_basic_block(f"moves_{moves}"))
+        builder.position_at_end(case)
+        offsets = [*(_I64(WIDTH * i) for i in range(moves - 1)), last(WIDTH)]
+        each_row(partial(_move, builder, WIDTH, offsets), WIDTH * moves)
     builder.position_at_end(long)
-    each_row(lambda to, start: cgutils.raw_memcpy(builder, to, start, count, 1))
+    each_row(partial(_memcpy, builder, count), WIDTH * MOST)
+
     builder.position_at_end(short)
-    width = WIDTH
-    while width:
-        fits, shorter = block(f"width_{width}"), block("shorter")
-        builder.cbranch(builder.icmp_unsigned(">=", count, _I64(width)), fits, shorter)
-        builder.position_at_end(fits)
-        each_row(partial(_move, builder, width, [_I64(0), builder.sub(count, _I64(width))]))
-        builder.position_at_end(shorter)
-        width //= 2
-    builder.branch(done)
+    for width in (WIDTH >> i for i in range(1, WIDTH.bit_length())):
+        wide, narrow = builder.append_basic_block(f"width_{width}"), builder.append_basic_block("narrow")
+        builder.cbranch(builder.icmp_unsigned(">=", count, _I64(width)), wide, narrow)
+        builder.position_at_end(wide)
+        each_row(partial(_move, builder, width, [_I64(0), last(width)]), WIDTH)
+        builder.position_at_end(narrow)
+    builder.unreachable()
     builder.position_at_end(done)
     return context.get_dummy_value()
 
@@ -110,5 +140,20 @@ def _move(builder: Any, width: int, offsets: list[Any], to: Any, start: Any) -> 
         builder.store(value, builder.bitcast(builder.gep(to, [offset]), vector)).align = 1
 
 
+def _memcpy(builder: Any, count: Any, to: Any, start: Any) -> None:
+    cgutils.raw_memcpy(builder, to, start, count, 1)
+
+
+def _fetch(builder: Any, byte: Any, most: int, *, write: bool) -> None:
+    """Every line of so many bytes, of which the first may lie anywhere in its line."""
+    form = ir.FunctionType(ir.VoidType(), [byte.type, _I32, _I32, _I32])
+    prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte.type], form)
+    for line in range(-(-most // LINE) + 1):
+        address = builder.gep(byte, [_I64(LINE * line)])
+        builder.call(prefetch, [address, _I32(int(write)), _I32(3), _I32(1)])  # to the first level, for data
+
+
 # An intrinsic has no Python body and knows no bounds: where either is asked for, the loop takes its place.
-copy_rows = plain_rows if config.DISABLE_JIT or config.BOUNDSCHECK else vector_rows
+_PLAIN = config.DISABLE_JIT or config.BOUNDSCHECK
+copy_rows = plain_rows if _PLAIN else vector_rows
+copy_rows_fetching = plain_rows_fetching if _PLAIN else vector_rows_fetching

@@ -2,23 +2,19 @@
 
 Shapes: N images, k negatives each, P planes, H W pixels, B bytes a pixel (`patch_layout`). The kernel works
 on bytes with unsigned 64-bit numbers, holds no GIL and starts no thread: loader workers can call it.
-
-Squares are copied one by one while a cache holds the batch. Where none does, each plane is first read in
-order, so that its squares are found nearby; rows of tiles are assembled in a strip and written in order.
 """
 
 import numpy as np
 from numba import config, njit, types
 
-from texneg.copy_rows import copy_rows
+from texneg.copy_rows import copy_rows, copy_rows_fetching
 from texneg.patch_layout import Bytes
 from texneg.patch_plan import Rule
 from texneg.patch_plan_numba import fold_field, patch_corners, patch_side, patch_turn, tiles_along
 from texneg.philox import U64
 
 _U = np.uint64
-_CACHED = 1 << 25  # bytes of source and result that a cache is taken to hold
-_LINE = _U(64)  # bytes that memory moves at once
+_NEAR = 1 << 21  # bytes of images and result that lie in a core's own cache
 
 
 def shuffle(images: Bytes, out: Bytes, index: U64, rule: Rule) -> None:
@@ -33,6 +29,18 @@ def _strip(images, start, out, to, W, B, d, h, tile, corners):  # type: ignore[n
     row = W * B
     for x in range(_U(0), W, d):
         copy_rows(out, to + x * B, row, images, start + corners[tile], row, h, min(d, W - x) * B)
+        tile += _U(1)
+
+
+@njit(nogil=True, cache=True)
+def _far_strip(images, start, out, to, W, B, d, h, tile, corners):  # type: ignore[no-untyped-def]
+    """The same while the next tile is fetched, which pays where images and result lie in no near cache."""
+    row = W * B
+    for x in range(_U(0), W, d):
+        next_to = to + (x + d) * B if x + d < W else to + d * row
+        patch, next_patch = start + corners[tile], start + corners[tile + _U(1)]
+        w = min(d, W - x)
+        copy_rows_fetching(out, to + x * B, row, images, patch, row, h, w * B, next_to, next_patch)
         tile += _U(1)
 
 
@@ -61,15 +69,6 @@ def _steps(turn, d, row, B):  # type: ignore[no-untyped-def]
     return begin, down, right
 
 
-@njit(nogil=True, cache=True)
-def _read(images, start, length):  # type: ignore[no-untyped-def]
-    """A sum over these bytes, line by line, which leaves them in cache."""
-    total, flat = _U(0), images.reshape(-1)
-    for i in range(start, start + length, _LINE):
-        total += _U(flat[i])
-    return total
-
-
 _SIGNATURE = types.void(
     types.Array(types.uint8, 5, "C", readonly=True),
     types.Array(types.uint8, 6, "C"),
@@ -89,8 +88,7 @@ def _shuffle(images, out, index, base, lo, hi, source, flip, rotate):  # type: i
     count, lo, hi, source = _U(out.shape[1]), _U(lo), _U(hi), _U(source)
     row = W * B
     plane = H * row
-    far = images.size + out.size > _CACHED
-    stage = np.empty((1, 1, 1, 1, 1, hi * row + _U(1)), np.uint8) if far else out
+    far = images.size + out.size > _NEAR
     corners = np.empty(tiles_along(H, lo, source) * tiles_along(W, lo, source) + _U(1), np.uint64)
     for n in range(_U(len(index))):
         image_key = fold_field(base, index[n])
@@ -101,17 +99,15 @@ def _shuffle(images, out, index, base, lo, hi, source, flip, rotate):  # type: i
             patch_corners(key, H, W, B, d, tiles_along(H, d, source) * columns, source, corners)
             for p in range(P):
                 start, to = (n * P + p) * plane, ((n * count + k) * P + p) * plane
-                if far:
-                    stage[0, 0, 0, 0, 0, hi * row] = _read(images, start, plane)
                 tile = _U(0)
                 for y in range(_U(0), H, d):
-                    h, at = min(d, H - y), _U(0) if far else to + y * row
+                    h, at = min(d, H - y), to + y * row
                     if flip or rotate:
-                        _turned_strip(images, start, stage, at, W, B, d, h, tile, corners, key, flip, rotate)
+                        _turned_strip(images, start, out, at, W, B, d, h, tile, corners, key, flip, rotate)
+                    elif far:
+                        _far_strip(images, start, out, at, W, B, d, h, tile, corners)
                     else:
-                        _strip(images, start, stage, at, W, B, d, h, tile, corners)
-                    if far:
-                        copy_rows(out, to + y * row, row, stage, _U(0), row, _U(1), h * row)
+                        _strip(images, start, out, at, W, B, d, h, tile, corners)
                     tile += columns
 
 

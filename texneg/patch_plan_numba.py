@@ -52,12 +52,13 @@ def _divisor(H, W, lo, hi, word):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True, inline="always")
 def patch_corners(key, H, W, B, d, tiles, source, corners):  # type: ignore[no-untyped-def]
-    """Fill corners[:tiles], row-major; there must be room for one more."""
+    """Fill corners[:tiles], row-major, and one more to look ahead to."""
     if source in (_DISJOINT, _PERMUTATION):
         _grid(key, H, W, B, d, tiles, corners)
     else:
         last = _U(source != _PAPER)
         _crops(key, max(_U(1), H - d + last), max(_U(1), W - d + last), W * B, B, tiles, corners)
+    corners[tiles] = corners[0]
 
 
 @njit(nogil=True, cache=True)

@@ -6,12 +6,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
-from texneg.copy_rows import MOST, WIDTH, plain_rows, vector_rows
+from texneg.copy_rows import MOST, WIDTH, plain_rows, vector_rows, vector_rows_fetching
 
 
 @njit
 def vector(target, to, step, source, start, stride, rows, count):
     vector_rows(target, to, step, source, start, stride, rows, count)
+
+
+@njit
+def fetching(target, to, step, source, start, stride, rows, count):
+    away = np.uint64(1 << 40)  # a fetch may name any address
+    vector_rows_fetching(target, to, step, source, start, stride, rows, count, to + away, start + away)
 
 
 def copied(copy, to, step, start, stride, rows, count, size=6000):
@@ -22,9 +28,10 @@ def copied(copy, to, step, start, stride, rows, count, size=6000):
     return source, target
 
 
+@pytest.mark.parametrize("copy", [vector, fetching])
 @pytest.mark.parametrize("count", [*range(1, WIDTH * MOST + 40), 700])
-def test_every_length_of_row_is_copied_whole_and_alone(count):
-    source, target = copied(vector, 11, count + 3, 5, count + 1, 3, count)
+def test_every_length_of_row_is_copied_whole_and_alone(count, copy):
+    source, target = copied(copy, 11, count + 3, 5, count + 1, 3, count)
     expected = np.full_like(target, 7)
     for row in range(3):
         begin = 5 + row * (count + 1)
@@ -42,8 +49,9 @@ def test_every_length_of_row_is_copied_whole_and_alone(count):
 def test_the_loop_is_the_definition_of_the_vectors(rows, count, stride, gap):
     step = max(1, count + gap)
     _, expected = copied(plain_rows, 3, step, 3000, stride, rows, count)
-    _, made = copied(vector, 3, step, 3000, stride, rows, count)
-    assert np.array_equal(made, expected)
+    for copy in (vector, fetching):
+        _, made = copied(copy, 3, step, 3000, stride, rows, count)
+        assert np.array_equal(made, expected)
 
 
 def test_rows_at_the_very_end_of_both_arrays():
