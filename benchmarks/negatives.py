@@ -4,7 +4,9 @@
 
 Runs `texneg bench all`, which checks that the executors give the same bytes before it times them, and writes
 the rows, the limits and the environment to results/negatives-MACHINE.json, MACHINE being the GPU or else the
-processor. Needs torch, torchvision, timm, numba and opencv, and neither tyro nor dask.
+processor. Needs torch, torchvision, timm, numba and opencv, and neither tyro nor dask; where there is no
+network, `pip install --no-deps --no-build-isolation -e .` installs texneg itself. A GPU run takes minutes,
+most of them the CPU's; the first also compiles.
 """
 
 import argparse
