@@ -18,7 +18,7 @@ Bytes = npt.NDArray[np.uint8]
 def array_bytes(images: npt.NDArray[Any]) -> Bytes:
     """C-contiguous (..., H, W, C) as (..., 1, H, W, C * itemsize) bytes, sharing memory."""
     *lead, H, W, C = images.shape
-    return images.reshape(-1).view(np.uint8).reshape(*lead, 1, H, W, C * images.itemsize)
+    return np.ndarray((*lead, 1, H, W, C * images.itemsize), np.uint8, images)
 
 
 def tensor_bytes(images: "Tensor") -> Bytes:

@@ -26,6 +26,7 @@ Else d is uniform on lo ... hi, both included.
 
 from collections.abc import Sequence
 from enum import IntEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -81,6 +82,7 @@ def default_size(height: int, width: int) -> tuple[int, int]:
     return lo, max(lo, (72 * side + 112) // 224)
 
 
+@lru_cache(maxsize=64)
 def base_key(seed: int, epoch: int) -> int:
     """The part of the key that a whole batch shares."""
     return fold(seed, epoch, PURPOSE)
