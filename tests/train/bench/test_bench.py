@@ -14,6 +14,7 @@ from texneg.philox import fold
 from texneg.train.bench import negatives as bench_negatives
 from texneg.train.bench.official_patch import official_patches
 from texneg.train.bench.ratios import MS, Gate, Row, table, verdicts
+from texneg.train.bench.sliced_patch import sliced_patches
 from texneg.train.bench.timing import Timing, compare
 from texneg.train.environment import environment
 
@@ -87,7 +88,7 @@ def test_every_limit_names_a_case_of_the_benchmark():
     rows = bench_negatives.bench_negatives(quick=True)
     found = [gate for gate in bench_negatives.GATES if gate.value(rows) is not None]
     left_out = [gate for gate in bench_negatives.GATES if gate not in found]
-    assert {gate.case for gate in left_out} == {bench_negatives.LARGE}
+    assert {gate.case for gate in left_out} == {bench_negatives.LARGE.name}
     assert all(value > 0 for row in rows for value in row.ratios.values())
 
 
@@ -106,6 +107,22 @@ def test_the_official_rival_tiles_the_view_with_crops_and_leaves_out_the_last_pl
                 corners |= {top, left}
                 assert torch.equal(tile, view[0, top : top + tile.shape[0], left : left + tile.shape[1]])
     assert corners == set(range(S - d))
+
+
+def test_the_slicing_rival_tiles_the_image_with_crops():
+    S, d = 24, 7
+    image = np.arange(S * S, dtype=np.float32).reshape(S, S, 1)
+    draws = np.random.default_rng(0)
+    corners = set()
+    for _ in range(200):
+        negative = sliced_patches(image, (d, d), draws)
+        for y in range(0, S, d):
+            for x in range(0, S, d):
+                tile = negative[y : y + d, x : x + d]
+                top, left = divmod(int(tile[0, 0, 0]), S)
+                corners |= {top, left}
+                assert np.array_equal(tile, image[top : top + len(tile), left : left + tile.shape[1]])
+    assert corners == set(range(S - d + 1))
 
 
 class Dealt:
@@ -137,7 +154,7 @@ def test_paper_mode_is_the_official_code_with_our_numbers(side, size):
 
 
 def test_check_turns_a_missed_limit_into_status_one(tmp_path, monkeypatch, capsys):
-    rows = [Row(bench_negatives.ONE, "numba", 1.0, {bench_negatives.OF_COPY: 0.01})]
+    rows = [Row(bench_negatives.ONE.name, "numba", 1.0, {bench_negatives.OF_COPY: 0.01})]
     monkeypatch.setattr(bench_negatives, "bench_negatives", lambda quick: rows)
     target = tmp_path / "bench.json"
     assert main(["bench", "negatives", "--json", str(target)]) == 0
