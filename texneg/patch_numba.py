@@ -19,8 +19,7 @@ _NEAR = 1 << 21  # bytes of images and result that lie in a core's own cache
 
 def shuffle(images: Bytes, out: Bytes, index: U64, rule: Rule) -> None:
     """Fill out (N, k, P, H, W, B) from images (N, P, H, W, B); arguments checked by `patch_negatives`."""
-    base, lo, hi, source, flip, rotate = rule
-    _kernel(images, out, index, base, lo, hi, int(source), flip, rotate)
+    _kernel(images, out, index, *rule)
 
 
 @njit(nogil=True, cache=True, inline="always")

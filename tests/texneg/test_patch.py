@@ -109,6 +109,15 @@ def test_the_default_index_counts_from_zero():
 def test_an_empty_batch_gives_an_empty_result():
     assert patch_negatives(IMAGES[:0], count=3, index=[]).shape == (0, 3, 24, 30, 3)
     assert patch_negatives(torch.zeros(0, 3, 24, 30)).shape == (0, 1, 3, 24, 30)
+    assert patch_permutation(IMAGES[:0], count=2).shape == (0, 2, 24, 30, 3)
+
+
+@pytest.mark.parametrize("channels", [0, 1, 2, 4, 5, 16])
+def test_any_number_of_channels(channels):
+    images = np.random.default_rng(1).integers(0, 256, (2, 20, 24, channels), np.uint8)
+    each = [patch_negatives(images[..., c : c + 1], flip=True, rotate=True) for c in range(channels)]
+    expected = np.concatenate(each, axis=-1) if each else np.empty((2, 1, 20, 24, 0), np.uint8)
+    assert np.array_equal(patch_negatives(images, flip=True, rotate=True), expected)
 
 
 @pytest.mark.parametrize(
