@@ -18,6 +18,7 @@ from texneg.arguments import (
     Images,
     Index,
     check_count,
+    check_integer,
     image_sides,
     index_array,
     index_tensor,
@@ -85,8 +86,8 @@ def texture_negatives(
     side = _checked_sides(images, exemplar)
     if method not in (LIVE, *METHODS):
         raise ValueError(f"method {method!r}; it must be one of {', '.join((LIVE, *METHODS))}")
-    if threads is not None and threads < 1:
-        raise ValueError(f"threads is {threads}; it must be at least 1, or None for torch's number")
+    if threads is not None:
+        check_integer("threads", threads, 1)
     job = Job(side, count, base_key(seed, epoch))
     make: Callable[..., Any] = _from_tensor if is_tensor(images) else _from_array
     return make(images, index, job, method, threads)
@@ -154,9 +155,5 @@ def _checked_sides(images: Any, exemplar: int | None) -> int:
             f" textures need sides of {SMALLEST_OUTPUT} to {LARGEST_OUTPUT}"
         )
     side = default_exemplar(height, width) if exemplar is None else exemplar
-    if not SMALLEST_EXEMPLAR <= side <= shorter:
-        raise ValueError(
-            f"exemplar {side} px in images of {height} x {width} pixels;"
-            f" it must be {SMALLEST_EXEMPLAR} to {shorter}"
-        )
+    check_integer("exemplar", side, SMALLEST_EXEMPLAR, shorter)
     return int(side)

@@ -5,12 +5,14 @@ Shapes: N images, C H W image.
 
 import sys
 from collections.abc import Sequence
+from functools import lru_cache
+from operator import index as as_int
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from texneg.philox import U64
+from texneg.philox import U64, fold
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +36,7 @@ def image_sides(images: Any) -> tuple[int, int]:
     """Height and width of a batch that can be used: NumPy (N, H, W, C) or torch (N, C, H, W).
 
     Raises:
-        ValueError: another rank or dtype; TypeError for another kind.
+        ValueError: another rank, layout or dtype, or no pixels; TypeError for another kind.
     """
     tensor = is_tensor(images)
     if not tensor and not isinstance(images, np.ndarray):
@@ -42,27 +44,61 @@ def image_sides(images: Any) -> tuple[int, int]:
     if images.ndim != 4:
         layout = "(N, C, H, W)" if tensor else "(N, H, W, C)"
         raise ValueError(f"images have shape {tuple(images.shape)}; they must be {layout}")
+    if tensor and (images.layout is not sys.modules["torch"].strided or images.is_neg()):
+        raise ValueError(
+            "images are sparse or lazily negated; give images.to_dense() or images.resolve_neg()"
+        )
     known = str(images.dtype) in _TENSOR_DTYPES if tensor else images.dtype in _ARRAY_DTYPES
     if not known:
         allowed = (*_DTYPES, "bfloat16") if tensor else _DTYPES
         name = str(images.dtype).removeprefix("torch.")
         raise ValueError(f"images have dtype {name}; it must be one of {', '.join(allowed)}")
-    _, first, height, width = images.shape
-    return (height, width) if tensor else (first, height)
+    height, width = images.shape[2:] if tensor else images.shape[1:3]
+    if not height or not width:
+        raise ValueError(f"images of {height} x {width} pixels; both sides must be at least 1")
+    return height, width
 
 
 def check_count(count: int) -> None:
     """Refuse fewer than one negative an image."""
-    if count < 1:
-        raise ValueError(f"count is {count}; it must be at least 1")
+    check_integer("count", count, 1)
+
+
+def check_integer(name: str, value: Any, least: int, most: int = sys.maxsize) -> None:
+    """Refuse what is no integer of Python or NumPy, or outside its range."""
+    integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if integer and least <= value <= most:
+        return
+    allowed = f"at least {least}" if most == sys.maxsize else f"{least} to {most}"
+    if not integer:
+        raise TypeError(f"{name} is {value!r}; it must be an integer, {allowed}")
+    raise ValueError(f"{name} is {value}; it must be {allowed}")
+
+
+def shared_key(seed: int, epoch: int, purpose: int) -> int:
+    """The part of a negative's key that a whole batch shares.
+
+    Raises:
+        TypeError: a seed or epoch that is not an integer, a NumPy integer or a tensor of one.
+    """
+    try:
+        return _folded(as_int(seed), as_int(epoch), purpose)
+    except TypeError:
+        raise TypeError(f"seed is {seed!r} and epoch {epoch!r}; both must be integers") from None
+
+
+_folded = lru_cache(maxsize=64)(fold)
 
 
 def index_array(index: Any, N: int) -> U64:
     """The N data-set indices as uint64; 0 ... N - 1 where none are given."""
     if index is None:
         return np.arange(N, dtype=np.uint64)
-    values = index.detach().cpu().numpy() if is_tensor(index) else np.asarray(index)
-    _check_index(values.shape, values.dtype.kind in "iu" or values.size == 0, N)
+    try:
+        values = index.detach().cpu().numpy() if is_tensor(index) else np.asarray(index)
+    except (ValueError, NotImplementedError):  # lists in a list of unequal lengths; no values on device meta
+        raise ValueError(f"index is {index!r}; it must hold {N} integers, one for each image") from None
+    _check_index(values.shape, values.dtype, values.dtype.kind in "iu" or values.size == 0, N)
     return np.ascontiguousarray(values.astype(np.uint64))
 
 
@@ -73,14 +109,17 @@ def index_tensor(index: Any, N: int, device: Any) -> "Tensor":
     if index is None:
         return torch.arange(N, device=device)
     if is_tensor(index):
-        _check_index(tuple(index.shape), not index.is_floating_point(), N)
+        integers = not (index.is_floating_point() or index.is_complex() or index.dtype is torch.bool)
+        _check_index(tuple(index.shape), index.dtype, integers, N)
         return index.to(device, torch.int64, non_blocking=True)
     return torch.from_numpy(index_array(index, N).view(np.int64)).to(device, non_blocking=True)
 
 
-def _check_index(shape: tuple[int, ...], integers: bool, N: int) -> None:
+def _check_index(shape: tuple[int, ...], dtype: object, integers: bool, N: int) -> None:
     if shape != (N,) or not integers:
-        raise ValueError(f"index has shape {shape}; it must hold {N} integers, one for each image")
+        raise ValueError(
+            f"index has shape {shape} and dtype {dtype}; it must hold {N} integers, one for each image"
+        )
 
 
 def check_out(out: Any, images: Any, shape: tuple[int, ...]) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from texneg.arguments import Images, Index, check_count, image_sides, index_array, is_tensor
-from texneg.philox import fold, fold_array, philox
+from texneg.arguments import Images, Index, check_count, image_sides, index_array, is_tensor, shared_key
+from texneg.philox import fold_array, philox
 
 PURPOSE = 0x3C1D
 WORDS = 1 << 32
@@ -54,10 +54,11 @@ def mixed_negatives(
 
     Raises:
         ValueError: no kinds, probabilities, a count or an index that do not fit, or a kind that returns
-            another shape or dtype; TypeError for images of another kind.
+            another shape or dtype; TypeError for images or kinds of another kind.
     """
     image_sides(images)
     check_count(count)
+    kinds = _checked_kinds(kinds)
     rows = index_array(index, images.shape[0])
     chosen = chosen_kinds([p for _, p in kinds], count=count, seed=seed, epoch=epoch, index=rows)
     result = _empty((images.shape[0] * count, *images.shape[1:]), images)
@@ -97,9 +98,20 @@ def chosen_kinds(
     largest = max(probabilities)
     sums = list(accumulate(p / largest for p in probabilities))  # the largest sum is finite
     bounds = np.array([round(s / sums[-1] * WORDS) for s in sums])
-    keys = fold_array(fold(seed, epoch, PURPOSE), index_array(index, len(index)))
+    keys = fold_array(shared_key(seed, epoch, PURPOSE), index_array(index, len(index)))
     keys = fold_array(keys[:, None], np.arange(count))
     return np.searchsorted(bounds, philox(keys, 0)[..., 0].astype(np.int64), side="right")
+
+
+def _checked_kinds(kinds: Any) -> list[tuple[Callable[..., Any], float]]:
+    wrong = TypeError(f"kinds are {kinds!r}; they must be pairs of a function and its probability")
+    try:
+        pairs = [(function, float(probability)) for function, probability in kinds]
+    except (TypeError, ValueError):
+        raise wrong from None
+    if not all(callable(function) for function, _ in pairs):
+        raise wrong
+    return pairs
 
 
 def _empty(shape: tuple[int, ...], like: Any) -> Any:
@@ -132,10 +144,10 @@ def _on_device(rows: Places, like: Any) -> Any:
 
 def _check_made(function: Any, made: Any, given: Any, count: int) -> None:
     expected = (given.shape[0], count, *given.shape[1:])
-    same = is_tensor(made) == is_tensor(given) and tuple(made.shape) == expected
-    if not same or made.dtype != given.dtype:
+    shape, dtype = tuple(getattr(made, "shape", ())), getattr(made, "dtype", type(made))
+    if is_tensor(made) != is_tensor(given) or shape != expected or dtype != given.dtype:
         name = getattr(function, "__name__", repr(function))
         raise ValueError(
-            f"{name} returned {tuple(getattr(made, 'shape', ()))}, {getattr(made, 'dtype', type(made))};"
+            f"{name} returned {shape}, {dtype};"
             f" it must return {expected}, {given.dtype}, like patch_negatives"
         )

@@ -7,6 +7,7 @@ each, C H W image.
 
 from collections.abc import Sequence
 from functools import cache
+from math import inf, isfinite
 from typing import Any
 
 import torch
@@ -69,7 +70,7 @@ def patch_inputs(
     NeurIPS 2021; He et al., CVPR 2020 for the statistics.
     """
     sides = _checked_sides(pixels)
-    lookup = _lookup(tuple(map(float, mean)), tuple(map(float, std)), dtype, pixels.device)
+    lookup = _lookup(_floats("mean", mean), _floats("std", std), dtype, pixels.device)
     if len(lookup) != pixels.shape[1]:
         raise ValueError(
             f"mean and std have {len(lookup)} values, pixels {pixels.shape[1]} channels; give one for each"
@@ -105,16 +106,23 @@ def _checked_sides(pixels: Tensor) -> tuple[int, int]:
     return image_sides(pixels)
 
 
+def _floats(name: str, values: Any) -> tuple[float, ...]:
+    try:
+        return tuple(map(float, values))
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} is {values!r}; it must be a number for each channel") from None
+
+
 @cache
 def _lookup(
     mean: tuple[float, ...], std: tuple[float, ...], dtype: torch.dtype, device: torch.device
 ) -> Tensor:
     """(C, 256): what each byte of each channel becomes."""
-    if len(mean) != len(std) or min(std, default=1) <= 0:
-        raise ValueError(f"mean {mean} and std {std}; they must be as many, and std above 0")
+    if len(mean) != len(std) or not all(map(isfinite, mean)) or not all(0 < s < inf for s in std):
+        raise ValueError(f"mean {mean} and std {std}; they must be as many finite numbers, and std above 0")
     if dtype not in _DTYPES:
         allowed = ", ".join(str(allowed).removeprefix("torch.") for allowed in _DTYPES)
-        raise ValueError(f"dtype is {str(dtype).removeprefix('torch.')}; it must be one of {allowed}")
+        raise ValueError(f"dtype is {dtype!r}; it must be one of torch's {allowed}")
     centre, scale = (255 * torch.tensor(values, dtype=torch.float32).unsqueeze(1) for values in (mean, std))
     return ((torch.arange(256) - centre) / scale).to(dtype).to(device)
 

@@ -26,13 +26,13 @@ Else d is uniform on lo ... hi, both included.
 
 from collections.abc import Sequence
 from enum import IntEnum
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from texneg.philox import fold, philox
+from texneg.arguments import shared_key
+from texneg.philox import philox
 
 PURPOSE = 0x9A7C
 MAX_PIXELS = 1 << 26  # the sort words of disjoint grids leave 26 bits for the cell
@@ -82,10 +82,9 @@ def default_size(height: int, width: int) -> tuple[int, int]:
     return lo, max(lo, (72 * side + 112) // 224)
 
 
-@lru_cache(maxsize=64)
 def base_key(seed: int, epoch: int) -> int:
     """The part of the key that a whole batch shares."""
-    return fold(seed, epoch, PURPOSE)
+    return shared_key(seed, epoch, PURPOSE)
 
 
 def tiling(height: int, width: int, d: int, source: Source) -> tuple[int, int]:

@@ -64,6 +64,9 @@ class PatchNegatives:
 
 def _batch_of_one(image: Any) -> tuple[Any, Callable[[Any], Any]]:
     """The image as a batch of one, and how one negative becomes the kind of the image again."""
+    if (is_tensor(image) or isinstance(image, np.ndarray)) and image.ndim != 3:
+        layout = "(C, H, W)" if is_tensor(image) else "(H, W, C)"
+        raise ValueError(f"image has shape {tuple(image.shape)}; it must be {layout}")
     if is_tensor(image):
         import torch
 

@@ -42,7 +42,7 @@ with step so that a bin at its fair share costs like a root mean square differen
 
 from typing import NamedTuple
 
-from texneg.philox import fold
+from texneg.arguments import shared_key
 from texneg.synth.kernel.atlas import BIN, level_count
 from texneg.synth.kernel.patchmatch import FRACTION
 from texneg.synth.kernel.start import TILE
@@ -157,4 +157,4 @@ def passes(number: int, count: int) -> tuple[Pass, ...]:
 
 def base_key(seed: int, epoch: int) -> int:
     """The part of the texture key that a whole batch shares."""
-    return fold(seed, epoch, PURPOSE)
+    return shared_key(seed, epoch, PURPOSE)

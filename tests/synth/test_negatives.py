@@ -176,7 +176,7 @@ def test_scan_methods_are_those_of_texture():
         (np.zeros((2, 32, 32, 4), np.uint8), {}, "4 channels; textures are made of 1 or 3"),
         (np.zeros((32, 32, 3), np.uint8), {}, "must be \\(N, H, W, C\\)"),
         (np.zeros((2, 32, 32, 3), np.int16), {}, "dtype int16"),
-        (np.zeros((2, 32, 40, 3), np.uint8), {"exemplar": 33}, "exemplar 33 px .* it must be 8 to 32"),
+        (np.zeros((2, 32, 40, 3), np.uint8), {"exemplar": 33}, "exemplar is 33; it must be 8 to 32"),
         (np.zeros((2, 32, 32, 3), np.uint8), {"exemplar": 7}, "it must be 8 to 32"),
         (np.zeros((2, 32, 32, 3), np.uint8), {"count": 0}, "count is 0"),
         (np.zeros((2, 32, 32, 3), np.uint8), {"index": [1]}, "must hold 2 integers"),

@@ -1,5 +1,7 @@
 """Shuffled, normalised, cast bytes: equal to normalising the negatives, to the bit, however they are made."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -79,7 +81,10 @@ def test_one_channel_and_an_empty_batch():
         (IMAGES[:, :2], {}, "3 values, pixels 2 channels"),
         (IMAGES, {"mean": (0.5,)}, "as many"),
         (IMAGES, {"std": (0.5, 0.0, 0.5)}, "above 0"),
-        (IMAGES, {"dtype": torch.int64}, "int64; it must be one of float32"),
+        (IMAGES, {"dtype": torch.int64}, "int64; it must be one of torch.s float32"),
+        (IMAGES, {"dtype": "float32"}, "dtype is .float32.; it must be one of"),
+        (IMAGES, {"mean": (0.5, math.nan, 0.5)}, "finite"),
+        (IMAGES, {"std": (0.5, math.inf, 0.5)}, "finite"),
         (IMAGES, {"size": (4, 25)}, "1 <= lo <= hi <= 24"),
         (IMAGES, {"count": 0}, "count is 0"),
         (IMAGES, {"index": [1, 2]}, "3 integers"),
@@ -94,3 +99,9 @@ def test_wrong_input_says_what_is_allowed(pixels, options, message):
 def test_an_array_is_a_type_error():
     with pytest.raises(TypeError, match="ndarray"):
         patch_inputs(IMAGES.numpy())
+
+
+@pytest.mark.parametrize("options", [{"mean": 0.5}, {"std": None}, {"mean": "abc"}])
+def test_numbers_that_are_none_are_a_type_error(options):
+    with pytest.raises(TypeError, match="it must be a number for each channel"):
+        patch_inputs(IMAGES, **options)
