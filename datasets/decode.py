@@ -4,6 +4,7 @@ Ordinary JPEG goes through OpenCV, which returns Pillow's bytes in less time; ev
 Pillow with an explicit list of formats. Like torchvision's loader it ignores EXIF rotation, unless asked.
 """
 
+import zlib
 from dataclasses import dataclass, replace
 from io import BytesIO
 
@@ -20,6 +21,7 @@ MAX_FILE_BYTES = 256 * 2**20
 MAX_PIXELS = 2 * 89_478_485  # Pillow's own limit against decompression bombs
 
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _JPEG_END = b"\xff\xd9"
 _ORIENTATION_TAG = 0x0112
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
@@ -89,6 +91,8 @@ def _decode(data: bytes, max_pixels: int) -> Decoded:
         if width * height > max_pixels:
             raise DecodeError("too_large", f"{width} x {height} pixels, the limit is {max_pixels}")
         found = (width, height, image.mode, str(image.format), _orientation(image))
+        if image.format == "PNG":
+            _check_png(data)
         pixels = _ordinary_jpeg(data) if _is_ordinary_jpeg(image, data) else None
         return Decoded(_to_rgb(image) if pixels is None else pixels, *found)
 
@@ -104,6 +108,18 @@ def _ordinary_jpeg(data: bytes) -> Pixels | None:
     except cv2.error:
         return None
     return None if bgr is None else np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr), np.uint8)
+
+
+def _check_png(data: bytes) -> None:
+    """Refuse a PNG with a wrong checksum: Pillow may give black pixels for it. Ends where the file does."""
+    start = len(_PNG_SIGNATURE)
+    while start + 12 <= len(data):
+        size = int.from_bytes(data[start : start + 4])
+        end = start + 8 + size
+        if end + 4 <= len(data) and zlib.crc32(data[start + 4 : end]) != int.from_bytes(data[end : end + 4]):
+            name = data[start + 4 : start + 8].decode("ascii", "replace")
+            raise DecodeError("decode_error", f"wrong checksum of a {name} chunk")
+        start = end + 4
 
 
 def _to_rgb(image: Image.Image) -> Pixels:

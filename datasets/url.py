@@ -53,7 +53,7 @@ class Url:
         return self.text
 
     def __truediv__(self, name: str) -> "Url":
-        return Url(f"{self.text}/{name if name.isascii() else _as_text(name)}")
+        return Url(f"{self.text}/{name if name.isascii() else as_text(name)}")
 
     @property
     def name(self) -> str:
@@ -197,7 +197,7 @@ def _filesystem(root: str, process: int) -> Any:
         ) from error
 
 
-def _as_text(name: str) -> str:
+def as_text(name: str) -> str:
     """A name as stores can hold it: bytes that are not UTF-8 are percent-escaped."""
     try:
         name.encode()

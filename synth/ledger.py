@@ -25,6 +25,7 @@ from texneg.datasets.store import (
     size_of,
     sizes_in,
 )
+from texneg.datasets.url import Url, as_text
 from texneg.synth.plan import Shard
 
 Marker = dict[str, Any]
@@ -88,6 +89,10 @@ class Ledger:
         """Log of the bad images and timings of the calling process."""
         return self.root / "log" / f"{os.uname().nodename}-{os.getpid()}.jsonl"
 
+    def listed_name(self, out: str) -> str:
+        """A path below DST, escaped, as listings show it: a store keeps only names that are text."""
+        return escape(as_text(unescape(out))) if isinstance(self.dst, Url) else out
+
     def done(self, shard: Shard, suffix: str) -> Place:
         """`.parquet` rows or `.json` marker of a committed shard."""
         return self.root / "done" / f"{shard.id}{suffix}"
@@ -106,24 +111,28 @@ class Ledger:
         Reads the markers a few at a time, and lists every folder of tars once.
         """
         found = [_parsed(data) for data in read_all(self.done(shard, ".json") for shard in shards)]
-        folders = {shard.tar.rpartition("/")[0] for shard in shards if shard.tar}
-        if len(shards) > 1:
-            sizes = {name: size for folder in folders for name, size in self.sizes(folder)}
-        else:
-            sizes = {shard.tar: size_of(self.dst / unescape(shard.tar)) for shard in shards if shard.tar}
+        sizes = self._sizes_of([shard.tar for shard in shards if shard.tar])
         there = self.dst.is_dir()
         return [marker if self._is_good(marker, sizes, there) else None for marker in found]
+
+    def _sizes_of(self, tars: list[str]) -> dict[str, int]:
+        """Bytes of output tars by name: of one by asking for it, of more by one listing a folder."""
+        if len(tars) == 1:
+            return {tars[0]: size_of(self.dst / unescape(tars[0]))}
+        folders = {name.rpartition("/")[0] for name in tars}
+        found = {name: size for folder in folders for name, size in self.sizes(folder)}
+        return {name: found.get(self.listed_name(name), -1) for name in tars}
 
     def _is_good(self, marker: Marker | None, sizes: dict[str, int], there: bool) -> bool:
         if marker is None or marker["fingerprint"] != self.fingerprint:
             return False
         if not there and marker["statuses"].get("ok"):
             return False
-        return all(sizes.get(name) == file["bytes"] for name, file in marker["files"].items())
+        return all(sizes[name] == file["bytes"] for name, file in marker["files"].items())
 
     def sizes(self, folder: str) -> Iterator[tuple[str, int]]:
-        """Name below DST, escaped, and bytes of every file of a folder of the output."""
-        prefix = f"{folder}/" if folder else ""
+        """Name as in `listed_name`, and bytes, of every file of a folder of the output."""
+        prefix = f"{self.listed_name(folder)}/" if folder else ""
         for name, size in sizes_in(self.dst / unescape(folder) if folder else self.dst):
             yield prefix + escape(name), size
 

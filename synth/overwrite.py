@@ -6,7 +6,7 @@ from texneg.datasets.names import unescape
 from texneg.datasets.store import is_empty, listed, remove_all, remove_empty_folders, remove_tree
 from texneg.errors import InputError
 from texneg.synth.ledger import Ledger
-from texneg.synth.plan import load_plan, out_name, read_items
+from texneg.synth.plan import load_plan, output_names
 from texneg.synth.record import load_record
 from texneg.synth.settings import Settings
 
@@ -31,15 +31,7 @@ def clear(ledger: Ledger) -> None:
     for folder in ("done", "parts", "manifest"):
         remove_tree(ledger.root / folder)
     for shard in plan.shards:
-        names = (
-            [shard.tar]
-            if shard.tar
-            else (
-                out_name(item, shard, settings, plan.source["kind"])
-                for item in read_items(ledger.plan, shard)
-            )
-        )
-        remove_all(ledger.dst / unescape(name) for name in names)
+        remove_all(ledger.dst / unescape(name) for name in output_names(plan, shard, settings))
     remove_all(list(ledger.temporaries()))
     remove_empty_folders(ledger.dst)
     ledger.config.unlink()

@@ -180,6 +180,14 @@ def out_name(item: Item, shard: Shard, settings: Settings, kind: str) -> str:
     return f"{item.split}/{path}.{settings.encoding}" if item.split else f"{path}.{settings.encoding}"
 
 
+def output_names(plan: Plan, shard: Shard, settings: Settings) -> list[str]:
+    """Every file below DST that a shard may make, percent-escaped."""
+    if shard.tar:
+        return [shard.tar]
+    kind = plan.source["kind"]
+    return [out_name(item, shard, settings, kind) for item in read_items(plan.folder, shard)]
+
+
 def _fields(item: Item) -> dict[str, Any]:
     return {name: getattr(item, name) for name in _ITEM_FIELDS}
 

@@ -11,6 +11,7 @@ from texneg.datasets.store import place
 from texneg.errors import RunFailed
 from texneg.synth.array import check_finished, join_metrics, metrics_of, share_of
 from texneg.synth.config import SynthConfig
+from texneg.synth.damage import shard_problems
 from texneg.synth.dask_settings import as_yaml
 from texneg.synth.drive import Verdict, drive
 from texneg.synth.executors import Executor, SyncExecutor
@@ -27,7 +28,6 @@ from texneg.synth.retry import take_back
 from texneg.synth.setup import prepare_process
 from texneg.synth.signals import stop_signals
 from texneg.synth.task import Task, is_storage, storage_message
-from texneg.synth.verify import shard_problems
 from texneg.synth.versions import check_versions
 from texneg.synth.work import Work
 

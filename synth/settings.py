@@ -11,7 +11,7 @@ from texneg.datasets.sources import Kind
 Small = Literal["shrink-patch", "upscale", "skip"]
 Layout = Literal["textures", "paired"]
 Exif = Literal["ignore", "apply"]
-DECODE_POLICY = 1
+DECODE_POLICY = 2
 """Raised whenever the pixels of any input change."""
 
 

@@ -1,0 +1,97 @@
+"""What is missing or changed among the outputs of a run, and what lies beside them."""
+
+import hashlib
+from collections.abc import Iterator
+
+from texneg.datasets.atomic import TEMPORARY_SUFFIX
+from texneg.datasets.decode import DecodeError, decode
+from texneg.datasets.names import escape, unescape
+from texneg.datasets.store import files_below, in_order, open_read, read_span
+from texneg.datasets.url import Url
+from texneg.synth.ledger import Ledger, Marker
+from texneg.synth.manifest import Row, read_rows
+from texneg.synth.plan import Shard
+
+
+def shard_problems(ledger: Ledger, shard: Shard, marker: Marker, *, quick: bool) -> list[str]:
+    """What is missing or changed among the outputs of a committed shard."""
+    changed = [name for name, file in marker["files"].items() if not quick and _differs(ledger, name, file)]
+    if shard.tar and not changed:
+        return []
+    rows = [row for row in read_rows(ledger.done(shard, ".parquet")) if row["out"]]
+    if quick:
+        return list(_size_problems(ledger, rows))
+    return [f"changed: {name}" for name in changed] + list(_content_problems(ledger, rows))
+
+
+def _differs(ledger: Ledger, name: str, file: Marker) -> bool:
+    with open_read(ledger.dst / unescape(name)) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest() != file["sha256"]  # type: ignore[arg-type]
+
+
+def _size_problems(ledger: Ledger, rows: list[Row]) -> Iterator[str]:
+    """Textures in folders that are gone or have another size, by one listing a folder."""
+    folders = {row["out"].rpartition("/")[0] for row in rows}
+    sizes = {name: size for folder in folders for name, size in ledger.sizes(folder)}
+    for row in rows:
+        size = sizes.get(ledger.listed_name(row["out"]))
+        if size is None:
+            yield f"missing: {row['out']}"
+        elif size != row["out_bytes"]:
+            yield _other_size(row)
+
+
+def _content_problems(ledger: Ledger, rows: list[Row]) -> Iterator[str]:
+    for row, data in zip(rows, _outputs(ledger, rows), strict=True):
+        if data is None:
+            yield f"missing: {row['out']}"
+        elif len(data) != row["out_bytes"]:
+            yield _other_size(row)
+        elif hashlib.sha256(data).digest() != row["out_sha256"]:
+            yield f"changed: {row['out']}"
+
+
+def _other_size(row: Row) -> str:
+    return f"changed: {row['out']} has another size than the {row['out_bytes']} bytes written"
+
+
+def _outputs(ledger: Ledger, rows: list[Row]) -> Iterator[bytes | None]:
+    """Bytes of each texture; several requests at a time to a store."""
+    if isinstance(ledger.dst, Url):
+        return in_order(lambda row: _output(ledger, row), rows)
+    return (_output(ledger, row) for row in rows)
+
+
+def _output(ledger: Ledger, row: Row) -> bytes | None:
+    """Bytes of a texture, or None where its file is gone."""
+    path = ledger.dst / unescape(row["out"].partition("::")[0])
+    try:
+        if row["out_offset"] is None:
+            return path.read_bytes()
+        return read_span(path, row["out_offset"], row["out_bytes"])
+    except OSError:
+        return None
+
+
+def pixel_problems(ledger: Ledger, rows: list[Row]) -> Iterator[str]:
+    """Textures that cannot be decoded, or whose pixels are not those that were made."""
+    made = [row for row in rows if row["out"]]
+    for row, data in zip(made, _outputs(ledger, made), strict=True):
+        if data is None:
+            continue
+        try:
+            pixels = decode(data).pixels
+        except DecodeError as error:
+            yield f"unreadable: {row['out']} ({error})"
+            continue
+        if hashlib.blake2b(pixels.tobytes(), digest_size=16).digest() != row["pixels_blake2b"]:
+            yield f"changed pixels: {row['out']}"
+
+
+def unlisted(ledger: Ledger, outs: set[str]) -> Iterator[str]:
+    """Files in DST that are none of the outputs of that name, below DST and escaped."""
+    known = {ledger.listed_name(out) for out in outs}
+    for name in sorted(map(escape, files_below(ledger.dst))):
+        if name not in known:
+            kind = "left-over temporary file" if name.endswith(TEMPORARY_SUFFIX) else "not of this run"
+            yield f"unlisted: {name} ({kind})"
