@@ -4,6 +4,7 @@ Shapes: N batch, C H W image.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import index as as_int
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -55,7 +56,8 @@ class NegativeCollate:
             place cannot be told from a right one.
 
     Raises:
-        ValueError: in a call, where a sample holds no view or no integer there, or has "negatives" already.
+        ValueError: in a call, where a sample holds no view or no integer there, or has "negatives" already;
+            TypeError for a `make` that is no function.
     """
 
     def __init__(
@@ -65,12 +67,14 @@ class NegativeCollate:
         view: Place = 0,
         index: Place = -1,
     ) -> None:
+        if not callable(make):
+            raise TypeError(f"make is {make!r}; it must be a function such as patch_negatives")
         self.make, self.view, self.index = make, view, index
         self.epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
     def set_epoch(self, epoch: int) -> None:
         """Say, before the loader is iterated, which epoch comes; workers that live on see it too."""
-        self.epoch.fill_(epoch)
+        self.epoch.fill_(as_int(epoch))
 
     def __call__(self, samples: Sequence[Any]) -> Any:
         """The joined batch with the negatives added."""
@@ -81,7 +85,12 @@ class NegativeCollate:
                 f"view={self.view!r} leads to {_kind(views)}; it must lead to the images, (N, C, H, W);"
                 " a view within a list of views is named by a tuple, such as view=(0, 0)"
             )
-        if not isinstance(index, Tensor) or index.ndim != 1 or index.is_floating_point():
+        if (
+            not isinstance(index, Tensor)
+            or index.ndim != 1
+            or index.is_floating_point()
+            or index.dtype == torch.bool
+        ):
             raise ValueError(
                 f"index={self.index!r} leads to {_kind(index)}; it must lead to one integer a sample,"
                 " the image's index in its data set; Indexed(dataset) adds it as the last element"

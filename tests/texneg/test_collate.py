@@ -93,6 +93,7 @@ def test_the_kind_is_called_once_a_batch():
     [
         ((VIEWS[0], "cat.jpg"), {}, ["index=-1", "tuple of 1", "Indexed"]),
         ((VIEWS[0], 0.5), {}, ["index=-1", "float64", "Indexed"]),
+        ((VIEWS[0], True), {}, ["index=-1", "bool", "Indexed"]),
         ((VIEWS[0], VIEWS[1], 5), {"index": 1}, ["index=1", "(1, 3, 16, 20)", "Indexed"]),
         (([VIEWS[0], VIEWS[1]], 5), {}, ["view=0", "list of 2", "view=(0, 0)"]),
         ((VIEWS[0, 0], 5), {}, ["view=0", "(1, 16, 20)"]),
@@ -108,6 +109,13 @@ def test_a_sample_that_does_not_fit_is_refused_in_one_line(sample, places, words
     told = str(caught.value)
     assert "\n" not in told
     assert all(word in told for word in words)
+
+
+def test_what_is_no_function_and_no_epoch_is_a_type_error():
+    with pytest.raises(TypeError, match="make is 'patch'; it must be a function"):
+        NegativeCollate("patch")
+    with pytest.raises(TypeError, match="float"):
+        NegativeCollate(MAKE).set_epoch(1.5)
 
 
 @pytest.mark.parametrize(
