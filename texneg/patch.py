@@ -5,6 +5,7 @@ Ge et al., "Robust contrastive learning using negative samples with diminished s
 """
 
 from collections.abc import Callable
+from operator import index as as_int
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -163,15 +164,25 @@ def _executor(device: "torch.device") -> "Callable[[Tensor, int, Tensor, Rule], 
 
 
 def _checked_size(size: tuple[int, int] | None, height: int, width: int) -> tuple[int, int]:
-    lo, hi = default_size(height, width) if size is None else size
-    if not 1 <= lo <= hi <= min(height, width):
+    largest = min(height, width)
+    lo, hi = _integers(size) if size is not None else default_size(height, width)
+    if not 1 <= lo <= hi <= largest:
         raise ValueError(
-            f"patch size {(lo, hi)} for images of {height} x {width} pixels;"
-            f" it must be (lo, hi) with 1 <= lo <= hi <= {min(height, width)}"
+            f"patch size {(lo, hi) if size is None else size} for images of {height} x {width} pixels;"
+            f" it must be integers (lo, hi) with 1 <= lo <= hi <= {largest}"
         )
     if height * width > MAX_PIXELS:
         raise ValueError(f"images of {height} x {width} pixels; at most {MAX_PIXELS} pixels are allowed")
-    return int(lo), int(hi)
+    return lo, hi
+
+
+def _integers(size: Any) -> tuple[int, int]:
+    """Both sides of a range; (0, 0), which is none, for anything else."""
+    try:
+        lo, hi = map(as_int, size)
+    except (TypeError, ValueError):
+        return 0, 0
+    return lo, hi
 
 
 def _check_divisors(height: int, width: int, lo: int, hi: int) -> None:

@@ -10,8 +10,8 @@ from numba import config, njit, types
 from texneg.copy_rows import copy_rows, copy_rows_fetching
 from texneg.patch_layout import Bytes
 from texneg.patch_plan import Rule
-from texneg.patch_plan_numba import fold_field, patch_corners, patch_side, patch_turn, tiles_along
-from texneg.philox import U64
+from texneg.patch_plan_numba import patch_corners, patch_side, patch_turn, tiles_along
+from texneg.philox import U64, fold_field
 
 _U = np.uint64
 _NEAR = 1 << 21  # bytes of images and result that lie in a core's own cache

@@ -16,15 +16,6 @@ _CELL = _U((1 << 26) - 1)
 
 
 @njit(nogil=True, cache=True, inline="always")
-def fold_field(key, field):  # type: ignore[no-untyped-def]
-    """One more step of `philox.fold`."""
-    z = key + field + _U(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> _U(30))) * _U(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> _U(27))) * _U(0x94D049BB133111EB)
-    return z ^ (z >> _U(31))
-
-
-@njit(nogil=True, cache=True, inline="always")
 def tiles_along(length, d, source):  # type: ignore[no-untyped-def]
     """Tiles of side d along one side of the image."""
     return length // d + _U(1) if source == _PAPER else (length + d - _U(1)) // d

@@ -63,6 +63,15 @@ def philox(key: U64 | int, counter: npt.NDArray[Any] | int) -> U32:
 
 
 @njit(nogil=True, cache=True, inline="always")
+def fold_field(key, field):  # type: ignore[no-untyped-def]
+    """One more `fold` step of a uint64 key by an integer: for compiled code."""
+    z = np.uint64(key) + np.uint64(field) + np.uint64(_GOLDEN)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(_MIX0)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(_MIX1)
+    return z ^ (z >> np.uint64(31))
+
+
+@njit(nogil=True, cache=True, inline="always")
 def philox_words(key, counter):  # type: ignore[no-untyped-def]
     """Four uint64 values below 2^32 for a uint64 key and counter: `philox` for compiled code."""
     k0, k1 = key & _LOW, key >> _32

@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from texneg.philox import U64, below, philox_words
+from texneg.philox import U64, below, fold_field, philox_words
 from texneg.synth.kernel.draws import fill_words
 from texneg.synth.kernel.purposes import Purpose
 from texneg.synth.kernel.start import TILE
 from texneg.synth.kernel.window import RADIUS
-from texneg.synth.live.numba_draws import extend, stream
+from texneg.synth.live.numba_draws import stream
 from texneg.synth.live.plan import Level
 
 I32 = npt.NDArray[np.int32]
@@ -75,7 +75,7 @@ def _fields(keys, side):  # type: ignore[no-untyped-def]
     boxed = np.empty((knots - 2, knots - 2), np.int64)
     field = np.empty((len(keys), pixels), np.int64)
     for t in range(len(keys)):
-        fill_words(noise, extend(stream(keys[t], _FIELD), np.uint64(1)), 0)
+        fill_words(noise, fold_field(stream(keys[t], _FIELD), 1), 0)
         for y in range(knots - 2):
             for x in range(knots - 2):
                 boxed[y, x] = 0

@@ -4,12 +4,12 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from texneg.philox import U64, below
+from texneg.philox import U64, below, fold_field
 from texneg.synth.kernel.atlas import Tables
 from texneg.synth.kernel.patchmatch import FRACTION, continues, paint
 from texneg.synth.kernel.purposes import Purpose
 from texneg.synth.kernel.window import RADIUS, SPARE, window_distance
-from texneg.synth.live.numba_draws import extend, fill_every_third, stream
+from texneg.synth.live.numba_draws import fill_every_third, stream
 from texneg.synth.live.plan import CLASSES
 
 I16 = npt.NDArray[np.int16]
@@ -44,9 +44,9 @@ def refine_all(sources: I32, exemplars: I16, keys: U64, table: Tables, level: in
                         atlas[at] = exemplars[t, owner, y, x, c]
         image = paint(sources[t], atlas)
         use = _count_use(sources[t], table.bins, len(table.fair))
-        key = extend(stream(keys[t], _CANDIDATE), np.uint64(level))
+        key = fold_field(stream(keys[t], _CANDIDATE), level)
         for number in range(len(steps)):
-            _sweep(sources[t], image, use, atlas, table, extend(key, np.uint64(number)), steps[number])
+            _sweep(sources[t], image, use, atlas, table, fold_field(key, number), steps[number])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numba import njit
 
-from texneg.philox import MASK64, below, fold, fold_array, generator, philox, philox_words
+from texneg.philox import MASK64, below, fold, fold_array, fold_field, generator, philox, philox_words
 from texneg.philox_torch import below_tensor, fold_tensor, philox_tensor, signed
 
 # Salmon et al., Random123, kat_vectors: philox4x32 with 10 rounds; counter, key, result.
@@ -34,6 +34,11 @@ def scalar_philox(counter: list[int], key: list[int]) -> list[int]:
 def compiled_words(keys, counters, words):
     for i in range(len(keys)):
         words[i] = philox_words(keys[i], counters[i])
+
+
+@njit
+def compiled_fold(key, field):
+    return fold_field(key, field)
 
 
 @njit
@@ -97,10 +102,11 @@ def test_fold_is_frozen(fields, expected):
 
 
 @given(KEYS, st.integers(-(2**63), MASK64))
-def test_fold_by_array_and_by_tensor_equals_fold(first, second):
+def test_fold_by_array_tensor_and_compiled_code_equals_fold(first, second):
     expected = fold(first, second)
     field = np.array([second % 2**64], np.uint64)
     assert int(fold_array(fold(first), field)[0]) == expected
+    assert int(compiled_fold(np.uint64(fold(first)), field[0])) == expected
     tensor = fold_tensor(signed(fold(first)), torch.from_numpy(field.view(np.int64)))
     assert int(tensor[0]) % 2**64 == expected
 
