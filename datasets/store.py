@@ -14,6 +14,7 @@ from texneg.errors import InputError
 Place = Path | Url
 Listed = os.DirEntry[str] | Entry
 THREADS = 16  # requests under way at the same time
+SMALL_THREADS = 64  # of those for a few hundred bytes
 _LOCAL = ("file", "local")
 T = TypeVar("T")
 R = TypeVar("R")
@@ -156,7 +157,7 @@ def sizes_in(folder: Place) -> Iterator[tuple[str, int]]:
 
 def read_all(places: Iterable[Place]) -> Iterator[bytes | None]:
     """Contents of many small files, in order; None where there is none."""
-    return in_order(content, places)
+    return in_order(content, places, threads=SMALL_THREADS, ahead=2 * SMALL_THREADS)
 
 
 def content(where: Place) -> bytes | None:

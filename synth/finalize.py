@@ -62,8 +62,14 @@ def _sum_line(digest: str, name: bytes) -> bytes:
 
 
 def write_stats(ledger: Ledger, plan: Plan, outcome: dict[str, Any], call: dict[str, Any]) -> None:
-    """Write counts and seconds by stage over the committed shards, the outcome and the calls so far."""
-    calls = (read_json(ledger.stats) or {}).get("calls", [])
+    """Write counts and seconds by stage over the committed shards, the outcome and the calls so far.
+
+    A call that made nothing and changed nothing leaves them as they are.
+    """
+    stored = read_json(ledger.stats) or {}
+    if not call["images"] and stored.get("shards") == len(plan.shards) and outcome.items() <= stored.items():
+        return
+    calls = stored.get("calls", [])
     markers = [marker for marker in ledger.markers(plan.shards) if marker is not None]
     statuses: Counter[str] = Counter()
     seconds: Counter[str] = Counter()

@@ -18,6 +18,7 @@ import fsspec
 import pytest
 
 from texneg.datasets import store
+from texneg.datasets.atomic import read_json_lines
 from texneg.datasets.store import Place
 from texneg.datasets.url import Url
 from texneg.errors import InputError, RunFailed
@@ -299,3 +300,24 @@ def test_one_tar_over_http(shards: Path, run: Run, state: State, server: str) ->
     local = state(run(shards / "00000.tar", "local"))
     assert synth(config(f"{server}/00000.tar", run(shards, "x").with_name("out"))) == 0
     assert state(run(shards, "x").with_name("out")) == local
+
+
+def test_a_job_array_later_inputs_and_second_tries_in_a_store(
+    photos: Path, run: Run, state: State, bucket: Url, tmp_path: Path
+) -> None:
+    grown = Path(shutil.copytree(photos, tmp_path / "grown"))
+    (grown / "bee/new.JPEG").write_bytes(b"")
+    src, dst = upload(photos, bucket / "photos"), bucket / "out"
+    whole = state(run(photos, "whole", shard_size=10))
+    for options in ({"plan_only": True}, {"task": "1/2"}, {"task": "0/2"}, {"finalize": True}):
+        assert synth(config(src, dst, shard_size=10, **options)) == 0
+    assert state_of(bucket, tmp_path / "copy", state) == whole
+    assert len(read_json_lines(bucket / "out.texneg/metrics.jsonl", last=9)) == 3
+    upload(grown, src)
+    assert synth(config(src, dst, shard_size=10, extend=True)) == 0
+    (src / "bee/new.JPEG").put((photos / "bee/bee.003.JPEG").read_bytes())
+    assert synth(config(src, dst, shard_size=10, retry_quarantined=())) == 0
+    assert (dst / "bee/new.webp").exists()
+    assert verify(VerifyConfig(str(dst), str(src))) == 0
+    assert synth(config(src, bucket / "none", dry_run=True)) == 0
+    assert not (bucket / "none.texneg").exists()
