@@ -29,7 +29,7 @@ def dictionaries():
         {"num_workers": 0},
         {"num_workers": 2},
         {"num_workers": 2, "persistent_workers": True},
-        {"num_workers": 2, "persistent_workers": True, "multiprocessing_context": "spawn"},
+        {"num_workers": 1, "persistent_workers": True, "multiprocessing_context": "spawn"},
     ],
     ids=["own process", "fork", "fork, persistent", "spawn, persistent"],
 )
