@@ -84,11 +84,17 @@ class Pass(NamedTuple):
 
 
 COARSEST = (
-    Pass(jump=2, random=2, local=2, reach=3, balance=10, seam=0),
-    Pass(jump=1, random=2, local=2, reach=2, balance=10, seam=1),
-    Pass(jump=1, random=2, local=2, reach=1, balance=10, seam=1),
+    Pass(jump=2, random=2, local=2, reach=2, balance=100, seam=0),
+    Pass(jump=1, random=2, local=2, reach=1, balance=60, seam=1),
+    Pass(jump=1, random=0, local=4, reach=1, balance=20, seam=1),
 )
-FINER = (Pass(jump=1, random=0, local=2, reach=1, balance=5, seam=1),) * 2
+"""A heavy penalty spreads the use while places are still to be chosen; the last sweep, the only one left for
+small textures, mends seams."""
+FINER = (
+    Pass(jump=2, random=0, local=1, reach=1, balance=12, seam=1),
+    Pass(jump=1, random=0, local=1, reach=1, balance=8, seam=1),
+)
+FINEST = (Pass(jump=1, random=0, local=2, reach=1, balance=4, seam=1),)
 
 
 class Level(NamedTuple):
@@ -152,7 +158,7 @@ def passes(number: int, count: int) -> tuple[Pass, ...]:
     """The sweeps of a level: many at the coarsest of `count` levels, one at full size."""
     if number == count - 1:
         return COARSEST
-    return FINER if number else FINER[:1]
+    return FINER if number else FINEST
 
 
 def base_key(seed: int, epoch: int) -> int:
