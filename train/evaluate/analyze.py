@@ -37,7 +37,7 @@ class AnalyzeConfig:
     out: str
     """run folder for similarity.json"""
     textures: str | None = None
-    """their textures made by texneg synth; none for no texture histogram"""
+    """their textures made by texneg synth; none: textures synthesised from the views, if of 16 px or more"""
     images: int = 2048
     """how many images to take, drawn by the seed; 0 for all"""
     seed: int = 0
@@ -74,7 +74,7 @@ def analyze(config: AnalyzeConfig) -> int:
     )
     for kind, row in found["kinds"].items():
         auc = "" if row["auc"] is None else f", AUC against positives {row['auc']:.3f}"
-        print(f"{kind:<9} mean cosine {row['mean']:+.3f} (sd {row['sd']:.3f}, n {row['n']}){auc}")
+        print(f"{kind:<12} mean cosine {row['mean']:+.3f} (sd {row['sd']:.3f}, n {row['n']}){auc}")
     return 0
 
 

@@ -17,6 +17,8 @@ from torch import Tensor
 from texneg.datasets.images import ImageSet
 from texneg.errors import InputError
 from texneg.patch import patch_negatives
+from texneg.synth.negatives import texture_negatives
+from texneg.synth.texture import LARGEST_OUTPUT, SMALLEST_OUTPUT
 from texneg.train.evaluate.features import U8, Encoder, device_of, evaluation_mode, normalise, read_crops
 from texneg.train.views import KEY, QUERY, Augmentation, make_views
 
@@ -38,11 +40,14 @@ def collect(
     seed: int = 0,
     batch: int = 256,
 ) -> Cosines:
-    """Cosines in the contrastive space by kind: "positive", "ordinary", "patch" and, if given, "texture".
+    """Cosines in the contrastive space by kind: "positive", "ordinary", "patch", and "texture" or "texture_live".
+
+    Live textures take the place of textures that are not given, where views are of 16 to 1024 px.
 
     Each is (N,), but "ordinary" (N * others,): the query against the positives of up to `OTHERS` other
-    images. Query and positive are two views as in training; patches are cut from the query view; a texture
-    gets exactly the query's augmentation. All go through the query encoder, with BN in evaluation mode.
+    images. Query and positive are two views as in training; patches are cut from the query view, live textures
+    synthesised from it; a texture that is given gets exactly the query's augmentation. All go through the
+    query encoder, with BN in evaluation mode.
 
     Args:
         encoder: with `embed`, (N, 3, S, S) to (N, D). Left in the mode it came in.
@@ -63,9 +68,14 @@ def collect(
 
     def one(pixels: U8, i: int) -> dict[str, U8]:
         made = {"query": views(pixels, i, QUERY), "key": views(pixels, i, KEY)}
-        cut = patch_negatives(made["query"][None], size=patch, seed=seed, epoch=EPOCH, index=[i])
-        made["patch"] = cut[0, 0]
-        return made if texture is None else {**made, "texture": views(texture(i), i, QUERY)}
+        query: U8 = made["query"][None]
+        stream: dict[str, Any] = {"seed": seed, "epoch": EPOCH, "index": [i]}
+        made["patch"] = patch_negatives(query, size=patch, **stream)[0, 0]
+        if texture is not None:
+            made["texture"] = views(texture(i), i, QUERY)
+        elif SMALLEST_OUTPUT <= augmentation.size <= LARGEST_OUTPUT:
+            made["texture_live"] = texture_negatives(query, threads=1, **stream)[0, 0]
+        return made
 
     with evaluation_mode(encoder):
         for block in read_crops(images, one, block=batch, index=index):

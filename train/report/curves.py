@@ -17,6 +17,7 @@ METRICS = {
 KINDS = {
     "positive": "another view of it",
     "texture": "its texture",
+    "texture_live": "its live texture",
     "patch": "its patches",
     "ordinary": "other images",
 }

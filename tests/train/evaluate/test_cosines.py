@@ -50,6 +50,16 @@ def test_known_cosines(by_colour, colours):
     assert found["texture"][4:].max() < 0.05
 
 
+def test_live_textures_of_the_views_where_none_are_given(by_colour, colours):
+    """Textures hold nothing but pixels of their view: of pure colours, the views themselves."""
+    images = open_images(colours("set", per_class=4, noise=0))
+    found = collect(by_colour, images, np.arange(12), augmentation=PLAIN)
+    assert len(found["texture_live"]) == 12
+    np.testing.assert_allclose(found["texture_live"], 1, atol=1e-6)
+    small = collect(by_colour, images, np.arange(12), augmentation=replace(PLAIN, size=15))
+    assert set(small) == {"positive", "ordinary", "patch"}
+
+
 def test_only_seed_and_images_decide(encoder, colours):
     images, index = open_images(colours("set")), np.arange(0, 36, 2)
     augmentation = Augmentation(size=16)
@@ -91,7 +101,7 @@ def test_the_verb(encoder, colours, tmp_path, monkeypatch):
     assert analyze.analyze(config) == 0
     found = json.loads((tmp_path / "run" / "similarity.json").read_text())
     assert found["images"] == 10
-    assert set(found["kinds"]) == {"positive", "ordinary", "patch"}
+    assert set(found["kinds"]) == {"positive", "ordinary", "patch", "texture_live"}
     with pytest.raises(InputError, match="have no texture"):
         analyze.analyze(replace(config, textures=str(colours("other", classes=("blue",)))))
     with pytest.raises(InputError, match="two or more"):
