@@ -137,7 +137,8 @@ def lose_worker(src: Path, dst: Path, form: str, dice: random.Random) -> str:
     with cluster(dst.parent) as (file, processes):
         run = start(command(src, dst, form, "--scheduler", file))
         somewhere(dst, run, dice)
-        victim = dice.choice(psutil.Process(dice.choice(processes[1:]).pid).children(recursive=True))
+        children = psutil.Process(dice.choice(processes[1:]).pid).children(recursive=True)
+        victim = next(child for child in children if "resource_tracker" not in " ".join(child.cmdline()))
         when = finished(dst)
         victim.kill()
         errors = run.communicate(timeout=PATIENCE_S)[1]

@@ -28,7 +28,8 @@ from texneg.synth.config import SynthConfig, settings_of
 from texneg.synth.dask_executor import DaskExecutor
 from texneg.synth.drive import drive
 from texneg.synth.ledger import Ledger
-from texneg.synth.plan import Plan, Shard, load_plan, make_plan
+from texneg.synth.plan import Plan, Shard, load_plan
+from texneg.synth.planning import make_plan
 from texneg.synth.progress import Progress
 from texneg.synth.settings import Settings
 from texneg.synth.signals import Stop

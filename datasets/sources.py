@@ -9,13 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from texneg.datasets.decode import SUFFIXES
 from texneg.datasets.item import Item
 from texneg.datasets.names import escape
 from texneg.datasets.packed import is_packed, tar_name
 from texneg.datasets.store import Listed, Place, listed, place
 from texneg.datasets.tar_items import tar_listings
-from texneg.datasets.tree import is_image, walk, without_suffix
+from texneg.datasets.tree import SUFFIXES, is_image, walk, without_suffix
 from texneg.datasets.url import Url
 from texneg.errors import InputError
 

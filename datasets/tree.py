@@ -4,12 +4,12 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-from texneg.datasets.decode import SUFFIXES
 from texneg.datasets.names import escape
 from texneg.datasets.store import Listed, Place, in_order, listed
 from texneg.datasets.url import Entry, Url
 from texneg.errors import InputError
 
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 Found = tuple[str, int | None]
 
 

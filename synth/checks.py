@@ -6,7 +6,7 @@ from texneg.datasets.store import place, resolved
 from texneg.errors import InputError
 from texneg.synth.config import SynthConfig
 from texneg.synth.manifest import STATUSES
-from texneg.synth.texture import LARGEST_OUTPUT, METHODS, SMALLEST_EXEMPLAR, SMALLEST_OUTPUT
+from texneg.synth.presets import LARGEST_OUTPUT, METHODS, SMALLEST_EXEMPLAR, SMALLEST_OUTPUT
 
 EXCLUSIVE = (
     ("dry_run", "plan_only", "task", "finalize"),

@@ -12,6 +12,7 @@ from texneg.datasets.store import Place, absolute, place, resolved
 from texneg.datasets.url import Url
 from texneg.errors import InputError
 from texneg.options import Positional
+from texneg.synth.presets import METHOD_VERSION
 from texneg.synth.settings import Exif, Layout, Settings, Small
 
 
@@ -170,8 +171,6 @@ _ONCE = ("overwrite", "recheck", "steal_lock", "extend", "retry_quarantined", "d
 
 def settings_of(config: SynthConfig, kind: Kind) -> Settings:
     """The settings of a run on a source of that kind."""
-    from texneg.synth.texture import METHOD_VERSION
-
     paper = config.preset == "paper"
     form = config.format or ("folder" if paper else "webdataset" if config.layout == "paired" else kind)
     return Settings(

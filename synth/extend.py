@@ -9,7 +9,8 @@ from texneg.datasets.item import Item
 from texneg.datasets.sources import Source
 from texneg.errors import InputError
 from texneg.synth.config import SynthConfig
-from texneg.synth.plan import Plan, cut_in_shards, out_name, plan_file, read_items, save_plan, write_items
+from texneg.synth.plan import Plan, out_name, plan_file, read_items, save_plan, write_items
+from texneg.synth.planning import cut_in_shards
 from texneg.synth.record import Run
 
 SHOWN = 5

@@ -12,7 +12,7 @@ from texneg.datasets.atomic import atomic_file, write_json
 from texneg.datasets.names import unescape
 from texneg.datasets.store import read_all
 from texneg.errors import RunFailed
-from texneg.synth.job import STAGES
+from texneg.synth.clock import STAGES
 from texneg.synth.ledger import Ledger, Marker, read_json
 from texneg.synth.manifest import table_writer, to_table
 from texneg.synth.plan import Plan, Shard

@@ -15,9 +15,11 @@ from threading import Timer
 from time import monotonic
 from typing import Any, BinaryIO
 
-from texneg.synth.job import Clock, Part
+from texneg.synth.clock import Clock
+from texneg.synth.job import Part
+from texneg.synth.perform import make_images
 from texneg.synth.setup import prepare_process
-from texneg.synth.task import Task, make_images
+from texneg.synth.task import Task
 
 IMAGE_S = 60.0
 START_S = 300.0  # compiling the kernel, on a slow file system

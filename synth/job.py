@@ -1,10 +1,8 @@
 """One image to one texture, a run of images to files and manifest rows. Knows no cluster and no ledger."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from time import perf_counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -13,30 +11,15 @@ from PIL import Image
 from texneg.datasets.decode import MAX_FILE_BYTES, MAX_PIXELS, DecodeError, Pixels, decode
 from texneg.datasets.encode import encode
 from texneg.datasets.item import Item
+from texneg.synth.clock import Clock
 from texneg.synth.exemplars import exemplar_places, exemplars
 from texneg.synth.manifest import Row
+from texneg.synth.presets import METHOD_VERSION
 from texneg.synth.settings import Settings, Small
-from texneg.synth.texture import METHOD_VERSION, texture
+from texneg.synth.texture import texture
 
-STAGES = ("read", "decode", "synthesis", "encode", "write")
 SMALLEST_SHARE = 3  # a patch smaller than a third of the nominal size shows no texture: 32 px of 96
 LARGEST_ZOOM = 8
-
-
-@dataclass
-class Clock:
-    """Seconds of wall time by stage."""
-
-    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
-
-    @contextmanager
-    def time(self, stage: str) -> Iterator[None]:
-        """Add the duration of the block to a stage."""
-        start = perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[stage] += perf_counter() - start
 
 
 class Made(NamedTuple):

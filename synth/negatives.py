@@ -30,7 +30,7 @@ from texneg.synth.live.numba_gather import gather
 from texneg.synth.live.numba_maps import maps as live_maps
 from texneg.synth.live.plan import Job, base_key, default_exemplar
 from texneg.synth.live.scan_maps import maps as scan_maps
-from texneg.synth.texture import LARGEST_OUTPUT, METHODS, SMALLEST_EXEMPLAR, SMALLEST_OUTPUT
+from texneg.synth.presets import LARGEST_OUTPUT, METHODS, SMALLEST_EXEMPLAR, SMALLEST_OUTPUT
 from texneg.triton_device import runs_triton
 
 if TYPE_CHECKING:

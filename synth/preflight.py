@@ -23,7 +23,8 @@ from texneg.synth.config import SynthConfig, settings_of
 from texneg.synth.extend import same_inputs
 from texneg.synth.ledger import Ledger
 from texneg.synth.overwrite import clear
-from texneg.synth.plan import Plan, input_bytes, load_plan, make_plan
+from texneg.synth.plan import Plan, input_bytes, load_plan
+from texneg.synth.planning import make_plan
 from texneg.synth.record import Run, load_record, new_record
 from texneg.synth.settings import Settings
 from texneg.synth.versions import versions

@@ -11,7 +11,6 @@ from texneg.datasets.store import place
 from texneg.errors import RunFailed
 from texneg.synth.array import check_finished, join_metrics, metrics_of, share_of
 from texneg.synth.config import SynthConfig
-from texneg.synth.damage import shard_problems
 from texneg.synth.dask_settings import as_yaml
 from texneg.synth.drive import Verdict, drive
 from texneg.synth.executors import Executor, SyncExecutor
@@ -23,11 +22,10 @@ from texneg.synth.plan import Shard
 from texneg.synth.preflight import check_space, inspect, open_run
 from texneg.synth.progress import Progress
 from texneg.synth.record import Run
-from texneg.synth.rehearse import rehearse
 from texneg.synth.retry import take_back
-from texneg.synth.setup import prepare_process
 from texneg.synth.signals import stop_signals
-from texneg.synth.task import Task, is_storage, storage_message
+from texneg.synth.storage import is_storage, storage_message
+from texneg.synth.task import Task
 from texneg.synth.versions import check_versions
 from texneg.synth.work import Work
 
@@ -49,6 +47,8 @@ def synth(config: SynthConfig) -> int:
         return 0
     source = inspect(config)
     if config.dry_run:
+        from texneg.synth.rehearse import rehearse
+
         return rehearse(config, source)
     if config.cluster != "slurm-runner":
         return _synth(config, source)
@@ -163,6 +163,8 @@ def _task(run: Run, shard: Shard, part: int | None) -> Task:
 @contextmanager
 def _executor(config: SynthConfig, run: Run) -> Iterator[Executor]:
     if config.in_process:
+        from texneg.synth.setup import prepare_process
+
         prepare_process()
         yield SyncExecutor()
         return
@@ -182,6 +184,8 @@ def _executor(config: SynthConfig, run: Run) -> Iterator[Executor]:
 
 def _forget_damaged(run: Run) -> None:
     """Take back the marker of every shard with a missing or damaged output."""
+    from texneg.synth.damage import shard_problems
+
     for shard in run.plan.shards:
         marker = run.ledger.marker(shard)
         if marker is not None and shard_problems(run.ledger, shard, marker, quick=False):

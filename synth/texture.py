@@ -8,7 +8,6 @@ machine.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache, lru_cache
 
 import numpy as np
@@ -21,36 +20,15 @@ from texneg.synth.kernel.patchmatch import FRACTION, Search, refine, upsample
 from texneg.synth.kernel.purposes import Purpose
 from texneg.synth.kernel.start import start
 from texneg.synth.kernel.window import RADIUS, SPARE
-
-METHOD_VERSION = 2
-"""Raised whenever the bytes of any texture change."""
+from texneg.synth.presets import LARGEST_OUTPUT, METHODS, PRESETS, SMALLEST_EXEMPLAR, SMALLEST_OUTPUT
 
 U8 = npt.NDArray[np.uint8]
 I32 = npt.NDArray[np.int32]
 
-SMALLEST_EXEMPLAR, MOST_EXEMPLARS = 8, 8
-SMALLEST_OUTPUT, LARGEST_OUTPUT = 16, 1024
+MOST_EXEMPLARS = 8
 LEVELS, MOST_LEVELS = 3, 4
 PARTS = 1 << 16  # weights are rounded to this share of the texture
 NARROWEST, NARROWEST_GIVEN = 16, 8  # px at the coarsest level: by default, and when `levels` is given
-
-
-@dataclass(frozen=True)
-class Preset:
-    """How long the search is. Triples are for the coarsest, the middle and the finest levels."""
-
-    passes: tuple[int, int, int]
-    """Scans a level, forwards and backwards in turn."""
-    balance: tuple[int, int, int]
-    """Usage penalty p: a place used at its fair share costs like an RMS difference of sqrt(25 p)."""
-
-
-PRESETS = {
-    "fast": Preset(passes=(4, 2, 1), balance=(40, 20, 10)),
-    "default": Preset(passes=(5, 2, 2), balance=(40, 20, 8)),
-    "quality": Preset(passes=(8, 6, 6), balance=(55, 22, 5)),
-}
-METHODS = tuple(PRESETS)
 
 
 def texture(

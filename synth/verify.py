@@ -13,9 +13,10 @@ from texneg.datasets.sources import root_of
 from texneg.datasets.store import place
 from texneg.errors import InputError, RunFailed
 from texneg.options import Positional
+from texneg.synth.clock import Clock
 from texneg.synth.config import ledger_path
 from texneg.synth.damage import pixel_problems, shard_problems, unlisted
-from texneg.synth.job import Clock, make_texture
+from texneg.synth.job import make_texture
 from texneg.synth.ledger import Ledger
 from texneg.synth.manifest import Row, read_rows
 from texneg.synth.plan import Plan, load_plan, output_names, read_items

@@ -1,27 +1,33 @@
 """Versions of what decides bytes, in this process and in the one that began the run."""
 
-import cv2
-import numba
-import numpy as np
-import PIL
-import pyarrow as pa
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 
 from texneg import __version__
 from texneg.errors import RunFailed
 
 Versions = dict[str, str]
+LIBRARIES = {
+    "numpy": ("numpy",),
+    "numba": ("numba",),
+    "pillow": ("pillow",),
+    "opencv": ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless"),
+    "pyarrow": ("pyarrow",),
+}
+"""What makes pixels and files, by the names under which it may be installed."""
 
 
 def versions() -> Versions:
-    """Of this process: texneg and the libraries that make pixels and files."""
-    return {
-        "texneg": __version__,
-        "numpy": np.__version__,
-        "numba": numba.__version__,
-        "pillow": PIL.__version__,
-        "opencv": cv2.__version__,
-        "pyarrow": pa.__version__,
-    }
+    """Of this process."""
+    found = {name: _first(distributions) for name, distributions in LIBRARIES.items()}
+    return {"texneg": __version__, **found}
+
+
+def _first(distributions: tuple[str, ...]) -> str:
+    for name in distributions:
+        with suppress(PackageNotFoundError):
+            return version(name)
+    return "unknown"
 
 
 def check_versions(recorded: Versions, here: str, *, strict: bool) -> str:

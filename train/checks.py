@@ -4,7 +4,7 @@ from math import inf
 
 from texneg.errors import InputError
 from texneg.patch_plan import default_size, divisors
-from texneg.synth.texture import LARGEST_OUTPUT, SMALLEST_EXEMPLAR, SMALLEST_OUTPUT
+from texneg.synth.presets import LARGEST_OUTPUT, SMALLEST_EXEMPLAR, SMALLEST_OUTPUT
 from texneg.train.config import PretrainConfig
 
 

@@ -47,7 +47,8 @@ from texneg.synth.kernel.atlas import BIN, level_count
 from texneg.synth.kernel.patchmatch import FRACTION
 from texneg.synth.kernel.start import TILE
 from texneg.synth.kernel.window import RADIUS
-from texneg.synth.texture import LEVELS, NARROWEST, SMALLEST_EXEMPLAR
+from texneg.synth.presets import SMALLEST_EXEMPLAR
+from texneg.synth.texture import LEVELS, NARROWEST
 
 PURPOSE = 0x7E47
 

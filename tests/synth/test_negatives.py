@@ -9,7 +9,8 @@ from texneg.synth.exemplars import exemplar_places, exemplars
 from texneg.synth.live.eight_bit import eight_bit_array, eight_bit_tensor
 from texneg.synth.live.plan import PURPOSE, default_exemplar
 from texneg.synth.negatives import texture_negatives
-from texneg.synth.texture import METHODS, texture
+from texneg.synth.presets import METHODS
+from texneg.synth.texture import texture
 
 ALL = ("live", *METHODS)
 

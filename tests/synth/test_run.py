@@ -21,7 +21,7 @@ from texneg.datasets.encode import encode
 from texneg.datasets.images import open_images
 from texneg.datasets.pairs import pair
 from texneg.errors import InputError, RunFailed
-from texneg.synth import plan, task
+from texneg.synth import perform, plan
 from texneg.synth.config import SynthConfig
 from texneg.synth.exemplars import exemplars
 from texneg.synth.job import image_seed
@@ -389,7 +389,7 @@ def test_a_full_disk_stops_cleanly_and_the_run_resumes(
 ) -> None:
     settings = config(photos, tmp_path / "out", format=form, part_size=5, shard_size=10)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(task, victim, full_after(2, getattr(task, victim)))
+        patched.setattr(perform, victim, full_after(2, getattr(perform, victim)))
         with pytest.raises(RunFailed, match=r"No space left on device .* MB free\).*resume: texneg synth"):
             synth(settings)
     assert stats(tmp_path / "out")["outcome"] == "storage"

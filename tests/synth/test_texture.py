@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from texneg.synth.kernel.atlas import halve, level_count
 from texneg.synth.kernel.start import shares
-from texneg.synth.texture import METHODS, texture, texture_map
+from texneg.synth.presets import METHODS
+from texneg.synth.texture import texture, texture_map
 
 TINY = """
 import hashlib, numpy as np

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from texneg.synth.kernel.nearest import HEAVIEST
-from texneg.synth.texture import PRESETS, _steps, texture, texture_map
+from texneg.synth.presets import PRESETS
+from texneg.synth.texture import _steps, texture, texture_map
 
 
 def stripes(seed, height=96, width=96):

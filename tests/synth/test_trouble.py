@@ -1,6 +1,7 @@
 """What goes wrong under a run: storage that hiccups, images that kill, workers that hang or do not fit."""
 
 import errno
+import importlib.metadata
 import os
 import shutil
 import signal
@@ -13,17 +14,18 @@ from typing import Any
 import pytest
 
 from texneg.errors import RunFailed
-from texneg.synth import isolated, task
+from texneg.synth import isolated, perform
 from texneg.synth.cluster import connected
 from texneg.synth.config import SynthConfig
 from texneg.synth.dask_executor import DaskExecutor
 from texneg.synth.drive import drive
+from texneg.synth.perform import SourceChanged, make_images
 from texneg.synth.preflight import inspect, open_run
 from texneg.synth.progress import Progress
 from texneg.synth.run import synth
 from texneg.synth.signals import Stop
 from texneg.synth.stall import StallWatch
-from texneg.synth.task import SourceChanged, Task, make_images, run_task
+from texneg.synth.task import Task, run_task
 from texneg.synth.transient import is_transient, patiently
 from texneg.synth.versions import check_versions, versions
 from texneg.synth.work import Work
@@ -127,8 +129,8 @@ def test_a_run_outlasts_hiccups_of_input_and_output(
 
         return call
 
-    monkeypatch.setattr(task, "_read", often(task._read, 5))
-    monkeypatch.setattr(task, "write_bytes", often(task.write_bytes, 3))
+    monkeypatch.setattr(perform, "_read", often(perform._read, 5))
+    monkeypatch.setattr(perform, "write_bytes", often(perform.write_bytes, 3))
     dst = run(photos, "shaken", part_size=6)
     assert {path.name: path.read_bytes() for path in dst.rglob("*.webp")} == expected
     assert slept
@@ -285,7 +287,9 @@ def test_a_resumed_run_names_other_versions(
 ) -> None:
     settings = config(photos, tmp_path / "out", executor="sync")
     assert synth(settings) == 0
-    monkeypatch.setattr("texneg.synth.versions.PIL.__version__", "1.0")
+    original = importlib.metadata.version
+    old = lambda name: "1.0" if name == "pillow" else original(name)  # noqa: E731
+    monkeypatch.setattr("texneg.synth.versions.version", old)
     assert synth(settings) == 0
     assert "this process has other versions than the run began with: pillow 1.0" in capsys.readouterr().err
     with pytest.raises(RunFailed, match=r"pillow 1\.0"):

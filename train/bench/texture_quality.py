@@ -25,8 +25,8 @@ from texneg.synth.kernel.window import RADIUS
 from texneg.synth.live.numba_draws import texture_keys
 from texneg.synth.live.numba_maps import atlas_maps
 from texneg.synth.live.plan import base_key, levels
+from texneg.synth.presets import METHODS as SCANS
 from texneg.synth.quality import Quality, quality
-from texneg.synth.texture import METHODS as SCANS
 from texneg.synth.texture import texture, texture_map, warm_up
 from texneg.train.bench.ratios import MS, Gate, Row
 

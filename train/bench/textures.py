@@ -17,7 +17,8 @@ from texneg.errors import RunFailed
 from texneg.patch import patch_negatives
 from texneg.philox import generator
 from texneg.synth.negatives import texture_negatives
-from texneg.synth.texture import METHOD_VERSION, METHODS, texture
+from texneg.synth.presets import METHOD_VERSION, METHODS
+from texneg.synth.texture import texture
 from texneg.train.bench import texture_quality
 from texneg.train.bench.negatives import one_thread
 from texneg.train.bench.ratios import MS, Gate, Row

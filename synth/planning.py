@@ -1,0 +1,140 @@
+"""How inputs become a plan: in runs of a fixed size, or an input tar at a time, and into tasks by their number."""
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from math import ceil
+
+from texneg.datasets.item import Item
+from texneg.datasets.packed import is_packed, tar_name
+from texneg.datasets.sources import Source
+from texneg.datasets.store import Place
+from texneg.errors import InputError
+from texneg.synth.memory import give_back
+from texneg.synth.plan import Plan, Shard, out_name, plan_file, save_plan, write_items
+from texneg.synth.settings import Settings
+
+TASKS_PER_CORE = 4
+SMALLEST_PART, LARGEST_PART = 16, 1000
+
+
+def make_plan(
+    source: Source, settings: Settings, folder: Place, *, cores: int, part_size: int | None, shard_size: int
+) -> Plan:
+    """Scan the source and write the plan into `folder`, `plan.json` last.
+
+    Args:
+        source: the inputs.
+        settings: of the run.
+        folder: of the ledger.
+        cores: part size is chosen so that each gets a few tasks.
+        part_size: overrides that choice.
+        shard_size: images of a shard; an input tar is one shard whatever its size.
+
+    Raises:
+        InputError: no images, or two of them would get one output name.
+    """
+    runs = cut_in_shards(_limited(source, settings.limit), source, settings, shard_size)
+    shards, digest = write_items(plan_file(folder, 0), runs)
+    images = sum(shard.n for shard in shards)
+    if not images:
+        raise InputError(f"{source.root} holds no images to make textures of{_why_none(source)}")
+    spread = ceil(images / (TASKS_PER_CORE * cores))
+    plan = Plan(
+        folder=folder,
+        shards=tuple(shards),
+        part_size=part_size or min(max(spread, SMALLEST_PART), LARGEST_PART),
+        images=images,
+        digest=digest,
+        source={
+            "kind": source.kind,
+            "skipped": dict(sorted(source.skipped.items())),
+            "broken": list(source.broken),
+            "classes": source.classes() if settings.layout == "paired" else [],
+        },
+    )
+    save_plan(plan)
+    give_back()
+    return plan
+
+
+def _why_none(source: Source) -> str:
+    seen = [f"{count} x {reason}" for reason, count in sorted(source.skipped.items())] + source.broken
+    return f" (passed over: {'; '.join(seen)})" if seen else ""
+
+
+def _limited(source: Source, limit: int | None) -> Iterator[Item]:
+    """All items, or `limit` of them spread evenly."""
+    if limit is None:
+        yield from source.items(unique=True)
+        return
+    total = sum(1 for _ in source.items())
+    for i, item in enumerate(source.items(unique=True)):
+        if (i + 1) * limit // total > i * limit // total:
+            yield item
+
+
+def cut_in_shards(
+    items: Iterable[Item],
+    source: Source,
+    settings: Settings,
+    shard_size: int,
+    *,
+    file: int = 0,
+    first: Mapping[str, int] | None = None,
+    outputs: Iterable[str] = (),
+) -> Iterator[tuple[Shard, list[Item]]]:
+    """Items in runs: of one split and `shard_size`, or of one input tar.
+
+    Args:
+        items: in plan order.
+        source: where they are from.
+        settings: of the run.
+        shard_size: most items of a shard that is no tar.
+        file: number of the plan file.
+        first: number of the first shard by split, for an extension.
+        outputs: names that an extended run has given away.
+
+    Raises:
+        InputError: two tars would write one file.
+    """
+    whole_tars = source.kind == "webdataset"
+    outputs = set(outputs)
+    by_size = partial(_by_size, size=shard_size)
+    row_group = 0
+    for split, of_split in itertools.groupby(items, key=lambda item: item.split):
+        begin = (first or {}).get(split, 0)
+        for number, run in enumerate((_by_tar if whole_tars else by_size)(of_split), begin):
+            name = run[0].path if whole_tars else _tar_name(split, number)
+            tar = tar_name(name) if settings.format == "webdataset" else ""
+            whole = whole_tars and is_packed(name)
+            shard = Shard(split, number, row_group, len(run), tar, file, whole)
+            if whole_tars and not tar:
+                _claim_all(outputs, run, shard, settings, source.kind)
+            row_group += 1
+            yield shard, run
+
+
+def _by_tar(items: Iterator[Item]) -> Iterator[list[Item]]:
+    return (list(run) for _, run in itertools.groupby(items, key=lambda item: item.path))
+
+
+def _by_size(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
+    while run := list(itertools.islice(items, size)):
+        yield run
+
+
+def _tar_name(split: str, number: int) -> str:
+    return f"{split}/texneg-{split}-{number:06d}.tar" if split else f"texneg-{number:06d}.tar"
+
+
+def _claim_all(taken: set[str], items: list[Item], shard: Shard, settings: Settings, kind: str) -> None:
+    """Two tars may hold one key; as files in a folder they would overwrite each other."""
+    for item in items:
+        out = out_name(item, shard, settings, kind)
+        if not item.status and out in taken:
+            raise InputError(
+                f"{out} would be written by more than one tar (last: {item.src}):"
+                " use --format webdataset, or make the keys unique"
+            )
+        taken.add(out)
