@@ -19,6 +19,7 @@ from texneg.patch_plan import divisors
 MODES = ({}, {"paper": True}, {"overlap": False}, None)  # None: a permutation
 
 
+@pytest.mark.slow
 def test_no_index_leaves_its_array(tmp_path):
     environment = {**os.environ, "NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
     run = subprocess.run(

@@ -36,7 +36,7 @@ Pairs: TypeAlias = Sequence[Sequence[U8]]
 
 PHOTOS, EVERY, SIDE, SIZE = 40, 6, 96, 224
 CASE = f"224 px textures of {PHOTOS} photographs, ratios to the published tool"
-PATTERNS = "224 px textures of patterns, figures for information"
+PATTERNS = "224 px textures of patterns, figures of texneg.synth.quality: the lower the better, but coverage"
 
 TOOL = "published tool, stored"
 ANCHOR = {

@@ -29,8 +29,6 @@ SIZE = 224  # px
 VIEWS, BATCH = (224, 96, 64, 32), 16  # px; images
 REFERENCE, PNGS, OF_FAST = "PNG encoding of the texture", "PNG encodings", "of fast's time"
 PATTERNS = 4
-
-
 CASE = f"texture of {SIZE} px from two exemplars of {texture_quality.SIDE} px"
 
 

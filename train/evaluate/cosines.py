@@ -40,14 +40,12 @@ def collect(
     seed: int = 0,
     batch: int = 256,
 ) -> Cosines:
-    """Cosines in the contrastive space by kind: "positive", "ordinary", "patch", and "texture" or "texture_live".
-
-    Live textures take the place of textures that are not given, where views are of 16 to 1024 px.
+    """Cosines in the contrastive space by kind: "positive", "ordinary", "patch" and a texture.
 
     Each is (N,), but "ordinary" (N * others,): the query against the positives of up to `OTHERS` other
-    images. Query and positive are two views as in training; patches are cut from the query view, live textures
-    synthesised from it; a texture that is given gets exactly the query's augmentation. All go through the
-    query encoder, with BN in evaluation mode.
+    images. Query and positive are two views as in training; patches are cut from the query view. "texture",
+    where textures are given, gets exactly the query's augmentation; else "texture_live" is synthesised from
+    the query view, if that has 16 to 1024 px. All go through the query encoder, with BN in evaluation mode.
 
     Args:
         encoder: with `embed`, (N, 3, S, S) to (N, D). Left in the mode it came in.
