@@ -148,5 +148,6 @@ def _check_made(function: Any, made: Any, given: Any, count: int) -> None:
     if is_tensor(made) != is_tensor(given) or shape != expected or dtype != given.dtype:
         name = getattr(function, "__name__", repr(function))
         raise ValueError(
-            f"{name} returned {shape}, {dtype}; it must return {expected}, {given.dtype}, like patch_negatives"
+            f"{name} returned {shape}, {dtype};"
+            f" it must return {expected}, {given.dtype}, like patch_negatives"
         )
