@@ -18,7 +18,7 @@ from texneg.datasets.images import ImageSet
 from texneg.errors import InputError
 from texneg.patch import patch_negatives
 from texneg.synth.negatives import texture_negatives
-from texneg.synth.texture import LARGEST_OUTPUT, SMALLEST_OUTPUT
+from texneg.synth.presets import LARGEST_OUTPUT, SMALLEST_OUTPUT
 from texneg.train.evaluate.features import U8, Encoder, device_of, evaluation_mode, normalise, read_crops
 from texneg.train.views import KEY, QUERY, Augmentation, make_views
 
