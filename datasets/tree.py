@@ -91,14 +91,15 @@ def _refuse_collisions(entries: Sequence[Listed], key: Callable[[str], str], pre
         if not entry.is_dir() and not is_image(entry.name):
             continue
         name = f"{entry.name}/" if entry.is_dir() else key(entry.name)
-        earlier = taken.setdefault(_folded(name), entry.name)
+        earlier = taken.setdefault(folded(name), entry.name)
         if earlier != entry.name:
-            remedy = "rename one" if _folded(earlier) == _folded(entry.name) else "use --naming append"
+            remedy = "rename one" if folded(earlier) == folded(entry.name) else "use --naming append"
             raise InputError(
                 f"{escape(prefix + earlier)} and {escape(prefix + entry.name)} would give"
                 f" the same output name on some file systems: {remedy}"
             )
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """Equal for names that some file systems take for one: case and Unicode composition put aside."""
     return unicodedata.normalize("NFC", name).casefold()

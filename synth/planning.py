@@ -1,4 +1,4 @@
-"""How inputs become a plan: in runs of a fixed size, or an input tar at a time, and into tasks by their number."""
+"""How inputs become a plan: in runs of a fixed size or an input tar at a time, and into tasks by number."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,6 +9,7 @@ from texneg.datasets.item import Item
 from texneg.datasets.packed import is_packed, tar_name
 from texneg.datasets.sources import Source
 from texneg.datasets.store import Place
+from texneg.datasets.tree import folded
 from texneg.errors import InputError
 from texneg.synth.memory import give_back
 from texneg.synth.plan import Plan, Shard, out_name, plan_file, save_plan, write_items
@@ -99,7 +100,7 @@ def cut_in_shards(
         InputError: two tars would write one file.
     """
     whole_tars = source.kind == "webdataset"
-    outputs = set(outputs)
+    taken = set(map(folded, outputs))
     by_size = partial(_by_size, size=shard_size)
     row_group = 0
     for split, of_split in itertools.groupby(items, key=lambda item: item.split):
@@ -110,7 +111,7 @@ def cut_in_shards(
             whole = whole_tars and is_packed(name)
             shard = Shard(split, number, row_group, len(run), tar, file, whole)
             if whole_tars and not tar:
-                _claim_all(outputs, run, shard, settings, source.kind)
+                _claim_all(taken, run, shard, settings, source.kind)
             row_group += 1
             yield shard, run
 
@@ -129,12 +130,14 @@ def _tar_name(split: str, number: int) -> str:
 
 
 def _claim_all(taken: set[str], items: list[Item], shard: Shard, settings: Settings, kind: str) -> None:
-    """Two tars may hold one key; as files in a folder they would overwrite each other."""
+    """Two tars may hold one key, or one tar two that differ by case; as files they would be one."""
     for item in items:
+        if item.status:
+            continue
         out = out_name(item, shard, settings, kind)
-        if not item.status and out in taken:
+        if folded(out) in taken:
             raise InputError(
-                f"{out} would be written by more than one tar (last: {item.src}):"
+                f"{out} would be written more than once on some file systems (last: {item.src}):"
                 " use --format webdataset, or make the keys unique"
             )
-        taken.add(out)
+        taken.add(folded(out))

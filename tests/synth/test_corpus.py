@@ -21,6 +21,7 @@ from texneg.datasets.decode import decode
 from texneg.datasets.images import open_images
 from texneg.datasets.tar import TRAILER, fragment
 from texneg.datasets.url import Url
+from texneg.errors import InputError
 from texneg.synth import lease
 from texneg.synth.config import SynthConfig
 from texneg.synth.run import synth
@@ -232,6 +233,15 @@ def test_a_file_of_too_many_bytes_is_not_read(tmp_path: Path, run: Run, manifest
     rows = manifest(run(tmp_path / "src"))
     assert [row["status"] for row in rows] == ["ok", "too_large"]
     assert rows[1]["src_sha256"] is None
+
+
+def test_members_that_are_one_file_on_some_file_systems(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "src").mkdir()
+    names = ("x.png", "X.png")
+    (tmp_path / "src/0.tar").write_bytes(b"".join(fragment(name, PNG) for name in names) + TRAILER)
+    assert len(open_images(run(tmp_path / "src"))) == 2
+    with pytest.raises(InputError, match=r"X\.webp would be written more than once on some file systems"):
+        run(tmp_path / "src", "folder", format="folder")
 
 
 def special(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", **pax: str) -> tarfile.TarInfo:
