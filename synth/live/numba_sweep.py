@@ -8,7 +8,8 @@ from texneg.philox import U64, below, fold_field
 from texneg.synth.kernel.atlas import Tables
 from texneg.synth.kernel.patchmatch import FRACTION, continues, paint
 from texneg.synth.kernel.purposes import Purpose
-from texneg.synth.kernel.window import RADIUS, SPARE, window_distance
+from texneg.synth.kernel.window import RADIUS, SPARE
+from texneg.synth.live.distances import distances
 from texneg.synth.live.numba_draws import fill_every_third, stream
 from texneg.synth.live.plan import CLASSES
 
@@ -17,7 +18,9 @@ I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 
 _CANDIDATE = int(Purpose.CANDIDATE)
-_DEAR = np.int64(1 << 62)  # above every cost
+ORDER = 4  # bits of a key that hold the number of the candidate
+_NUMBER = np.int64((1 << ORDER) - 1)
+_NONE = np.int64(1 << 62)  # above every key
 _LOW, _32 = np.uint64(0xFFFFFFFF), np.uint64(32)
 
 
@@ -87,10 +90,12 @@ def _class(source, image, before, use, atlas, table, key, rule, row, column):  #
     side = pitch - 2 * RADIUS
     atlas_pitch, valid, last = table.pitch, table.valid, np.int64(len(table.valid) - 1)
     jump, random, local, reach, seam, step = rule[0], rule[1], rule[2], rule[3], rule[5], rule[6]
-    corner = RADIUS * (pitch + 1)
     around, anywhere = np.uint64(2 * reach + 1), np.uint64(len(table.positions))
+    near = (-jump, -jump * pitch, jump, jump * pitch)
+    onwards = (jump, jump * atlas_pitch, -jump, -jump * atlas_pitch)
     words = np.empty((-(-side // 3), 4), np.uint32)
-    candidates = np.empty(5 + random + local, np.int64)
+    candidates = np.empty(1 << ORDER, np.int64)
+    costs = before * (step << ORDER)
 
     for y in range(row, side, 3):
         fill_every_third(words, key, y * side + column)
@@ -98,43 +103,52 @@ def _class(source, image, before, use, atlas, table, key, rule, row, column):  #
             n = (y + RADIUS) * pitch + x + RADIUS
             if seam and continues(flat, n, pitch, atlas_pitch, 1):
                 continue
-            drawn = words[x // 3]
-            present = np.int64(flat[n])
+            drawn = words[np.uintp(x // 3)]
+            present = np.int64(flat[np.uintp(n)])
             candidates[0] = present
-            for k, (down, right) in enumerate(((0, -jump), (-jump, 0), (0, jump), (jump, 0))):
-                candidate = flat[n + down * pitch + right] - down * atlas_pitch - right
+            for k in range(4):
+                candidate = flat[np.uintp(n + near[k])] + onwards[k]
                 candidate = min(max(candidate, np.int64(0)), last)
-                candidates[1 + k] = present + (candidate - present) * valid[candidate]
+                candidates[np.uintp(1 + k)] = present + (candidate - present) * valid[np.uintp(candidate)]
             for k in range(random):
-                candidates[5 + k] = table.positions[below(np.uint64(drawn[k]), anywhere)]
-            window = 3 * (n - corner)
-            best, least = _cheapest(
-                candidates[: 5 + random], present, _DEAR, image, window, 3 * pitch, atlas, table, before, step
-            )
+                place = below(np.uint64(drawn[np.uintp(k)]), anywhere)
+                candidates[np.uintp(5 + k)] = table.positions[np.uintp(place)]
+            five = (candidates[0], candidates[1], candidates[2], candidates[3], candidates[4])
+            found = distances(image, n, pitch, atlas, five, atlas_pitch)
+            least = _NONE
+            for k in range(5):
+                least = min(least, _key(found[k], five[k], k, table.bins, costs))
+            least = _least(least, candidates, 5, random, image, n, pitch, atlas, table, costs)
+            best = candidates[np.uintp(least & _NUMBER)]
             for k in range(local):
-                product = np.uint64(drawn[random + k]) * around
+                product = np.uint64(drawn[np.uintp(random + k)]) * around
                 down = np.int64(product >> _32) - reach
                 right = np.int64(((product & _LOW) * around) >> _32) - reach
                 candidate = min(max(best + down * atlas_pitch + right, np.int64(0)), last)
-                candidates[k] = best + (candidate - best) * valid[candidate]
-            best, least = _cheapest(
-                candidates[:local], best, least, image, window, 3 * pitch, atlas, table, before, step
-            )
-            flat[n] = best
+                candidate = best + (candidate - best) * valid[np.uintp(candidate)]
+                candidates[np.uintp(5 + random + k)] = candidate
+            least = _least(least, candidates, 5 + random, local, image, n, pitch, atlas, table, costs)
+            best = candidates[np.uintp(least & _NUMBER)]
+            flat[np.uintp(n)] = best
             for c in range(3):
-                image[3 * n + c] = atlas[3 * best + c]
-            use[table.bins[present]] -= 1
-            use[table.bins[best]] += 1
+                image[np.uintp(3 * n + c)] = atlas[np.uintp(3 * best + c)]
+            use[np.uintp(table.bins[np.uintp(present)])] -= 1
+            use[np.uintp(table.bins[np.uintp(best)])] += 1
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def _cheapest(candidates, best, least, image, window, pitch, atlas, table, use, step):  # type: ignore[no-untyped-def]
-    """The best so far with its cost, or the first cheaper candidate."""
-    corner = RADIUS * (table.pitch + 1)
-    for candidate in candidates:
-        other = 3 * (candidate - corner)
-        cost = window_distance(image, window, pitch, atlas, other, 3 * table.pitch) << FRACTION
-        cost += step * use[table.bins[candidate]]
-        best = candidate if cost < least else best
-        least = min(cost, least)
-    return best, least
+@njit(nogil=True, cache=True, error_model="numpy", inline="always")
+def _least(least, candidates, first, count, image, n, pitch, atlas, table, costs):  # type: ignore[no-untyped-def]
+    """The least of a key and those of `count` candidates, two at a time."""
+    for k in range(first, first + count, 2):
+        other = min(k + 1, first + count - 1)
+        two = (candidates[np.uintp(k)], candidates[np.uintp(other)])
+        found = distances(image, n, pitch, atlas, two, table.pitch)
+        least = min(least, _key(found[0], two[0], k, table.bins, costs))
+        least = min(least, _key(found[1], two[1], other, table.bins, costs))
+    return least
+
+
+@njit(nogil=True, cache=True, error_model="numpy", inline="always")
+def _key(distance, candidate, number, bins, costs):  # type: ignore[no-untyped-def]
+    """Cost and, in the low bits, number: the least key is the cheapest candidate, the earliest of equals."""
+    return (distance << (FRACTION + ORDER)) + costs[np.uintp(bins[np.uintp(candidate)])] + number

@@ -10,13 +10,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import njit
 
 from texneg.philox import fold
 from texneg.synth.exemplars import exemplar_places
 from texneg.synth.kernel.atlas import halve, tables
 from texneg.synth.kernel.start import start
-from texneg.synth.kernel.window import RADIUS
+from texneg.synth.kernel.window import RADIUS, SPARE
 from texneg.synth.live import numba_maps, torch_maps, torch_start
+from texneg.synth.live.distances import distances, plain_distances
 from texneg.synth.live.numba_draws import texture_keys
 from texneg.synth.live.numba_start import places, starts
 from texneg.synth.live.plan import (
@@ -151,6 +153,20 @@ def test_torch_halves_as_the_kernel_does(side):
     image = pictures(1, side, side)[0]
     found = torch_start.halve(torch.from_numpy(image.astype(np.int32)))
     assert np.array_equal(found.numpy(), halve(image.astype(np.int16)))
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 5])
+def test_vector_distances_are_those_of_the_loop(count):
+    @njit
+    def compiled(image, n, pitch, atlas, candidates, atlas_pitch):
+        return distances(image, n, pitch, atlas, candidates, atlas_pitch)
+
+    random = np.random.default_rng(count)
+    image, atlas = random.integers(0, 256, (2, 3 * 20 * 24 + SPARE)).astype(np.int16)
+    for n in random.integers(2 * 20 + 2, 300, 20):
+        candidates = tuple(int(place) for place in random.integers(2 * 24 + 2, 380, count))
+        expected = plain_distances(image, n, 20, atlas, candidates, 24)
+        assert list(compiled(image, n, 20, atlas, candidates, 24)) == expected
 
 
 def test_pixels_of_a_class_never_meet():
