@@ -5,6 +5,8 @@ import multiprocessing.resource_tracker
 import os
 import signal
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from math import ceil
@@ -23,6 +25,7 @@ from texneg.synth.worker import WorkerSetup
 
 MOST_THREADS = 8  # of one worker process: each process costs background load
 CONNECT_S = 20
+PROBE = "is anybody listening?"
 
 
 def layout(cores: int, threads: int = 0) -> tuple[int, int]:
@@ -53,15 +56,22 @@ def connected(
         stack.enter_context(dask.config.set(TUNING))
         stack.enter_context(_quiet("distributed.client"))
         client = stack.enter_context(_client(config, stack))
-        client.subscribe_topic(setup.topic, hear)
+        _subscribe(client, setup.topic, hear)
         client.register_plugin(setup)
-        for event in client.get_events(setup.topic):  # of before the subscription took effect
-            hear(event)
         try:
             yield client
         finally:
             with suppress(OSError, RuntimeError, TimeoutError):
                 client.unregister_worker_plugin(setup.name)
+
+
+def _subscribe(client: distributed.Client, topic: str, hear: Callable[[Any], None]) -> None:
+    """Hear of a topic's events from now on; a subscription takes effect some time after it is made."""
+    heard = threading.Event()
+    client.subscribe_topic(topic, lambda event: heard.set() if event[1] == PROBE else hear(event))
+    deadline = time.monotonic() + CONNECT_S
+    while not heard.wait(0.02) and time.monotonic() < deadline:
+        client.log_event(topic, PROBE)
 
 
 def _client(config: SynthConfig, stack: ExitStack) -> distributed.Client:

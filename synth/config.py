@@ -119,6 +119,11 @@ class SynthConfig:
         return os.environ.get("DASK_SCHEDULER_ADDRESS") or None
 
     @property
+    def embedded(self) -> bool:
+        """Whether the workers are processes that texneg starts on this machine."""
+        return self.address is None and self.cluster is None
+
+    @property
     def share(self) -> tuple[int, int] | None:
         """I and N of --task.
 

@@ -15,6 +15,7 @@ from texneg.synth.work import Work, WorkerLost
 POLL_S = 1.0
 TASKS_PER_THREAD = 2
 ALONE_S = 60.0  # without any worker, after which the user is told
+GONE_S = 300.0  # without any of the workers that this process started, which come back in seconds or never
 FEWEST_TASKS = 4  # in flight even without workers, so that an adaptive cluster sees demand
 
 Verdict = Literal["complete", "interrupted", "storage", "error_budget", "failed_shards"]
@@ -40,10 +41,13 @@ def drive(
         progress: told of finished images.
         config: of the run.
         watch: decides when workers hang.
+
+    Raises:
+        OSError: the scheduler is gone, or the workers of an embedded cluster.
     """
     watch = watch or StallWatch()
     flying = 0
-    alone_since = time.monotonic()
+    alone_since, told = time.monotonic(), False
     deadline = math.inf
     while work.queue or flying:
         beat()
@@ -61,12 +65,15 @@ def drive(
             executor.submit(work.queue.popleft())
             flying += 1
         if capacity:
-            alone_since = time.monotonic()
+            alone_since, told = time.monotonic(), False
         else:
             watch.heard()
-            if time.monotonic() - alone_since > ALONE_S:
+            alone = time.monotonic() - alone_since
+            if config.embedded and alone > GONE_S:
+                raise OSError("the workers ended and none came back, finished parts are safe")
+            if alone > ALONE_S and not told:
                 progress.say("there are no workers; waiting for some, Ctrl-C ends the run")
-                alone_since = math.inf
+                told = True
         for task, result in executor.completed(POLL_S):
             flying -= 1
             if isinstance(result, Exception):

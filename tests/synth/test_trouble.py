@@ -19,6 +19,7 @@ from texneg.synth.cluster import connected
 from texneg.synth.config import SynthConfig
 from texneg.synth.dask_executor import DaskExecutor
 from texneg.synth.drive import drive
+from texneg.synth.executors import SyncExecutor
 from texneg.synth.perform import SourceChanged, make_images
 from texneg.synth.preflight import inspect, open_run
 from texneg.synth.progress import Progress
@@ -236,10 +237,8 @@ def test_silence_counts_from_ten_times_the_usual_task() -> None:
     assert not watch.stalled()
 
 
-@pytest.fixture
-def hung(photos: Path, tmp_path: Path) -> Iterator[tuple[Any, Work, SynthConfig]]:
-    """A cluster of two processes, one of them stopped, and work for both."""
-    settings = config(photos, tmp_path / "out", workers=2, threads_per_worker=1, part_size=4)
+def begun(settings: SynthConfig) -> Work:
+    """The work of a run that may start."""
     run = open_run(settings, inspect(settings))
     parts, plan = run.plan.parts(run.plan.shards[0]), run.plan
 
@@ -248,6 +247,14 @@ def hung(photos: Path, tmp_path: Path) -> Iterator[tuple[Any, Work, SynthConfig]
 
     work = Work(run.ledger, plan, make, run.ledger.metrics)
     work.resume()
+    return work
+
+
+@pytest.fixture
+def hung(photos: Path, tmp_path: Path) -> Iterator[tuple[Any, Work, SynthConfig]]:
+    """A cluster of two processes, one of them stopped, and work for both."""
+    settings = config(photos, tmp_path / "out", workers=2, threads_per_worker=1, part_size=4)
+    work = begun(settings)
     with connected(settings) as client:
         stopped = next(iter(client.run(os.getpid).values()))
         os.kill(stopped, signal.SIGSTOP)
@@ -268,6 +275,43 @@ def test_a_worker_that_hangs_is_replaced(hung: tuple[Any, Work, SynthConfig]) ->
     assert any("nothing finished for" in line for line in said)
     assert any("has all/000/000000." in line for line in said)
     assert len(client.nthreads()) == 2
+
+
+class Deserted(SyncExecutor):
+    """A cluster without workers."""
+
+    def capacity(self) -> int:
+        return 0
+
+    def completed(self, timeout: float) -> list[Any]:
+        return []
+
+
+def test_workers_of_this_machine_that_do_not_come_back_end_the_run(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("texneg.synth.drive.GONE_S", 0.0)
+    settings = config(photos, tmp_path / "out")
+    with pytest.raises(OSError, match="none came back, finished parts are safe"):
+        drive(begun(settings), Deserted(), lambda: None, Stop(), Progress(24, 0), config=settings)
+
+
+def test_workers_of_a_cluster_are_waited_for(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for limit in ("GONE_S", "ALONE_S"):
+        monkeypatch.setattr(f"texneg.synth.drive.{limit}", 0.0)
+    said: list[str] = []
+    progress, stop = Progress(24, 0), Stop()
+    progress.say = said.append  # type: ignore[method-assign]
+    beats = iter([0, 0, 0, 2])
+
+    def beat() -> None:
+        stop.count = next(beats)
+
+    settings = config(photos, tmp_path / "out", scheduler="tcp://127.0.0.1:1")
+    assert drive(begun(settings), Deserted(), beat, stop, progress, config=settings) == "interrupted"
+    assert said == ["there are no workers; waiting for some, Ctrl-C ends the run"]
 
 
 def test_other_versions_are_named() -> None:
