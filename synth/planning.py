@@ -15,7 +15,7 @@ from texneg.synth.memory import give_back
 from texneg.synth.plan import Plan, Shard, out_name, plan_file, save_plan, write_items
 from texneg.synth.settings import Settings
 
-TASKS_PER_CORE = 4
+TASKS_PER_CORE = 8  # the last ones end at about the same time
 SMALLEST_PART, LARGEST_PART = 16, 1000
 
 

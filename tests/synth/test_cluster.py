@@ -60,6 +60,13 @@ def test_layout(cores: int, threads: int, processes_and_threads: tuple[int, int]
     assert layout(cores, threads) == processes_and_threads
 
 
+def test_a_driver_loads_neither_decoders_nor_compilers() -> None:
+    modules = "texneg.synth.run texneg.synth.cluster texneg.synth.dask_executor texneg.synth.worker"
+    script = f"import sys, {modules.replace(' ', ', ')}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert not {"cv2", "numba", "torch"} & set(done.stdout.split())
+
+
 def test_workers_use_one_thread_each_and_ignore_ctrl_c(client: Any) -> None:
     def look() -> tuple[int, int, bool]:
         import cv2
