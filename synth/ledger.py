@@ -110,7 +110,7 @@ class Ledger:
 
         Reads the markers a few at a time, and lists every folder of tars once.
         """
-        found = [_parsed(data) for data in read_all(self.done(shard, ".json") for shard in shards)]
+        found = [_parsed(data) for data in _contents([self.done(shard, ".json") for shard in shards])]
         sizes = self._sizes_of([shard.tar for shard in shards if shard.tar])
         there = self.dst.is_dir()
         return [marker if self._is_good(marker, sizes, there) else None for marker in found]
@@ -142,7 +142,7 @@ class Ledger:
 
     def part_markers(self, parts: Iterable[tuple[Shard, int]]) -> Iterator[Marker | None]:
         """The marker of each part of a shard, None where it is not finished; reads a few at a time."""
-        for data in read_all(self.part(shard, part, ".json") for shard, part in parts):
+        for data in _contents([self.part(shard, part, ".json") for shard, part in parts]):
             marker = _parsed(data)
             yield marker if marker and marker["fingerprint"] == self.fingerprint else None
 
@@ -167,6 +167,16 @@ class Ledger:
                 name = path.rpartition("/")[2]
                 if name.startswith(".") and f".{self.tag}-" in name and name.endswith(TEMPORARY_SUFFIX):
                     yield root / path
+
+
+def _contents(paths: list[Place]) -> list[bytes | None]:
+    """Of small files, None where there is none; of many, only those are read that a listing shows."""
+    if len(paths) == 1:
+        return [content(paths[0])]
+    names = {folder: {name for name, _ in sizes_in(folder)} for folder in {path.parent for path in paths}}
+    there = [path for path in paths if path.name in names[path.parent]]
+    found = dict(zip(there, read_all(there), strict=True))
+    return [found.get(path) for path in paths]
 
 
 def read_json(path: Place) -> Marker | None:

@@ -10,7 +10,7 @@ from texneg.synth.settings import Settings
 Summary = dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Task:
     """A part of a shard to make, or with `part` None the finished parts to join. About 1 kB when sent."""
 
