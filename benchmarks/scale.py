@@ -23,18 +23,18 @@ from typing import Any
 
 from texneg.datasets.item import Item
 from texneg.datasets.sources import Source
-from texneg.synth.cluster import connected
+from texneg.synth.cluster.connect import connected
+from texneg.synth.cluster.executor import DaskExecutor
 from texneg.synth.config import SynthConfig, settings_of
-from texneg.synth.dask_executor import DaskExecutor
-from texneg.synth.drive import drive
-from texneg.synth.ledger import Ledger
-from texneg.synth.plan import Plan, Shard, load_plan
-from texneg.synth.planning import make_plan
-from texneg.synth.progress import Progress
+from texneg.synth.driver.drive import drive
+from texneg.synth.driver.progress import Progress
+from texneg.synth.driver.signals import Stop
+from texneg.synth.driver.work import Work
+from texneg.synth.ledger.ledger import Ledger
+from texneg.synth.ledger.plan import Plan, Shard, load_plan
+from texneg.synth.ledger.planning import make_plan
 from texneg.synth.settings import Settings
-from texneg.synth.signals import Stop
-from texneg.synth.task import Summary, Task
-from texneg.synth.work import Work
+from texneg.synth.worker.task import Summary, Task
 from texneg.train.environment import environment
 
 IMAGES, CLASSES = 1_281_167, 1000

@@ -4,9 +4,9 @@
 
 The photographs, several times each under other names, are made into textures through an embedded Dask cluster
 of one and of two processes, and for comparison without any scheduler by one and by two tasks of a job array,
-which shows what the machine itself gives. The start of processes is not counted. The kinds of run take turns;
-one during which something else used more than 2 % of the cores does not count and is made again. Prints the
-medians and writes `results/workers.json`.
+which shows what the machine itself gives. The start of processes is not counted. The kinds of run take turns.
+Each waits until nothing else works; one during which something else took more than 2 % of the cores does not
+count and is made again. Prints the medians and writes `results/workers.json`.
 """
 
 import argparse
@@ -34,6 +34,7 @@ OUT = Path(__file__).parent / "results" / "workers.json"
 CLASSES = 10
 KINDS = ("array", "dask")
 MOST_FOREIGN = 0.02
+QUIET_S = 5.0
 TRIES = 12  # for each run that counts
 
 
@@ -71,7 +72,7 @@ def through_dask(config: SynthConfig, processes: int) -> float:
 
 def array_task(config: SynthConfig, task: int, barrier: Any) -> None:
     """One task of a job array, begun when all are ready."""
-    from texneg.synth.setup import prepare_process
+    from texneg.synth.worker.setup import prepare_process
 
     prepare_process()
     barrier.wait()
@@ -105,8 +106,18 @@ def busy_s() -> tuple[float, float]:
     return ticks / os.sysconf("SC_CLK_TCK"), sum(usage.ru_utime + usage.ru_stime for usage in own)
 
 
+def wait_for_quiet() -> None:
+    """Until the machine did next to nothing for some seconds."""
+    idle = False
+    while not idle:
+        before = busy_s()[0]
+        time.sleep(QUIET_S)
+        idle = busy_s()[0] - before < MOST_FOREIGN * QUIET_S * len(os.sched_getaffinity(0))
+
+
 def undisturbed(run: Callable[[], float]) -> tuple[float, bool]:
     """Seconds of a run, and whether it had the machine for itself."""
+    wait_for_quiet()
     begin, (all_before, own_before) = time.perf_counter(), busy_s()
     seconds = run()
     wall, (all_after, own_after) = time.perf_counter() - begin, busy_s()

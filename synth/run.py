@@ -9,25 +9,25 @@ from typing import Any
 from texneg.datasets.sources import Source
 from texneg.datasets.store import place
 from texneg.errors import RunFailed
-from texneg.synth.array import check_finished, join_metrics, metrics_of, share_of
+from texneg.synth.cluster.tuning import as_yaml
 from texneg.synth.config import SynthConfig
-from texneg.synth.dask_settings import as_yaml
-from texneg.synth.drive import Verdict, drive
-from texneg.synth.executors import Executor, SyncExecutor
-from texneg.synth.extend import extended
-from texneg.synth.finalize import finalize, write_stats
-from texneg.synth.lease import Lease
-from texneg.synth.messages import failure, say, say_begin, say_end, say_planned, say_quarantine
-from texneg.synth.plan import Shard
-from texneg.synth.preflight import check_space, inspect, open_run
-from texneg.synth.progress import Progress
-from texneg.synth.record import Run
-from texneg.synth.retry import take_back
-from texneg.synth.signals import stop_signals
-from texneg.synth.storage import is_storage, storage_message
-from texneg.synth.task import Task
-from texneg.synth.versions import check_versions
-from texneg.synth.work import Work
+from texneg.synth.driver.array import check_finished, join_metrics, metrics_of, share_of
+from texneg.synth.driver.drive import Verdict, drive
+from texneg.synth.driver.executors import Executor, SyncExecutor
+from texneg.synth.driver.extend import extended
+from texneg.synth.driver.finalize import finalize, write_stats
+from texneg.synth.driver.messages import failure, say, say_begin, say_end, say_planned, say_quarantine
+from texneg.synth.driver.preflight import check_space, inspect, open_run
+from texneg.synth.driver.progress import Progress
+from texneg.synth.driver.retry import take_back
+from texneg.synth.driver.signals import stop_signals
+from texneg.synth.driver.work import Work
+from texneg.synth.ledger.lease import Lease
+from texneg.synth.ledger.plan import Shard
+from texneg.synth.ledger.record import Run
+from texneg.synth.ledger.versions import check_versions
+from texneg.synth.worker.storage import is_storage, storage_message
+from texneg.synth.worker.task import Task
 
 INTERRUPTED = 130
 
@@ -47,12 +47,12 @@ def synth(config: SynthConfig) -> int:
         return 0
     source = inspect(config)
     if config.dry_run:
-        from texneg.synth.rehearse import rehearse
+        from texneg.synth.driver.rehearse import rehearse
 
         return rehearse(config, source)
     if config.cluster != "slurm-runner":
         return _synth(config, source)
-    from texneg.synth.slurm import allocation
+    from texneg.synth.cluster.slurm import allocation
 
     with allocation():
         return _synth(config, source)
@@ -163,14 +163,14 @@ def _task(run: Run, shard: Shard, part: int | None) -> Task:
 @contextmanager
 def _executor(config: SynthConfig, run: Run) -> Iterator[Executor]:
     if config.in_process:
-        from texneg.synth.setup import prepare_process
+        from texneg.synth.worker.setup import prepare_process
 
         prepare_process()
         yield SyncExecutor()
         return
-    from texneg.synth.cluster import connected
-    from texneg.synth.dask_executor import DaskExecutor
-    from texneg.synth.worker import WorkerSetup
+    from texneg.synth.cluster.connect import connected
+    from texneg.synth.cluster.executor import DaskExecutor
+    from texneg.synth.cluster.plugin import WorkerSetup
 
     complaints: SimpleQueue[Any] = SimpleQueue()
     setup = WorkerSetup(run.ledger, run.versions, strict=config.strict_versions)
@@ -184,7 +184,7 @@ def _executor(config: SynthConfig, run: Run) -> Iterator[Executor]:
 
 def _forget_damaged(run: Run) -> None:
     """Take back the marker of every shard with a missing or damaged output."""
-    from texneg.synth.damage import shard_problems
+    from texneg.synth.ledger.damage import shard_problems
 
     for shard in run.plan.shards:
         marker = run.ledger.marker(shard)

@@ -9,11 +9,11 @@ from texneg.datasets.atomic import read_json_lines, to_json
 from texneg.datasets.store import Place, place
 from texneg.options import Positional
 from texneg.synth.config import ledger_path
-from texneg.synth.lease import holder
-from texneg.synth.ledger import Ledger, read_json
-from texneg.synth.plan import load_plan
-from texneg.synth.progress import duration
-from texneg.synth.record import load_record
+from texneg.synth.driver.progress import duration
+from texneg.synth.ledger.lease import holder
+from texneg.synth.ledger.ledger import Ledger, read_json
+from texneg.synth.ledger.plan import load_plan
+from texneg.synth.ledger.record import load_record
 
 RATE_OVER_S = 600.0
 COMMITS_READ = 100

@@ -13,17 +13,17 @@ from texneg.datasets.sources import root_of
 from texneg.datasets.store import place
 from texneg.errors import InputError, RunFailed
 from texneg.options import Positional
-from texneg.synth.clock import Clock
 from texneg.synth.config import ledger_path
-from texneg.synth.damage import pixel_problems, shard_problems, unlisted
-from texneg.synth.job import make_texture
-from texneg.synth.ledger import Ledger
-from texneg.synth.manifest import Row, read_rows
-from texneg.synth.plan import Plan, load_plan, output_names, read_items
-from texneg.synth.progress import counted
-from texneg.synth.record import load_record
+from texneg.synth.driver.progress import counted
+from texneg.synth.ledger.damage import pixel_problems, shard_problems, unlisted
+from texneg.synth.ledger.ledger import Ledger
+from texneg.synth.ledger.manifest import Row, read_rows
+from texneg.synth.ledger.plan import Plan, load_plan, output_names, read_items
+from texneg.synth.ledger.record import load_record
 from texneg.synth.settings import Settings
-from texneg.synth.setup import prepare_process
+from texneg.synth.worker.clock import Clock
+from texneg.synth.worker.job import make_texture
+from texneg.synth.worker.setup import prepare_process
 
 PROBLEMS_SHOWN = 10
 

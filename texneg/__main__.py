@@ -16,7 +16,7 @@ VERBS = {
     "synth": ("texneg.synth.run:synth", "make one texture for every image of a data set, through Dask"),
     "synth-status": ("texneg.synth.status:synth_status", "how far a texture run is, what failed and why"),
     "verify": ("texneg.synth.verify:verify", "check every texture of a run against its manifest"),
-    "sheet": ("texneg.synth.sheet:sheet", "contact sheet: images beside any kinds of negatives"),
+    "sheet": ("texneg.synth.sheet.sheet:sheet", "contact sheet: images beside any kinds of negatives"),
     "pretrain": ("texneg.train.pretrain:pretrain", "train MoCo-v2 or BYOL with or without negatives"),
     "probe": ("texneg.train.evaluate.probe:probe", "linear probe on frozen features"),
     "knn": ("texneg.train.evaluate.knn:knn", "k-nearest-neighbour accuracy of frozen features"),

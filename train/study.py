@@ -144,7 +144,7 @@ def sit(exam: Exam, folder: Path) -> None:
 
 def write_report(study: Study, exam: Exam, out: Path) -> None:
     """`texneg report` over all runs of a study on one of its exams, with a contact sheet of its negatives."""
-    from texneg.synth.sheet import SheetConfig, sheet
+    from texneg.synth.sheet.sheet import SheetConfig, sheet
     from texneg.train.report.report import ReportConfig, report
 
     picture = out.with_name("sheet.png")

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from texneg.synth.config import SynthConfig
-from texneg.synth.manifest import read_rows
+from texneg.synth.ledger.manifest import read_rows
 from texneg.synth.run import synth
 
 CLASSES, PER_CLASS = ("ant", "bee", "cow"), 8

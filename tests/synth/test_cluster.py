@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from texneg.errors import InputError
-from texneg.synth.cluster import connected, layout
+from texneg.synth.cluster.connect import connected, layout
+from texneg.synth.cluster.executor import DaskExecutor
 from texneg.synth.config import SynthConfig
-from texneg.synth.dask_executor import DaskExecutor
 from texneg.synth.run import synth
 
 State = Callable[[Path], Any]
@@ -61,8 +61,8 @@ def test_layout(cores: int, threads: int, processes_and_threads: tuple[int, int]
 
 
 def test_a_driver_loads_neither_decoders_nor_compilers() -> None:
-    modules = "texneg.synth.run texneg.synth.cluster texneg.synth.dask_executor texneg.synth.worker"
-    script = f"import sys, {modules.replace(' ', ', ')}; print(*sys.modules)"
+    modules = ["run", "cluster.connect", "cluster.executor", "cluster.plugin"]
+    script = f"import sys, {', '.join(f'texneg.synth.{name}' for name in modules)}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert not {"cv2", "numba", "torch"} & set(done.stdout.split())
 
@@ -119,13 +119,13 @@ def test_a_killed_worker_costs_nothing_but_its_part(
 def test_no_scheduler_at_the_address(
     many_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("texneg.synth.cluster.CONNECT_S", 1)
+    monkeypatch.setattr("texneg.synth.cluster.connect.CONNECT_S", 1)
     with pytest.raises(InputError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         synth(config(many_photos, tmp_path / "out", scheduler="tcp://127.0.0.1:9"))
 
 
 def test_a_lost_scheduler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("texneg.synth.cluster.CONNECT_S", 2)
+    monkeypatch.setattr("texneg.synth.cluster.connect.CONNECT_S", 2)
     words = "-m distributed.cli.dask_scheduler --host tcp://127.0.0.1:0 --no-dashboard --dashboard-address :0"
     process = subprocess.Popen(
         [sys.executable, *words.split()], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True

@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from texneg.__main__ import VERBS, load, parse
-from texneg.synth.checks import check
 from texneg.synth.config import SynthConfig
+from texneg.synth.driver.checks import check
 
 PAGES = Path(__file__).parents[2] / "docs" / "clusters"
 Run = Callable[..., Path]

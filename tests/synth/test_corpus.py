@@ -22,8 +22,8 @@ from texneg.datasets.images import open_images
 from texneg.datasets.tar import TRAILER, fragment
 from texneg.datasets.url import Url
 from texneg.errors import InputError
-from texneg.synth import lease
 from texneg.synth.config import SynthConfig
+from texneg.synth.ledger import lease
 from texneg.synth.run import synth
 from texneg.synth.verify import VerifyConfig, verify
 

@@ -21,14 +21,15 @@ from texneg.datasets.encode import encode
 from texneg.datasets.images import open_images
 from texneg.datasets.pairs import pair
 from texneg.errors import InputError, RunFailed
-from texneg.synth import perform, plan
 from texneg.synth.config import SynthConfig
+from texneg.synth.driver.preflight import inspect, open_run
 from texneg.synth.exemplars import exemplars
-from texneg.synth.job import image_seed
-from texneg.synth.ledger import Ledger
-from texneg.synth.preflight import inspect, open_run
+from texneg.synth.ledger import plan
+from texneg.synth.ledger.ledger import Ledger
 from texneg.synth.run import synth
 from texneg.synth.texture import texture
+from texneg.synth.worker import perform
+from texneg.synth.worker.job import image_seed
 
 Run = Callable[..., Path]
 State = Callable[[Path], Any]

@@ -12,12 +12,12 @@ from texneg.datasets.images import open_images
 from texneg.datasets.pairs import pair
 from texneg.errors import InputError
 from texneg.patch import patch_permutation
-from texneg.synth.columns import TITLES, functions
 from texneg.synth.exemplars import exemplars
-from texneg.synth.job import image_seed
-from texneg.synth.page import GAP, HEADER, Strip, laid_out, square
-from texneg.synth.sheet import SheetConfig, contact_sheet, sheet
+from texneg.synth.sheet.columns import TITLES, functions
+from texneg.synth.sheet.page import GAP, HEADER, Strip, laid_out, square
+from texneg.synth.sheet.sheet import SheetConfig, contact_sheet, sheet
 from texneg.synth.texture import texture
+from texneg.synth.worker.job import image_seed
 
 Run = Callable[..., Path]
 

@@ -14,22 +14,22 @@ from typing import Any
 import pytest
 
 from texneg.errors import RunFailed
-from texneg.synth import isolated, perform
-from texneg.synth.cluster import connected
+from texneg.synth.cluster.connect import connected
+from texneg.synth.cluster.executor import DaskExecutor
 from texneg.synth.config import SynthConfig
-from texneg.synth.dask_executor import DaskExecutor
-from texneg.synth.drive import drive
-from texneg.synth.executors import SyncExecutor
-from texneg.synth.perform import SourceChanged, make_images
-from texneg.synth.preflight import inspect, open_run
-from texneg.synth.progress import Progress
+from texneg.synth.driver.drive import drive
+from texneg.synth.driver.executors import SyncExecutor
+from texneg.synth.driver.preflight import inspect, open_run
+from texneg.synth.driver.progress import Progress
+from texneg.synth.driver.signals import Stop
+from texneg.synth.driver.stall import StallWatch
+from texneg.synth.driver.work import Work
+from texneg.synth.ledger.versions import check_versions, versions
 from texneg.synth.run import synth
-from texneg.synth.signals import Stop
-from texneg.synth.stall import StallWatch
-from texneg.synth.task import Task, run_task
-from texneg.synth.transient import is_transient, patiently
-from texneg.synth.versions import check_versions, versions
-from texneg.synth.work import Work
+from texneg.synth.worker import isolated, perform
+from texneg.synth.worker.perform import SourceChanged, make_images
+from texneg.synth.worker.task import Task, run_task
+from texneg.synth.worker.transient import is_transient, patiently
 
 Run = Callable[..., Path]
 Rows = Callable[[Path], list[dict[str, Any]]]
@@ -117,7 +117,7 @@ def test_a_run_outlasts_hiccups_of_input_and_output(
     photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept: list[float] = []
-    monkeypatch.setattr("texneg.synth.transient.time.sleep", slept.append)
+    monkeypatch.setattr("texneg.synth.worker.transient.time.sleep", slept.append)
     expected = {path.name: path.read_bytes() for path in run(photos, "whole").rglob("*.webp")}
 
     def often(function: Callable[..., Any], every: int) -> Callable[..., Any]:
@@ -290,7 +290,7 @@ class Deserted(SyncExecutor):
 def test_workers_of_this_machine_that_do_not_come_back_end_the_run(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("texneg.synth.drive.GONE_S", 0.0)
+    monkeypatch.setattr("texneg.synth.driver.drive.GONE_S", 0.0)
     settings = config(photos, tmp_path / "out")
     with pytest.raises(OSError, match="none came back, finished parts are safe"):
         drive(begun(settings), Deserted(), lambda: None, Stop(), Progress(24, 0), config=settings)
@@ -300,7 +300,7 @@ def test_workers_of_a_cluster_are_waited_for(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for limit in ("GONE_S", "ALONE_S"):
-        monkeypatch.setattr(f"texneg.synth.drive.{limit}", 0.0)
+        monkeypatch.setattr(f"texneg.synth.driver.drive.{limit}", 0.0)
     said: list[str] = []
     progress, stop = Progress(24, 0), Stop()
     progress.say = said.append  # type: ignore[method-assign]
@@ -333,7 +333,7 @@ def test_a_resumed_run_names_other_versions(
     assert synth(settings) == 0
     original = importlib.metadata.version
     old = lambda name: "1.0" if name == "pillow" else original(name)  # noqa: E731
-    monkeypatch.setattr("texneg.synth.versions.version", old)
+    monkeypatch.setattr("texneg.synth.ledger.versions.version", old)
     assert synth(settings) == 0
     assert "this process has other versions than the run began with: pillow 1.0" in capsys.readouterr().err
     with pytest.raises(RunFailed, match=r"pillow 1\.0"):
@@ -343,7 +343,7 @@ def test_a_resumed_run_names_other_versions(
 def test_workers_that_do_not_fit_are_named(photos: Path, tmp_path: Path) -> None:
     settings = config(photos, tmp_path / "out")
     run = open_run(settings, inspect(settings))
-    from texneg.synth.worker import WorkerSetup
+    from texneg.synth.cluster.plugin import WorkerSetup
 
     heard: list[Any] = []
     with connected(config(photos, tmp_path / "out", workers=1)) as client:

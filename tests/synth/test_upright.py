@@ -14,8 +14,8 @@ from texneg.datasets.decode import decode
 from texneg.datasets.images import open_images
 from texneg.errors import InputError
 from texneg.synth.exemplars import exemplars
-from texneg.synth.job import image_seed
 from texneg.synth.texture import texture
+from texneg.synth.worker.job import image_seed
 
 Run = Callable[..., Path]
 Rows = Callable[[Path], list[dict[str, Any]]]

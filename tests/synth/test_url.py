@@ -22,8 +22,8 @@ from texneg.datasets.atomic import read_json_lines
 from texneg.datasets.store import Place
 from texneg.datasets.url import Url
 from texneg.errors import InputError, RunFailed
-from texneg.synth import lease
 from texneg.synth.config import SynthConfig
+from texneg.synth.ledger import lease
 from texneg.synth.run import synth
 from texneg.synth.status import StatusConfig, synth_status
 from texneg.synth.verify import VerifyConfig, verify

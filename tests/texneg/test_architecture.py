@@ -15,6 +15,14 @@ MAY_IMPORT = {  # folder: folders of this project
     "synth": {"texneg", "datasets", "synth"},
     "train": {"texneg", "datasets", "synth", "train"},
 }
+SYNTH_MAY_NOT_IMPORT = {  # folder of a texture run: those that build on it
+    "kernel": {"live", "ledger", "worker", "driver", "cluster", "sheet"},
+    "live": {"ledger", "worker", "driver", "cluster", "sheet"},
+    "ledger": {"worker", "driver", "cluster", "sheet"},
+    "worker": {"driver", "cluster", "sheet"},
+    "driver": {"sheet"},
+    "cluster": {"sheet"},
+}
 CORE_LIBRARIES = {"torch", "triton", "numba", "llvmlite", "numpy"}  # triton is torch's, llvmlite numba's
 FRONT_DOOR = {"texneg/__init__.py", "texneg/__main__.py", "texneg/options.py"}  # may also import tyro
 FILES = sorted(path for folder in MAY_IMPORT for path in (ROOT / folder).rglob("*.py"))
@@ -52,6 +60,13 @@ def test_imports_point_the_allowed_way(path):
         assert module.split(".")[0] not in {"datasets", "synth", "train"}, f"write texneg.{module}"
         folder = folder_of(module)
         assert folder is None or folder in MAY_IMPORT[own], f"{own}/ may not import {module}"
+
+
+@pytest.mark.parametrize("folder", SYNTH_MAY_NOT_IMPORT)
+def test_a_texture_run_is_built_in_layers(folder):
+    above = {f"texneg.synth.{name}" for name in SYNTH_MAY_NOT_IMPORT[folder]}
+    for path in sorted((ROOT / "synth" / folder).glob("*.py")):
+        assert not {".".join(module.split(".")[:3]) for module in imports(path)} & above, path.name
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "texneg").rglob("*.py")), ids=name)

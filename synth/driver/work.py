@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from texneg.datasets.atomic import append_json_line
 from texneg.datasets.store import Place
-from texneg.synth.ledger import Ledger, Marker
-from texneg.synth.plan import Plan, Shard
-from texneg.synth.task import Summary, Task
+from texneg.synth.ledger.ledger import Ledger, Marker
+from texneg.synth.ledger.plan import Plan, Shard
+from texneg.synth.worker.task import Summary, Task
 
 AT_A_TIME = 1000
 JUDGED_FROM = 1000  # images; below it no share of bad images stops a run

@@ -9,10 +9,10 @@ from typing import Any
 from texneg.datasets.store import place, resolved
 from texneg.errors import InputError
 from texneg.synth.config import SynthConfig
-from texneg.synth.ledger import Ledger
-from texneg.synth.plan import Plan
+from texneg.synth.ledger.ledger import Ledger
+from texneg.synth.ledger.plan import Plan
+from texneg.synth.ledger.versions import Versions, versions
 from texneg.synth.settings import Settings
-from texneg.synth.versions import Versions, versions
 
 
 @dataclass(frozen=True)

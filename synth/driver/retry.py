@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from texneg.datasets.item import Item
 from texneg.datasets.sources import Source
-from texneg.synth.manifest import Row, read_rows
-from texneg.synth.plan import Shard, plan_file, read_items, write_items
-from texneg.synth.record import Run
+from texneg.synth.ledger.manifest import Row, read_rows
+from texneg.synth.ledger.plan import Shard, plan_file, read_items, write_items
+from texneg.synth.ledger.record import Run
 
 
 def take_back(run: Run, source: Source, statuses: Sequence[str]) -> int:

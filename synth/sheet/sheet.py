@@ -13,13 +13,13 @@ from texneg.errors import InputError
 from texneg.options import Positional
 from texneg.patch_plan import default_size, divisors
 from texneg.philox import generator
-from texneg.synth.columns import TITLES, Kind, Textures, functions
 from texneg.synth.config import ledger_path
-from texneg.synth.ledger import Ledger
-from texneg.synth.page import Strip, laid_out, square, whole
-from texneg.synth.record import load_record
+from texneg.synth.ledger.ledger import Ledger
+from texneg.synth.ledger.record import load_record
 from texneg.synth.settings import Settings, Small
-from texneg.synth.setup import prepare_process
+from texneg.synth.sheet.columns import TITLES, Kind, Textures, functions
+from texneg.synth.sheet.page import Strip, laid_out, square, whole
+from texneg.synth.worker.setup import prepare_process
 
 DEFAULT: tuple[Kind, ...] = ("patch", "texture")
 SQUARES = "negatives are made of the centre square of the image"

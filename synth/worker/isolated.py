@@ -15,11 +15,11 @@ from threading import Timer
 from time import monotonic
 from typing import Any, BinaryIO
 
-from texneg.synth.clock import Clock
-from texneg.synth.job import Part
-from texneg.synth.perform import make_images
-from texneg.synth.setup import prepare_process
-from texneg.synth.task import Task
+from texneg.synth.worker.clock import Clock
+from texneg.synth.worker.job import Part
+from texneg.synth.worker.perform import make_images
+from texneg.synth.worker.setup import prepare_process
+from texneg.synth.worker.task import Task
 
 IMAGE_S = 60.0
 START_S = 300.0  # compiling the kernel, on a slow file system
@@ -46,7 +46,7 @@ def make_isolated(task: Task, start: int, stop: int) -> Part:
 
 def _child(task: Task, start: int, stop: int, whole: Part) -> tuple[str, str] | None:
     """Run one child and collect what it made; status and reason where it did not come to its end."""
-    command = [sys.executable, "-m", "texneg.synth.isolated"]
+    command = [sys.executable, "-m", "texneg.synth.worker.isolated"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdin is not None
         assert child.stdout is not None

@@ -11,8 +11,8 @@ from texneg.datasets.sources import Source
 from texneg.datasets.store import Place
 from texneg.datasets.tree import folded
 from texneg.errors import InputError
-from texneg.synth.memory import give_back
-from texneg.synth.plan import Plan, Shard, out_name, plan_file, save_plan, write_items
+from texneg.synth.ledger.memory import give_back
+from texneg.synth.ledger.plan import Plan, Shard, out_name, plan_file, save_plan, write_items
 from texneg.synth.settings import Settings
 
 TASKS_PER_CORE = 8  # the last ones end at about the same time

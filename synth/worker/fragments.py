@@ -6,9 +6,9 @@ from pathlib import PurePosixPath
 
 from texneg.datasets.names import hide_dots, unescape
 from texneg.datasets.tar import data_offset, fragment
-from texneg.synth.job import Made, Part
-from texneg.synth.manifest import Row
+from texneg.synth.ledger.manifest import Row
 from texneg.synth.settings import Settings
+from texneg.synth.worker.job import Made, Part
 
 
 def fragments(part: Part, settings: Settings, classes: Sequence[str]) -> bytes:

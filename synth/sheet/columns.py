@@ -14,11 +14,11 @@ from texneg.datasets.pairs import NONE, pair
 from texneg.mixture import mixed_negatives
 from texneg.patch import patch_negatives, patch_permutation
 from texneg.synth.exemplars import exemplar_places, exemplars
-from texneg.synth.job import enlarged, image_seed, patch_size
 from texneg.synth.negatives import texture_negatives
-from texneg.synth.page import square, whole
 from texneg.synth.settings import Small
+from texneg.synth.sheet.page import square, whole
 from texneg.synth.texture import texture
+from texneg.synth.worker.job import enlarged, image_seed, patch_size
 
 Kind = Literal["patch", "paper", "disjoint", "permutation", "turned", "texture", "texture_live", "mixture"]
 

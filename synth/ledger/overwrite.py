@@ -5,9 +5,9 @@ from dataclasses import replace
 from texneg.datasets.names import unescape
 from texneg.datasets.store import is_empty, listed, remove_all, remove_empty_folders, remove_tree
 from texneg.errors import InputError
-from texneg.synth.ledger import Ledger
-from texneg.synth.plan import load_plan, output_names
-from texneg.synth.record import load_record
+from texneg.synth.ledger.ledger import Ledger
+from texneg.synth.ledger.plan import load_plan, output_names
+from texneg.synth.ledger.record import load_record
 from texneg.synth.settings import Settings
 
 

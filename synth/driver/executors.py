@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from texneg.synth.task import Summary, Task, run_task
+from texneg.synth.worker.task import Summary, Task, run_task
 
 Outcome = tuple[Task, Summary | Exception]
 Say = Callable[[str], None]

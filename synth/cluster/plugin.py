@@ -10,8 +10,8 @@ import distributed
 
 from texneg.datasets.atomic import temporary_name, write_bytes
 from texneg.errors import RunFailed
-from texneg.synth.ledger import Ledger, read_json
-from texneg.synth.versions import Versions, check_versions
+from texneg.synth.ledger.ledger import Ledger, read_json
+from texneg.synth.ledger.versions import Versions, check_versions
 
 
 class WorkerSetup(distributed.WorkerPlugin):
@@ -39,7 +39,7 @@ class WorkerSetup(distributed.WorkerPlugin):
         Raises:
             RunFailed: this worker cannot take part; the driver hears of it, too.
         """
-        from texneg.synth.setup import prepare_process  # loads numba, which the driver can do without
+        from texneg.synth.worker.setup import prepare_process  # loads numba, which the driver can do without
 
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, signal.SIG_IGN)

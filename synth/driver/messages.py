@@ -5,11 +5,11 @@ import shlex
 import sys
 
 from texneg.synth.config import SynthConfig
-from texneg.synth.manifest import iterate_rows
-from texneg.synth.preflight import estimated_bytes
-from texneg.synth.progress import counted, duration
-from texneg.synth.record import Run
-from texneg.synth.work import Work
+from texneg.synth.driver.preflight import estimated_bytes
+from texneg.synth.driver.progress import counted, duration
+from texneg.synth.driver.work import Work
+from texneg.synth.ledger.manifest import iterate_rows
+from texneg.synth.ledger.record import Run
 
 REASONS_SHOWN = 5
 

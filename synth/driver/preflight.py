@@ -18,16 +18,16 @@ from texneg.datasets.store import (
 )
 from texneg.datasets.url import Url
 from texneg.errors import InputError, RunFailed
-from texneg.synth.checks import check
 from texneg.synth.config import SynthConfig, settings_of
-from texneg.synth.extend import same_inputs
-from texneg.synth.ledger import Ledger
-from texneg.synth.overwrite import clear
-from texneg.synth.plan import Plan, input_bytes, load_plan
-from texneg.synth.planning import make_plan
-from texneg.synth.record import Run, load_record, new_record
+from texneg.synth.driver.checks import check
+from texneg.synth.driver.extend import same_inputs
+from texneg.synth.ledger.ledger import Ledger
+from texneg.synth.ledger.overwrite import clear
+from texneg.synth.ledger.plan import Plan, input_bytes, load_plan
+from texneg.synth.ledger.planning import make_plan
+from texneg.synth.ledger.record import Run, load_record, new_record
+from texneg.synth.ledger.versions import versions
 from texneg.synth.settings import Settings
-from texneg.synth.versions import versions
 
 READ_ONLY = ("http", "https")
 BYTES_PER_PIXEL = 1.2  # of a lossless texture, measured on photographs: 59 KiB at 224 px
@@ -42,11 +42,11 @@ def inspect(config: SynthConfig) -> Source:
     """
     check(config)
     if config.cluster is not None:
-        from texneg.synth.slurm import check_slurm
+        from texneg.synth.cluster.slurm import check_slurm
 
         check_slurm(config)
     elif config.address is not None:
-        from texneg.synth.cluster import check_address
+        from texneg.synth.cluster.connect import check_address
 
         check_address(config.address)
     source = open_source(config.src, splits=config.splits, naming=config.naming)

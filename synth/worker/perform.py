@@ -16,14 +16,14 @@ from texneg.datasets.names import unescape
 from texneg.datasets.reader import Read, reader
 from texneg.datasets.store import size_of
 from texneg.datasets.tar import TRAILER
-from texneg.synth.fragments import fragments
-from texneg.synth.job import Part, process_part
-from texneg.synth.ledger import Marker
-from texneg.synth.manifest import Row, read_rows, to_parquet
-from texneg.synth.plan import load_plan, out_name, read_items
-from texneg.synth.storage import is_storage, storage_message
-from texneg.synth.task import Summary, Task
-from texneg.synth.transient import Permanent, patiently
+from texneg.synth.ledger.ledger import Marker
+from texneg.synth.ledger.manifest import Row, read_rows, to_parquet
+from texneg.synth.ledger.plan import load_plan, out_name, read_items
+from texneg.synth.worker.fragments import fragments
+from texneg.synth.worker.job import Part, process_part
+from texneg.synth.worker.storage import is_storage, storage_message
+from texneg.synth.worker.task import Summary, Task
+from texneg.synth.worker.transient import Permanent, patiently
 
 
 class SourceChanged(Permanent):
@@ -39,7 +39,7 @@ def perform(task: Task) -> Summary:
     start = task.part * task.part_size
     stop = task.shard.n if task.parts == 1 else min(start + task.part_size, task.shard.n)
     if task.isolated:
-        from texneg.synth.isolated import make_isolated
+        from texneg.synth.worker.isolated import make_isolated
 
         part = make_isolated(task, start, stop)
     else:

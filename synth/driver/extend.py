@@ -9,9 +9,9 @@ from texneg.datasets.item import Item
 from texneg.datasets.sources import Source
 from texneg.errors import InputError
 from texneg.synth.config import SynthConfig
-from texneg.synth.plan import Plan, out_name, plan_file, read_items, save_plan, write_items
-from texneg.synth.planning import cut_in_shards
-from texneg.synth.record import Run
+from texneg.synth.ledger.plan import Plan, out_name, plan_file, read_items, save_plan, write_items
+from texneg.synth.ledger.planning import cut_in_shards
+from texneg.synth.ledger.record import Run
 
 SHOWN = 5
 

@@ -10,13 +10,13 @@ from texneg.datasets.item import Item
 from texneg.datasets.reader import reader
 from texneg.datasets.sources import Source
 from texneg.synth.config import SynthConfig
-from texneg.synth.job import Part, process_part
-from texneg.synth.messages import say
-from texneg.synth.plan import Plan, read_items
-from texneg.synth.preflight import check_space, planned
-from texneg.synth.progress import counted, duration
-from texneg.synth.record import Run
-from texneg.synth.setup import prepare_process
+from texneg.synth.driver.messages import say
+from texneg.synth.driver.preflight import check_space, planned
+from texneg.synth.driver.progress import counted, duration
+from texneg.synth.ledger.plan import Plan, read_items
+from texneg.synth.ledger.record import Run
+from texneg.synth.worker.job import Part, process_part
+from texneg.synth.worker.setup import prepare_process
 
 SAMPLE = 8
 SHORTEST_S, LONGEST_S = 2.0, 600.0  # of a sensible task

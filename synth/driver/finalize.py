@@ -12,10 +12,10 @@ from texneg.datasets.atomic import atomic_file, write_json
 from texneg.datasets.names import unescape
 from texneg.datasets.store import read_all
 from texneg.errors import RunFailed
-from texneg.synth.clock import STAGES
-from texneg.synth.ledger import Ledger, Marker, read_json
-from texneg.synth.manifest import table_writer, to_table
-from texneg.synth.plan import Plan, Shard
+from texneg.synth.ledger.ledger import Ledger, Marker, read_json
+from texneg.synth.ledger.manifest import table_writer, to_table
+from texneg.synth.ledger.plan import Plan, Shard
+from texneg.synth.worker.clock import STAGES
 
 
 def finalize(ledger: Ledger, plan: Plan) -> None:

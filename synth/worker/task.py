@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from texneg.synth.ledger import Ledger
-from texneg.synth.plan import Shard
+from texneg.synth.ledger.ledger import Ledger
+from texneg.synth.ledger.plan import Shard
 from texneg.synth.settings import Settings
 
 Summary = dict[str, Any]
@@ -41,6 +41,6 @@ def run_task(task: Task) -> Summary:
     Raises:
         SourceChanged, OSError: the input cannot be read.
     """
-    from texneg.synth.perform import perform  # loads decoders and numba, which a driver can do without
+    from texneg.synth.worker.perform import perform  # loads decoders and numba, which a driver can do without
 
     return perform(task)

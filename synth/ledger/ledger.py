@@ -26,7 +26,7 @@ from texneg.datasets.store import (
     sizes_in,
 )
 from texneg.datasets.url import Url, as_text
-from texneg.synth.plan import Shard
+from texneg.synth.ledger.plan import Shard
 
 Marker = dict[str, Any]
 

@@ -11,12 +11,12 @@ from PIL import Image
 from texneg.datasets.decode import MAX_FILE_BYTES, MAX_PIXELS, DecodeError, Pixels, decode
 from texneg.datasets.encode import encode
 from texneg.datasets.item import Item
-from texneg.synth.clock import Clock
 from texneg.synth.exemplars import exemplar_places, exemplars
-from texneg.synth.manifest import Row
+from texneg.synth.ledger.manifest import Row
 from texneg.synth.presets import METHOD_VERSION
 from texneg.synth.settings import Settings, Small
 from texneg.synth.texture import texture
+from texneg.synth.worker.clock import Clock
 
 SMALLEST_SHARE = 3  # a patch smaller than a third of the nominal size shows no texture: 32 px of 96
 LARGEST_ZOOM = 8

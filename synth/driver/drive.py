@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Literal
 
 from texneg.synth.config import SynthConfig
-from texneg.synth.executors import Executor
-from texneg.synth.progress import Progress, counted, duration
-from texneg.synth.signals import Stop
-from texneg.synth.stall import StallWatch
-from texneg.synth.work import Work, WorkerLost
+from texneg.synth.driver.executors import Executor
+from texneg.synth.driver.progress import Progress, counted, duration
+from texneg.synth.driver.signals import Stop
+from texneg.synth.driver.stall import StallWatch
+from texneg.synth.driver.work import Work, WorkerLost
 
 POLL_S = 1.0
 TASKS_PER_THREAD = 2

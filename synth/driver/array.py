@@ -14,9 +14,9 @@ from texneg.datasets.store import Place
 from texneg.datasets.url import Url
 from texneg.errors import RunFailed
 from texneg.synth.config import SynthConfig
-from texneg.synth.ledger import Ledger
-from texneg.synth.plan import Plan
-from texneg.synth.work import Work
+from texneg.synth.driver.work import Work
+from texneg.synth.ledger.ledger import Ledger
+from texneg.synth.ledger.plan import Plan
 
 SHOWN = 10
 

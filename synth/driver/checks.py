@@ -5,7 +5,7 @@ from dataclasses import fields
 from texneg.datasets.store import place, resolved
 from texneg.errors import InputError
 from texneg.synth.config import SynthConfig
-from texneg.synth.manifest import STATUSES
+from texneg.synth.ledger.manifest import STATUSES
 from texneg.synth.presets import LARGEST_OUTPUT, METHODS, SMALLEST_EXEMPLAR, SMALLEST_OUTPUT
 
 EXCLUSIVE = (

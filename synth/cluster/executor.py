@@ -7,9 +7,9 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from texneg.errors import RunFailed
-from texneg.synth.executors import Outcome, Say
-from texneg.synth.task import Summary, Task, run_task
-from texneg.synth.work import WorkerLost
+from texneg.synth.driver.executors import Outcome, Say
+from texneg.synth.driver.work import WorkerLost
+from texneg.synth.worker.task import Summary, Task, run_task
 
 ANSWER_S = 10.0  # that a hanging worker gets to show its call stack
 REPLACE_S = 60.0  # that its nanny gets to start another

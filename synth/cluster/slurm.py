@@ -12,8 +12,8 @@ from typing import Any
 import dask
 
 from texneg.errors import InputError
+from texneg.synth.cluster.tuning import ENVIRONMENT, TUNING, tree
 from texneg.synth.config import SynthConfig
-from texneg.synth.dask_settings import ENVIRONMENT, TUNING, tree
 
 SPARE_S = 300  # before the end of a job its workers take no further task
 STAGGER = "4m"

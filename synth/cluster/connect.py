@@ -18,10 +18,10 @@ import distributed
 from distributed.comm import get_address_host_port
 
 from texneg.errors import InputError
+from texneg.synth.cluster.plugin import WorkerSetup
+from texneg.synth.cluster.slurm import submitted
+from texneg.synth.cluster.tuning import ENVIRONMENT, TUNING
 from texneg.synth.config import SynthConfig
-from texneg.synth.dask_settings import ENVIRONMENT, TUNING
-from texneg.synth.slurm import submitted
-from texneg.synth.worker import WorkerSetup
 
 MOST_THREADS = 8  # of one worker process: each process costs background load
 CONNECT_S = 20

@@ -8,9 +8,9 @@ from texneg.datasets.decode import DecodeError, decode
 from texneg.datasets.names import escape, unescape
 from texneg.datasets.store import files_below, in_order, open_read, read_span
 from texneg.datasets.url import Url
-from texneg.synth.ledger import Ledger, Marker
-from texneg.synth.manifest import Row, read_rows
-from texneg.synth.plan import Shard
+from texneg.synth.ledger.ledger import Ledger, Marker
+from texneg.synth.ledger.manifest import Row, read_rows
+from texneg.synth.ledger.plan import Shard
 
 
 def shard_problems(ledger: Ledger, shard: Shard, marker: Marker, *, quick: bool) -> list[str]:

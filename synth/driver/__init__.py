@@ -1,0 +1,1 @@
+"""What sits over the tasks: checks before the first, few in flight at a time, an orderly end."""

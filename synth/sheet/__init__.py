@@ -1,0 +1,1 @@
+"""Contact sheets: images beside any kinds of their negatives."""
