@@ -1,6 +1,6 @@
 """A labelled image data set by index: class-folder tree, flat folder, folder of tar shards or one tar."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,8 @@ class ImageSet:
 
     root: str
     classes: tuple[str, ...]
-    """Class names: sorted by number where all are numbers, else by text."""
+    """Class names: sorted by number where all are numbers, else by text. Of tars that number the class
+    folders of their keys, these folders: a number may mean another class in another split."""
     keys: tuple[str, ...]
     """POSIX path below the split without its suffix, or tar key: the same for an image and its texture."""
     labels: npt.NDArray[np.int64]
@@ -35,6 +36,11 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    @property
+    def in_tars(self) -> bool:
+        """Whether the images are members of tars."""
+        return any(file.endswith(".tar") for file in self._files)
 
     @property
     def sizes(self) -> npt.NDArray[np.int64]:
@@ -86,15 +92,20 @@ def open_images(path: str | Place, split: str | None = None, *, textures: bool =
         root = root / split
     source = open_source(root, splits="none" if split is not None else "auto", textures=textures)
     if len(source.splits) > 1:
-        raise InputError(f"{path} has the splits {', '.join(source.splits)}: name one of them")
+        splits = ", ".join(source.splits)
+        raise InputError(f"{path} has the splits {splits}: give one, such as {root / source.splits[0]}")
     items = [item for item in source.items() if not item.status]
     packed = next((item.path for item in items if item.member and is_packed(item.path)), None)
     if packed is not None:
-        raise InputError(f"{packed} is packed, which has no places to jump to: unpack it first")
+        raise InputError(
+            f"{packed} is packed, which has no places to jump to: unpack it (gunzip, unxz, ...), or let"
+            " texneg synth --layout paired make plain tars of it"
+        )
     if source.broken:
         raise InputError(f"{source.broken[0]}; repair it or take it away")
     if not items:
-        raise InputError(f"{root} holds no images; expected CLASS/IMAGE folders or .tar shards")
+        seen = ", ".join(f"{count} x {reason}" for reason, count in sorted(source.skipped.items()))
+        raise InputError(f"{root} holds no images; {seen or 'expected CLASS/IMAGE folders or .tar shards'}")
     return _image_set(source, items)
 
 
@@ -104,6 +115,7 @@ def _choices(root: Place) -> str:
 
 
 def _image_set(source: Source, items: list[Item]) -> ImageSet:
+    items = _by_folder(items)
     names = {item.label for item in items if item.label is not None}
     numbers = all(name.isdecimal() for name in names)
     classes = sorted(names, key=lambda name: (int(name) if numbers else 0, name))
@@ -118,3 +130,16 @@ def _image_set(source: Source, items: list[Item]) -> ImageSet:
         _file=np.array([files[item.path] for item in items], np.int64),
         _span=np.array([(item.offset, item.size) for item in items], np.int64),
     )
+
+
+def _by_folder(items: list[Item]) -> list[Item]:
+    """Items labelled by the first folder of their key, where their `.cls` only numbers these folders."""
+    labelled = [item for item in items if item.label is not None and item.member]
+    named = {(item.label, item.key.partition("/")[0]) for item in labelled}
+    numbers, folders = {number for number, _ in named}, {folder for _, folder in named}
+    numbered = all(number is not None and number.isdecimal() for number in numbers)
+    if not numbered or not len(named) == len(numbers) == len(folders):
+        return items
+    if not all("/" in item.key for item in labelled):
+        return items
+    return [item if item.label is None else replace(item, label=item.key.partition("/")[0]) for item in items]

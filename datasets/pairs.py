@@ -27,14 +27,31 @@ def open_pairs(
         InputError: see `open_images` and `pair`; or there are no textures beside the images.
     """
     images = open_images(path, split)
-    found = open_images(path if textures is None else textures, split, textures=True)
-    partner = pair(images, found)
-    if textures is None and any(images.place_of(i) == found.place_of(j) for i, j in enumerate(partner)):
+    if textures is None:
+        found = open_beside(images, path, split)
+    else:
+        found = open_images(textures, split, textures=True)
+    if found is None:
         raise InputError(
             f"{path} holds no textures beside its images: say where they are,"
             " or make such tars with texneg synth --layout paired"
         )
-    return images, found, partner
+    return images, found, pair(images, found)
+
+
+def open_beside(images: ImageSet, path: str | Place, split: str | None = None) -> ImageSet | None:
+    """The textures that lie in one set of tars with their images; None where any of these has none.
+
+    Args:
+        images: those of `path`.
+        path: where they were opened.
+        split: of the images.
+    """
+    if not images.in_tars:
+        return None
+    found = open_images(path, split, textures=True)
+    images_there = set(map(images.place_of, range(len(images))))
+    return found if images_there.isdisjoint(map(found.place_of, range(len(found)))) else None
 
 
 def pair(images: ImageSet, textures: ImageSet, *, allow_missing: bool = False) -> npt.NDArray[np.int64]:
@@ -49,7 +66,8 @@ def pair(images: ImageSet, textures: ImageSet, *, allow_missing: bool = False) -
         (N,) indices into `textures`.
 
     Raises:
-        InputError: an image has no texture, none has, or more than one texture has its key.
+        InputError: an image has no texture, none has, more than one texture has its key, or the textures are
+            the images.
     """
     index: dict[str, int] = {}
     for i, key in enumerate(textures.keys):
@@ -60,6 +78,8 @@ def pair(images: ImageSet, textures: ImageSet, *, allow_missing: bool = False) -
         raise InputError(
             f"more than one texture in {textures.root} has the key {key}: give every image a key of its own"
         )
+    if len(images) and found[0] != NONE and textures.place_of(int(found[0])) == images.place_of(0):
+        raise InputError(f"the textures of {textures.root} are the images: name what texneg synth wrote")
     missing = np.flatnonzero(found == NONE)
     if len(missing) == len(images) or (len(missing) and not allow_missing):
         raise InputError(

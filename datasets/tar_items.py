@@ -21,6 +21,7 @@ from texneg.datasets.url import Url
 Wanted = tuple[tuple[str, ...], ...]
 """Extensions of members to take, the best group first; of a group the first member."""
 IMAGES: Wanted = (IMAGE_EXTENSIONS, OTHER_EXTENSIONS)
+NO_IMAGE = "sample without an image (the suffix of a member begins at its first dot)"
 
 
 @dataclass
@@ -74,7 +75,7 @@ def _items(path: Place, split: str, name: str, wanted: Wanted, listing: Listing)
             image = next((m for group in wanted for m in usable if m.extension in group), None)
             if image is None:
                 if usable:
-                    listing.skipped["sample without an image"] += 1
+                    listing.skipped[NO_IMAGE] += 1
                 continue
             yield _labelled(_item(split, name, image), _label(image, usable), image.key in seen)
             seen.add(image.key)

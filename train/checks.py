@@ -74,14 +74,6 @@ def _wrong_negatives(c: PretrainConfig) -> tuple[tuple[bool, str], ...]:
             f"--patch {lo} {hi}: none of these sides divides --image-size {c.image_size}, which"
             " patch_permutation needs",
         ),
-        (
-            "texture" in kinds and not c.textures,
-            "--negatives texture needs --textures: run texneg synth",
-        ),
-        (
-            "texture" in kinds and c.textures == c.data,
-            f"--textures {c.textures}: the same as --data; name the folder that texneg synth wrote",
-        ),
         (c.negatives == "texture" and c.count != 1, f"--count {c.count}: an image has one texture; use 1"),
         (
             "texture_live" in kinds and not SMALLEST_OUTPUT <= c.image_size <= LARGEST_OUTPUT,

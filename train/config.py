@@ -21,7 +21,8 @@ class PretrainConfig:
     data: str = ""
     """Training images: a class-folder tree, flat folder or tar shards; the `train` split if there is one."""
     textures: str = ""
-    """Texture set made by `texneg synth` from the same images; needed for negatives of kind texture."""
+    """Texture set made by `texneg synth` from the same images, for negatives of kind texture; empty: those in
+    the same tars as the images, which `texneg synth --layout paired` wrote."""
     out: str = ""
     """Run folder; empty: runs/RECIPE-sSEED. A folder with a checkpoint is resumed."""
 
@@ -29,7 +30,7 @@ class PretrainConfig:
     """Contrast with a queue (MoCo-v2), or positives only (BYOL; its use of negatives is a reconstruction)."""
     negatives: Negatives = "patch"
     """Non-semantic negatives: squares of the query view at random places (patch) or permuted
-    (patch_permutation), the image's texture from --textures, one made of the query view in the step
+    (patch_permutation), the image's texture made before (texture), one made of the query view in the step
     (texture_live), or a kind drawn for each negative (mixture)."""
     mixture: tuple[tuple[Kind, float], ...] = ()
     """Kinds and their probabilities for --negatives mixture: patch 0.5 texture_live 0.5."""

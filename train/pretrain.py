@@ -33,7 +33,7 @@ from texneg.train.monitor import Monitor
 from texneg.train.negatives import kinds_of, on_device, paired_textures
 from texneg.train.network import Architecture
 from texneg.train.optim import make_optimizer
-from texneg.train.splits import open_train
+from texneg.train.splits import open_textures, open_train
 from texneg.train.state import Training
 from texneg.train.views import U8, Augmentation
 
@@ -81,7 +81,7 @@ def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = prin
         return folder
     device = torch.device(pick_device(config.device))
     train_set = open_train(config.data)
-    textures = open_train(config.textures) if "texture" in dict(config.kinds) else None
+    textures = needed_textures(config, train_set) if "texture" in dict(config.kinds) else None
     for warning in (check_size(config, len(train_set)), crowded(config.workers, processes())):
         if warning and rank() == 0:
             log(f"warning: {warning}\n")
@@ -94,6 +94,21 @@ def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = prin
     if run.step == run.total and rank() == 0:
         checkpoint.write_torch(folder / checkpoint.ENCODER, run.packed_encoder())
     return folder
+
+
+def needed_textures(config: PretrainConfig, train_set: ImageSet) -> ImageSet:
+    """The textures of the training images.
+
+    Raises:
+        InputError: there are none; says how to come by them.
+    """
+    textures = open_textures(config.textures, train_set, config.data)
+    if textures is None:
+        raise InputError(
+            f"negatives of kind texture: {config.data} has no textures beside its images; name them by"
+            " --textures (texneg synth makes them), or train from tars of both (texneg synth --layout paired)"
+        )
+    return textures
 
 
 def assemble(

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from texneg.datasets.images import ImageSet, open_images
+from texneg.datasets.pairs import open_beside
+from texneg.datasets.store import place
 from texneg.errors import InputError
 
 HELD_OUT = ("val", "validation", "test")
@@ -11,7 +13,28 @@ HELD_OUT = ("val", "validation", "test")
 
 def open_train(path: str) -> ImageSet:
     """The `train` split of a folder that has one, otherwise all of it."""
-    return open_images(path, "train" if (Path(path) / "train").is_dir() else None)
+    return open_images(path, train_split(path))
+
+
+def open_textures(path: str, images: ImageSet, data: str) -> ImageSet | None:
+    """The textures of training images.
+
+    Args:
+        path: what `texneg synth` wrote, folders or tars; empty for textures in the tars of the images.
+        images: those of `data`.
+        data: what `open_train` opened.
+
+    Returns:
+        The textures; None where no path is given and the images have none beside them.
+    """
+    if path:
+        return open_images(path, train_split(path), textures=True)
+    return open_beside(images, data, train_split(data))
+
+
+def train_split(path: str) -> str | None:
+    """`train` where there is such a folder."""
+    return "train" if (place(path) / "train").is_dir() else None
 
 
 def labelled(images: ImageSet) -> ImageSet:

@@ -9,6 +9,8 @@ from texneg.datasets.atomic import write_bytes
 from texneg.datasets.decode import DecodeError, Pixels
 from texneg.datasets.encode import encode
 from texneg.datasets.images import ImageSet, open_images
+from texneg.datasets.pairs import open_beside
+from texneg.datasets.store import place
 from texneg.errors import InputError
 from texneg.options import Positional
 from texneg.patch_plan import default_size, divisors
@@ -39,7 +41,8 @@ class SheetConfig:
     every pixel stays, flipped and rotated; the texture of the whole image; the live texture of the picture; a
     mixture of patch and live texture."""
     textures: str | None = None
-    """Output of texneg synth on the same images. Default: make the textures now."""
+    """Output of texneg synth on the same images. Default: those in the same tars as the images (texneg synth
+    --layout paired), else made now."""
     split: str | None = None
     """Which of train, val, validation and test, where the data has them."""
     count: int = 12
@@ -63,8 +66,8 @@ def sheet(config: SheetConfig) -> int:
     check(config)
     prepare_process()
     images = open_images(config.src, config.split)
-    textures = open_images(config.textures, config.split) if config.textures else None
-    made = _settings(config.textures)
+    textures = _textures(config, images)
+    made = None if textures is None else _settings(config.textures or config.src)
     picture = contact_sheet(
         images,
         textures,
@@ -107,9 +110,17 @@ def check(config: SheetConfig) -> None:
         raise InputError(f"--out {config.out}: the sheet is a PNG; give a name that ends in .png")
 
 
-def _settings(textures: str | None) -> Settings | None:
+def _textures(config: SheetConfig, images: ImageSet) -> ImageSet | None:
+    """Textures made before: those of `--textures`, or those beside the images in their tars."""
+    if config.textures is None:
+        return open_beside(images, config.src, config.split)
+    of_split = config.split is not None and (place(config.textures) / config.split).is_dir()
+    return open_images(config.textures, config.split if of_split else None, textures=True)
+
+
+def _settings(textures: str) -> Settings | None:
     """Settings of the run that made the textures, if its ledger is beside them."""
-    if textures is None or not ledger_path(textures).is_dir():
+    if not ledger_path(textures).is_dir():
         return None
     return Settings(**load_record(Ledger(ledger_path(textures), Path(textures)))["settings"])
 

@@ -155,7 +155,6 @@ def test_a_signal_to_the_whole_group_reaches_the_trainer_alone(config, tmp_path,
         ({"temperature": float("inf")}, "--temperature"),
         ({"warmup": 3.0}, "--warmup"),
         ({"weight_decay": -1.0}, "--weight-decay"),
-        ({"negatives": "texture", "textures": "x"}, "--textures x: the same as --data"),
     ],
     ids=str,
 )

@@ -140,8 +140,6 @@ def test_what_a_loader_must_make():
         ({"negatives": "mixture", "mixture": (("patch", float("nan")),)}, "--mixture patch nan: prob"),
         ({"negatives": "mixture", "mixture": (("patch", 0.0),)}, "not all 0"),
         ({"negatives": "mixture", "mixture": HALVES[:1] * 2}, "name each kind once"),
-        ({"negatives": "mixture", "mixture": (("texture", 1.0),)}, "needs --textures"),
-        ({"negatives": "mixture", "mixture": (("texture", 1.0),), "textures": "x"}, "same as --data"),
         ({"negatives": "patch_permutation", "image_size": 29, "patch": (2, 9)}, "--patch 2 9: none of these"),
         ({"negatives": "texture_live", "image_size": 15}, "--image-size 15: 16 to 1024 pixels"),
         ({"texture_exemplar": 25}, "--texture-exemplar 25: 8 to the 24 pixels"),

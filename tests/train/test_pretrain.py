@@ -279,7 +279,7 @@ def test_without_dropout_there_is_no_random_state_to_save(data, tmp_path):
     ("wrong", "message"),
     [
         ({"data": ""}, "no --data"),
-        ({"negatives": "texture"}, "needs --textures"),
+        ({"negatives": "texture"}, "has no textures beside its images; name them by --textures"),
         ({"queue": 42}, "--queue 42 >= data set size 42: .* use --queue 16"),
         ({"queue": 4}, "at least the 8 keys"),
         ({"batch": 64, "queue": 64}, "--batch 64 > data set size 42"),

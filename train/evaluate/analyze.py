@@ -18,7 +18,7 @@ from texneg.train.device import pick_device
 from texneg.train.encoder import load_encoder
 from texneg.train.evaluate.cosines import collect, histograms
 from texneg.train.evaluate.features import U8, Encoder, data_fingerprint
-from texneg.train.splits import open_train
+from texneg.train.splits import open_textures, open_train
 from texneg.train.views import Augmentation
 
 _SAMPLE = 0x73696D69  # the purpose of the stream that draws the images
@@ -37,7 +37,8 @@ class AnalyzeConfig:
     out: str
     """run folder for similarity.json"""
     textures: str | None = None
-    """their textures made by texneg synth; none: textures synthesised from the views, if of 16 px or more"""
+    """their textures made by texneg synth; none: those in the same tars as the images (texneg synth --layout
+    paired), else textures synthesised from the views, if of 16 px or more"""
     images: int = 2048
     """how many images to take, drawn by the seed; 0 for all"""
     seed: int = 0
@@ -55,7 +56,8 @@ def analyze(config: AnalyzeConfig) -> int:
     encoder = load_encoder(config.checkpoint, device=pick_device(config.device))
     images = open_train(config.data)
     index = sample(len(images), config.images or len(images), seed=config.seed)
-    texture = texture_reader(images, open_train(config.textures)) if config.textures else None
+    textures = open_textures(config.textures or "", images, config.data)
+    texture = None if textures is None else texture_reader(images, textures)
     cosines = collect(
         encoder,
         images,
