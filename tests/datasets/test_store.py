@@ -1,7 +1,7 @@
 """Places in a store do what places on disk do."""
 
-import importlib.util
 import json
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,6 +109,23 @@ def test_a_server_without_spans_is_noticed(bucket: Url, monkeypatch: pytest.Monk
         store.read_span(bucket / "x", 2, 3)
 
 
+def test_a_span_behind_the_end_is_empty_whatever_the_store_says(
+    bucket: Url, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def strict(path: str, start: int, end: int) -> bytes:
+        raise OSError(22, "The requested range is not satisfiable")
+
+    (bucket / "empty").put(b"")
+    (bucket / "full").put(b"0123")
+    monkeypatch.setattr(fsspec.filesystem("memory"), "cat_file", strict)
+    assert store.read_span(bucket / "empty", 0, 1) == b""
+    assert store.read_span(bucket / "full", 4, 1) == b""
+    with pytest.raises(OSError, match="not satisfiable"):
+        store.read_span(bucket / "full", 3, 1)
+    with pytest.raises(FileNotFoundError):
+        store.read_span(bucket / "none", 0, 1)
+
+
 def test_paths_and_urls() -> None:
     assert place("a/b") == Path("a/b")
     assert place("file:///a/b") == Path("/a/b")
@@ -119,10 +136,10 @@ def test_paths_and_urls() -> None:
         place("simplecache::s3://bucket/a")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("s3fs") is not None, reason="s3fs is installed")
-def test_a_missing_package_is_named() -> None:
-    with pytest.raises(InputError, match=r"s3://bucket needs .* pip install 'texneg\[s3\]'$"):
-        open_source("s3://bucket/data")
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    with pytest.raises(InputError, match=r"gs://nobody needs .* pip install 'texneg\[gcs\]'$"):
+        open_source("gs://nobody/data")
     with pytest.raises(InputError, match="Protocol not known: nonsense; give a path or a URL"):
         open_source("nonsense://x/y")
     with pytest.raises(InputError, match="does not exist"):
