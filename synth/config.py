@@ -12,7 +12,7 @@ from texneg.datasets.store import Place, absolute, place, resolved
 from texneg.datasets.url import Url
 from texneg.errors import InputError
 from texneg.options import Positional
-from texneg.synth.presets import METHOD_VERSION
+from texneg.synth.presets import PRESETS
 from texneg.synth.settings import Exif, Layout, Settings, Small
 
 
@@ -184,7 +184,7 @@ def settings_of(config: SynthConfig, kind: Kind) -> Settings:
         exemplar_size=config.exemplar_size,
         seed=config.seed,
         method=config.method,
-        method_version=METHOD_VERSION,
+        method_version=PRESETS[config.method].version,
         encoding="png" if paper else config.encoding,
         small=config.small,
         splits=config.splits,

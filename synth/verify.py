@@ -20,6 +20,7 @@ from texneg.synth.ledger.ledger import Ledger
 from texneg.synth.ledger.manifest import Row, read_rows
 from texneg.synth.ledger.plan import Plan, load_plan, output_names, read_items
 from texneg.synth.ledger.record import load_record
+from texneg.synth.presets import PRESETS
 from texneg.synth.settings import Settings
 from texneg.synth.worker.clock import Clock
 from texneg.synth.worker.job import make_texture
@@ -68,6 +69,12 @@ def verify(config: VerifyConfig) -> int:
     if not ledger.manifest.exists():
         raise InputError(f"the run in {config.dst} is not finished; resume: {record['command']}")
     plan, settings = load_plan(ledger.plan), Settings(**record["settings"])
+    if config.resynth and settings.method_version != PRESETS[settings.method].version:
+        raise InputError(
+            f"--resynth: {config.dst} was made by version {settings.method_version} of method"
+            f" {settings.method}, this is version {PRESETS[settings.method].version};"
+            f" install texneg {record['versions']['texneg']}, or leave --resynth out"
+        )
     problems = list(_all_problems(config, ledger, plan, settings))
     for problem in problems[:PROBLEMS_SHOWN]:
         print(problem, file=sys.stderr)

@@ -13,7 +13,7 @@ from texneg.datasets.encode import encode
 from texneg.datasets.item import Item
 from texneg.synth.exemplars import exemplar_places, exemplars
 from texneg.synth.ledger.manifest import Row
-from texneg.synth.presets import METHOD_VERSION
+from texneg.synth.presets import PRESETS
 from texneg.synth.settings import Settings, Small
 from texneg.synth.texture import texture
 from texneg.synth.worker.clock import Clock
@@ -146,7 +146,7 @@ def process_part(
             "status": "ok",
             "image_seed": image_seed(settings.seed, item.key),
             "method": settings.method,
-            "method_version": METHOD_VERSION,
+            "method_version": PRESETS[settings.method].version,
         }
         part.rows.append(row)
         try:

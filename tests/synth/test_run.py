@@ -26,8 +26,10 @@ from texneg.synth.driver.preflight import inspect, open_run
 from texneg.synth.exemplars import exemplars
 from texneg.synth.ledger import plan
 from texneg.synth.ledger.ledger import Ledger
+from texneg.synth.presets import PRESETS
 from texneg.synth.run import synth
 from texneg.synth.texture import texture
+from texneg.synth.verify import VerifyConfig, verify
 from texneg.synth.worker import perform
 from texneg.synth.worker.job import image_seed
 
@@ -283,6 +285,23 @@ def test_other_settings_are_refused_field_by_field(photos: Path, run: Run, state
         synth(config(photos, dst, size=48, seed=1))
     with pytest.raises(InputError, match="limit: None -> 5"):
         synth(config(photos, dst, limit=5))
+    assert state(dst) == before
+
+
+def test_another_version_of_the_method_is_refused(
+    photos: Path, run: Run, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dst = run(photos)
+    before = state(dst)
+    monkeypatch.setitem(PRESETS, "quality", replace(PRESETS["quality"], version=99))
+    assert synth(config(photos, dst)) == 0
+    own = PRESETS["default"].version
+    monkeypatch.setitem(PRESETS, "default", replace(PRESETS["default"], version=own + 1))
+    with pytest.raises(InputError, match=f"method_version: {own} -> {own + 1}"):
+        synth(config(photos, dst))
+    with pytest.raises(InputError, match=f"made by version {own} of method default, this is version"):
+        verify(VerifyConfig(str(dst), str(photos), resynth=2))
+    assert verify(VerifyConfig(str(dst), str(photos))) == 0
     assert state(dst) == before
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from texneg.synth.kernel.atlas import halve, level_count
 from texneg.synth.kernel.start import shares
-from texneg.synth.presets import METHODS
+from texneg.synth.presets import METHODS, PRESETS
 from texneg.synth.texture import texture, texture_map
 
 TINY = """
@@ -184,15 +184,24 @@ def _digest(setting):
     return run.stdout.strip()
 
 
-def test_bytes_of_this_method_version():
-    """A change here means other textures for every user: raise METHOD_VERSION with it."""
+@pytest.mark.parametrize(
+    ("method", "version", "digest"),
+    [
+        ("fast", 2, "b7ea430024a09b48"),
+        ("default", 2, "befd52aaec0536ac"),
+        ("quality", 3, "88a1d5255c143eeb"),
+    ],
+)
+def test_bytes_of_each_method_version(method, version, digest):
+    """A change here means other textures for every user: raise the preset's version with it."""
     y, x = np.mgrid[:40, :40]
     pair = [
         np.stack([y * 5, x * 5, y * x % 251], -1).astype(np.uint8),
         np.stack([x, y, x ^ y], -1).astype(np.uint8),
     ]
-    digest = hashlib.sha256(b"".join(texture(pair, size=100, seed=1, method=m).tobytes() for m in METHODS))
-    assert digest.hexdigest()[:16] == "2405c2b5787fbf2a"
+    made = texture(pair, size=100, seed=1, method=method)
+    assert hashlib.sha256(made.tobytes()).hexdigest()[:16] == digest
+    assert PRESETS[method].version == version
 
 
 @pytest.mark.parametrize("count", range(1, 9))

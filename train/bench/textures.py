@@ -17,7 +17,7 @@ from texneg.errors import RunFailed
 from texneg.patch import patch_negatives
 from texneg.philox import generator
 from texneg.synth.negatives import texture_negatives
-from texneg.synth.presets import METHOD_VERSION, METHODS
+from texneg.synth.presets import METHODS, PRESETS
 from texneg.synth.texture import texture
 from texneg.train.bench import texture_quality
 from texneg.train.bench.negatives import one_thread
@@ -58,7 +58,7 @@ def bench_textures(photos: Path | None = None, *, quick: bool) -> list[Row]:
 
 def described(photos: Path | None) -> dict[str, str]:
     """What was made and of what, for the record."""
-    made = {"texture method": f"version {METHOD_VERSION}"}
+    made = {"texture methods": ", ".join(f"{name} version {PRESETS[name].version}" for name in METHODS)}
     return made if photos is None else made | {"photographs": texture_quality.described(photos)}
 
 
