@@ -85,8 +85,17 @@ def listed(folder: Place) -> Sequence[Listed]:
         visible = [entry for entry in folder.listing() if not entry.name.startswith(".")]
     else:
         with os.scandir(folder) as entries:
-            visible = [entry for entry in entries if not entry.name.startswith(".")]
+            visible = [_followed(entry) for entry in entries if not entry.name.startswith(".")]
     return sorted(visible, key=lambda e: os.fsencode(f"{e.name}/" if e.is_dir() else e.name))
+
+
+def _followed(entry: os.DirEntry[str]) -> Listed:
+    """The entry, unless it is a link in a circle, of which one cannot even ask whether it is a folder."""
+    try:
+        entry.is_dir()
+    except OSError:
+        return Entry(entry.name, folder=False, size=None)
+    return entry
 
 
 def files_below(folder: Place) -> Iterator[str]:
@@ -149,7 +158,7 @@ def remove_tree(folder: Place) -> None:
 def sizes_in(folder: Place) -> Iterator[tuple[str, int]]:
     """Name and bytes of each file directly in a folder; nothing where there is none."""
     if isinstance(folder, Url):
-        yield from ((entry.name, entry.size) for entry in folder.listing() if not entry.folder)
+        yield from ((entry.name, entry.size or 0) for entry in folder.listing() if not entry.folder)
     elif folder.is_dir():
         with os.scandir(folder) as entries:
             yield from ((entry.name, entry.stat().st_size) for entry in entries if entry.is_file())

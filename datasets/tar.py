@@ -64,6 +64,8 @@ def members(path: str | Place) -> Iterator[Member]:
         with open_stream(path) as file, tarfile.open(fileobj=file, mode="r:", encoding="utf-8") as tar:
             while (info := tar.next()) is not None:
                 tar.members = []  # type: ignore[attr-defined]  # tarfile would keep every header
+                if info.size < 0:  # tarfile would go back and read it again, for ever
+                    raise BrokenTar(f"{path}: the member {info.name!r} has a negative size")
                 if not info.isdir():
                     yield _member(info, file)
                 if end is not None and info.offset_data + info.size > end:

@@ -73,7 +73,7 @@ def _items(path: Place, split: str, name: str, wanted: Wanted, listing: Listing)
                 if member.problem:
                     yield replace(_item(split, name, member), status="unsafe_path", error=member.problem)
             image = next((m for group in wanted for m in usable if m.extension in group), None)
-            if image is None:
+            if image is None or _has_no_name(image):
                 if usable:
                     listing.skipped[NO_IMAGE] += 1
                 continue
@@ -81,6 +81,11 @@ def _items(path: Place, split: str, name: str, wanted: Wanted, listing: Listing)
             seen.add(image.key)
     except BrokenTar as error:
         listing.broken = str(error)
+
+
+def _has_no_name(image: Member) -> bool:
+    """Whether nothing stands before the first dot: a hidden file, which readers of tars pass over."""
+    return not image.key or image.key.endswith("/")
 
 
 def _labelled(item: Item, label: str | None, twice: bool) -> Item:

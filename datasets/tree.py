@@ -3,12 +3,14 @@
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from stat import S_ISREG
 
 from texneg.datasets.names import escape
 from texneg.datasets.store import Listed, Place, in_order, listed
 from texneg.datasets.url import Entry, Url
 from texneg.errors import InputError
 
+TEXTURE_SUFFIXES = (".webp", ".png")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 Found = tuple[str, int | None]
 
@@ -32,7 +34,7 @@ def walk(
     above: tuple[tuple[int, int], ...] = (),
     entries: Sequence[Listed] | None = None,
 ) -> Iterator[Found]:
-    """Images below a folder with their bytes (None for a dangling link), following links but no circle.
+    """Images below a folder with their bytes (None for a link to no file), following links but no circle.
 
     Args:
         folder: where to begin.
@@ -79,25 +81,33 @@ def _size(entry: Listed) -> int | None:
     if isinstance(entry, Entry):
         return entry.size
     try:
-        return entry.stat().st_size
+        found = entry.stat()
     except OSError:
         return None
+    return found.st_size if S_ISREG(found.st_mode) else None
 
 
 def _refuse_collisions(entries: Sequence[Listed], key: Callable[[str], str], prefix: str) -> None:
     """Names equal after case folding and Unicode composition overwrite each other on some file systems."""
-    taken: dict[str, str] = {}
+    taken: dict[str, Listed] = {}
     for entry in entries:
-        if not entry.is_dir() and not is_image(entry.name):
-            continue
-        name = f"{entry.name}/" if entry.is_dir() else key(entry.name)
-        earlier = taken.setdefault(folded(name), entry.name)
-        if earlier != entry.name:
-            remedy = "rename one" if folded(earlier) == folded(entry.name) else "use --naming append"
-            raise InputError(
-                f"{escape(prefix + earlier)} and {escape(prefix + entry.name)} would give"
-                f" the same output name on some file systems: {remedy}"
-            )
+        for name in _output_names(entry, key):
+            earlier = taken.setdefault(folded(name), entry)
+            if earlier is not entry:
+                both_files = not earlier.is_dir() and not entry.is_dir()
+                apart = both_files and folded(earlier.name) != folded(entry.name)
+                raise InputError(
+                    f"{escape(prefix + earlier.name)} and {escape(prefix + entry.name)} would give the same"
+                    f" output name on some file systems: {'use --naming append' if apart else 'rename one'}"
+                )
+
+
+def _output_names(entry: Listed, key: Callable[[str], str]) -> tuple[str, ...]:
+    """What an entry takes: a folder its name, and that of the texture whose file would be called so."""
+    if entry.is_dir():
+        texture = entry.name.endswith(TEXTURE_SUFFIXES)
+        return (f"{entry.name}/", without_suffix(entry.name)) if texture else (f"{entry.name}/",)
+    return (key(entry.name),) if is_image(entry.name) else ()
 
 
 def folded(name: str) -> str:

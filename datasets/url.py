@@ -27,7 +27,8 @@ class Entry:
 
     name: str
     folder: bool
-    size: int
+    size: int | None
+    """None for a link that leads nowhere, of which stores have none."""
 
     def is_dir(self) -> bool:
         """Whether objects lie below it."""
@@ -35,11 +36,11 @@ class Entry:
 
     def is_file(self) -> bool:
         """Whether it is an object."""
-        return not self.folder
+        return not self.folder and self.size is not None
 
     def is_symlink(self) -> bool:
-        """Never."""
-        return False
+        """Whether it is a link that leads nowhere."""
+        return self.size is None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from math import ceil
+from pathlib import PurePosixPath
 from typing import Any
 
 import pyarrow as pa
@@ -130,7 +131,7 @@ def out_name(item: Item, shard: Shard, settings: Settings, kind: str) -> str:
         path = item.key
     else:
         filed = item.label is None or "/" in item.key
-        path = escape(item.key if filed else f"{item.label}/{item.key}")
+        path = str(PurePosixPath(escape(item.key if filed else f"{item.label}/{item.key}")))
     return f"{item.split}/{path}.{settings.encoding}" if item.split else f"{path}.{settings.encoding}"
 
 

@@ -4,12 +4,13 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from math import ceil
+from pathlib import PurePosixPath
 
 from texneg.datasets.item import Item
 from texneg.datasets.packed import is_packed, tar_name
 from texneg.datasets.sources import Source
 from texneg.datasets.store import Place
-from texneg.datasets.tree import folded
+from texneg.datasets.tree import TEXTURE_SUFFIXES, folded
 from texneg.errors import InputError
 from texneg.synth.ledger.memory import give_back
 from texneg.synth.ledger.plan import Plan, Shard, out_name, plan_file, save_plan, write_items
@@ -100,7 +101,7 @@ def cut_in_shards(
         InputError: two tars would write one file.
     """
     whole_tars = source.kind == "webdataset"
-    taken = set(map(folded, outputs))
+    taken = {name for out in outputs for name in _claims(out)}
     by_size = partial(_by_size, size=shard_size)
     row_group = 0
     for split, of_split in itertools.groupby(items, key=lambda item: item.split):
@@ -135,9 +136,17 @@ def _claim_all(taken: set[str], items: list[Item], shard: Shard, settings: Setti
         if item.status:
             continue
         out = out_name(item, shard, settings, kind)
-        if folded(out) in taken:
+        name, *above = _claims(out)
+        if name in taken or f"{name}/" in taken or any(folder[:-1] in taken for folder in above):
             raise InputError(
                 f"{out} would be written more than once on some file systems (last: {item.src}):"
                 " use --format webdataset, or make the keys unique"
             )
-        taken.add(folded(out))
+        taken.update((name, *above))
+
+
+def _claims(out: str) -> list[str]:
+    """The folded name of an output file, and with a slash those folders above it that another could be."""
+    name = folded(out)
+    folders = PurePosixPath(name).parents if any(f"{suffix}/" in name for suffix in TEXTURE_SUFFIXES) else ()
+    return [name, *(f"{folder}/" for folder in folders if folder.name.endswith(TEXTURE_SUFFIXES))]

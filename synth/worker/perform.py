@@ -25,6 +25,8 @@ from texneg.synth.worker.storage import is_storage, storage_message
 from texneg.synth.worker.task import Summary, Task
 from texneg.synth.worker.transient import Permanent, patiently
 
+LONGEST_NAME = 255  # bytes
+
 
 class SourceChanged(Permanent):
     """An input is gone or has another size than when the plan was made."""
@@ -34,6 +36,15 @@ def perform(task: Task) -> Summary:
     """See `run_task`."""
     if (done := _done_before(task)) is not None:
         return done
+    try:
+        return _made(task)
+    except Exception:
+        if (done := _done_before(task)) is None:
+            raise
+        return done  # by somebody else meanwhile, who then took the parts or the temporary files away
+
+
+def _made(task: Task) -> Summary:
     if task.part is None:
         return _guarded(task, lambda: _join(task))
     start = task.part * task.part_size
@@ -60,6 +71,8 @@ def make_images(task: Task, start: int, stop: int, *, blame: tuple[str, str] | N
     if blame is not None:
         items = [replace(item, status=blame[0], error=blame[1]) for item in items]
     outs = [out_name(item, task.shard, task.settings, task.kind) for item in items]
+    if not task.shard.tar:
+        items = [_with_a_file(item, out) for item, out in zip(items, outs, strict=True)]
     with reader(task.src, items) as read:
         return process_part(
             items,
@@ -69,6 +82,15 @@ def make_images(task: Task, start: int, stop: int, *, blame: tuple[str, str] | N
             shard=task.shard.number,
             first=start,
         )
+
+
+def _with_a_file(item: Item, out: str) -> Item:
+    """The item; one whose texture no file system could hold is not even tried."""
+    longest = max(len(os.fsencode(part)) for part in unescape(out).split("/"))
+    if item.status or longest <= LONGEST_NAME:
+        return item
+    reason = f"a name of {longest} bytes for its texture, and file systems allow {LONGEST_NAME}"
+    return replace(item, status="unsafe_path", error=reason)
 
 
 def _done_before(task: Task) -> Summary | None:

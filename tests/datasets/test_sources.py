@@ -1,6 +1,7 @@
 """What a source holds, in which order, and what it refuses."""
 
 import io
+import os
 import tarfile
 from pathlib import Path
 
@@ -97,9 +98,21 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     assert source.skipped["link to a folder above it"] == 1
 
 
+def test_links_in_a_circle_and_to_no_file(tmp_path: Path) -> None:
+    root = tree(tmp_path / "root", "a/1.png")
+    (root / "a" / "self.png").symlink_to(root / "a" / "self.png")
+    (root / "self").symlink_to(root / "self")
+    (root / "a" / "null.png").symlink_to("/dev/null")
+    os.mkfifo(root / "a" / "pipe.png")
+    found = [(i.key, i.error) for i in open_source(root).items(unique=True)]
+    assert found == [("a/1", ""), *((f"a/{name}", "a link that leads nowhere") for name in ("null", "self"))]
+
+
 @pytest.mark.parametrize(
     ("one", "two", "remedy"),
     [
+        ("x.jpg", "x.webp/1.png", "rename one"),
+        ("x.JPG", "x.png/1.png", "rename one"),
         ("x.jpg", "x.png", "--naming append"),
         ("x.png", "X.png", "rename one"),
         ("\u00e9.png", "e\u0301.png", "rename one"),
@@ -138,6 +151,13 @@ def test_tar_samples(tmp_path: Path) -> None:
         ("a", None, "a.jpeg", "duplicate_key"),
     ]
     assert source.skipped[NO_IMAGE] == 1
+
+
+def test_hidden_members_are_passed_over(tmp_path: Path) -> None:
+    path = tar(tmp_path / "0.tar", **{".jpg": png(), "a/.png": png(), "b/._c.jpg": png(), "b/c.jpg": png()})
+    source = open_source(path)
+    assert [i.key for i in source.items()] == ["b/c"]
+    assert sum(source.skipped.values()) == 3
 
 
 def test_labels_and_keys_never_name_a_folder_outside(tmp_path: Path) -> None:

@@ -67,6 +67,19 @@ def test_members_tell_where_their_bytes_are(tmp_path: Path) -> None:
     assert {m.name: read_span(path, m.offset, m.size) for m in members(path)} == contents
 
 
+@pytest.mark.parametrize("pax", [False, True])
+def test_a_negative_size_is_a_break_and_no_circle(tmp_path: Path, pax: bool) -> None:
+    backwards = tarfile.TarInfo("back.jpg")
+    backwards.size, backwards.pax_headers = (0, {"size": "-1536"}) if pax else (-512, {})
+    header = backwards.tobuf(tarfile.PAX_FORMAT if pax else tarfile.GNU_FORMAT)
+    (tmp_path / "x.tar").write_bytes(fragment("a.jpg", b"x") + header + TRAILER)
+    found = []
+    with pytest.raises(BrokenTar, match=r"'back\.jpg' has a negative size"):
+        for member in members(tmp_path / "x.tar"):
+            found.append(member.name)
+    assert found == ["a.jpg"]
+
+
 def test_unsafe_members_carry_a_problem(tmp_path: Path) -> None:
     entries = [
         plain("good.jpg"),

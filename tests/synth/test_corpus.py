@@ -244,6 +244,37 @@ def test_members_that_are_one_file_on_some_file_systems(tmp_path: Path, run: Run
         run(tmp_path / "src", "folder", format="folder")
 
 
+def test_members_whose_textures_would_be_one_file_or_a_folder(tmp_path: Path, run: Run) -> None:
+    for n, names in enumerate(
+        (("a//b.png", "a/b.png"), ("a.png", "a.webp/b.png"), ("a.webp/b.png", "a.png"))
+    ):
+        path = tmp_path / f"{n}.tar"
+        path.write_bytes(b"".join(fragment(name, PNG) for name in names) + TRAILER)
+        with pytest.raises(InputError, match="would be written more than once"):
+            run(path, f"folder{n}", format="folder")
+    path = tmp_path / "fine.tar"
+    path.write_bytes(fragment("a.webp/x//b.png", PNG) + fragment("a.webp/./c.png", PNG) + TRAILER)
+    dst = run(path, "fine", format="folder")
+    assert sorted(store.files_below(dst)) == ["a.webp/c.webp", "a.webp/x/b.webp"]
+    assert verify(VerifyConfig(str(dst), str(path))) == 0
+    assert verify(VerifyConfig(str(dst), quick=True)) == 0
+
+
+def test_a_texture_whose_name_would_be_too_long(tmp_path: Path, run: Run, manifest: Rows) -> None:
+    (tmp_path / "src").mkdir()
+    for name in ("ok", "x" * 250, "ü" * 125 + "x"):  # 250 and 251 bytes, and then .png or .webp
+        (tmp_path / "src" / f"{name}.png").write_bytes(PNG)
+    rows = manifest(run(tmp_path / "src", max_error_rate=1.0))
+    assert [(row["key"][0], row["status"]) for row in rows] == [
+        ("o", "ok"),
+        ("x", "ok"),
+        ("ü", "unsafe_path"),
+    ]
+    assert "256 bytes" in rows[2]["error"]
+    tars = manifest(run(tmp_path / "src", "tars", format="webdataset"))
+    assert {row["status"] for row in tars} == {"ok"}
+
+
 def special(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", **pax: str) -> tarfile.TarInfo:
     info = tarfile.TarInfo(name)
     info.type, info.linkname, info.pax_headers = kind, link, pax
