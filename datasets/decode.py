@@ -5,13 +5,14 @@ Pillow with an explicit list of formats. Like torchvision's loader it ignores EX
 """
 
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -21,6 +22,7 @@ MAX_PIXELS = 2 * 89_478_485  # Pillow's own limit against decompression bombs
 
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_JPEG_BEGIN = b"\xff\xd8"
 _JPEG_END = b"\xff\xd9"
 _ORIENTATION_TAG = 0x0112
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
@@ -51,9 +53,13 @@ class Decoded:
     format: str
     exif_orientation: int
     """1 to 8; 1 where the file has none."""
+    truncated: str = ""
+    """How the file is cut short, where that is allowed; the pixels that it lacks are gray or black."""
 
 
-def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, upright: bool = False) -> Decoded:
+def decode(
+    data: bytes, *, max_pixels: int = MAX_PIXELS, upright: bool = False, allow_truncated: bool = False
+) -> Decoded:
     """Decode one image file held in memory.
 
     Gray becomes three equal channels, 16-bit gray is scaled to 8 bit, transparency is laid over white,
@@ -63,6 +69,8 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, upright: bool = False) 
         data: the whole file.
         max_pixels: width x height above which nothing is decoded, at most Pillow's own limit.
         upright: turn and mirror the pixels as EXIF says.
+        allow_truncated: of a file that is cut short take what there is, as Pillow does when its switch
+            LOAD_TRUNCATED_IMAGES is on. The switch itself stays as it is: it would act on every thread.
 
     Raises:
         DecodeError: with a status word and the reason.
@@ -70,8 +78,18 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, upright: bool = False) 
     if not data:
         raise DecodeError("empty", "the file has no bytes")
     try:
-        decoded = _decode(data, max_pixels)
-        return replace(decoded, pixels=_upright(decoded)) if upright else decoded
+        decoded = _diagnosed(data, max_pixels)
+    except DecodeError as error:
+        if not allow_truncated or error.status != "truncated":
+            raise
+        decoded = replace(_diagnosed(data, max_pixels, partly=True), truncated=error.reason)
+    return replace(decoded, pixels=_upright(decoded)) if upright else decoded
+
+
+def _diagnosed(data: bytes, max_pixels: int, *, partly: bool = False) -> Decoded:
+    """The image, or a DecodeError whatever Pillow raises."""
+    try:
+        return _decode(data, max_pixels, partly)
     except DecodeError:
         raise
     except Image.DecompressionBombError as error:
@@ -84,16 +102,26 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, upright: bool = False) 
         raise DecodeError("decode_error", f"{type(error).__name__}: {error}") from error
 
 
-def _decode(data: bytes, max_pixels: int) -> Decoded:
-    with Image.open(BytesIO(data), formats=FORMATS) as image:
+def _decode(data: bytes, max_pixels: int, partly: bool) -> Decoded:
+    end = _JPEG_END if partly and data.startswith(_JPEG_BEGIN) else b""
+    with Image.open(BytesIO(data + end), formats=FORMATS) as image:
         width, height = image.size
         if width * height > max_pixels:
             raise DecodeError("too_large", f"{width} x {height} pixels, the limit is {max_pixels}")
         found = (width, height, image.mode, str(image.format), _orientation(image))
         if image.format == "PNG":
             _check_png(data)
+        if partly:
+            _load_what_there_is(image)
         pixels = _ordinary_jpeg(data) if _is_ordinary_jpeg(image, data) else None
         return Decoded(_to_rgb(image) if pixels is None else pixels, *found)
+
+
+def _load_what_there_is(image: ImageFile.ImageFile) -> None:
+    """Decode until the data end; what was decoded by then is the image. A JPEG has got its end mark."""
+    with suppress(OSError, EOFError):
+        image.load()
+    image.tile = []
 
 
 def _is_ordinary_jpeg(image: Image.Image, data: bytes) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 from texneg.datasets.decode import DecodeError, decode
 from texneg.datasets.encode import encode
@@ -132,6 +132,50 @@ def test_a_cut_jpeg_or_webp_is_truncated() -> None:
     for form in ("JPEG", "WEBP"):
         data = saved(Image.fromarray(photo(120, 160)), form)
         assert status_of(data[: len(data) // 2]) == "truncated"
+
+
+def cut(mode: str, form: str, share: float, **options: Any) -> bytes:
+    data = saved(Image.fromarray(photo(120, 160)).convert(mode), form, **options)
+    return data[: int(share * len(data))]
+
+
+@pytest.mark.parametrize("share", [0.4, 0.7, 0.97])
+@pytest.mark.parametrize(
+    ("mode", "form", "options"),
+    [
+        ("RGB", "JPEG", {}),
+        ("RGB", "JPEG", {"progressive": True}),
+        ("L", "JPEG", {}),
+        ("CMYK", "JPEG", {}),
+        ("RGB", "PNG", {}),
+        ("P", "PNG", {}),
+        ("RGB", "BMP", {}),
+        ("P", "GIF", {}),
+    ],
+)
+def test_a_cut_file_gives_what_pillow_makes_of_it(
+    mode: str, form: str, options: dict[str, Any], share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = cut(mode, form, share, **options)
+    decoded = decode(data, allow_truncated=True)
+    assert "truncated" in decoded.truncated
+    assert status_of(data) == "truncated"
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    expected = np.array(Image.open(BytesIO(data)).convert("RGB"))
+    np.testing.assert_array_equal(decoded.pixels, expected)
+    assert (expected != expected[-1, -1]).any()
+
+
+def test_what_lacks_nothing_is_not_called_truncated() -> None:
+    whole = saved(Image.fromarray(photo()), "JPEG")
+    for data in (whole, whole + b"trailing bytes", saved(Image.fromarray(photo()), "PNG")):
+        assert decode(data, allow_truncated=True).truncated == ""
+        np.testing.assert_array_equal(decode(data, allow_truncated=True).pixels, decode(data).pixels)
+
+
+@pytest.mark.parametrize(("form", "share"), [("WEBP", 0.5), ("JPEG", 0.02), ("PNG", 0.0005)])
+def test_too_little_of_a_file_is_refused_even_so(form: str, share: float) -> None:
+    assert status_of(cut("RGB", form, share), allow_truncated=True) in ("truncated", "decode_error")
 
 
 def header_only_png(width: int, height: int) -> bytes:
