@@ -42,6 +42,9 @@ class SynthConfig:
     """apply: turn images upright first. ignore: take them as stored, as torchvision's loader does."""
     preset: Literal["paper"] | None = None
     """paper: class folders of PNG files made of upright images, in SRC-texture, as its loader expects."""
+    allow_truncated: bool = False
+    """Use files that are cut short as far as they go, as Pillow does with LOAD_TRUNCATED_IMAGES; the manifest
+    says of each what is missing."""
     small: Small = "shrink-patch"
     """Images smaller than a patch: take a smaller patch (down to a third), enlarge the image, or skip it."""
     splits: Literal["auto", "none"] = "auto"
@@ -193,4 +196,5 @@ def settings_of(config: SynthConfig, kind: Kind) -> Settings:
         shard_size=config.shard_size if (kind, form) == ("folder", "webdataset") else None,
         layout=config.layout,
         exif="apply" if paper else config.exif,
+        allow_truncated=config.allow_truncated,
     )

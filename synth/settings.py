@@ -35,6 +35,7 @@ class Settings:
     decode_policy: int = DECODE_POLICY
     layout: Layout = "textures"
     exif: Exif = "ignore"
+    allow_truncated: bool = False
 
     def fingerprint(self, plan_digest: str) -> str:
         """Hex sha256 of the settings and the plan."""

@@ -88,7 +88,9 @@ def make_texture(data: bytes, row: Row, settings: Settings, clock: Clock) -> byt
     """
     row["src_sha256"] = hashlib.sha256(data).digest()
     with clock.time("decode"):
-        decoded = decode(data, upright=settings.exif == "apply")
+        decoded = decode(data, upright=settings.exif == "apply", allow_truncated=settings.allow_truncated)
+    if decoded.truncated:
+        row["error"] = f"used as far as it goes: {decoded.truncated}"
     row.update(
         width=decoded.width,
         height=decoded.height,
