@@ -1,0 +1,137 @@
+"""CPU time of the published texture tool and of texneg's methods, in turns on one core.
+
+    python benchmarks/published_tool.py PROGRAM imagenet-photos-000000.tar --photos 12
+
+PROGRAM is the command line of EmbarkStudios/texture-synthesis (crate `texture-synthesis-cli`, 0.8). It runs
+with its defaults but for the size, one thread (with more it is not reproducible), and no progress bar (which
+polls, at the cost of a second core). The exemplars are those of `texneg bench textures`; texneg makes ten
+textures by each method after every one of the tool's. A ratio is that of one photograph's times; the median
+counts. Starting the tool and reading the exemplars, measured with an output of 8 px, is taken off its time;
+writing its PNG file and its coordinate map, a few milliseconds, is not. Prints the figures, also how the
+tool's textures compare with the stored ones in quality (of forty photographs), and writes
+`results/published_tool.json`.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from texneg.synth.presets import METHODS
+from texneg.synth.quality import Quality, quality
+from texneg.synth.texture import texture, warm_up
+from texneg.train.bench.texture_quality import ANCHOR, PHOTOS, SIZE, described, photo_pairs, summary
+from texneg.train.environment import environment
+
+U8 = npt.NDArray[np.uint8]
+I32 = npt.NDArray[np.int32]
+
+OUT = Path(__file__).parent / "results" / "published_tool.json"
+OPTIONS = "--seed 0 --threads 1 --no-progress"
+SMALLEST = 8  # px
+SEEDS = 10
+MAGIC = 0x12340001  # of the tool's coordinate map
+
+
+def run_tool(program: str, pair: Sequence[U8], size: int, folder: Path) -> tuple[float, U8, I32]:
+    """Seconds of CPU, user and system, of one call; its texture; exemplar, row and column of each pixel."""
+    files = [folder / "a.png", folder / "b.png"]
+    for file, exemplar in zip(files, pair, strict=True):
+        Image.fromarray(exemplar).save(file)
+    out, transform = folder / "out.png", folder / "out.map"
+    options = [f"--out-size={size}x{size}", f"--out={out}", *OPTIONS.split()]
+    begun = children_seconds()
+    subprocess.run([program, *options, "generate", f"--save-transform={transform}", *files], check=True)
+    seconds = children_seconds() - begun
+    return seconds, np.asarray(Image.open(out).convert("RGB")), read_map(transform, pair)
+
+
+def children_seconds() -> float:
+    """CPU time of all finished child processes."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def read_map(file: Path, pair: Sequence[U8]) -> I32:
+    """The tool's coordinate map, which has x, y and exemplar of each pixel after the sizes of all images."""
+    words = np.fromfile(file, np.uint32)
+    header, (width, height) = 4 + 2 * len(pair), words[1:3]
+    if words[0] != MAGIC or words[3] != len(pair):
+        raise SystemExit(f"{file}: not a coordinate map of version 1 with {len(pair)} exemplars")
+    return words[header:].reshape(height, width, 3)[..., ::-1].astype(np.int32)
+
+
+def our_seconds(pair: Sequence[U8], seed: int) -> dict[str, float]:
+    """Median seconds of CPU a texture by method, the methods in turns."""
+    seconds: dict[str, list[float]] = {method: [] for method in METHODS}
+    for number in range(SEEDS):
+        for method in METHODS:
+            begun = time.thread_time()
+            texture(pair, size=SIZE, seed=seed + number, method=method)
+            seconds[method].append(time.thread_time() - begun)
+    return {method: median(values) for method, values in seconds.items()}
+
+
+def measure(program: str, pairs: Sequence[Sequence[U8]], folder: Path) -> dict[str, Any]:
+    """Times, ratios and the tool's quality."""
+    starts, tool = [], []
+    ours: dict[str, list[float]] = {method: [] for method in METHODS}
+    found: list[Quality] = []
+    for k, pair in enumerate(pairs):
+        starts.append(run_tool(program, pair, SMALLEST, folder)[0])
+        seconds, made, coordinates = run_tool(program, pair, SIZE, folder)
+        tool.append(seconds)
+        found.append(quality(made, coordinates, pair))
+        for method, value in our_seconds(pair, SEEDS * k).items():
+            ours[method].append(value)
+    net = np.array(tool) - median(starts)
+    ratios = {method: net / values for method, values in ours.items()}
+    figures = summary(found)
+    return {
+        "photographs": len(pairs),
+        "tool_cpu_seconds": {"median": median(tool), "least": min(tool), "most": max(tool)},
+        "tool_start_cpu_seconds": median(starts),
+        "texneg_cpu_seconds": {method: median(values) for method, values in ours.items()},
+        "tool_over_texneg": {
+            method: {"median": float(np.median(each)), "least": float(each.min()), "most": float(each.max())}
+            for method, each in ratios.items()
+        },
+        "tool_quality": {name: {"here": figures[name], "stored": stored} for name, stored in ANCHOR.items()},
+    }
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("program", help="path of the published command line")
+    parser.add_argument("photos_tar", type=Path, help="tar of at least 240 photographs, sides from 96 px")
+    parser.add_argument("--photos", type=int, default=12, help=f"of the {PHOTOS} photographs (default 12)")
+    parser.add_argument("--built", default="not said", help="how the program was built, for the results")
+    given = parser.parse_args()
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    warm_up()
+    with tempfile.TemporaryDirectory(prefix="texneg-bench-") as folder:
+        results = measure(given.program, photo_pairs(given.photos_tar)[: given.photos], Path(folder))
+    command = f"python benchmarks/published_tool.py PROGRAM {given.photos_tar.name} --photos {given.photos}"
+    about = {"command": command, "tool": given.built, "photographs": described(given.photos_tar)}
+    OUT.parent.mkdir(exist_ok=True)
+    OUT.write_text(json.dumps({"environment": {**environment(), **about}, **results}, indent=2) + "\n")
+    print(json.dumps(results, indent=2))
+    print(OUT)
+
+
+if __name__ == "__main__":
+    main()
