@@ -16,13 +16,22 @@ from texneg.synth.driver.drive import Verdict, drive
 from texneg.synth.driver.executors import Executor, SyncExecutor
 from texneg.synth.driver.extend import extended
 from texneg.synth.driver.finalize import finalize, write_stats
-from texneg.synth.driver.messages import failure, say, say_begin, say_end, say_planned, say_quarantine
+from texneg.synth.driver.messages import (
+    failure,
+    say,
+    say_begin,
+    say_end,
+    say_inputs,
+    say_planned,
+    say_quarantine,
+)
 from texneg.synth.driver.preflight import check_space, inspect, open_run
 from texneg.synth.driver.progress import Progress
 from texneg.synth.driver.retry import take_back
 from texneg.synth.driver.signals import stop_signals
 from texneg.synth.driver.work import Work
 from texneg.synth.ledger.lease import Lease
+from texneg.synth.ledger.ledger import read_json
 from texneg.synth.ledger.plan import Shard
 from texneg.synth.ledger.record import Run
 from texneg.synth.ledger.versions import check_versions
@@ -130,10 +139,12 @@ def _close(
     config: SynthConfig, run: Run, work: Work, verdict: Verdict, *, made: int, seconds: float
 ) -> Verdict:
     """Join what is finished and write the statistics; the verdict with the inputs taken into account."""
+    inputs: dict[str, int] = {}
     if not work.missing:
         join_metrics(run.ledger)
-        if not run.ledger.manifest.exists():
-            finalize(run.ledger, run.plan)
+        inputs = (read_json(run.ledger.stats) or {}).get("inputs", {})
+        if not inputs or not run.ledger.manifest.exists():
+            inputs = finalize(run.ledger, run.plan)
     if verdict == "complete" and run.plan.source["broken"]:
         verdict = "failed_shards"
     call = {
@@ -142,8 +153,10 @@ def _close(
         "images": made,
         "seconds": round(seconds, 3),
     }
+    say_inputs(inputs)
+    outcome = {"outcome": verdict, "failed": work.failed, "inputs": inputs}
     with suppress(OSError) if verdict == "storage" else nullcontext():
-        write_stats(run.ledger, run.plan, {"outcome": verdict, "failed": work.failed}, call)
+        write_stats(run.ledger, run.plan, outcome, call)
     return verdict
 
 

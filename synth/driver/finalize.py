@@ -12,18 +12,25 @@ from texneg.datasets.atomic import atomic_file, write_json
 from texneg.datasets.names import unescape
 from texneg.datasets.store import read_all
 from texneg.errors import RunFailed
+from texneg.synth.driver.twins import Twins
 from texneg.synth.ledger.ledger import Ledger, Marker, read_json
 from texneg.synth.ledger.manifest import table_writer, to_table
 from texneg.synth.ledger.plan import Plan, Shard
 from texneg.synth.worker.clock import STAGES
 
 
-def finalize(ledger: Ledger, plan: Plan) -> None:
+def finalize(ledger: Ledger, plan: Plan) -> dict[str, int]:
     """Write manifest, quarantine and SHA256SUMS in plan order, and remove what kills left behind.
 
     Holds the rows of a few shards at a time. Doing it again gives the same files. The manifest appears last:
     where it is, the run is finished.
+
+    Returns:
+        `identical` inputs, that have the bytes of an earlier one; `identical_counted_1_in`, 1 where all
+        contents were counted and n where one of n was, for an estimate; `used_though_truncated`, images of
+        files that are cut short.
     """
+    twins, truncated = Twins(plan.images), 0
     with (
         atomic_file(ledger.manifest, tag=ledger.tag) as manifest,
         atomic_file(ledger.quarantine, tag=ledger.tag) as quarantine,
@@ -39,10 +46,17 @@ def finalize(ledger: Ledger, plan: Plan) -> None:
                 )
             table = to_table(data)
             every.write_table(table)
+            twins.add(table)
+            truncated += table.filter((pc.field("status") == "ok") & pc.field("error").is_valid()).num_rows
             if marker["statuses"].get("ok", 0) < table.num_rows:
                 bad.write_table(table.filter(pc.field("status") != "ok"))
             sums.writelines(_sum_lines(shard, marker, table))
     ledger.sweep()
+    return {
+        "identical": twins.count(),
+        "identical_counted_1_in": twins.every,
+        "used_though_truncated": truncated,
+    }
 
 
 def _sum_lines(shard: Shard, marker: Marker, table: pa.Table) -> Iterator[bytes]:

@@ -68,6 +68,16 @@ def say_quarantine(work: Work) -> None:
     say(f"  each with its reason: {quarantine}")
 
 
+def say_inputs(inputs: dict[str, int]) -> None:
+    """What is odd about the inputs as a whole."""
+    every = inputs.get("identical_counted_1_in", 1)
+    if same := inputs.get("identical", 0):
+        found = counted(same, "image") + ("" if every == 1 else f", estimated from 1 in {every} contents,")
+        say(f"{found} with the bytes of another: equal src_sha256 in the manifest")
+    if cut := inputs.get("used_though_truncated", 0):
+        say(f"{counted(cut, 'image')} used as far as a truncated file goes: status ok with an error")
+
+
 def say_end(config: SynthConfig, work: Work, made: int, seconds: float) -> None:
     """What was made, and what to do with it."""
     src, dst = shlex.quote(config.src), shlex.quote(config.dst)
