@@ -16,17 +16,9 @@ from texneg.synth.driver.drive import Verdict, drive
 from texneg.synth.driver.executors import Executor, SyncExecutor
 from texneg.synth.driver.extend import extended
 from texneg.synth.driver.finalize import finalize, write_stats
-from texneg.synth.driver.messages import (
-    failure,
-    say,
-    say_begin,
-    say_end,
-    say_inputs,
-    say_planned,
-    say_quarantine,
-)
+from texneg.synth.driver.messages import failure, say_begin, say_end, say_inputs, say_planned, say_quarantine
 from texneg.synth.driver.preflight import check_space, inspect, open_run
-from texneg.synth.driver.progress import Progress
+from texneg.synth.driver.progress import Progress, say
 from texneg.synth.driver.retry import take_back
 from texneg.synth.driver.signals import stop_signals
 from texneg.synth.driver.work import Work
@@ -37,6 +29,7 @@ from texneg.synth.ledger.record import Run
 from texneg.synth.ledger.versions import check_versions
 from texneg.synth.worker.storage import is_storage, storage_message
 from texneg.synth.worker.task import Task
+from texneg.synth.worker.transient import patiently
 
 INTERRUPTED = 130
 
@@ -77,9 +70,7 @@ def _synth(config: SynthConfig, source: Source) -> int:
             if config.plan_only:
                 say_planned(config, run)
                 return 0
-            return _run(config, run, lease.refresh)
-    except BrokenPipeError:  # whoever read our output has seen enough
-        raise
+            return _run(config, run, lease.check)
     except OSError as error:
         storage = is_storage(error)
         reason = storage_message(error, place(config.dst)) if storage else str(error)
@@ -99,7 +90,7 @@ def _renewed(config: SynthConfig, run: Run, source: Source) -> Run:
     return run
 
 
-def _run(config: SynthConfig, run: Run, beat: Callable[[], None]) -> int:
+def _run(config: SynthConfig, run: Run, check: Callable[[], None]) -> int:
     if warning := check_versions(run.versions, "this process", strict=config.strict_versions):
         say(f"warning: {warning}")
     if config.recheck:
@@ -116,12 +107,14 @@ def _run(config: SynthConfig, run: Run, beat: Callable[[], None]) -> int:
     seconds = 0.0
     if work.queue:
         run.ledger.manifest.unlink(missing_ok=True)  # where it is, the run is finished
+        verdict = "interrupted"
         with (
-            stop_signals() as stop,
+            suppress(KeyboardInterrupt),
+            stop_signals(patience=1 if config.in_process else 2) as stop,
             _executor(config, run) as executor,
             Progress(run.plan.images, before) as progress,
         ):
-            verdict = drive(work, executor, beat, stop, progress, config=config)
+            verdict = drive(work, executor, check, stop, progress, config=config)
             seconds = progress.seconds
     if config.share is None:
         verdict = _close(config, run, work, verdict, made=work.images - before, seconds=seconds)
@@ -144,7 +137,7 @@ def _close(
         join_metrics(run.ledger)
         inputs = (read_json(run.ledger.stats) or {}).get("inputs", {})
         if not inputs or not run.ledger.manifest.exists():
-            inputs = finalize(run.ledger, run.plan)
+            inputs = patiently(lambda: finalize(run.ledger, run.plan))
     if verdict == "complete" and run.plan.source["broken"]:
         verdict = "failed_shards"
     call = {

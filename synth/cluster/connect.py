@@ -3,6 +3,7 @@
 import logging
 import multiprocessing.resource_tracker
 import os
+import re
 import signal
 import tempfile
 import threading
@@ -17,14 +18,16 @@ import dask
 import distributed
 from distributed.comm import get_address_host_port
 
-from texneg.errors import InputError
+from texneg.errors import InputError, RunFailed
 from texneg.synth.cluster.plugin import WorkerSetup
 from texneg.synth.cluster.slurm import submitted
 from texneg.synth.cluster.tuning import ENVIRONMENT, TUNING
 from texneg.synth.config import SynthConfig
+from texneg.synth.ledger.versions import versions
 
 MOST_THREADS = 8  # of one worker process: each process costs background load
 CONNECT_S = 20
+DEATHS = 1  # of workers of this machine that a task outlives; nobody takes them away, as nodes are
 PROBE = "is anybody listening?"
 
 
@@ -57,12 +60,29 @@ def connected(
         stack.enter_context(_quiet("distributed.client"))
         client = stack.enter_context(_client(config, stack))
         _subscribe(client, setup.topic, hear)
-        client.register_plugin(setup)
+        _prepare(client, setup)
         try:
             yield client
         finally:
             with suppress(OSError, RuntimeError, TimeoutError):
                 client.unregister_worker_plugin(setup.name)
+
+
+def _prepare(client: distributed.Client, setup: WorkerSetup) -> None:
+    """Set every worker up; the scheduler, which opens every task, is asked for texneg, too."""
+    try:
+        client.run_on_scheduler(versions)
+        client.register_plugin(setup)
+    except RunFailed:
+        raise
+    except Exception as error:  # of an import there, sent back as it is or as text
+        found = re.search(r"No module named '[\w.]+'", str(error))
+        if found is None:
+            raise
+        raise RunFailed(
+            f"the scheduler or a worker at {client.scheduler.address} cannot take part ({found[0]});"
+            " install the same version of texneg there as here"
+        ) from error
 
 
 def _subscribe(client: distributed.Client, topic: str, hear: Callable[[Any], None]) -> None:
@@ -112,7 +132,8 @@ def _embedded(config: SynthConfig) -> Iterator[distributed.LocalCluster]:
     with ExitStack() as stack:
         stack.enter_context(_environment_kept())
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="texneg-dask-"))
-        with _sigint_blocked():
+        stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": DEATHS}))
+        with _signals_blocked():
             cluster = stack.enter_context(
                 distributed.LocalCluster(
                     n_workers=processes,
@@ -144,13 +165,14 @@ def _quiet(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def _sigint_blocked() -> Iterator[None]:
-    """Threads and worker processes started inside never receive Ctrl-C: they inherit the mask for good.
+def _signals_blocked() -> Iterator[None]:
+    """Threads and worker processes started inside never receive Ctrl-C or SIGTERM: they inherit the mask.
 
-    Otherwise the workers die of the Ctrl-C that asks the driver to drain them.
+    Otherwise the workers die of the signal that asks the driver to drain them, which a terminal, SLURM and
+    systemd send to every process.
     """
-    multiprocessing.resource_tracker.ensure_running()  # started later, it would unblock the signal again
-    old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    multiprocessing.resource_tracker.ensure_running()  # started later, it would unblock the signals again
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:

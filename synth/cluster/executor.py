@@ -1,6 +1,6 @@
 """Tasks on a Dask cluster: few futures at a time, and a way out where workers die or hang."""
 
-import sys
+import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
@@ -8,10 +8,11 @@ from typing import Any
 
 from texneg.errors import RunFailed
 from texneg.synth.driver.executors import Outcome, Say
+from texneg.synth.driver.progress import say
 from texneg.synth.driver.work import WorkerLost
 from texneg.synth.worker.task import Summary, Task, run_task
 
-ANSWER_S = 10.0  # that a hanging worker gets to show its call stack
+ANSWER_S = 10.0  # that a worker gets to hand over a result, or to show its call stack
 REPLACE_S = 60.0  # that its nanny gets to start another
 
 
@@ -26,7 +27,7 @@ class DaskExecutor:
         do: Callable[[Task], Summary] = run_task,
     ) -> None:
         self._client = client
-        self._run = run
+        self._run = f"{run}-{secrets.token_hex(4)}"  # the same run may have another driver with another DST
         self._complaints = complaints or SimpleQueue()
         self._do = do
         self._tasks: dict[Any, Task] = {}
@@ -66,7 +67,22 @@ class DaskExecutor:
             ended.append(self._ended.get(timeout=timeout))
             while True:
                 ended.append(self._ended.get_nowait())
-        return [(self._tasks.pop(future), _result(future)) for future in ended if future in self._tasks]
+        outcomes = [(future, self._result(future)) for future in ended if future in self._tasks]
+        return [(self._tasks.pop(future), result) for future, result in outcomes if result is not None]
+
+    def _result(self, future: Any) -> Summary | Exception | None:
+        """What came of a task; None where it has to be done again, as its worker died with the result."""
+        try:
+            result = future.result(timeout=ANSWER_S)
+        except TimeoutError as error:
+            if future.status != "error":
+                future.add_done_callback(self._ended.put)
+                return None
+            result = error
+        except Exception as error:
+            result = WorkerLost(str(error)) if type(error).__name__ == "KilledWorker" else error
+        future.release()
+        return result
 
     def _hear(self) -> None:
         """Pass on what workers complain of, each text once."""
@@ -77,7 +93,18 @@ class DaskExecutor:
                     raise RunFailed(complaint["text"])
                 if complaint["text"] not in self._heard:
                     self._heard.add(complaint["text"])
-                    print(f"warning: {complaint['text']}", file=sys.stderr, flush=True)
+                    say(f"warning: {complaint['text']}")
+
+    def withdraw(self) -> int:
+        """Cancel the tasks that no worker has begun; the number of them."""
+        with suppress(OSError):
+            begun = self._stacks([future.key for future in self._tasks])
+            waiting = [future for future in self._tasks if future.key not in begun and not future.done()]
+            self._client.cancel(waiting, force=True)
+            for future in waiting:
+                del self._tasks[future]
+            return len(waiting)
+        return 0
 
     def unstick(self, say: Say) -> list[Task]:
         """Name the tasks on every busy worker and their call stacks, and replace these workers."""
@@ -98,14 +125,25 @@ class DaskExecutor:
         return tasks
 
     def _call_stacks(self, keys: list[str]) -> list[str]:
-        """Where each task is, innermost frame last; workers that do not answer have none."""
+        """A line for each task: where it is, innermost frame last; workers that do not answer have none."""
+        try:
+            stacks = self._stacks(keys)
+        except OSError as error:
+            return [f"no call stack: {error or 'the workers do not answer'}"]
+        return [f"{key}: {' | '.join(' '.join(f.split()) for f in stack)}" for key, stack in stacks.items()]
+
+    def _stacks(self, keys: list[str]) -> dict[str, Any]:
+        """Call stacks of those tasks that a worker has begun.
+
+        Raises:
+            OSError: no answer.
+        """
         scheduler = self._client.scheduler
         try:
             found = self._client.sync(scheduler.call_stack, keys=keys, callback_timeout=ANSWER_S)
-        except (OSError, TimeoutError) as error:
-            return [f"no call stack: {error or 'the workers do not answer'}"]
-        frames = [(key, stack) for stacks in found.values() for key, stack in stacks.items()]
-        return [f"{key}: {' | '.join(' '.join(f.split()) for f in stack)}" for key, stack in frames]
+        except KeyError as error:
+            raise OSError(f"the scheduler does not know {error}") from error
+        return {key: stack for stacks in found.values() for key, stack in stacks.items()}
 
     def _replace(self, workers: list[str]) -> None:
         """Have nannies start other processes; workers without one are sent away."""
@@ -119,12 +157,3 @@ class DaskExecutor:
         if self._tasks:
             self._client.cancel(list(self._tasks), force=True)
         self._tasks.clear()
-
-
-def _result(future: Any) -> Summary | Exception:
-    try:
-        return future.result(timeout=60)
-    except Exception as error:
-        return WorkerLost(str(error)) if type(error).__name__ == "KilledWorker" else error
-    finally:
-        future.release()

@@ -26,9 +26,8 @@ class WorkerSetup(distributed.WorkerPlugin):
     def __init__(
         self, ledger: Ledger | None = None, versions: Versions | None = None, *, strict: bool = False
     ) -> None:
-        self.name = f"texneg-setup-{ledger.tag}" if ledger else "texneg-setup"
-        self.topic = f"texneg-{secrets.token_hex(8)}"
-        """Of the events by which workers complain to this driver."""
+        self.name = self.topic = f"texneg-setup-{secrets.token_hex(8)}"
+        """The topic is that of the events by which workers complain to this driver, and to no other."""
         self._ledger = ledger
         self._versions = versions or {}
         self._strict = strict

@@ -36,7 +36,7 @@ def drive(
     Args:
         work: the queue.
         executor: where tasks run.
-        beat: called about once a second, to show that the driver lives.
+        beat: called about once a second; raises where the run may not go on.
         stop: counts the requests to stop.
         progress: told of finished images.
         config: of the run.
@@ -45,20 +45,21 @@ def drive(
     Raises:
         OSError: the scheduler is gone, or the workers of an embedded cluster.
     """
-    watch = watch or StallWatch()
+    watch = watch or StallWatch(work.largest_task())
     flying = 0
     alone_since, told = time.monotonic(), False
-    deadline = math.inf
+    deadline, asked = math.inf, 0
     while work.queue or flying:
         beat()
         ending = _ending(work, stop, config)
-        if ending and (not flying or stop.count > 1 or time.monotonic() > deadline):
-            return ending
         if ending and deadline == math.inf:
-            deadline = time.monotonic() + config.drain_timeout
+            deadline, asked = time.monotonic() + config.drain_timeout, stop.count
+            flying -= executor.withdraw()
             progress.say(
-                f"stopping: {counted(flying, 'task')} in flight may finish, Ctrl-C (again) leaves at once"
+                f"stopping: {counted(flying, 'task')} under way may finish, Ctrl-C (again) leaves at once"
             )
+        if ending and (not flying or stop.count > asked or time.monotonic() > deadline):
+            return ending
         capacity = executor.capacity()
         window = max(TASKS_PER_THREAD * capacity, FEWEST_TASKS)
         while work.queue and flying < window and not ending:

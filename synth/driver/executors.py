@@ -1,4 +1,4 @@
-"""Where tasks run, behind five verbs; and the simplest place, this process."""
+"""Where tasks run, behind six verbs; and the simplest place, this process."""
 
 from collections import deque
 from collections.abc import Callable
@@ -23,6 +23,10 @@ class Executor(Protocol):
 
     def completed(self, timeout: float) -> list[Outcome]:
         """Tasks that ended; waits for the first up to `timeout` seconds."""
+        ...
+
+    def withdraw(self) -> int:
+        """Take back tasks that nobody has begun; the number of them."""
         ...
 
     def unstick(self, say: Say) -> list[Task]:
@@ -55,6 +59,12 @@ class SyncExecutor:
             return [(task, run_task(task))]
         except Exception as error:
             return [(task, error)]
+
+    def withdraw(self) -> int:
+        """All that is queued."""
+        count = len(self._queue)
+        self._queue.clear()
+        return count
 
     def unstick(self, say: Say) -> list[Task]:
         """Nothing: a task that runs here is the one that is waited for."""

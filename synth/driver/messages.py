@@ -2,21 +2,15 @@
 
 import itertools
 import shlex
-import sys
 
 from texneg.synth.config import SynthConfig
 from texneg.synth.driver.preflight import estimated_bytes
-from texneg.synth.driver.progress import counted, duration
+from texneg.synth.driver.progress import counted, duration, say, tell
 from texneg.synth.driver.work import Work
 from texneg.synth.ledger.manifest import iterate_rows
 from texneg.synth.ledger.record import Run
 
 REASONS_SHOWN = 5
-
-
-def say(text: str) -> None:
-    """One line on standard error."""
-    print(text, file=sys.stderr, flush=True)
 
 
 def say_begin(config: SynthConfig, run: Run, done: int) -> None:
@@ -48,9 +42,9 @@ def _elsewhere(config: SynthConfig) -> str | None:
 def say_planned(config: SynthConfig, run: Run) -> None:
     """What to do with a plan that was made ahead."""
     command = config.command()
-    print(f"{run.plan.images} images in {counted(len(run.plan.shards), 'shard')}: {run.ledger.plan}")
-    print(f"make them, with I from 0 to N - 1:   {command} --task I/N")
-    print(f"then join the results:               {command} --finalize")
+    tell(f"{run.plan.images} images in {counted(len(run.plan.shards), 'shard')}: {run.ledger.plan}")
+    tell(f"make them, with I from 0 to N - 1:   {command} --task I/N")
+    tell(f"then join the results:               {command} --finalize")
 
 
 def say_quarantine(work: Work) -> None:
@@ -84,12 +78,12 @@ def say_end(config: SynthConfig, work: Work, made: int, seconds: float) -> None:
     now = (
         f"{made} images in {duration(seconds)}, {made / seconds:.1f}/s" if made else "nothing was left to do"
     )
-    print(f"{work.statuses['ok']} textures in {config.dst}: {now}")
+    tell(f"{work.statuses['ok']} textures in {config.dst}: {now}")
     if config.share is not None:
         return
-    print(f"manifest, checksums and timings: {work.ledger.root}")
-    print(f"check them:   texneg verify {dst}")
-    print(f"look at them: texneg sheet {src} --textures {dst} --out sheet.png")
+    tell(f"manifest, checksums and timings: {work.ledger.root}")
+    tell(f"check them:   texneg verify {dst}")
+    tell(f"look at them: texneg sheet {src} --textures {dst} --out sheet.png")
 
 
 def failure(config: SynthConfig, work: Work, verdict: str) -> str:

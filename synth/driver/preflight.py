@@ -166,7 +166,7 @@ def check_space(run: Run, images: int) -> None:
         return
     joined = [shard.n for shard in run.plan.shards if shard.tar and run.plan.parts(shard) > 1]
     needed = estimated_bytes(images + max(joined, default=0), run.settings) if images else 0
-    if run.settings.layout == "paired":
+    if run.settings.layout == "paired" and images:
         needed += input_bytes(run.plan) * images / run.plan.images
     free = free_bytes(run.ledger.dst)
     if needed > free:

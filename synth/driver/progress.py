@@ -1,13 +1,33 @@
 """How far a run is: a bar on a terminal, otherwise a plain line now and then."""
 
+import os
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
 from tqdm import tqdm
 
 LINE_EVERY_S = 15.0
+
+
+def say(text: str) -> None:
+    """One line on standard error."""
+    _print(text, "stderr")
+
+
+def tell(text: str) -> None:
+    """One line on standard output."""
+    _print(text, "stdout")
+
+
+def _print(text: str, stream: str) -> None:
+    """A run goes on where nobody reads it any more."""
+    try:
+        print(text, file=getattr(sys, stream), flush=True)
+    except OSError:
+        setattr(sys, stream, open(os.devnull, "w"))  # noqa: PTH123, SIM115 (as long as this process lives)
 
 
 class Progress:
@@ -27,17 +47,24 @@ class Progress:
         """Add finished images."""
         self._now += images
         if self._bar is not None:
-            self._bar.update(images)
+            self._on_bar(lambda bar: bar.update(images))
         elif time.monotonic() - self._printed >= LINE_EVERY_S and self._now < self._total:
             self._printed = time.monotonic()
-            print(self.line(), file=sys.stderr, flush=True)
+            say(self.line())
 
     def say(self, text: str) -> None:
         """Print a line without breaking the bar."""
         if self._bar is not None:
-            self._bar.write(text, file=sys.stderr)
+            self._on_bar(lambda bar: bar.write(text, file=sys.stderr))
         else:
-            print(text, file=sys.stderr, flush=True)
+            say(text)
+
+    def _on_bar(self, draw: "Callable[[tqdm[Any]], Any]") -> None:
+        """Draw, as long as the terminal is there."""
+        try:
+            draw(self._bar)
+        except OSError:
+            self._bar = None
 
     @property
     def seconds(self) -> float:
@@ -55,7 +82,7 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._bar is not None:
-            self._bar.close()
+            self._on_bar(lambda bar: bar.close())
 
 
 def duration(seconds: float) -> str:

@@ -10,9 +10,8 @@ from texneg.datasets.item import Item
 from texneg.datasets.reader import reader
 from texneg.datasets.sources import Source
 from texneg.synth.config import SynthConfig
-from texneg.synth.driver.messages import say
 from texneg.synth.driver.preflight import check_space, planned
-from texneg.synth.driver.progress import counted, duration
+from texneg.synth.driver.progress import counted, duration, say
 from texneg.synth.ledger.plan import Plan, read_items
 from texneg.synth.ledger.record import Run
 from texneg.synth.worker.job import Part, process_part

@@ -8,20 +8,31 @@ from types import FrameType
 
 
 class Stop:
-    """Set by SIGINT and SIGTERM: the first asks for a drain, the second to leave at once."""
+    """Set by SIGINT and SIGTERM: the first asks for a drain, the second to leave at once.
 
-    def __init__(self) -> None:
+    Args:
+        patience: signals that whoever works here is given to look; the next one interrupts it.
+    """
+
+    def __init__(self, patience: int = 2) -> None:
         self.count = 0
+        self._patience = patience
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """The signal handler."""
+        """The signal handler.
+
+        Raises:
+            KeyboardInterrupt: nobody looked.
+        """
         self.count += 1
+        if self.count > self._patience:
+            raise KeyboardInterrupt
 
 
 @contextmanager
-def stop_signals() -> Iterator[Stop]:
+def stop_signals(patience: int = 2) -> Iterator[Stop]:
     """Catch SIGINT and SIGTERM inside the block; in a thread that cannot, nothing is caught."""
-    stop = Stop()
+    stop = Stop(patience)
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return

@@ -7,6 +7,7 @@ from statistics import median
 
 TIMES_MEDIAN = 10.0
 LEAST_S = 600.0
+SLOW_IMAGE_S = 3.0  # assumed until the first task has finished
 REMEMBERED = 101  # tasks of which the median is taken
 
 
@@ -14,11 +15,15 @@ class StallWatch:
     """Told of every finished task; `stalled` after max(10 x median task, 10 min) without one.
 
     Args:
+        images: of the largest task; decides how long the first may take.
         least_s: shortest silence that counts, s.
         clock: seconds from any origin.
     """
 
-    def __init__(self, least_s: float = LEAST_S, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, images: int = 0, *, least_s: float = LEAST_S, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._first_s = SLOW_IMAGE_S * images
         self._least_s = least_s
         self._clock = clock
         self._seconds: deque[float] = deque(maxlen=REMEMBERED)
@@ -36,5 +41,5 @@ class StallWatch:
 
     def stalled(self) -> bool:
         """Whether the silence is longer than any task should take."""
-        usual = median(self._seconds) if self._seconds else 0.0
-        return self.silence() > max(TIMES_MEDIAN * usual, self._least_s)
+        usual = TIMES_MEDIAN * median(self._seconds) if self._seconds else self._first_s
+        return self.silence() > max(usual, self._least_s)

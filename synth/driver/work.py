@@ -10,6 +10,7 @@ from texneg.datasets.store import Place
 from texneg.synth.ledger.ledger import Ledger, Marker
 from texneg.synth.ledger.plan import Plan, Shard
 from texneg.synth.worker.task import Summary, Task
+from texneg.synth.worker.transient import patiently
 
 AT_A_TIME = 1000
 JUDGED_FROM = 1000  # images; below it no share of bad images stops a run
@@ -76,7 +77,8 @@ class Work:
         new = 0 if task.part is None else self._count(summary)
         if summary["committed"]:
             self.missing.pop(task.shard, None)
-            append_json_line(self.metrics, {**summary, "time": time.time()})
+            line = {**summary, "time": time.time()}
+            patiently(lambda: append_json_line(self.metrics, line))
         elif task.shard in self.missing:
             self.missing[task.shard].discard(task.part or 0)
             if not self.missing[task.shard]:
@@ -86,13 +88,22 @@ class Work:
     def give_up(self, task: Task, error: Exception, retries: int) -> None:
         """Queue a failed task again, or list its shard as failed.
 
-        A part that took its worker down comes back with every image in a process of its own.
+        A part that took its worker down comes back with every image in a process of its own, which is no
+        retry but the way to find the image.
         """
+        if isinstance(error, WorkerLost) and task.part is not None and not task.isolated:
+            self.queue.append(replace(task, isolated=True))
+            return
         self.attempts[task.name] += 1
         if self.attempts[task.name] > retries:
             self.failed.setdefault(task.shard.id, f"{type(error).__name__}: {error}")
         else:
-            self.queue.append(replace(task, isolated=task.isolated or isinstance(error, WorkerLost)))
+            self.queue.append(task)
+
+    def largest_task(self) -> int:
+        """Images of the largest task there can be."""
+        sizes = (shard.n if shard.whole else min(shard.n, self.plan.part_size) for shard in self.plan.shards)
+        return max(sizes, default=0)
 
     def over_budget(self, rate: float) -> bool:
         """Whether too many images turned out bad to believe in the rest."""

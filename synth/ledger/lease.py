@@ -2,6 +2,8 @@
 
 import json
 import os
+import secrets
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -9,7 +11,7 @@ from types import TracebackType
 
 from texneg.datasets.atomic import to_json, write_json
 from texneg.datasets.store import Place
-from texneg.errors import InputError
+from texneg.errors import InputError, RunFailed
 
 REFRESH_S = 30.0
 STALE_S = 300.0
@@ -17,7 +19,7 @@ SETTLE_S = 1.0
 
 
 class Lease:
-    """Held inside a `with` block; call `refresh` now and then.
+    """Held inside a `with` block, and renewed there by a thread, whatever the driver is busy with.
 
     Raises:
         InputError: on entry, when another driver that seems alive holds the lock.
@@ -26,18 +28,21 @@ class Lease:
     def __init__(self, path: Place, *, steal: bool = False) -> None:
         self._path = path
         self._steal = steal
-        self._refreshed = 0.0
+        self._token = secrets.token_hex(8)
+        self._taken = ""
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._renew, name="texneg-lease", daemon=True)
 
     def __enter__(self) -> "Lease":
         if not self._is_first():
             held = holder(self._path)
             if held and not self._steal:
                 raise InputError(
-                    f"process {held.get('pid')} on {held.get('host')} is working on {self._path.parent};"
+                    f"{_who(held)} is working on {self._path.parent};"
                     " wait for it, or use --steal-lock if it is gone"
                 )
-            write_json(self._path, _self())
-        self._refreshed = time.monotonic()
+            self._write()
+        self._thread.start()
         return self
 
     def _is_first(self) -> bool:
@@ -47,32 +52,57 @@ class Lease:
         if isinstance(self._path, Path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with suppress(FileExistsError), self._path.open("xb") as file:
-                file.write(to_json(_self()))
+                file.write(to_json(self._own()))
                 return True
             return False
         if self._path.exists():
             return False
-        write_json(self._path, _self())
+        self._write()
         time.sleep(SETTLE_S)
-        return _is_own(read_lock(self._path))
+        return read_lock(self._path).get("token") == self._token
 
-    def refresh(self) -> None:
-        """Renew the time in the lock file when it is due."""
-        if time.monotonic() - self._refreshed >= REFRESH_S:
-            write_json(self._path, _self())
-            self._refreshed = time.monotonic()
+    def check(self) -> None:
+        """Go on only while the lock is this driver's.
+
+        Raises:
+            RunFailed: another driver took it over.
+        """
+        if self._taken:
+            raise RunFailed(
+                f"{self._taken} has taken over {self._path.parent}; this run ends, what it finished is safe"
+            )
+
+    def _renew(self) -> None:
+        """Write the time into the lock now and then, until the block ends or the lock is another's."""
+        while not self._end.wait(REFRESH_S):
+            with suppress(Exception):  # storage that fails for a moment has nine more tries
+                held = read_lock(self._path)
+                if held.get("token", self._token) != self._token:
+                    self._taken = _who(held)
+                    return
+                self._write()
+
+    def _write(self) -> None:
+        write_json(self._path, self._own())
+
+    def _own(self) -> dict[str, object]:
+        return {
+            "host": os.uname().nodename,
+            "pid": os.getpid(),
+            "time": time.time(),
+            "token": self._token,
+        }
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._end.set()
+        self._thread.join()
         with suppress(OSError):
-            self._path.unlink()
+            if read_lock(self._path).get("token") == self._token:
+                self._path.unlink()
             if isinstance(self._path, Path):
                 self._path.parent.rmdir()  # succeeds only where nothing else was written
-
-
-def _self() -> dict[str, object]:
-    return {"host": os.uname().nodename, "pid": os.getpid(), "time": time.time()}
 
 
 def holder(path: Place) -> dict[str, object]:
@@ -89,8 +119,8 @@ def read_lock(path: Place) -> dict[str, object]:
         return {}
 
 
-def _is_own(held: dict[str, object]) -> bool:
-    return (held.get("host"), held.get("pid")) == (os.uname().nodename, os.getpid())
+def _who(held: dict[str, object]) -> str:
+    return f"process {held.get('pid')} on {held.get('host')}"
 
 
 def _alive(held: dict[str, object]) -> bool:
@@ -98,6 +128,5 @@ def _alive(held: dict[str, object]) -> bool:
     pid, stamp = held.get("pid"), held.get("time")
     if not isinstance(pid, int) or not isinstance(stamp, int | float) or pid == os.getpid():
         return False
-    if held.get("host") != os.uname().nodename:
-        return time.time() - stamp < STALE_S
-    return Path(f"/proc/{pid}").exists() and time.time() - stamp < STALE_S
+    fresh = time.time() - stamp < STALE_S
+    return fresh and (held.get("host") != os.uname().nodename or Path(f"/proc/{pid}").exists())

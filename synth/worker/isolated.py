@@ -5,11 +5,14 @@ child begins with that very image; if that ends the same way, the image gets a r
 child goes on behind it.
 """
 
+import ctypes
 import os
 import pickle
 import resource
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from threading import Timer
 from time import monotonic
@@ -24,6 +27,7 @@ from texneg.synth.worker.task import Task
 IMAGE_S = 60.0
 START_S = 300.0  # compiling the kernel, on a slow file system
 MEMORY = 4 << 30  # of one image, over what the libraries take
+PR_SET_PDEATHSIG = 1  # name of Linux' prctl
 
 
 def make_isolated(task: Task, start: int, stop: int) -> Part:
@@ -96,11 +100,13 @@ def _limit_memory() -> None:
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     limit = taken + MEMORY if hard == resource.RLIM_INFINITY else min(taken + MEMORY, hard)
     resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
-    Path("/proc/self/oom_score_adj").write_text("1000")
+    with suppress(OSError):  # where /proc is read-only
+        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
     """The child: `ready`, then a Part of one image each, or the error that ends the part."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # nobody is left to stop it when it hangs
     task, start, stop = pickle.load(requests)
     prepare_process()
     _limit_memory()

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,12 @@ def test_tasks_are_disjoint_and_name_what_is_missing(photos: Path, tmp_path: Pat
         synth(config(photos, dst, finalize=True))
     assert synth(config(photos, dst, task="7/9")) == 0  # more tasks than shards
     assert synth(config(photos, dst)) == 0  # no array needed to end it
+
+
+def test_a_task_without_shards_has_nothing_to_do(photos: Path, tmp_path: Path) -> None:
+    paired = config(photos, tmp_path / "out", format="webdataset", layout="paired")
+    assert synth(replace(paired, plan_only=True)) == 0
+    assert synth(replace(paired, task="7/9")) == 0
 
 
 def test_a_task_waits_for_no_lease(photos: Path, tmp_path: Path) -> None:
@@ -209,7 +216,7 @@ def test_mended_images_are_tried_again(
     assert run(copy, retry_quarantined=("unsupported",)) == dst
     assert state(dst) == before
     run(copy, retry_quarantined=())
-    assert "3 images of the quarantine are tried again" in capsys.readouterr().err
+    assert "3 images of the quarantine tried again" in capsys.readouterr().err
     rows = {row["key"]: row["status"] for row in manifest(dst) if row["status"] != "ok"}
     assert rows == {"bee/gone": "empty", "cow/page": "unsupported"}
     assert (dst / "ant/broken.webp").exists()

@@ -9,12 +9,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from texneg.errors import InputError
+from texneg.errors import InputError, RunFailed
 from texneg.synth.cluster.connect import connected, layout
 from texneg.synth.cluster.executor import DaskExecutor
 from texneg.synth.config import SynthConfig
@@ -72,7 +74,7 @@ def test_workers_use_one_thread_each_and_ignore_ctrl_c(client: Any) -> None:
         import cv2
         import numba
 
-        blocked = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        blocked = {signal.SIGINT, signal.SIGTERM} <= signal.pthread_sigmask(signal.SIG_BLOCK, [])
         return numba.config.NUMBA_NUM_THREADS, cv2.getNumThreads(), blocked
 
     assert set(client.run(look).values()) == {(1, 1, True)}
@@ -96,6 +98,53 @@ def test_two_workers_make_the_bytes_of_one_process(
         address = client.scheduler.address
         assert synth(config(many_photos, dst, format=form, scheduler=address, shard_size=250)) == 0
         assert state(dst) == expected(form)
+
+
+def test_runs_with_equal_settings_share_a_scheduler(
+    client: Any, many_photos: Path, expected: Expected, state: State, tmp_path: Path
+) -> None:
+    ends: dict[str, int] = {}
+
+    def make(name: str) -> None:
+        settings = config(many_photos, tmp_path / name, scheduler=client.scheduler.address, shard_size=250)
+        ends[name] = synth(settings)
+
+    threads = [threading.Thread(target=make, args=(name,)) for name in ("one", "two")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert ends == {"one": 0, "two": 0}
+    assert state(tmp_path / "one") == state(tmp_path / "two") == expected("folder")
+
+
+def test_tasks_that_nobody_has_begun_are_taken_back(client: Any, tmp_path: Path) -> None:
+    go_on = tmp_path / "go on"
+
+    def wait(task: Any) -> dict[str, Any]:
+        Path(task.started).touch()
+        while not go_on.exists():
+            time.sleep(0.01)
+        return {"n": 1}
+
+    executor = DaskExecutor(client, "run", do=wait)
+    for i in range(6):
+        executor.submit(SimpleNamespace(name=str(i), started=str(tmp_path / f"started {i}")))  # type: ignore[arg-type]
+    wait_for(lambda: len(list(tmp_path.glob("started *"))) == 2)
+    assert executor.withdraw() == 4
+    go_on.touch()
+    ended: list[Any] = []
+    wait_for(lambda: ended.extend(executor.completed(0.1)) or len(ended) == 2)
+    assert [result for _, result in ended] == [{"n": 1}] * 2
+    assert len(list(tmp_path.glob("started *"))) == 2
+
+
+def test_a_scheduler_without_texneg_is_named(many_photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['texneg'] = None\n")
+    with scheduler(PYTHONPATH=str(tmp_path)) as (address, _):
+        settings = config(many_photos, tmp_path / "out", scheduler=address)
+        with pytest.raises(RunFailed, match=r"cannot take part \(No module named 'texneg.*install the same"):
+            synth(settings)
 
 
 def test_a_killed_worker_costs_nothing_but_its_part(
@@ -126,36 +175,51 @@ def test_no_scheduler_at_the_address(
 
 def test_a_lost_scheduler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("texneg.synth.cluster.connect.CONNECT_S", 2)
-    words = "-m distributed.cli.dask_scheduler --host tcp://127.0.0.1:0 --no-dashboard --dashboard-address :0"
-    process = subprocess.Popen(
-        [sys.executable, *words.split()], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
-    found = (re.search(r"Scheduler at: +(tcp://\S+)", line) for line in process.stderr)
-    address = next(match[1] for match in found if match)
-    with connected(SynthConfig("", "", scheduler=address)) as client:
+    with scheduler() as (address, process), connected(SynthConfig("", "", scheduler=address)) as client:
         executor = DaskExecutor(client, "run")
         assert executor.capacity() == 0
         process.kill()
-        process.communicate()
+        process.wait()
         with pytest.raises(OSError, match=f"the Dask scheduler at {address} is gone"):
             while executor.capacity() == 0:
                 time.sleep(0.05)
 
 
-def test_ctrl_c_drains_and_the_run_resumes(
-    many_photos: Path, expected: Expected, state: State, tmp_path: Path
+@contextmanager
+def scheduler(**environment: str) -> "Iterator[tuple[str, subprocess.Popen[str]]]":
+    """A scheduler without workers; its address and its process."""
+    words = "-m distributed.cli.dask_scheduler --host tcp://127.0.0.1:0 --no-dashboard --dashboard-address :0"
+    process = subprocess.Popen(
+        [sys.executable, *words.split()],
+        env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    found = (re.search(r"Scheduler at: +(tcp://\S+)", line) for line in process.stderr)
+    try:
+        yield next(match[1] for match in found if match), process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_all_processes_drains_and_the_run_resumes(
+    many_photos: Path, expected: Expected, state: State, tmp_path: Path, number: signal.Signals
 ) -> None:
     dst = tmp_path / "out"
     command = config(many_photos, dst, shard_size=250, workers=2)
     process = start(command)
     wait_for(lambda: finished_parts(dst) >= 2 or process.poll() is not None)
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, number)
     _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130, errors
     assert f"resume: {command.command()}" in errors
     assert "Traceback" not in errors
     assert 40 <= finished_images(errors) < 600
+    assert len(list((tmp_path / "out.texneg/log").iterdir())) == 1  # of a worker that nobody had to replace
     assert synth(config(many_photos, dst, shard_size=250, executor="sync")) == 0
     assert state(dst) == expected("folder")
 

@@ -5,10 +5,13 @@ import importlib.metadata
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,7 +26,7 @@ from texneg.synth.driver.preflight import inspect, open_run
 from texneg.synth.driver.progress import Progress
 from texneg.synth.driver.signals import Stop
 from texneg.synth.driver.stall import StallWatch
-from texneg.synth.driver.work import Work
+from texneg.synth.driver.work import Work, WorkerLost
 from texneg.synth.ledger.versions import check_versions, versions
 from texneg.synth.run import synth
 from texneg.synth.worker import isolated, perform
@@ -237,6 +240,30 @@ def test_silence_counts_from_ten_times_the_usual_task() -> None:
     assert not watch.stalled()
 
 
+def test_the_first_task_may_take_as_long_as_its_images() -> None:
+    now = 0.0
+    watch = StallWatch(1000, clock=lambda: now)
+    now = 2999
+    assert not watch.stalled()
+    now = 3001
+    assert watch.stalled()
+    watch.heard(20)
+    now += 601
+    assert watch.stalled()
+
+
+def test_a_lost_worker_is_no_retry(photos: Path, tmp_path: Path) -> None:
+    work = begun(config(photos, tmp_path / "out", part_size=24))
+    task = work.queue.popleft()
+    for error in (WorkerLost("dead"), OSError("slow"), WorkerLost("dead")):
+        work.give_up(task, error, retries=2)
+        task = work.queue.popleft()
+        assert task.isolated
+    work.give_up(task, OSError("slow"), retries=2)
+    assert not work.queue
+    assert work.failed == {"all/000/000000": "OSError: slow"}
+
+
 def begun(settings: SynthConfig) -> Work:
     """The work of a run that may start."""
     run = open_run(settings, inspect(settings))
@@ -294,6 +321,113 @@ def test_workers_of_this_machine_that_do_not_come_back_end_the_run(
     settings = config(photos, tmp_path / "out")
     with pytest.raises(OSError, match="none came back, finished parts are safe"):
         drive(begun(settings), Deserted(), lambda: None, Stop(), Progress(24, 0), config=settings)
+
+
+def test_a_drain_makes_nothing_new(photos: Path, tmp_path: Path) -> None:
+    settings = config(photos, tmp_path / "out", executor="sync", part_size=3)
+    work, stop = begun(settings), Stop()
+
+    class Pressed(SyncExecutor):
+        """Ctrl-C in the middle of the second task."""
+
+        def completed(self, timeout: float) -> list[Any]:
+            stop.count = int(work.images > 0)
+            return super().completed(timeout)
+
+    verdict = drive(work, Pressed(), lambda: None, stop, Progress(24, 0), config=settings)
+    assert (verdict, work.images) == ("interrupted", 6)
+
+
+def test_ctrl_c_again_leaves_a_drain_for_another_reason(photos: Path, tmp_path: Path) -> None:
+    settings = config(photos, tmp_path / "out", part_size=3)
+    work, stop = begun(settings), Stop()
+
+    class Busy(SyncExecutor):
+        """Its tasks never end."""
+
+        def withdraw(self) -> int:
+            return 0
+
+        def completed(self, timeout: float) -> list[Any]:
+            stop.count += 1
+            return []
+
+    executor = Busy()
+
+    def beat() -> None:
+        work.storage = "full" if executor._queue else ""
+
+    assert drive(work, executor, beat, stop, Progress(24, 0), config=settings) == "storage"
+    assert stop.count == 2
+
+
+def test_a_second_ctrl_c_interrupts_a_task_of_this_process(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def press(*args: Any, **options: Any) -> Any:
+        for _ in range(2):
+            signal.raise_signal(signal.SIGINT)
+        pytest.fail("it went on")
+
+    monkeypatch.setattr(perform, "process_part", press)
+    settings = config(photos, tmp_path / "out", executor="sync")
+    assert synth(settings) == 130
+    assert f"0 of 24 images are done; resume: {settings.command()}" in capsys.readouterr().err
+    assert not (tmp_path / "out.texneg" / "lock").exists()
+
+
+def test_a_run_does_not_end_because_nobody_listens(photos: Path, tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    words = config(photos, tmp_path / "out", executor="sync").command().split()
+    done = subprocess.run([sys.executable, "-m", *words], check=False, stdout=write, stderr=write)
+    os.close(write)
+    assert done.returncode == 0
+    assert (tmp_path / "out.texneg" / "SHA256SUMS").exists()
+
+
+def test_a_result_that_died_with_its_worker_is_waited_for() -> None:
+    class Lost:
+        """A future that is done, and then is not for a while."""
+
+        status, results = "finished", iter([TimeoutError(), {"n": 1}])
+
+        def result(self, timeout: float) -> Any:
+            if isinstance(found := next(self.results), Exception):
+                raise found
+            return found
+
+        def add_done_callback(self, call: Callable[[Any], None]) -> None:
+            call(self)
+
+        def release(self) -> None:
+            pass
+
+    class Client:
+        """Knows one future."""
+
+        def submit(self, *args: Any, **options: Any) -> Lost:
+            return Lost()
+
+    executor = DaskExecutor(Client(), "run")
+    task: Any = SimpleNamespace(name="a")
+    executor.submit(task)
+    assert executor.completed(0.0) == []
+    assert executor.completed(0.0) == [(task, {"n": 1})]
+
+
+def test_a_shard_that_another_finishes_meanwhile_is_done(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = replace(first_task(config(photos, tmp_path / "out")), isolated=False)
+
+    def overtaken(*args: Any, **options: Any) -> Any:
+        monkeypatch.undo()
+        run_task(one)
+        raise FileNotFoundError(errno.ENOENT, "swept by who finished the run", "temporary")
+
+    monkeypatch.setattr(perform, "write_many", overtaken)
+    assert run_task(one)["committed"]
 
 
 def test_workers_of_a_cluster_are_waited_for(

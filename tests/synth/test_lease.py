@@ -1,0 +1,96 @@
+"""The lock of a run: one driver, shown to live whatever it is busy with, and told when it lost the lock."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from texneg.errors import InputError, RunFailed
+from texneg.synth.ledger import lease
+from texneg.synth.ledger.lease import Lease, holder, read_lock
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "REFRESH_S", 0.01)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_a_lock_is_renewed_while_its_driver_is_busy(tmp_path: Path) -> None:
+    path = tmp_path / "ledger" / "lock"
+    with Lease(path) as held:
+        first = read_lock(path)["time"]
+        wait_for(lambda: read_lock(path).get("time", first) != first)
+        held.check()
+    assert not path.parent.exists()
+
+
+def test_a_driver_that_lost_its_lock_ends_and_leaves_it(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with Lease(path) as old:
+        with Lease(path, steal=True) as new:
+            wait_for(lambda: not old._thread.is_alive())
+            with pytest.raises(RunFailed, match=f"process {os.getpid()} on .* has taken over"):
+                old.check()
+            new.check()
+            old.__exit__(None, None, None)
+            assert path.exists()
+        assert not path.exists()
+
+
+def test_storage_that_fails_for_a_moment_costs_no_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "lock"
+    calls = iter(range(10**6))
+    original = lease.write_json
+
+    def write(*args: object) -> None:
+        if next(calls) < 3:
+            raise OSError("a hiccup")
+        original(*args)  # type: ignore[arg-type]
+
+    with Lease(path) as held:
+        first = read_lock(path)["time"]
+        monkeypatch.setattr(lease, "write_json", write)
+        wait_for(lambda: read_lock(path).get("time", first) != first)
+        held.check()
+
+
+@pytest.mark.parametrize(
+    ("host", "pid", "age", "alive"),
+    [
+        (os.uname().nodename, os.getppid(), 0, True),
+        (os.uname().nodename, os.getppid(), 400, False),
+        (os.uname().nodename, 1 << 22, 0, False),
+        (os.uname().nodename, os.getpid(), 0, False),
+        ("elsewhere", 1, 200, True),
+        ("elsewhere", 1, 400, False),
+    ],
+)
+def test_who_seems_alive(tmp_path: Path, host: str, pid: int, age: float, alive: bool) -> None:
+    path = tmp_path / "lock"
+    path.write_text(json.dumps({"host": host, "pid": pid, "time": time.time() - age}))
+    assert bool(holder(path)) == alive
+    if alive:
+        with pytest.raises(InputError, match=f"process {pid} on {host} is working on"), Lease(path):
+            pass
+        assert path.exists()
+    else:
+        with Lease(path) as held:
+            held.check()
+        assert not path.exists()
+
+
+def test_half_a_lock_is_nobodys(tmp_path: Path) -> None:
+    (tmp_path / "lock").write_text("{")
+    assert holder(tmp_path / "lock") == {}
