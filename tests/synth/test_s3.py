@@ -124,7 +124,8 @@ def test_worker_processes_killed_and_resumed_on_s3(
     command += ["--part-size", "2", "--workers", "2", "--threads-per-worker", "1"]
     with (tmp_path / "log").open("wb") as log:
         begun = subprocess.Popen(command, start_new_session=True, stdout=log, stderr=log)
-        while begun.poll() is None and not (bucket / "killed.texneg/parts").listing():
+        parts = bucket / "killed.texneg/parts"
+        while begun.poll() is None and not any(name.endswith(".json") for name in store.files_below(parts)):
             time.sleep(0.02)
         assert begun.poll() is None, (tmp_path / "log").read_text()
         os.killpg(begun.pid, signal.SIGKILL)
