@@ -1,7 +1,9 @@
 """`--layout paired`: image, class and texture under one key, for webdataset and for texneg."""
 
+import gc
 import shutil
 import tarfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,22 @@ def test_the_webdataset_reader_sees_image_class_and_texture(photos: Path, run: R
         assert sample["cls"] == images.labels[i]
         assert sample["jpeg"].shape == images[i][0].shape
         np.testing.assert_array_equal(sample["texture.webp"], textures[i][0])
+
+
+def test_a_webdataset_pipeline_reads_textures_and_pairs(photos: Path, run: Run) -> None:
+    webdataset = pytest.importorskip("webdataset")
+    columns = {"textures": ("webp",), "paired": ("jpg;jpeg", "cls", "texture.webp")}
+    for layout, wanted in columns.items():
+        dst = run(photos, layout, layout=layout, format="webdataset", shard_size=10)
+        tars = [str(path) for path in sorted(dst.glob("*.tar"))]
+        with warnings.catch_warnings():  # the library leaves its tars open
+            warnings.simplefilter("ignore", ResourceWarning)
+            samples = list(webdataset.WebDataset(tars, shardshuffle=False).decode("rgb8").to_tuple(*wanted))
+            gc.collect()
+        assert len(samples) == 24
+        assert all(sample[-1].shape == (32, 32, 3) for sample in samples)
+    assert [sample[1] for sample in samples] == [0] * 8 + [1] * 8 + [2] * 8
+    assert {sample[0].shape for sample in samples} == {(60, 80, 3)}
 
 
 def test_images_and_textures_are_opened_from_one_set_of_tars(photos: Path, run: Run) -> None:

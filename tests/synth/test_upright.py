@@ -61,3 +61,11 @@ def test_the_papers_names(photos: Path, run: Run, tmp_path: Path) -> None:
     own = image_seed(0, "bee/bee.003")
     made = texture(exemplars(decode(rotated(0), upright=True).pixels, size=24, seed=own), size=32, seed=own)
     np.testing.assert_array_equal(decode((dst / "val/bee/bee.003.png").read_bytes()).pixels, made)
+    torchvision = pytest.importorskip("torchvision.datasets")
+    for split in ("train", "val"):
+        images = torchvision.ImageFolder(tmp_path / "imagenet" / split)
+        textures = torchvision.ImageFolder(dst / split)
+        assert textures.class_to_idx == images.class_to_idx
+        assert [Path(p).stem for p, _ in textures.samples] == [Path(p).stem for p, _ in images.samples]
+        assert textures.targets == images.targets
+        assert textures[5][0].size == (32, 32)
