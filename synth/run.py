@@ -18,7 +18,7 @@ from texneg.synth.driver.extend import extended
 from texneg.synth.driver.finalize import finalize, write_stats
 from texneg.synth.driver.messages import failure, say_begin, say_end, say_inputs, say_planned, say_quarantine
 from texneg.synth.driver.preflight import check_space, inspect, open_run
-from texneg.synth.driver.progress import Progress, say
+from texneg.synth.driver.progress import Progress, counted, say
 from texneg.synth.driver.retry import take_back
 from texneg.synth.driver.signals import stop_signals
 from texneg.synth.driver.work import Work
@@ -81,12 +81,12 @@ def _renewed(config: SynthConfig, run: Run, source: Source) -> Run:
     """The run with new inputs, and with images to try again, where that is asked for."""
     if config.extend:
         run, differences = extended(config, run, source)
-        say(f"{differences.new} new images are in the plan now")
+        say(f"{counted(differences.new, 'new image')} added to the plan")
         for line in differences.lines():
             say(line)
     if config.retry_quarantined is not None:
         count = take_back(run, source, config.retry_quarantined)
-        say(f"{count} images of the quarantine are tried again")
+        say(f"{counted(count, 'image')} of the quarantine tried again")
     return run
 
 
@@ -94,7 +94,7 @@ def _run(config: SynthConfig, run: Run, check: Callable[[], None]) -> int:
     if warning := check_versions(run.versions, "this process", strict=config.strict_versions):
         say(f"warning: {warning}")
     if config.recheck:
-        _forget_damaged(run)
+        say(f"{counted(_forget_damaged(run), 'damaged shard')} to make again")
     metrics = metrics_of(run.ledger, *config.share) if config.share else run.ledger.metrics
     work = Work(run.ledger, run.plan, lambda shard, part: _task(run, shard, part), metrics)
     work.resume()
@@ -102,7 +102,7 @@ def _run(config: SynthConfig, run: Run, check: Callable[[], None]) -> int:
     if config.finalize:
         check_finished(config, work)
     check_space(run, run.plan.images - before)
-    say_begin(config, run, before)
+    say_begin(config, run, work)
     verdict: Verdict = "error_budget" if work.over_budget(config.max_error_rate) else "complete"
     seconds = 0.0
     if work.queue:
@@ -124,7 +124,7 @@ def _run(config: SynthConfig, run: Run, check: Callable[[], None]) -> int:
         return INTERRUPTED
     if verdict != "complete":
         raise RunFailed(failure(config, work, verdict))
-    say_end(config, work, work.images - before, seconds)
+    say_end(config, run, work, work.images - before, seconds)
     return 0
 
 
@@ -188,12 +188,15 @@ def _executor(config: SynthConfig, run: Run) -> Iterator[Executor]:
             executor.close()
 
 
-def _forget_damaged(run: Run) -> None:
-    """Take back the marker of every shard with a missing or damaged output."""
+def _forget_damaged(run: Run) -> int:
+    """Take back the marker of every shard with a missing or damaged output; returns their number."""
     from texneg.synth.ledger.damage import shard_problems
 
+    damaged = 0
     for shard in run.plan.shards:
         marker = run.ledger.marker(shard)
         if marker is not None and shard_problems(run.ledger, shard, marker, quick=False):
             run.ledger.done(shard, ".json").unlink()
             run.ledger.remove_parts(shard, run.plan.parts(shard))
+            damaged += 1
+    return damaged

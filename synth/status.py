@@ -2,13 +2,16 @@
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from texneg.datasets.atomic import read_json_lines, to_json
 from texneg.datasets.store import Place, place
+from texneg.errors import InputError
 from texneg.options import Positional
 from texneg.synth.config import ledger_path
+from texneg.synth.driver.array import task_metrics
 from texneg.synth.driver.progress import duration
 from texneg.synth.ledger.lease import holder
 from texneg.synth.ledger.ledger import Ledger, read_json
@@ -29,6 +32,8 @@ class StatusConfig:
     """The run's ledger, if it is not DST.texneg."""
     json: bool = False
     """Print one JSON object instead of lines."""
+    watch: float | None = None
+    """Print again every so many seconds, for as long as somebody is at work."""
 
 
 def synth_status(config: StatusConfig) -> int:
@@ -37,12 +42,17 @@ def synth_status(config: StatusConfig) -> int:
     Raises:
         InputError: no run there.
     """
-    status = run_status(Ledger(ledger_path(config.dst, config.ledger), place(config.dst)))
-    if config.json:
-        print(to_json(status).decode(), end="")
-    else:
-        print("\n".join(_lines(config.dst, status)))
-    return 0
+    if config.watch is not None and not config.watch > 0:
+        raise InputError(f"--watch {config.watch}: allowed is more than 0 s")
+    ledger = Ledger(ledger_path(config.dst, config.ledger), place(config.dst))
+    while True:
+        status = run_status(ledger)
+        text = to_json(status).decode() if config.json else "\n".join([*_lines(config.dst, status), ""])
+        print(text, end="", flush=True)
+        at_work = status["running"] or (status["images_per_second"] and not status["joined"])
+        if config.watch is None or not at_work or status["images_done"] == status["images"]:
+            return 0
+        time.sleep(config.watch)
 
 
 def run_status(ledger: Ledger) -> dict[str, Any]:
@@ -60,46 +70,61 @@ def run_status(ledger: Ledger) -> dict[str, Any]:
             statuses.update(found["statuses"] if found else {})
     stats = read_json(ledger.stats) or {}
     running = holder(ledger.lock)
+    done = sum(statuses.values())
     return {
         "images": plan.images,
-        "images_done": sum(statuses.values()),
+        "images_done": done,
         "shards": len(plan.shards),
         "shards_done": committed,
         "shards_begun": begun,
         "statuses": dict(sorted(statuses.items())),
         "running": running,
-        "images_per_second": _rate(ledger.metrics) if running else None,
-        "outcome": None if running else stats.get("outcome", "killed"),
+        "images_per_second": _rate([ledger.metrics] if running else task_metrics(ledger)),
+        "outcome": None if running else stats.get("outcome", "killed" if done else "planned"),
+        "joined": ledger.manifest.exists(),
         "failed": stats.get("failed", {}),
         "command": record["command"],
     }
 
 
-def _rate(metrics: Place) -> float | None:
-    """Images per second over the last commits."""
-    lines = read_json_lines(metrics, last=COMMITS_READ)
+def _rate(metrics: Sequence[Place]) -> float | None:
+    """Images per second over the last commits, of one driver or of all tasks of an array."""
+    lines = [line for path in metrics for line in read_json_lines(path, last=COMMITS_READ)]
     recent = [line for line in lines if line["time"] > time.time() - RATE_OVER_S]
     if len(recent) < 2:
         return None
+    recent.sort(key=lambda line: line["time"])
     return sum(line["n"] for line in recent[1:]) / max(recent[-1]["time"] - recent[0]["time"], 1e-9)
 
 
 def _lines(dst: str, status: dict[str, Any]) -> list[str]:
     done, images = status["images_done"], status["images"]
+    begun = f", {status['shards_begun']} more begun" if status["shards_begun"] else ""
     lines = [
-        f"{dst}: {done} of {images} images ({100 * done / images:.0f} %), {status['shards_done']} of"
-        f" {status['shards']} shards committed, {status['shards_begun']} begun"
+        f"{dst}: {done} of {images} images ({100 * done // images} %), {status['shards_done']} of"
+        f" {status['shards']} shards{begun}"
     ]
     lines += [f"  {n} {name}" for name, n in status["statuses"].items() if name != "ok"]
     lines += [f"  failed: shard {shard}: {reason}" for shard, reason in status["failed"].items()]
+    return [*lines, _state(status)]
+
+
+def _state(status: dict[str, Any]) -> str:
+    """Who is at work, or what to do next."""
+    left, rate, command = (
+        status["images"] - status["images_done"],
+        status["images_per_second"],
+        status["command"],
+    )
+    pace = f"{rate:.1f} images/s, {duration(left / rate)} left" if rate else "rate not known yet"
     if status["running"]:
-        rate = status["images_per_second"]
-        pace = (
-            f"{rate:.1f} images/s, {duration((images - done) / rate)} left" if rate else "rate not known yet"
-        )
-        lines.append(f"running as process {status['running']['pid']} on {status['running']['host']}; {pace}")
-    elif done < images:
-        lines.append(f"not running ({status['outcome']}); resume: {status['command']}")
-    else:
-        lines.append(f"outcome: {status['outcome']}")
-    return lines
+        return f"running as process {status['running']['pid']} on {status['running']['host']}; {pace}"
+    if not left and not status["joined"]:
+        return f"every image is done; join the results: {command} --finalize"
+    if rate:
+        return f"tasks of an array at work in the last minutes; {pace}"
+    if status["outcome"] == "planned":
+        return f"planned, nothing made yet; begin: {command}"
+    if left:
+        return f"not running ({status['outcome']}); resume: {command}"
+    return f"outcome: {status['outcome']}"

@@ -80,10 +80,8 @@ def verify(config: VerifyConfig) -> int:
         print(problem, file=sys.stderr)
     if problems:
         more = f", {PROBLEMS_SHOWN} shown" if len(problems) > PROBLEMS_SHOWN else ""
-        raise RunFailed(
-            f"{counted(len(problems), 'problem')} in {config.dst}{more};"
-            f" missing and changed textures are made again by: {record['command']} --recheck"
-        )
+        remedy = _remedy(problems, record["command"])
+        raise RunFailed(f"{counted(len(problems), 'problem')} in {config.dst}{more}; {remedy}")
     ok = sum(marker["statuses"].get("ok", 0) for marker in ledger.markers(plan.shards) if marker)
     checks = {
         "sizes": True,
@@ -97,6 +95,23 @@ def verify(config: VerifyConfig) -> int:
     return 0
 
 
+def _remedy(problems: list[str], command: str) -> str:
+    """What to do about each kind of problem."""
+    kinds = {problem.partition(":")[0] for problem in problems}
+    remedies = (
+        (
+            kinds & {"input gone", "input changed"},
+            "bring inputs back as they were, or remake with --overwrite",
+        ),
+        (kinds & {"unlisted"}, "take unlisted files away"),
+        (
+            kinds - {"input gone", "input changed", "unlisted"},
+            f"missing and changed textures are made again by: {command} --recheck",
+        ),
+    )
+    return "; ".join(remedy for found, remedy in remedies if found)
+
+
 def _all_problems(config: VerifyConfig, ledger: Ledger, plan: Plan, settings: Settings) -> Iterator[str]:
     outs: set[str] = set()
     for shard, marker in zip(plan.shards, ledger.markers(plan.shards), strict=True):
@@ -107,9 +122,10 @@ def _all_problems(config: VerifyConfig, ledger: Ledger, plan: Plan, settings: Se
         needed = config.pixels or config.src is not None or not shard.tar
         rows = read_rows(ledger.done(shard, ".parquet")) if needed else []
         outs.update([shard.tar] if shard.tar else (row["out"] for row in rows if row["out"]))
-        yield from shard_problems(ledger, shard, marker, quick=config.quick)
+        found = shard_problems(ledger, shard, marker, quick=config.quick)
+        yield from found.values()
         if config.pixels:
-            yield from pixel_problems(ledger, rows)
+            yield from pixel_problems(ledger, [row for row in rows if row["out"] not in found])
         if config.src is not None:
             yield from _source_problems(config.src, read_items(plan.folder, shard), rows)
     yield from unlisted(ledger, outs)

@@ -8,6 +8,7 @@ The tasks share files and nothing else. Their shards are disjoint, so that none 
 """
 
 from dataclasses import replace
+from pathlib import Path
 
 from texneg.datasets.atomic import write_bytes
 from texneg.datasets.store import Place
@@ -34,11 +35,14 @@ def metrics_of(ledger: Ledger, task: int, tasks: int) -> Place:
     return ledger.root / "log" / f"metrics-{task}-of-{tasks}.jsonl"
 
 
+def task_metrics(ledger: Ledger) -> list[Path]:
+    """What the tasks of an array have noted since results were joined; nothing in a store."""
+    return [] if isinstance(ledger.root, Url) else sorted((ledger.root / "log").glob("metrics-*.jsonl"))
+
+
 def join_metrics(ledger: Ledger) -> None:
     """Move the lines of all tasks to the one file of the run."""
-    if isinstance(ledger.root, Url):
-        return
-    logs = sorted((ledger.root / "log").glob("metrics-*.jsonl"))
+    logs = task_metrics(ledger)
     if not logs:
         return
     lines = dict.fromkeys(

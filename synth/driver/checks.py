@@ -41,6 +41,7 @@ def check(config: SynthConfig) -> None:
         ("jobs", config.jobs > 0, "1 or more"),
         ("max_error_rate", 0 <= config.max_error_rate <= 1, "0 to 1"),
         ("retries", config.retries >= 0, "0 or more"),
+        ("drain_timeout", config.drain_timeout >= 0, "0 s or more"),
     ]
     for name, good, text in allowed:
         if not good:

@@ -4,8 +4,8 @@ import itertools
 import shlex
 
 from texneg.synth.config import SynthConfig
-from texneg.synth.driver.preflight import estimated_bytes
-from texneg.synth.driver.progress import counted, duration, say, tell
+from texneg.synth.driver.preflight import bytes_to_write
+from texneg.synth.driver.progress import counted, duration, say, sized, tell
 from texneg.synth.driver.work import Work
 from texneg.synth.ledger.manifest import iterate_rows
 from texneg.synth.ledger.record import Run
@@ -13,25 +13,24 @@ from texneg.synth.ledger.record import Run
 REASONS_SHOWN = 5
 
 
-def say_begin(config: SynthConfig, run: Run, done: int) -> None:
+def say_begin(config: SynthConfig, run: Run, work: Work) -> None:
     """What is going to be made, from what and where."""
-    settings, plan = run.settings, run.plan
+    settings, plan, done = run.settings, run.plan, work.images
+    form = "images and textures in tars" if settings.layout == "paired" else settings.format
     say(
-        f"{plan.images} images of {config.src} -> {config.dst} ({settings.format}, {settings.size} px"
+        f"{counted(plan.images, 'image')} of {config.src} -> {config.dst} ({form}, {settings.size} px"
         f" {settings.encoding}, method {settings.method} v{settings.method_version}, seed {settings.seed})"
     )
     for reason, count in plan.source["skipped"].items():
         say(f"passed over: {count} x {reason}")
-    if run.resumed:
+    if done:
         say(f"resuming: {done} of {plan.images} images are done")
-    if done == plan.images:
+    if not work.queue:
         return
     here = "this process" if config.in_process else f"{counted(config.cores, 'core')} of this machine"
-    tasks = sum(plan.parts(shard) for shard in plan.shards)
-    megabytes = estimated_bytes(plan.images - done, settings) / 1e6
     say(
-        f"{counted(len(plan.shards), 'shard')} in {counted(tasks, 'task')} on {_elsewhere(config) or here};"
-        f" about {megabytes:.3g} MB to write"
+        f"{counted(len(work.queue), 'task')} of {counted(len(work.missing), 'shard')} on"
+        f" {_elsewhere(config) or here}; about {sized(bytes_to_write(run, plan.images - done))} to write"
     )
 
 
@@ -41,8 +40,8 @@ def _elsewhere(config: SynthConfig) -> str | None:
 
 def say_planned(config: SynthConfig, run: Run) -> None:
     """What to do with a plan that was made ahead."""
-    command = config.command()
-    tell(f"{run.plan.images} images in {counted(len(run.plan.shards), 'shard')}: {run.ledger.plan}")
+    command, plan = config.command(), run.plan
+    tell(f"{counted(plan.images, 'image')} in {counted(len(plan.shards), 'shard')}: {run.ledger.plan}")
     tell(f"make them, with I from 0 to N - 1:   {command} --task I/N")
     tell(f"then join the results:               {command} --finalize")
 
@@ -72,18 +71,25 @@ def say_inputs(inputs: dict[str, int]) -> None:
         say(f"{counted(cut, 'image')} used as far as a truncated file goes: status ok with an error")
 
 
-def say_end(config: SynthConfig, work: Work, made: int, seconds: float) -> None:
+def say_end(config: SynthConfig, run: Run, work: Work, made: int, seconds: float) -> None:
     """What was made, and what to do with it."""
-    src, dst = shlex.quote(config.src), shlex.quote(config.dst)
-    now = (
-        f"{made} images in {duration(seconds)}, {made / seconds:.1f}/s" if made else "nothing was left to do"
-    )
-    tell(f"{work.statuses['ok']} textures in {config.dst}: {now}")
+    pace = f"{counted(made, 'image')} in {duration(seconds)}, {made / max(seconds, 1e-9):.1f}/s"
+    tell(f"{work.statuses['ok']} textures in {config.dst}: {pace if made else 'nothing was left to do'}")
     if config.share is not None:
         return
     tell(f"manifest, checksums and timings: {work.ledger.root}")
-    tell(f"check them:   texneg verify {dst}")
-    tell(f"look at them: texneg sheet {src} --textures {dst} --out sheet.png")
+    tell(f"check them:   {shlex.join(['texneg', 'verify', config.dst])}")
+    if shown := _shown(config, run):
+        tell(f"look at them: {shlex.join(['texneg', 'sheet', *shown, '--out', 'sheet.png'])}")
+
+
+def _shown(config: SynthConfig, run: Run) -> list[str]:
+    """What to give to `texneg sheet`; nothing where the images are in packed tars, which it cannot open."""
+    first = run.plan.shards[0]
+    split = ["--split", first.split] if first.split else []
+    if run.settings.layout == "paired":
+        return [config.dst, *split]
+    return [] if first.whole else [config.src, *split, "--textures", config.dst]
 
 
 def failure(config: SynthConfig, work: Work, verdict: str) -> str:

@@ -21,6 +21,7 @@ from texneg.errors import InputError, RunFailed
 from texneg.synth.config import SynthConfig, settings_of
 from texneg.synth.driver.checks import check
 from texneg.synth.driver.extend import same_inputs
+from texneg.synth.driver.progress import sized
 from texneg.synth.ledger.ledger import Ledger
 from texneg.synth.ledger.overwrite import clear
 from texneg.synth.ledger.plan import Plan, input_bytes, load_plan
@@ -165,17 +166,18 @@ def check_space(run: Run, images: int) -> None:
     if isinstance(run.ledger.dst, Url):
         return
     joined = [shard.n for shard in run.plan.shards if shard.tar and run.plan.parts(shard) > 1]
-    needed = estimated_bytes(images + max(joined, default=0), run.settings) if images else 0
-    if run.settings.layout == "paired" and images:
-        needed += input_bytes(run.plan) * images / run.plan.images
+    needed = bytes_to_write(run, images + max(joined, default=0)) if images else 0
     free = free_bytes(run.ledger.dst)
     if needed > free:
         raise RunFailed(
-            f"about {needed / 1e6:.1f} MB to write and {free / 1e6:.1f} MB free at {run.ledger.dst};"
+            f"about {sized(needed)} to write and {sized(free)} free at {run.ledger.dst};"
             " make room, choose another DST, or use a smaller --size or --limit"
         )
 
 
-def estimated_bytes(images: int, settings: Settings) -> float:
-    """Expected size of that many textures."""
-    return images * BYTES_PER_PIXEL * settings.size**2
+def bytes_to_write(run: Run, images: int) -> float:
+    """Expected size of the outputs of that many images."""
+    textures = images * BYTES_PER_PIXEL * run.settings.size**2
+    if run.settings.layout != "paired":
+        return textures
+    return textures + input_bytes(run.plan) * images / run.plan.images

@@ -91,6 +91,15 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{second:02d}"
 
 
+def sized(size: float) -> str:
+    """`480 kB`, `14.9 MB`, `75 GB`: bytes in the unit that leaves one to three digits before the point."""
+    for unit in ("kB", "MB", "GB"):
+        size /= 1000
+        if size < 999.5:
+            return f"{size:.3g} {unit}"
+    return f"{size / 1000:.3g} TB"
+
+
 def counted(n: int, noun: str) -> str:
     """`1 shard`, `2 shards`."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

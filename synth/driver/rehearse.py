@@ -11,14 +11,15 @@ from texneg.datasets.reader import reader
 from texneg.datasets.sources import Source
 from texneg.synth.config import SynthConfig
 from texneg.synth.driver.preflight import check_space, planned
-from texneg.synth.driver.progress import counted, duration, say
+from texneg.synth.driver.progress import counted, duration, say, sized
 from texneg.synth.ledger.plan import Plan, read_items
 from texneg.synth.ledger.record import Run
 from texneg.synth.worker.job import Part, process_part
 from texneg.synth.worker.setup import prepare_process
 
 SAMPLE = 8
-SHORTEST_S, LONGEST_S = 2.0, 600.0  # of a sensible task
+SHORTEST_S, GOOD_S, LONGEST_S = 2.0, 60.0, 600.0  # of a sensible task
+MANY = 1000  # tasks whose scheduling shows
 
 
 def rehearse(config: SynthConfig, source: Source) -> int:
@@ -31,16 +32,16 @@ def rehearse(config: SynthConfig, source: Source) -> int:
     with tempfile.TemporaryDirectory(prefix="texneg-plan-") as folder:
         run = planned(config, source, Path(folder))
         prepare_process()
+        items = list(_spread(run.plan, min(SAMPLE, run.plan.images)))
+        _made(run, items[:1])  # what a process does once is no part of the cost
         begin = process_time()
-        part = _sample(run)
+        part = _made(run, items)
         ms = 1000 * (process_time() - begin) / len(part.rows)
         _print(config, run, part, ms)
     return 0
 
 
-def _sample(run: Run) -> Part:
-    """Textures of a few images, spread evenly over the plan."""
-    items = list(_spread(run.plan, min(SAMPLE, run.plan.images)))
+def _made(run: Run, items: list[Item]) -> Part:
     return process_part(items, [item.key for item in items], run.settings, lambda item: _read(run, item))
 
 
@@ -65,20 +66,25 @@ def _print(config: SynthConfig, run: Run, part: Part, ms: float) -> None:
     plan = run.plan
     tasks = sum(plan.parts(shard) for shard in plan.shards)
     sizes = [len(made.texture) + len(made.image) for made in part.made]
-    megabytes = plan.images * sum(sizes) / max(len(sizes), 1) / 1e6
+    size = plan.images * sum(sizes) / max(len(sizes), 1)
     cpu_s = plan.images * ms / 1000
-    task_s = min(plan.part_size, plan.images) * ms / 1000
+    task_s = min(plan.part_size, max(shard.n for shard in plan.shards)) * ms / 1000
     bad = Counter(row["status"] for row in part.rows if row["status"] != "ok")
-    print(f"{plan.images} images, {counted(len(plan.shards), 'shard')}, {counted(tasks, 'task')}")
+    print(f"{counted(plan.images, 'image')}, {counted(len(plan.shards), 'shard')}, {counted(tasks, 'task')}")
     for reason, count in plan.source["skipped"].items():
         print(f"passed over: {count} x {reason}")
     for broken in plan.source["broken"]:
         print(f"breaks off: {broken}")
     found = ", ".join(f"{count} {status}" for status, count in bad.items()) or "all good"
-    print(f"{len(part.rows)} images tried: {ms:.1f} ms of CPU each; {found}")
-    print(f"to write: {megabytes:.3g} MB")
-    print(f"cost: {cpu_s / 3600:.3g} core-hours, {duration(cpu_s / config.cores)} on {config.cores} cores")
+    print(f"{counted(len(part.rows), 'image')} tried: {ms:.1f} ms of CPU each; {found}")
+    print(f"to write: {sized(size)}")
+    whole = duration(cpu_s / config.cores)
+    print(f"cost: {cpu_s / 3600:.2g} core-hours, {whole} on {counted(config.cores, 'core')} like this one")
     check_space(run, plan.images)
-    if not SHORTEST_S <= task_s <= LONGEST_S and tasks > config.cores:
-        say(f"a task takes {task_s:.1f} s; 20 to 120 s are good: choose another --part-size")
+    # Short tasks matter where there are many of them; long ones where another size would cut them.
+    short = task_s < SHORTEST_S and tasks > MANY
+    long = task_s > LONGEST_S and tasks > config.cores
+    if short or long:
+        fitting = max(1, round(GOOD_S * 1000 / ms))
+        say(f"a task takes {task_s:.2g} s; 20 to 120 s are good: --part-size {fitting}")
     print(f"nothing was written; to run it: {replace(config, dry_run=False).command()}")

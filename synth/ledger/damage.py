@@ -12,16 +12,19 @@ from texneg.synth.ledger.ledger import Ledger, Marker
 from texneg.synth.ledger.manifest import Row, read_rows
 from texneg.synth.ledger.plan import Shard
 
+Problems = Iterator[tuple[str, str]]
+"""Pairs of an output's name and what is wrong with it."""
 
-def shard_problems(ledger: Ledger, shard: Shard, marker: Marker, *, quick: bool) -> list[str]:
-    """What is missing or changed among the outputs of a committed shard."""
+
+def shard_problems(ledger: Ledger, shard: Shard, marker: Marker, *, quick: bool) -> dict[str, str]:
+    """What is missing or changed among the outputs of a committed shard, by name."""
     changed = [name for name, file in marker["files"].items() if not quick and _differs(ledger, name, file)]
     if shard.tar and not changed:
-        return []
+        return {}
     rows = [row for row in read_rows(ledger.done(shard, ".parquet")) if row["out"]]
     if quick:
-        return list(_size_problems(ledger, rows))
-    return [f"changed: {name}" for name in changed] + list(_content_problems(ledger, rows))
+        return dict(_size_problems(ledger, rows))
+    return {name: f"changed: {name}" for name in changed} | dict(_content_problems(ledger, rows))
 
 
 def _differs(ledger: Ledger, name: str, file: Marker) -> bool:
@@ -29,26 +32,26 @@ def _differs(ledger: Ledger, name: str, file: Marker) -> bool:
         return hashlib.file_digest(stream, "sha256").hexdigest() != file["sha256"]  # type: ignore[arg-type]
 
 
-def _size_problems(ledger: Ledger, rows: list[Row]) -> Iterator[str]:
+def _size_problems(ledger: Ledger, rows: list[Row]) -> Problems:
     """Textures in folders that are gone or have another size, by one listing a folder."""
     folders = {row["out"].rpartition("/")[0] for row in rows}
     sizes = {name: size for folder in folders for name, size in ledger.sizes(folder)}
     for row in rows:
         size = sizes.get(ledger.listed_name(row["out"]))
         if size is None:
-            yield f"missing: {row['out']}"
+            yield row["out"], f"missing: {row['out']}"
         elif size != row["out_bytes"]:
-            yield _other_size(row)
+            yield row["out"], _other_size(row)
 
 
-def _content_problems(ledger: Ledger, rows: list[Row]) -> Iterator[str]:
+def _content_problems(ledger: Ledger, rows: list[Row]) -> Problems:
     for row, data in zip(rows, _outputs(ledger, rows), strict=True):
         if data is None:
-            yield f"missing: {row['out']}"
+            yield row["out"], f"missing: {row['out']}"
         elif len(data) != row["out_bytes"]:
-            yield _other_size(row)
+            yield row["out"], _other_size(row)
         elif hashlib.sha256(data).digest() != row["out_sha256"]:
-            yield f"changed: {row['out']}"
+            yield row["out"], f"changed: {row['out']}"
 
 
 def _other_size(row: Row) -> str:

@@ -1,7 +1,9 @@
 """Runs cut in steps: job arrays, rehearsals, later inputs, second tries; always the bytes of a plain run."""
 
+import gzip
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from texneg.__main__ import parse
+from texneg.__main__ import main, parse
 from texneg.errors import InputError, RunFailed
 from texneg.synth.config import SynthConfig
 from texneg.synth.run import synth
@@ -119,7 +121,8 @@ def test_a_dry_run_tells_the_cost_and_writes_nothing(
     assert "24 images, 5 shards, 5 tasks" in printed
     assert "passed over: 1 x no image by its suffix" in printed
     assert re.search(r"8 images tried: [\d.]+ ms of CPU each; all good", printed)
-    assert re.search(r"to write: 0\.\d+ MB", printed)
+    assert re.search(r"to write: [\d.]+ kB", printed)
+    assert "--part-size" not in printed  # nobody waits for these few tasks
     assert f"to run it: texneg synth {copy} {tmp_path / 'out'} --size 32" in printed
     assert "--dry-run" not in printed
     assert sorted(tmp_path.rglob("*")) == before
@@ -133,6 +136,44 @@ def test_a_dry_run_finds_what_a_run_would_refuse(photos: Path, run: Run, tmp_pat
     shutil.copy(copy / GOOD, copy / "ant/ant.000.png")
     with pytest.raises(InputError, match="would give the same output name"):
         synth(config(copy, tmp_path / "new", dry_run=True))
+
+
+def test_a_dry_run_advises_on_tasks_too_short_or_too_long(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("texneg.synth.driver.rehearse.MANY", 3)
+    for limits in ((2.0, 600.0), (0.0, 1e-6)):
+        monkeypatch.setattr("texneg.synth.driver.rehearse.SHORTEST_S", limits[0])
+        monkeypatch.setattr("texneg.synth.driver.rehearse.LONGEST_S", limits[1])
+        synth(config(photos, tmp_path / "out", dry_run=True, workers=2))
+        told = capsys.readouterr().err
+        assert re.search(r"a task takes [\d.e-]+ s; 20 to 120 s are good: --part-size \d+$", told.strip())
+
+
+@pytest.mark.parametrize("layout", ["textures", "paired", "packed"])
+def test_what_a_run_says_last_can_be_done(
+    photos: Path,
+    shards: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    layout: str,
+) -> None:
+    src, dst = tmp_path / "a b", tmp_path / "out"
+    if layout == "packed":
+        src.mkdir()
+        (src / "0.tar.gz").write_bytes(gzip.compress((shards / "00000.tar").read_bytes()))
+        assert synth(config(src, dst)) == 0
+    else:
+        for split in ("train", "val"):
+            shutil.copytree(photos, src / split)
+        assert synth(config(src, dst, layout=layout)) == 0
+    said = capsys.readouterr().out.splitlines()
+    commands = [shlex.split(line.partition(":")[2]) for line in said if "texneg " in line]
+    assert [words[1] for words in commands] == ["verify", "sheet"][: 1 if layout == "packed" else 2]
+    monkeypatch.chdir(tmp_path)
+    for _, *words in commands:
+        assert main(words) == 0
 
 
 def test_later_inputs_become_shards_behind_the_others(

@@ -1,6 +1,7 @@
 """`texneg verify` and `texneg synth-status`."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -42,10 +43,20 @@ def test_damage_is_found(
     dst = run(photos, format=form, shard_size=10)
     damage(sorted(path for path in dst.rglob("*") if path.is_file())[1])
     capsys.readouterr()
-    with pytest.raises(RunFailed, match=r"problems? in .*--recheck"):
+    remedy = (
+        "take unlisted files away$" if damage is add_a_copy else "made again by: texneg synth .* --recheck"
+    )
+    with pytest.raises(RunFailed, match=rf"problems? in .*{remedy}"):
         verify(VerifyConfig(str(dst)))
     problem = {flip_a_byte: "changed: ", Path.unlink: "missing: ", add_a_copy: "unlisted: "}[damage]
-    assert capsys.readouterr().err.startswith(problem)
+    told = capsys.readouterr().err
+    assert told.startswith(problem)
+    with pytest.raises(RunFailed):
+        verify(VerifyConfig(str(dst), pixels=True))
+    assert capsys.readouterr().err == told  # pixels name nothing twice
+    if damage is flip_a_byte and form == "folder":
+        with pytest.raises(RunFailed):
+            verify(VerifyConfig(str(dst), quick=True, pixels=True))
 
 
 def test_swapped_textures_and_changed_inputs_are_found(
@@ -58,7 +69,7 @@ def test_swapped_textures_and_changed_inputs_are_found(
     one.write_bytes(second)
     two.write_bytes(first)
     flip_a_byte(copy / "bee/bee.000.JPEG")
-    with pytest.raises(RunFailed, match="3 problems"):
+    with pytest.raises(RunFailed, match=r"3 problems .*; bring inputs back .*; missing and changed textures"):
         verify(VerifyConfig(str(dst), str(copy)))
     assert "input changed: bee/bee.000.JPEG" in capsys.readouterr().err
 
@@ -107,5 +118,26 @@ def test_status_reads_files_alone(photos: Path, run: Run, capsys: pytest.Capture
     (ledger / "stats.json").unlink()
     synth_status(StatusConfig(str(dst)))
     out = capsys.readouterr().out
-    assert "14 of 24 images (58 %), 2 of 3 shards committed" in out
+    assert "14 of 24 images (58 %), 2 of 3 shards\n" in out
     assert "not running (killed); resume: texneg synth" in out
+
+
+def test_status_says_what_comes_next(photos: Path, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    def told(dst: Path) -> str:
+        capsys.readouterr()
+        synth_status(StatusConfig(str(dst), watch=0.01))
+        return capsys.readouterr().out
+
+    dst = run(photos, shard_size=8, plan_only=True)
+    assert "planned, nothing made yet; begin: texneg synth" in told(dst)
+    run(photos, shard_size=8, task="0/2")
+    with pytest.raises(InputError, match="--watch 0: allowed is more than 0 s"):
+        synth_status(StatusConfig(str(dst), watch=0))
+    capsys.readouterr()
+    synth_status(StatusConfig(str(dst)))
+    assert "16 of 24 images (66 %)" in (out := capsys.readouterr().out)
+    assert "tasks of an array at work in the last minutes" in out
+    run(photos, shard_size=8, task="1/2")
+    assert re.search(r"every image is done; join the results: texneg synth .* --finalize", told(dst))
+    run(photos, shard_size=8, finalize=True)
+    assert "outcome: complete" in told(dst)
