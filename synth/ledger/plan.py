@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from texneg.datasets.atomic import atomic_file, write_json
@@ -92,8 +93,9 @@ def input_bytes(plan: Plan) -> int:
     """Size of all images of a plan."""
     total = 0
     for number in range(plan.files):
-        with open_read(plan_file(plan.folder, number)) as stream:
-            total += sum(pq.read_table(stream, columns=["size"])["size"].to_pylist())
+        with open_read(plan_file(plan.folder, number)) as stream, pq.ParquetFile(stream) as file:
+            for group in range(file.num_row_groups):
+                total += pc.sum(file.read_row_group(group, columns=["size"])["size"]).as_py()
     return total
 
 

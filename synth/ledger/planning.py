@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from math import ceil
 from pathlib import PurePosixPath
@@ -13,11 +14,12 @@ from texneg.datasets.store import Place
 from texneg.datasets.tree import TEXTURE_SUFFIXES, folded
 from texneg.errors import InputError
 from texneg.synth.ledger.memory import give_back
-from texneg.synth.ledger.plan import Plan, Shard, out_name, plan_file, save_plan, write_items
+from texneg.synth.ledger.plan import Plan, Shard, input_bytes, out_name, plan_file, save_plan, write_items
 from texneg.synth.settings import Settings
 
 TASKS_PER_CORE = 8  # the last ones end at about the same time
 SMALLEST_PART, LARGEST_PART = 16, 1000
+LARGEST_PART_BYTES = 256 * 2**20
 
 
 def make_plan(
@@ -41,11 +43,10 @@ def make_plan(
     images = sum(shard.n for shard in shards)
     if not images:
         raise InputError(f"{source.root} holds no images to make textures of{_why_none(source)}")
-    spread = ceil(images / (TASKS_PER_CORE * cores))
     plan = Plan(
         folder=folder,
         shards=tuple(shards),
-        part_size=part_size or min(max(spread, SMALLEST_PART), LARGEST_PART),
+        part_size=part_size or 1,
         images=images,
         digest=digest,
         source={
@@ -55,9 +56,20 @@ def make_plan(
             "classes": source.classes() if settings.layout == "paired" else [],
         },
     )
+    if part_size is None:
+        plan = replace(plan, part_size=_part_size(plan, settings, cores))
     save_plan(plan)
     give_back()
     return plan
+
+
+def _part_size(plan: Plan, settings: Settings, cores: int) -> int:
+    """Images of a task: a few tasks a core, each with no more than a worker can well hold."""
+    spread = ceil(plan.images / (TASKS_PER_CORE * cores))
+    held = 3 * settings.size**2  # pixels; their lossless file is smaller
+    if settings.layout == "paired":
+        held += input_bytes(plan) // plan.images
+    return max(1, min(max(spread, SMALLEST_PART), LARGEST_PART, LARGEST_PART_BYTES // held))
 
 
 def _why_none(source: Source) -> str:

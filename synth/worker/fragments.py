@@ -1,7 +1,7 @@
 """The members of an output tar: textures, or under one key an image, its class and its texture."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 from texneg.datasets.names import hide_dots, unescape
@@ -11,27 +11,26 @@ from texneg.synth.settings import Settings
 from texneg.synth.worker.job import Made, Part
 
 
-def fragments(part: Part, settings: Settings, classes: Sequence[str]) -> bytes:
-    """A part's textures as tar members in order; notes the place of each in its row.
+def fragments(part: Part, settings: Settings, classes: Sequence[str]) -> Iterator[bytes]:
+    """A part's textures as tar members in order; notes the place of each in its row when it is taken.
 
     Args:
         part: rows, and what was made of those that are ok.
         settings: of the run.
         classes: labels in the order of their numbers; empty where the input has numbers of its own.
     """
-    pieces: list[bytes] = []
     end = 0
     rows = (row for row in part.rows if row["status"] == "ok")
     for row, made in zip(rows, part.made, strict=True):
         name = made.out.partition("::")[2]
         if settings.layout == "paired":
             beside = _image_and_class(row, made, classes)
-            pieces.append(beside)
+            yield beside
             end += len(beside)
         row["out_offset"] = end + data_offset(name)
-        pieces.append(fragment(name, made.texture))
-        end += len(pieces[-1])
-    return b"".join(pieces)
+        texture = fragment(name, made.texture)
+        yield texture
+        end += len(texture)
 
 
 def _image_and_class(row: Row, made: Made, classes: Sequence[str]) -> bytes:

@@ -127,20 +127,20 @@ def _read(task: Task, item: Item, read: Read) -> bytes:
 def _store(task: Task, part: Part) -> Summary:
     """Write a part's textures; commit at once where the shard has no other part."""
     ledger, number = task.ledger, task.part or 0
-    piece = b""
+    pieces: Iterable[bytes] = ()
     with part.clock.time("write"):
         if task.shard.tar:
-            piece = fragments(part, task.settings, _classes(task))
+            pieces = fragments(part, task.settings, _classes(task))
         else:
             write_many(
                 [(ledger.dst / unescape(made.out), made.texture) for made in part.made], tag=ledger.tag
             )
     _log(task, part)
     if task.parts == 1:
-        return _commit(task, part.rows, [piece], part.clock.seconds)
+        return _commit(task, part.rows, pieces, part.clock.seconds)
     with part.clock.time("write"):
         if task.shard.tar:
-            write_bytes(ledger.part(task.shard, number, ".tar"), piece, tag=ledger.tag)
+            write_bytes(ledger.part(task.shard, number, ".tar"), b"".join(pieces), tag=ledger.tag)
         write_bytes(ledger.part(task.shard, number, ".parquet"), to_parquet(part.rows), tag=ledger.tag)
     summary = {"n": len(part.rows), "statuses": _statuses(part.rows), "seconds": part.clock.seconds}
     ledger.write_marker(ledger.part(task.shard, number, ".json"), summary)

@@ -17,6 +17,7 @@ from texneg.errors import InputError
 from texneg.synth.driver import twins
 from texneg.synth.driver.twins import Twins
 from texneg.synth.exemplars import exemplars
+from texneg.synth.ledger import planning
 from texneg.synth.texture import texture
 from texneg.synth.verify import VerifyConfig, verify
 
@@ -65,6 +66,21 @@ def test_identical_inputs_are_counted_and_told(
     assert stats(dst)["inputs"]["identical"] == 2
     run(photos, "plain")
     assert "bytes of another" not in capsys.readouterr().err.rpartition("plain")[2]
+
+
+def test_a_task_takes_no_more_than_a_worker_can_hold(
+    photos: Path, run: Run, state: Callable[[Path], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = state(run(photos, "whole", layout="paired"))
+    monkeypatch.setattr(planning, "LARGEST_PART_BYTES", 30_000)
+    part_size = {}
+    for layout in ("textures", "paired"):
+        dst = run(photos, layout, layout=layout)
+        plan = json.loads((dst.with_name(f"{layout}.texneg") / "plan/plan.json").read_text())
+        part_size[layout] = plan["part_size"]
+    mean = sum(path.stat().st_size for path in photos.rglob("*.JPEG")) // 24
+    assert part_size == {"textures": 30_000 // 3072, "paired": 30_000 // (3072 + mean)}
+    assert state(dst) == whole
 
 
 @pytest.fixture

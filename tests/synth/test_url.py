@@ -193,7 +193,7 @@ def test_status_of_a_run_in_a_store(photos: Path, bucket: Url, capsys: pytest.Ca
     store.remove_all([bucket / "out.texneg/done/all/000/000001.json", bucket / "out.texneg/stats.json"])
     capsys.readouterr()
     synth_status(StatusConfig(f"{bucket}/out"))
-    assert "14 of 24 images (58 %), 2 of 3 shards committed" in capsys.readouterr().out
+    assert "14 of 24 images (58 %), 2 of 3 shards" in capsys.readouterr().out
 
 
 def test_damage_in_a_store_is_found(photos: Path, bucket: Url, capsys: pytest.CaptureFixture[str]) -> None:
