@@ -14,7 +14,7 @@ from texneg.datasets.names import escape
 from texneg.datasets.packed import is_packed, tar_name
 from texneg.datasets.store import Listed, Place, listed, place
 from texneg.datasets.tar_items import tar_listings
-from texneg.datasets.tree import SUFFIXES, is_image, walk, without_suffix
+from texneg.datasets.tree import SUFFIXES, folded, is_image, walk, without_suffix
 from texneg.datasets.url import Url
 from texneg.errors import InputError
 
@@ -157,11 +157,11 @@ def _zip_hint(name: str) -> str:
 
 
 def _refuse_twins(source: Source) -> None:
-    """x.tar and x.tar.gz would give one output tar."""
+    """x.tar and x.tar.gz would give one output tar; x.tar and X.tar would on some file systems."""
     taken: dict[str, str] = {}
     for split in source.splits:
         for name in source.tars(split):
-            if (earlier := taken.setdefault(tar_name(name), name)) != name:
+            if (earlier := taken.setdefault(folded(tar_name(name)), name)) != name:
                 raise InputError(f"{earlier} and {name} would give one output tar: take one of them away")
 
 

@@ -134,9 +134,9 @@ def fragment(name: str, data: bytes) -> bytes:
     info = tarfile.TarInfo(name)
     info.size, info.mode = len(data), _MODE
     try:
-        header = info.tobuf(tarfile.USTAR_FORMAT)
+        header = info.tobuf(tarfile.USTAR_FORMAT, "utf-8")
     except ValueError:
-        header = info.tobuf(tarfile.PAX_FORMAT)
+        header = info.tobuf(tarfile.PAX_FORMAT, "utf-8")
     return header + data + bytes(-len(data) % BLOCK)
 
 

@@ -195,6 +195,13 @@ def test_tar_folders_and_splits(tmp_path: Path) -> None:
     assert [i.src for i in source.items()] == ["train/0.tar::a.png", "train/1.tar::b.png", "val/0.tar::a.png"]
 
 
+def test_tars_that_are_one_file_on_some_file_systems_are_refused(tmp_path: Path) -> None:
+    for name in ("x.tar", "X.tar"):
+        tar(tmp_path / name, **{"a.png": png()})
+    with pytest.raises(InputError, match=r"X\.tar and x\.tar would give one output tar"):
+        open_source(tmp_path)
+
+
 def test_refused_sources_name_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "packed").mkdir()
