@@ -18,7 +18,12 @@ from texneg.synth.settings import Exif, Layout, Settings, Small
 
 @dataclass(frozen=True)
 class SynthConfig:
-    """Make one texture for every image of a data set. Run the same command again to resume."""
+    """Make one texture for every image of a data set. Run the same command again to resume.
+
+    Most need no option. They are, in this order: what is made (--format to --limit), where and in which steps
+    (--dry-run to --print-dask-config), what failures do (--max-error-rate to --strict-versions), job arrays
+    (--plan-only to --finalize), and runs that are there already (--extend to --steal-lock).
+    """
 
     src: Positional[str] = ""
     """Class-folder tree, flat folder of images, folder of WebDataset .tar shards, or one .tar."""
@@ -26,22 +31,22 @@ class SynthConfig:
     """Folder for the textures; the ledger of the run is DST.texneg beside it."""
     format: Kind | None = None
     """Output: class folders, or WebDataset tar shards. Default: like the input."""
+    layout: Layout = "textures"
+    """Tars of textures, or paired: each texture beside its untouched image and class, to train from."""
+    preset: Literal["paper"] | None = None
+    """paper: class folders of PNG files made of upright images, in SRC-texture, as its loader expects."""
     size: int = 224
     """Side of a texture, px (16 to 1024)."""
     exemplar_size: int = 96
     """Side of the two patches a texture is made of, px (8 or more)."""
-    seed: int = 0
-    """Textures are a function of this and the image's key."""
     method: str = "default"
     """Synthesis method: fast, default or quality."""
+    seed: int = 0
+    """Textures are a function of this and the image's key."""
     encoding: Encoding = "webp"
     """Lossless file format of a texture."""
-    layout: Layout = "textures"
-    """Tars of textures, or paired: each texture beside its untouched image and class, to train from."""
     exif: Exif = "ignore"
     """apply: turn images upright first. ignore: take them as stored, as torchvision's loader does."""
-    preset: Literal["paper"] | None = None
-    """paper: class folders of PNG files made of upright images, in SRC-texture, as its loader expects."""
     allow_truncated: bool = False
     """Use files that are cut short as far as they go, as Pillow does with LOAD_TRUNCATED_IMAGES; the manifest
     says of each what is missing."""
@@ -51,16 +56,18 @@ class SynthConfig:
     """auto: train, val, validation and test below SRC are splits. none: they are ordinary folders."""
     naming: Literal["replace", "append"] = "replace"
     """Name of a texture: the image's with its suffix replaced, or appended to it (x.jpg.webp)."""
+    shard_size: int = 1000
+    """Images per commit, and in an output tar when the input is a tree."""
     limit: int | None = None
     """Take only this many images, spread evenly over the data set."""
-    shard_size: int = 1000
-    """Images per commit, and per output tar when the input is a tree."""
-    part_size: int | None = None
-    """Images per task, the most that a kill can lose per core. Default: by the size of the data set."""
+    dry_run: bool = False
+    """Scan SRC, make 8 textures and print what the run would cost. Writes nothing."""
     workers: int = 0
     """CPU cores to use; 0 is all of this machine."""
     threads_per_worker: int = 0
     """Threads in one worker process; 0 is up to 8."""
+    executor: Literal["dask", "sync"] | None = None
+    """sync: one image after the other in this process. Default: dask, and sync for a --task of one core."""
     scheduler: str | None = None
     """Use a running Dask scheduler: its address (tcp://host:port) or scheduler file. Default: the address in
     DASK_SCHEDULER_ADDRESS; without one, an embedded cluster."""
@@ -71,36 +78,34 @@ class SynthConfig:
     """Jobs of --cluster slurm."""
     cluster_option: tuple[str, ...] = ()
     """Options of dask_jobqueue.SLURMCluster, over the site's settings: cores=8 memory=16GB queue=short."""
-    executor: Literal["dask", "sync"] | None = None
-    """sync: one image after the other in this process. Default: dask, and sync for a --task of one core."""
+    part_size: int | None = None
+    """Images per task, the most that a kill can lose on a core. Default: by the size of the data set."""
+    print_dask_config: bool = False
+    """Print the Dask settings that suit a run, as YAML for clusters that others start."""
     max_error_rate: float = 0.01
     """Stop when more than this share of the images cannot be used (judged from 1000 images on)."""
     retries: int = 2
     """How often a failed task is tried again before its shard is given up."""
     drain_timeout: float = 60.0
     """After Ctrl-C or SIGTERM, seconds to let tasks in flight finish."""
+    strict_versions: bool = False
+    """Stop where a process has other versions of libraries than the run began with, instead of warning."""
     plan_only: bool = False
     """First step of a job array: scan SRC and freeze the plan, make nothing."""
     task: str | None = None
     """I/N: make every N-th shard from the I-th (zero based) of a frozen plan, without any scheduler."""
     finalize: bool = False
     """Last step of a job array: check that every shard is made, then join manifest and checksums."""
-    dry_run: bool = False
-    """Scan SRC, make 8 textures and print what the run would cost. Writes nothing."""
     extend: bool = False
     """Add shards for inputs that came after the plan was made; no other shard changes its number."""
     retry_quarantined: tuple[str, ...] | None = None
     """Try the images again that could not be used: all, or those of these statuses."""
-    strict_versions: bool = False
-    """Stop where a process has other versions of libraries than the run began with, instead of warning."""
-    print_dask_config: bool = False
-    """Print the Dask settings that suit a run, as YAML for clusters that others start."""
-    ledger: str | None = None
-    """Put the ledger here instead of DST.texneg."""
-    overwrite: bool = False
-    """Remove the outputs of an earlier run (only files that its ledger lists) and start anew."""
     recheck: bool = False
     """On resume, hash every finished output and make the damaged and missing ones again."""
+    overwrite: bool = False
+    """Remove the outputs of an earlier run (only files that its ledger lists) and start anew."""
+    ledger: str | None = None
+    """Put the ledger here instead of DST.texneg."""
     steal_lock: bool = False
     """Take over a run whose driver is gone although its lock looks alive."""
 

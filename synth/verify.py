@@ -15,9 +15,15 @@ from texneg.errors import InputError, RunFailed
 from texneg.options import Positional
 from texneg.synth.config import ledger_path
 from texneg.synth.driver.progress import counted
-from texneg.synth.ledger.damage import pixel_problems, shard_problems, unlisted
+from texneg.synth.ledger.damage import (
+    committed_rows,
+    manifest_problems,
+    pixel_problems,
+    shard_problems,
+    unlisted,
+)
 from texneg.synth.ledger.ledger import Ledger
-from texneg.synth.ledger.manifest import Row, read_rows
+from texneg.synth.ledger.manifest import Row
 from texneg.synth.ledger.plan import Plan, load_plan, output_names, read_items
 from texneg.synth.ledger.record import load_record
 from texneg.synth.presets import PRESETS
@@ -36,7 +42,7 @@ class VerifyConfig:
     dst: Positional[str]
     """Folder that texneg synth wrote."""
     src: Positional[str | None] = None
-    """Also check that the inputs are still those the textures were made from."""
+    """Optional: the images, to check that they are still those that the textures were made from."""
     ledger: str | None = None
     """The run's ledger, if it is not DST.texneg."""
     quick: bool = False
@@ -114,20 +120,23 @@ def _remedy(problems: list[str], command: str) -> str:
 
 def _all_problems(config: VerifyConfig, ledger: Ledger, plan: Plan, settings: Settings) -> Iterator[str]:
     outs: set[str] = set()
+    whole = True
     for shard, marker in zip(plan.shards, ledger.markers(plan.shards), strict=True):
-        if marker is None:
-            yield f"missing: the outputs of shard {shard.id}"
+        rows = committed_rows(ledger, shard, marker) if marker else None
+        if marker is None or rows is None:
+            whole = False
+            yield f"changed: rows of shard {shard.id}" if marker else f"missing: outputs of shard {shard.id}"
             outs.update(output_names(plan, shard, settings))
             continue
-        needed = config.pixels or config.src is not None or not shard.tar
-        rows = read_rows(ledger.done(shard, ".parquet")) if needed else []
         outs.update([shard.tar] if shard.tar else (row["out"] for row in rows if row["out"]))
-        found = shard_problems(ledger, shard, marker, quick=config.quick)
+        found = shard_problems(ledger, shard, marker, rows, quick=config.quick)
         yield from found.values()
         if config.pixels:
             yield from pixel_problems(ledger, [row for row in rows if row["out"] not in found])
         if config.src is not None:
             yield from _source_problems(config.src, read_items(plan.folder, shard), rows)
+    if whole and not config.quick:
+        yield from manifest_problems(ledger, plan.shards)
     yield from unlisted(ledger, outs)
     if config.src is not None and config.resynth:
         yield from _resynth_problems(config, ledger, plan, settings)
@@ -161,9 +170,10 @@ def _resynth_problems(config: VerifyConfig, ledger: Ledger, plan: Plan, settings
     for shard in plan.shards:
         wanted = [i for i in range(shard.n) if (number + i) % stride == 0]
         number += shard.n
-        if not wanted or ledger.marker(shard) is None:
+        marker = ledger.marker(shard) if wanted else None
+        rows = committed_rows(ledger, shard, marker) if marker else None
+        if rows is None:
             continue
-        rows = read_rows(ledger.done(shard, ".parquet"))
         wanted = [i for i in wanted if rows[i]["status"] == "ok"]
         items = read_items(ledger.plan, shard)
         for i, data in zip(wanted, _inputs(str(config.src), [items[i] for i in wanted]), strict=True):

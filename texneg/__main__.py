@@ -55,15 +55,17 @@ def parse(config: type, verb: str, argv: list[str]) -> Any:
 
     for name, hint in get_type_hints(config, include_extras=True).items():
         positional = tyro.conf.Positional in getattr(hint, "__metadata__", ())
-        if positional and get_origin(hint.__origin__) is not Literal:
-            config.__annotations__[name] = Annotated[hint, tyro.conf.arg(metavar=name.upper())]
+        named = positional and get_origin(hint.__origin__) is not Literal
+        shown = tyro.conf.arg(metavar=name.upper() if named else None, help_behavior_hint=default_shown)
+        config.__annotations__[name] = Annotated[hint, shown]
     begin = getattr(config, "begin", None)  # a config whose defaults depend on the first word
+    markers = (tyro.conf.FlagCreatePairsOff, *(() if begin else (tyro.conf.DisallowNone,)))
     parsed, unknown = tyro.cli(
         config,
         args=argv,
         default=begin(argv) if begin else None,
         prog=f"texneg {verb}",
-        config=(tyro.conf.FlagCreatePairsOff,),
+        config=markers,
         return_unknown_args=True,
     )
     if unknown:
@@ -73,6 +75,11 @@ def parse(config: type, verb: str, argv: list[str]) -> Any:
         hint = f"did you mean {near[0]}? " if near else ""
         raise InputError(f"{word} is not understood; {hint}texneg {verb} --help lists what is")
     return parsed
+
+
+def default_shown(value: str) -> str:
+    """What the help says of a default: nothing where leaving the option out means doing without."""
+    return "" if value in ("None", "", "''", "False") else f"(default: {value})"
 
 
 def main(argv: list[str] | None = None) -> int:

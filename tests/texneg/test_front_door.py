@@ -100,3 +100,13 @@ def test_a_folder_under_its_bare_name_says_how_to_import_it(folder):
     done = python("-c", f"import {folder}", cwd=ROOT)
     assert done.returncode == 1
     assert f"ImportError: this folder is installed as texneg.{folder}" in done.stderr
+
+
+def test_the_help_shows_what_can_be_given(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["synth", "--help"])
+    told = capsys.readouterr().out
+    assert "--limit INT" in told
+    assert "(default: 224)" in told
+    assert "None" not in told
+    assert "(default: )" not in told
