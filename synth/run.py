@@ -190,13 +190,14 @@ def _executor(config: SynthConfig, run: Run) -> Iterator[Executor]:
 
 def _forget_damaged(run: Run) -> int:
     """Take back the marker of every shard with a missing or damaged output; returns their number."""
-    from texneg.synth.ledger.damage import shard_problems
+    from texneg.synth.ledger.damage import is_damaged
 
     damaged = 0
     for shard in run.plan.shards:
         marker = run.ledger.marker(shard)
-        if marker is not None and shard_problems(run.ledger, shard, marker, quick=False):
+        if marker is not None and is_damaged(run.ledger, shard, marker):
             run.ledger.done(shard, ".json").unlink()
             run.ledger.remove_parts(shard, run.plan.parts(shard))
             damaged += 1
+    run.ledger.manifest.unlink(missing_ok=True)  # it is joined again from what is good
     return damaged

@@ -60,14 +60,13 @@ def run_status(ledger: Ledger) -> dict[str, Any]:
     record = load_record(ledger)
     plan = load_plan(ledger.plan)
     ledger = replace(ledger, fingerprint=record["fingerprint"])
+    markers = ledger.markers(plan.shards)
+    committed = [marker for marker in markers if marker]
+    missing = [shard for shard, marker in zip(plan.shards, markers, strict=True) if not marker]
+    parts = [(shard, marker) for shard, _, marker in ledger.parts_of(plan, missing) if marker]
     statuses: Counter[str] = Counter()
-    committed = begun = 0
-    for shard, marker in zip(plan.shards, ledger.markers(plan.shards), strict=True):
-        parts = [] if marker else [ledger.part_marker(shard, part) for part in range(plan.parts(shard))]
-        committed += marker is not None
-        begun += any(parts)
-        for found in [marker, *parts]:
-            statuses.update(found["statuses"] if found else {})
+    for marker in [*committed, *(marker for _, marker in parts)]:
+        statuses.update(marker["statuses"])
     stats = read_json(ledger.stats) or {}
     running = holder(ledger.lock)
     done = sum(statuses.values())
@@ -75,8 +74,8 @@ def run_status(ledger: Ledger) -> dict[str, Any]:
         "images": plan.images,
         "images_done": done,
         "shards": len(plan.shards),
-        "shards_done": committed,
-        "shards_begun": begun,
+        "shards_done": len(committed),
+        "shards_begun": len({shard for shard, _ in parts}),
         "statuses": dict(sorted(statuses.items())),
         "running": running,
         "images_per_second": _rate([ledger.metrics] if running else task_metrics(ledger)),

@@ -2,17 +2,16 @@
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from texneg.datasets.atomic import append_json_line
 from texneg.datasets.store import Place
-from texneg.synth.ledger.ledger import Ledger, Marker
+from texneg.synth.ledger.ledger import Ledger
 from texneg.synth.ledger.plan import Plan, Shard
 from texneg.synth.worker.task import Summary, Task
 from texneg.synth.worker.transient import patiently
 
-AT_A_TIME = 1000
 JUDGED_FROM = 1000  # images; below it no share of bad images stops a run
 
 
@@ -47,7 +46,7 @@ class Work:
                 self._count(marker)
             else:
                 self.missing[shard] = set()
-        for shard, part, marker in self._part_markers(list(self.missing)):
+        for shard, part, marker in self.ledger.parts_of(self.plan, list(self.missing)):
             if marker is not None:
                 self._count(marker)
             else:
@@ -55,14 +54,6 @@ class Work:
                 self.queue.append(self.make(shard, part))
             if part == self.plan.parts(shard) - 1 and not self.missing[shard]:
                 self.queue.append(self.make(shard, None))
-
-    def _part_markers(self, shards: list[Shard]) -> Iterator[tuple[Shard, int, Marker | None]]:
-        """Every part of some shards with its marker, for so many shards at a time as share a folder."""
-        for i in range(0, len(shards), AT_A_TIME):
-            some = shards[i : i + AT_A_TIME]
-            parts = [(shard, part) for shard in some for part in range(self.plan.parts(shard))]
-            for (shard, part), marker in zip(parts, self.ledger.part_markers(parts), strict=True):
-                yield shard, part, marker
 
     def _count(self, summary: Summary) -> int:
         self.statuses.update(summary["statuses"])

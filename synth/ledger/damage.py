@@ -1,30 +1,62 @@
 """What is missing or changed among the outputs of a run, and what lies beside them."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from texneg.datasets.atomic import TEMPORARY_SUFFIX
 from texneg.datasets.decode import DecodeError, decode
 from texneg.datasets.names import escape, unescape
-from texneg.datasets.store import files_below, in_order, open_read, read_span
+from texneg.datasets.store import content, files_below, in_order, open_read, read_all, read_span
 from texneg.datasets.url import Url
 from texneg.synth.ledger.ledger import Ledger, Marker
-from texneg.synth.ledger.manifest import Row, read_rows
+from texneg.synth.ledger.manifest import Row, to_table
 from texneg.synth.ledger.plan import Shard
 
 Problems = Iterator[tuple[str, str]]
 """Pairs of an output's name and what is wrong with it."""
 
 
-def shard_problems(ledger: Ledger, shard: Shard, marker: Marker, *, quick: bool) -> dict[str, str]:
+def committed_rows(ledger: Ledger, shard: Shard, marker: Marker) -> list[Row] | None:
+    """The rows of a committed shard; None where they are not those that its marker tells of."""
+    data = content(ledger.done(shard, ".parquet"))
+    if data is None or hashlib.sha256(data).hexdigest() != marker["rows_sha256"]:
+        return None
+    return to_table(data).to_pylist()
+
+
+def is_damaged(ledger: Ledger, shard: Shard, marker: Marker) -> bool:
+    """Whether rows or outputs of a committed shard are missing or changed."""
+    rows = committed_rows(ledger, shard, marker)
+    return rows is None or bool(shard_problems(ledger, shard, marker, rows, quick=False))
+
+
+def shard_problems(
+    ledger: Ledger, shard: Shard, marker: Marker, rows: list[Row], *, quick: bool
+) -> dict[str, str]:
     """What is missing or changed among the outputs of a committed shard, by name."""
     changed = [name for name, file in marker["files"].items() if not quick and _differs(ledger, name, file)]
     if shard.tar and not changed:
         return {}
-    rows = [row for row in read_rows(ledger.done(shard, ".parquet")) if row["out"]]
+    rows = [row for row in rows if row["out"]]
     if quick:
         return dict(_size_problems(ledger, rows))
     return {name: f"changed: {name}" for name in changed} | dict(_content_problems(ledger, rows))
+
+
+def manifest_problems(ledger: Ledger, shards: Sequence[Shard]) -> Iterator[str]:
+    """Whether the manifest is the rows of all shards in order; these were found to be good."""
+    tables = map(to_table, filter(None, read_all(ledger.done(shard, ".parquet") for shard in shards)))
+    try:
+        with open_read(ledger.manifest) as stream, pq.ParquetFile(stream) as file:
+            groups = map(file.read_row_group, range(file.num_row_groups))
+            same = all(group.equals(table) for group, table in zip(groups, tables, strict=True))
+    except (pa.ArrowException, OSError, ValueError):
+        same = False
+    if not same:
+        yield f"changed: {ledger.manifest}"
 
 
 def _differs(ledger: Ledger, name: str, file: Marker) -> bool:

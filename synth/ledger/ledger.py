@@ -26,8 +26,9 @@ from texneg.datasets.store import (
     sizes_in,
 )
 from texneg.datasets.url import Url, as_text
-from texneg.synth.ledger.plan import Shard
+from texneg.synth.ledger.plan import Plan, Shard
 
+AT_A_TIME = 1000
 Marker = dict[str, Any]
 
 
@@ -145,6 +146,15 @@ class Ledger:
         for data in _contents([self.part(shard, part, ".json") for shard, part in parts]):
             marker = _parsed(data)
             yield marker if marker and marker["fingerprint"] == self.fingerprint else None
+
+    def parts_of(self, plan: Plan, shards: Sequence[Shard]) -> Iterator[tuple[Shard, int, Marker | None]]:
+        """Every part of some shards with its marker, for so many shards at a time as share a folder."""
+        for i in range(0, len(shards), AT_A_TIME):
+            parts = [
+                (shard, part) for shard in shards[i : i + AT_A_TIME] for part in range(plan.parts(shard))
+            ]
+            for (shard, part), marker in zip(parts, self.part_markers(parts), strict=True):
+                yield shard, part, marker
 
     def write_marker(self, path: Place, marker: Marker) -> None:
         """Write a commit or part marker."""

@@ -4,11 +4,13 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from texneg.errors import InputError, RunFailed
+from texneg.synth.ledger.manifest import read_rows, to_parquet
 from texneg.synth.status import StatusConfig, synth_status
 from texneg.synth.verify import VerifyConfig, verify
 
@@ -57,6 +59,36 @@ def test_damage_is_found(
     if damage is flip_a_byte and form == "folder":
         with pytest.raises(RunFailed):
             verify(VerifyConfig(str(dst), quick=True, pixels=True))
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:500])
+
+
+def swap_two_rows(path: Path) -> None:
+    rows = read_rows(path)
+    rows[2], rows[3] = rows[3], rows[2]
+    path.write_bytes(to_parquet(rows))
+
+
+@pytest.mark.parametrize("form", ["folder", "webdataset"])
+def test_damage_in_the_ledger_is_found_and_mended(
+    run: Run, photos: Path, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    dst = run(photos, format=form, shard_size=10)
+    ledger = dst.with_name(f"{dst.name}.texneg")
+    rows, manifest = ledger / "done/all/000/000001.parquet", ledger / "manifest/part-00000.parquet"
+    good = [path.read_bytes() for path in (rows, manifest)]
+    problem = {rows: "changed: rows of shard all/000/000001", manifest: f"changed: {manifest}"}
+    for damaged, damage in product((rows, manifest), (cut_short, swap_two_rows)):
+        damage(damaged)
+        capsys.readouterr()
+        with pytest.raises(RunFailed, match=r"^1 problem in .* --recheck"):
+            verify(VerifyConfig(str(dst), str(photos), pixels=True, resynth=24))
+        assert capsys.readouterr().err.startswith(problem[damaged])
+        run(photos, format=form, shard_size=10, recheck=True)
+        assert verify(VerifyConfig(str(dst))) == 0
+        assert [path.read_bytes() for path in (rows, manifest)] == good
 
 
 def test_swapped_textures_and_changed_inputs_are_found(
