@@ -174,14 +174,14 @@ def _executor(config: SynthConfig, run: Run) -> Iterator[Executor]:
         prepare_process()
         yield SyncExecutor()
         return
-    from texneg.synth.cluster.connect import connected
+    from texneg.synth.cluster.connect import connected, prepare
     from texneg.synth.cluster.executor import DaskExecutor
     from texneg.synth.cluster.plugin import WorkerSetup
 
     complaints: SimpleQueue[Any] = SimpleQueue()
     setup = WorkerSetup(run.ledger, run.versions, strict=config.strict_versions)
     with connected(config, setup, complaints.put) as client:
-        executor = DaskExecutor(client, run.ledger.tag, complaints)
+        executor = DaskExecutor(client, run.ledger.tag, complaints, lambda: prepare(client, setup))
         try:
             yield executor
         finally:

@@ -60,16 +60,21 @@ def connected(
         stack.enter_context(_quiet("distributed.client"))
         client = stack.enter_context(_client(config, stack))
         _subscribe(client, setup.topic, hear)
-        _prepare(client, setup)
+        prepare(client, setup)
         try:
             yield client
         finally:
-            with suppress(OSError, RuntimeError, TimeoutError):
+            with suppress(OSError, RuntimeError, ValueError):  # of a scheduler that is gone, or another one
                 client.unregister_worker_plugin(setup.name)
 
 
-def _prepare(client: distributed.Client, setup: WorkerSetup) -> None:
-    """Set every worker up; the scheduler, which opens every task, is asked for texneg, too."""
+def prepare(client: distributed.Client, setup: WorkerSetup) -> None:
+    """Set every worker up; the scheduler, which opens every task, is asked for texneg, too.
+
+    Raises:
+        OSError: the scheduler is gone.
+        RunFailed: one of them cannot take part.
+    """
     try:
         client.run_on_scheduler(versions)
         client.register_plugin(setup)

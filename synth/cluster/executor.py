@@ -17,18 +17,28 @@ REPLACE_S = 60.0  # that its nanny gets to start another
 
 
 class DaskExecutor:
-    """One future per task; each is released as soon as its result is here."""
+    """One future per task; each is released as soon as its result is here.
+
+    Args:
+        client: of the cluster.
+        run: for the keys of tasks.
+        complaints: gets those of workers.
+        prepare: called for a scheduler that forgot what it knew, as one does that was started again.
+        do: does a task.
+    """
 
     def __init__(
         self,
         client: Any,
         run: str,
         complaints: "SimpleQueue[Any] | None" = None,
+        prepare: Callable[[], None] = lambda: None,
         do: Callable[[Task], Summary] = run_task,
     ) -> None:
         self._client = client
         self._run = f"{run}-{secrets.token_hex(4)}"  # the same run may have another driver with another DST
         self._complaints = complaints or SimpleQueue()
+        self._prepare = prepare
         self._do = do
         self._tasks: dict[Any, Task] = {}
         self._ended: SimpleQueue[Any] = SimpleQueue()
@@ -67,7 +77,10 @@ class DaskExecutor:
             ended.append(self._ended.get(timeout=timeout))
             while True:
                 ended.append(self._ended.get_nowait())
-        outcomes = [(future, self._result(future)) for future in ended if future in self._tasks]
+        ended = [future for future in ended if future in self._tasks]
+        if any(future.status == "cancelled" for future in ended):
+            self._prepare()
+        outcomes = [(future, self._result(future)) for future in ended]
         return [(self._tasks.pop(future), result) for future, result in outcomes if result is not None]
 
     def _result(self, future: Any) -> Summary | Exception | None:

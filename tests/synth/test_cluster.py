@@ -185,10 +185,30 @@ def test_a_lost_scheduler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
                 time.sleep(0.05)
 
 
+def test_a_scheduler_that_was_started_again_is_prepared_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("texneg.synth.cluster.connect.CONNECT_S", 5)
+    prepared: list[int] = []
+    with scheduler() as (address, first), connected(SynthConfig("", "", scheduler=address)) as client:
+        executor = DaskExecutor(client, "run", prepare=lambda: prepared.append(1))
+        task: Any = SimpleNamespace(name="a")
+        executor.submit(task)
+        assert executor.completed(0.1) == []
+        first.kill()
+        first.wait()
+        with scheduler(address):
+            ended: list[Any] = []
+            wait_for(lambda: bool(ended.extend(executor.completed(0.1)) or ended))
+            assert prepared == [1]
+            assert [type(result).__name__ for _, result in ended] == ["FutureCancelledError"]
+            assert executor.capacity() == 0
+
+
 @contextmanager
-def scheduler(**environment: str) -> "Iterator[tuple[str, subprocess.Popen[str]]]":
+def scheduler(
+    address: str = "tcp://127.0.0.1:0", **environment: str
+) -> "Iterator[tuple[str, subprocess.Popen[str]]]":
     """A scheduler without workers; its address and its process."""
-    words = "-m distributed.cli.dask_scheduler --host tcp://127.0.0.1:0 --no-dashboard --dashboard-address :0"
+    words = f"-m distributed.cli.dask_scheduler --host {address} --no-dashboard --dashboard-address :0"
     process = subprocess.Popen(
         [sys.executable, *words.split()],
         env={**os.environ, **environment},
