@@ -112,11 +112,12 @@ def test_averages_are_medians_of_seams_sizes_and_tail_and_means_of_the_rest():
 def test_quality_on_photographs_is_a_ratio_to_the_stored_tool(tmp_path, monkeypatch):
     halved = texture_quality.ANCHOR | {"swd": (4.2,) * 4, "coverage": 0.94, "gradient_tail": 1.0}
     monkeypatch.setattr(texture_quality, "photo_pairs", lambda tar: [])
-    monkeypatch.setattr(texture_quality, "measure", lambda pairs, seeds: {"fast": (0.004, [one(**halved)])})
+    measured = texture_quality.Measured(0.004, [one(**halved)], portilla=0.531)
+    monkeypatch.setattr(texture_quality, "measure", lambda pairs, seeds: {"fast": measured})
     tool, fast = texture_quality.bench_photos(tmp_path, quick=True)
     assert set(tool.ratios.values()) == {1.0}
     assert fast.ratios == pytest.approx(
-        dict.fromkeys(texture_quality.ANCHOR, 1.0) | {"swd": 0.5, "coverage": 2}
+        dict.fromkeys(texture_quality.ANCHOR, 1.0) | {"swd": 0.5, "coverage": 2, "portilla": 0.5}
     )
     kept = {
         gate.ratio: gate.kept(value)
@@ -132,6 +133,7 @@ def test_quality_on_photographs_is_a_ratio_to_the_stored_tool(tmp_path, monkeypa
         "mean_verbatim": False,
         "imbalance": False,
         "coverage": True,
+        "portilla": True,
     }
 
 
@@ -149,4 +151,4 @@ def test_the_record_names_the_photographs_by_their_hash(tmp_path):
     tar.write_bytes(b"bytes")
     told = textures.described(tar)["photographs"]
     assert told == f"photos.tar, sha256 {hashlib.sha256(b'bytes').hexdigest()}"
-    assert list(textures.described(None)) == ["texture method"]
+    assert list(textures.described(None)) == ["texture methods"]
