@@ -71,6 +71,8 @@ def test_the_manifest_is_one_cluster() -> None:
     cluster = job["spec"]["cluster"]["spec"]
     name = job["metadata"]["name"]
     assert autoscaler["spec"]["cluster"] == name
+    assert job["spec"]["job"]["spec"]["restartPolicy"] == "Never"  # by default it is started again for ever
+    assert f"kubectl logs -f {name}-runner" in (PAGES / "kubernetes.md").read_text()
     assert cluster["scheduler"]["service"]["selector"]["dask.org/cluster-name"] == name
     assert cluster["worker"]["spec"]["containers"][0]["args"][:2] == ["dask", "worker"]
     ports = cluster["scheduler"]["spec"]["containers"][0]["ports"]
