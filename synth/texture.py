@@ -48,7 +48,7 @@ def texture(
             may differ. A gray exemplar counts as three equal channels.
         size: side of the output in pixels, 16 to 1024.
         seed: 0 to 2^64 - 1; the same seed gives the same bytes on any machine and in any thread.
-        method: "fast", "default" or "quality": about 1, 1.5 and 4 times the work.
+        method: "fast", "default" or "quality": about 1, 1.5 and 4.5 times the work.
         levels: pyramid levels, 1 to 4, the scale of structure: 2 breaks motifs up, 4 keeps motifs of 40 px.
             Default 3; fewer where an exemplar or the output is under 16 px at the coarsest (8 px if given).
         weights: how much of the texture each exemplar should feed, as positive numbers; default equal.
