@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import get_args
 
 from texneg.datasets.atomic import write_bytes
-from texneg.datasets.decode import DecodeError, Pixels
+from texneg.datasets.decode import DecodeError, Pixels, decode
 from texneg.datasets.encode import encode
 from texneg.datasets.images import ImageSet, open_images
 from texneg.datasets.pairs import open_beside
@@ -79,6 +78,7 @@ def sheet(config: SheetConfig) -> int:
         patch_range=config.patch,
         exemplar_size=made.exemplar_size if made else config.exemplar_size,
         small=made.small if made else "shrink-patch",
+        upright=made is not None and made.exif == "apply",
     )
     write_bytes(config.out, encode(picture, "png"))
     print(f"{config.out}: {picture.shape[1]} x {picture.shape[0]} px")
@@ -122,7 +122,7 @@ def _settings(textures: str) -> Settings | None:
     """Settings of the run that made the textures, if its ledger is beside them."""
     if not ledger_path(textures).is_dir():
         return None
-    return Settings(**load_record(Ledger(ledger_path(textures), Path(textures)))["settings"])
+    return Settings(**load_record(Ledger(ledger_path(textures), place(textures)))["settings"])
 
 
 def contact_sheet(
@@ -137,6 +137,7 @@ def contact_sheet(
     patch_range: tuple[int, int] | None = None,
     exemplar_size: int = 96,
     small: Small = "shrink-patch",
+    upright: bool = False,
 ) -> Pixels:
     """Strips of an image and its negatives of each kind; beside a texture, its two exemplars are boxed.
 
@@ -153,6 +154,7 @@ def contact_sheet(
         patch_range: smallest and largest patch of the patch negatives, px of the picture.
         exemplar_size: side of the exemplars, px.
         small: what was done with images smaller than an exemplar.
+        upright: turn the images as EXIF says, as it was done for the textures.
 
     Returns:
         (H, W, 3) uint8.
@@ -171,7 +173,7 @@ def contact_sheet(
         if offline is not None and not offline.has(i):
             continue
         try:
-            pixels, _ = images[i]
+            pixels = decode(images.read(i), upright=upright).pixels
             pictures = (
                 {"image": whole(pixels, side)} if offline is None else offline.pictures(i, pixels, side)
             )

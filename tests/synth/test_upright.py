@@ -14,6 +14,8 @@ from texneg.datasets.decode import decode
 from texneg.datasets.images import open_images
 from texneg.errors import InputError
 from texneg.synth.exemplars import exemplars
+from texneg.synth.sheet.page import GAP, HEADER
+from texneg.synth.sheet.sheet import SheetConfig, sheet
 from texneg.synth.texture import texture
 from texneg.synth.worker.job import image_seed
 
@@ -45,6 +47,18 @@ def test_images_are_turned_upright_when_asked(run: Run, manifest: Rows, tmp_path
     np.testing.assert_array_equal(open_images(applied)[0][0], made)
     with pytest.raises(InputError, match="exif: ignore -> apply"):
         run(tmp_path / "data", "ignored", exif="apply")
+
+
+def test_a_sheet_shows_images_as_their_textures_saw_them(run: Run, tmp_path: Path) -> None:
+    src = tmp_path / "data"
+    (src / "a").mkdir(parents=True)
+    (src / "a" / "x.jpg").write_bytes(rotated(0))
+    for exif, white in (("ignore", (0, slice(None))), ("apply", (slice(None), 0))):
+        dst, out = run(src, exif, exif=exif), tmp_path / "sheet.png"
+        sheet(SheetConfig(str(src), str(out), kinds=("texture",), textures=str(dst), size=64))
+        picture = np.array(Image.open(out))[HEADER : HEADER + 64, GAP : GAP + 64]
+        assert (picture[white] == 255).all()
+        assert not (picture[white[::-1]] == 255).all()
 
 
 def test_the_papers_names(photos: Path, run: Run, tmp_path: Path) -> None:
