@@ -152,7 +152,7 @@ def test_a_finished_run_is_not_joined_again(
         run(photos, shard_size=10)
     (ledger(dst) / "done/all/000/000001.json").unlink()  # a shard to make: the manifest is not to be believed
     with monkeypatch.context() as patched:
-        patched.setattr("texneg.synth.run.finalize", lambda *_: None)
+        patched.setattr("texneg.synth.run.finalize", lambda *_: {})
         run(photos, shard_size=10)
     assert not (ledger(dst) / "manifest/part-00000.parquet").exists()
     assert state(run(photos, shard_size=10)) == before
