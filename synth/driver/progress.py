@@ -62,7 +62,8 @@ class Progress:
     def _on_bar(self, draw: "Callable[[tqdm[Any]], Any]") -> None:
         """Draw, as long as the terminal is there."""
         try:
-            draw(self._bar)
+            if self._bar is not None:
+                draw(self._bar)
         except OSError:
             self._bar = None
 
@@ -81,8 +82,7 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar is not None:
-            self._on_bar(lambda bar: bar.close())
+        self._on_bar(lambda bar: bar.close())
 
 
 def duration(seconds: float) -> str:

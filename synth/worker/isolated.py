@@ -14,8 +14,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-from threading import Timer
-from time import monotonic
+from threading import Event, Timer
 from typing import Any, BinaryIO
 
 from texneg.synth.worker.clock import Clock
@@ -72,13 +71,18 @@ def _child(task: Task, start: int, stop: int, whole: Part) -> tuple[str, str] | 
 
 def _next(child: "subprocess.Popen[bytes]", pipe: Any, limit: float) -> tuple[Any, bool]:
     """What the child says next (None when it dies), and whether it was killed for being late."""
-    begin = monotonic()
-    timer = Timer(limit, child.kill)
+    late = Event()
+
+    def stop() -> None:
+        late.set()
+        child.kill()
+
+    timer = Timer(limit, stop)
     timer.start()
     try:
         return pickle.load(pipe), False
     except (EOFError, pickle.UnpicklingError):
-        return None, monotonic() - begin >= limit
+        return None, late.is_set()
     finally:
         timer.cancel()
 

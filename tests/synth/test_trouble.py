@@ -3,10 +3,12 @@
 import errno
 import importlib.metadata
 import os
+import pickle
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,6 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from texneg.errors import RunFailed
@@ -38,6 +41,7 @@ Run = Callable[..., Path]
 Rows = Callable[[Path], list[dict[str, Any]]]
 POISON = b"kills its process"
 SLEEPER = b"never comes to an end"
+HANGS = "hook/sitecustomize.py.hangs"  # is there when the sleeper sleeps
 HOOK = f"""
 import os, signal, time
 import texneg.datasets.decode as module
@@ -46,6 +50,7 @@ def decode(data, **options):
     if {POISON!r} in data:
         os.kill(os.getpid(), signal.SIGKILL)
     if {SLEEPER!r} in data:
+        open(__file__ + ".hangs", "w").close()
         time.sleep(600)
     return original(data, **options)
 module.decode = decode
@@ -168,14 +173,24 @@ def first_task(settings: SynthConfig) -> Task:
 def test_images_that_kill_or_hang_are_named_and_their_neighbours_made(
     poisoned: Path, tmp_path: Path, hook: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(isolated, "IMAGE_S", 3.0)
+    class Impatient(threading.Timer):
+        """Waits for an image that hangs, however slow others are."""
+
+        def run(self) -> None:
+            while not self.finished.wait(0.01):
+                if (tmp_path / HANGS).exists():
+                    (tmp_path / HANGS).unlink()
+                    self.function()
+                    return
+
+    monkeypatch.setattr(isolated, "Timer", Impatient)
     (poisoned / "cow/cow.0015.JPEG").write_bytes((poisoned / "cow/cow.001.JPEG").read_bytes() + SLEEPER)
     one = first_task(config(poisoned, tmp_path / "out"))
     part = isolated.make_isolated(one, 10, 22)
     bad = {row["key"]: (row["status"], row["error"]) for row in part.rows if row["status"] != "ok"}
     assert bad == {
         "bee/bee.0035": ("worker_killed", "its process ended with signal 9"),
-        "cow/cow.0015": ("timeout", "nothing came of it within 3 s"),
+        "cow/cow.0015": ("timeout", "nothing came of it within 60 s"),
     }
     assert [row["index"] for row in part.rows] == list(range(10, 22))
     assert (len(part.rows), len(part.made)) == (12, 10)
@@ -194,6 +209,23 @@ def test_an_image_that_needs_all_memory_is_named(
     part = isolated.make_isolated(one, 0, 1)
     assert part.rows[0]["status"] == "worker_killed"
     assert part.rows[0]["error"] == "its process ended with exit status 1"
+
+
+def test_a_process_that_hangs_dies_with_its_worker(photos: Path, tmp_path: Path, hook: None) -> None:
+    copy = Path(shutil.copytree(photos, tmp_path / "copy"))
+    (copy / "ant/ant.000.JPEG").write_bytes((copy / "ant/ant.000.JPEG").read_bytes() + SLEEPER)
+    one = pickle.dumps(first_task(config(copy, tmp_path / "out")))
+    script = "import pickle, sys; from texneg.synth.worker.isolated import make_isolated as make;"
+    script += "make(pickle.load(sys.stdin.buffer), 0, 1)"
+    worker = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE)
+    assert worker.stdin is not None
+    worker.stdin.write(one)
+    worker.stdin.close()
+    wait_for((tmp_path / HANGS).exists)
+    [child] = psutil.Process(worker.pid).children()
+    worker.kill()
+    worker.wait()
+    wait_for(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
 
 
 def test_an_input_that_changed_is_no_poison(photos: Path, tmp_path: Path) -> None:
