@@ -148,11 +148,12 @@ def _resume(config: SynthConfig, source: Source, settings: Settings, ledger: Led
 
 
 def _same_inputs(config: SynthConfig, source: Source, settings: Settings, plan: Plan) -> bool:
-    """Whether a moved source still gives the frozen plan."""
-    if plan.files > 1:
-        return same_inputs(plan, source)
-    with tempfile.TemporaryDirectory(prefix="texneg-plan-") as folder:
-        return _plan(config, source, settings, Path(folder)).digest == plan.digest
+    """Whether a moved source still gives the frozen plan, to which inputs may have been added or mended."""
+    if plan.files == 1:
+        with tempfile.TemporaryDirectory(prefix="texneg-plan-") as folder:
+            if _plan(config, source, settings, Path(folder)).digest == plan.digest:
+                return True
+    return settings.limit is None and same_inputs(plan, source)
 
 
 def check_space(run: Run, images: int) -> None:

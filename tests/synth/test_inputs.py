@@ -83,6 +83,22 @@ def test_a_task_takes_no_more_than_a_worker_can_hold(
     assert state(dst) == whole
 
 
+def test_a_source_may_move_after_an_image_in_it_was_mended(
+    photos: Path, run: Run, cut: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dst = run(cut, shard_size=10)
+    shutil.copy(photos / "bee/bee.003.JPEG", cut / "bee/bee.003.JPEG")
+    run(cut, shard_size=10, retry_quarantined=())
+    moved = Path(shutil.move(cut, tmp_path / "moved"))
+    capsys.readouterr()
+    run(moved, shard_size=10)
+    assert "nothing was left to do" in capsys.readouterr().out
+    assert verify(VerifyConfig(str(dst), str(moved))) == 0
+    (moved / "ant/more.png").write_bytes(b"")
+    with pytest.raises(InputError, match="holds other images"):
+        run(moved, shard_size=10)
+
+
 @pytest.fixture
 def cut(photos: Path, tmp_path: Path) -> Path:
     """The photographs, one of them without its second half."""
