@@ -97,7 +97,7 @@ def verify(config: VerifyConfig) -> int:
         f"{config.resynth} made again": config.resynth > 0,
     }
     done = ", ".join(name for name, on in checks.items() if on)
-    print(f"{ok} textures in {config.dst} are as made ({done}); nothing unlisted")
+    print(f"{counted(ok, 'texture')} in {config.dst} as made ({done}); nothing unlisted")
     return 0
 
 

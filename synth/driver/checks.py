@@ -51,7 +51,8 @@ def check(config: SynthConfig) -> None:
             raise InputError(f"--cluster-option {option}: allowed is name=value, such as cores=8")
     for status in config.retry_quarantined or ():
         if status not in STATUSES[1:]:
-            raise InputError(f"--retry-quarantined {status}: allowed is {', '.join(STATUSES[1:])}")
+            known = ", ".join(STATUSES[1:])
+            raise InputError(f"--retry-quarantined {status}: allowed is nothing, for all, or any of {known}")
     _check_together(config)
     _check_form(config)
 

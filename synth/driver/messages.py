@@ -74,7 +74,8 @@ def say_inputs(inputs: dict[str, int]) -> None:
 def say_end(config: SynthConfig, run: Run, work: Work, made: int, seconds: float) -> None:
     """What was made, and what to do with it."""
     pace = f"{counted(made, 'image')} in {duration(seconds)}, {made / max(seconds, 1e-9):.1f}/s"
-    tell(f"{work.statuses['ok']} textures in {config.dst}: {pace if made else 'nothing was left to do'}")
+    there = counted(work.statuses["ok"], "texture")
+    tell(f"{there} in {config.dst}: {pace if made else 'nothing was left to do'}")
     if config.share is not None:
         return
     tell(f"manifest, checksums and timings: {work.ledger.root}")
