@@ -97,7 +97,7 @@ def test_a_task_with_other_settings_is_refused(photos: Path, tmp_path: Path) -> 
         ({"task": "0/2", "overwrite": True}, "--overwrite and --task exclude each other"),
         ({"extend": True, "limit": 3}, "--extend and --limit exclude each other"),
         ({"cluster_option": ("cores",)}, "--cluster-option cores: allowed is name=value"),
-        ({"retry_quarantined": ("ok",)}, "--retry-quarantined ok: allowed is too_small, decode_error"),
+        ({"retry_quarantined": ("ok",)}, "--retry-quarantined ok: allowed is nothing, for all, or any of too_small"),
         ({"src": ""}, "give the images and a folder for the textures"),
     ],
 )
