@@ -51,8 +51,11 @@ class DaskExecutor:
         Raises:
             OSError: the scheduler is gone.
         """
+        return sum(self._asked(self._client.nthreads).values())
+
+    def _asked(self, question: Callable[[], Any]) -> Any:
         try:
-            return sum(self._client.nthreads().values())
+            return question()
         except OSError as error:
             address = self._client.scheduler.address
             raise OSError(f"the Dask scheduler at {address} is gone, finished parts are safe") from error
@@ -69,6 +72,7 @@ class DaskExecutor:
         """Futures that ended, with their results.
 
         Raises:
+            OSError: the scheduler is gone.
             RunFailed: a worker cannot take part in the run.
         """
         self._hear()
@@ -79,7 +83,7 @@ class DaskExecutor:
                 ended.append(self._ended.get_nowait())
         ended = [future for future in ended if future in self._tasks]
         if any(future.status == "cancelled" for future in ended):
-            self._prepare()
+            self._asked(self._prepare)
         outcomes = [(future, self._result(future)) for future in ended]
         return [(self._tasks.pop(future), result) for future, result in outcomes if result is not None]
 

@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 from texneg.errors import InputError, RunFailed
-from texneg.synth.cluster.connect import connected, layout
+from texneg.synth.cluster.connect import connected, layout, prepare
 from texneg.synth.cluster.executor import DaskExecutor
+from texneg.synth.cluster.plugin import WorkerSetup
 from texneg.synth.config import SynthConfig
 from texneg.synth.run import synth
 
@@ -176,13 +177,16 @@ def test_no_scheduler_at_the_address(
 def test_a_lost_scheduler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("texneg.synth.cluster.connect.CONNECT_S", 2)
     with scheduler() as (address, process), connected(SynthConfig("", "", scheduler=address)) as client:
-        executor = DaskExecutor(client, "run")
+        executor = DaskExecutor(client, "run", prepare=lambda: prepare(client, WorkerSetup()))
         assert executor.capacity() == 0
+        executor.submit(SimpleNamespace(name="a"))  # type: ignore[arg-type]
         process.kill()
         process.wait()
         with pytest.raises(OSError, match=f"the Dask scheduler at {address} is gone"):
             while executor.capacity() == 0:
                 time.sleep(0.05)
+        with pytest.raises(OSError, match=f"the Dask scheduler at {address} is gone"):
+            wait_for(lambda: bool(executor.completed(0.1)))
 
 
 def test_a_scheduler_that_was_started_again_is_prepared_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -310,25 +310,30 @@ def begun(settings: SynthConfig) -> Work:
 
 
 @pytest.fixture
-def hung(photos: Path, tmp_path: Path) -> Iterator[tuple[Any, Work, SynthConfig]]:
-    """A cluster of two processes, one of them stopped, and work for both."""
+def hung(photos: Path, tmp_path: Path) -> Iterator[tuple[Any, str, Work, SynthConfig]]:
+    """A cluster of two processes, the address of one that is stopped, and work for both."""
     settings = config(photos, tmp_path / "out", workers=2, threads_per_worker=1, part_size=4)
     work = begun(settings)
     with connected(settings) as client:
-        stopped = next(iter(client.run(os.getpid).values()))
-        os.kill(stopped, signal.SIGSTOP)
-        yield client, work, settings
+        address, pid = next(iter(client.run(os.getpid).items()))
+        os.kill(pid, signal.SIGSTOP)
+        yield client, address, work, settings
 
 
-def test_a_worker_that_hangs_is_replaced(hung: tuple[Any, Work, SynthConfig]) -> None:
-    client, work, settings = hung
+def test_a_worker_that_hangs_is_replaced(hung: tuple[Any, str, Work, SynthConfig]) -> None:
+    client, stopped, work, settings = hung
+
+    class Watch(StallWatch):
+        """Loses its patience when none but the worker that is stopped has anything to do."""
+
+        def stalled(self) -> bool:
+            return [address for address, keys in client.processing().items() if keys] == [stopped]
+
     said: list[str] = []
     progress = Progress(work.plan.images, 0)
     progress.say = said.append  # type: ignore[method-assign]
     executor = DaskExecutor(client, "run")
-    verdict = drive(
-        work, executor, lambda: None, Stop(), progress, config=settings, watch=StallWatch(least_s=3.0)
-    )
+    verdict = drive(work, executor, lambda: None, Stop(), progress, config=settings, watch=Watch())
     assert verdict == "complete"
     assert work.statuses == {"ok": 24}
     assert any("nothing finished for" in line for line in said)
