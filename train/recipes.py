@@ -69,7 +69,7 @@ def moco_v2_texture_imagenet100() -> PretrainConfig:
 
 
 def moco_v2_texture_live_imagenet100() -> PretrainConfig:
-    """MoCo-v2 with a texture made of the query view in the step, alpha 2, ImageNet-100; needs none made before.
+    """MoCo-v2 with a texture made of the query view in the step, alpha 2, ImageNet-100.
 
     No row in the table: the paper's textures are made once, offline, and it names the lack of fresh ones as a
     reason why patches do better. Hardware as the baseline.
