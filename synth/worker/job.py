@@ -1,8 +1,9 @@
 """One image to one texture, a run of images to files and manifest rows. Knows no cluster and no ledger."""
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from texneg.synth.worker.clock import Clock
 
 SMALLEST_SHARE = 3  # a patch smaller than a third of the nominal size shows no texture: 32 px of 96
 LARGEST_ZOOM = 8
+GROUP = 8  # images that go through a stage before the next begins: its code and data stay in the caches
 
 
 class Made(NamedTuple):
@@ -41,6 +43,25 @@ class Part:
     made: list[Made]
     """One for each row that is ok."""
     clock: Clock
+
+
+@dataclass
+class Draft:
+    """An image on its way to a texture."""
+
+    item: Item
+    out: str
+    row: Row
+    image: bytes = b""
+    """As in `Made`."""
+    patches: list[Pixels] = field(default_factory=list)
+    pixels: Pixels = field(default_factory=lambda: np.empty((0, 0, 3), np.uint8))
+    """Of the texture."""
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing has gone wrong so far."""
+        return bool(self.row["status"] == "ok")
 
 
 def image_seed(seed: int, key: str) -> int:
@@ -86,6 +107,16 @@ def make_texture(data: bytes, row: Row, settings: Settings, clock: Clock) -> byt
     Raises:
         DecodeError: the image cannot be used.
     """
+    patches = cut_patches(data, row, settings, clock)
+    return packed(synthesised(patches, row, settings, clock), row, settings, clock)
+
+
+def cut_patches(data: bytes, row: Row, settings: Settings, clock: Clock) -> list[Pixels]:
+    """The exemplars of one image file; fills in what the row says of it and of them.
+
+    Raises:
+        DecodeError: the image cannot be used.
+    """
     row["src_sha256"] = hashlib.sha256(data).digest()
     with clock.time("decode"):
         decoded = decode(data, upright=settings.exif == "apply", allow_truncated=settings.allow_truncated)
@@ -104,14 +135,23 @@ def make_texture(data: bytes, row: Row, settings: Settings, clock: Clock) -> byt
         pixels, seed = enlarged(decoded.pixels, zoom), row["image_seed"]
         (ay, ax), (by, bx) = exemplar_places(*pixels.shape[:2], size=side, seed=seed)
         row.update(patch_size=side, patch_a_x=ax, patch_a_y=ay, patch_b_x=bx, patch_b_y=by)
-        patches = exemplars(pixels, size=side, seed=seed)
-        result = texture(patches, size=settings.size, seed=seed, method=settings.method)
+        return exemplars(pixels, size=side, seed=seed)
+
+
+def synthesised(patches: list[Pixels], row: Row, settings: Settings, clock: Clock) -> Pixels:
+    """The texture of the exemplars of a row's image."""
+    with clock.time("synthesis"):
+        return texture(patches, size=settings.size, seed=row["image_seed"], method=settings.method)
+
+
+def packed(pixels: Pixels, row: Row, settings: Settings, clock: Clock) -> bytes:
+    """The encoded texture; fills in what the row says of it."""
     with clock.time("encode"):
-        encoded = encode(result, settings.encoding)
+        encoded = encode(pixels, settings.encoding)
     row.update(
         out_bytes=len(encoded),
         out_sha256=hashlib.sha256(encoded).digest(),
-        pixels_blake2b=hashlib.blake2b(result.tobytes(), digest_size=16).digest(),
+        pixels_blake2b=hashlib.blake2b(pixels.tobytes(), digest_size=16).digest(),
     )
     return encoded
 
@@ -136,32 +176,57 @@ def process_part(
         first: place of the first item in the shard.
     """
     part = Part([], [], Clock())
-    for i, (item, out) in enumerate(zip(items, outs, strict=True)):
-        row: Row = {
-            "key": item.key,
-            "split": item.split,
-            "label": item.label,
-            "shard": shard,
-            "index": first + i,
-            "src": item.src,
-            "src_bytes": item.size,
-            "status": "ok",
-            "image_seed": image_seed(settings.seed, item.key),
-            "method": settings.method,
-            "method_version": PRESETS[settings.method].version,
-        }
-        part.rows.append(row)
-        try:
-            data = _load(item, read, part.clock)
-            texture = make_texture(data, row, settings, part.clock)
-        except DecodeError as error:
-            row.update(status=error.status, error=error.reason)
-        except (ValueError, ArithmeticError, IndexError) as error:
-            row.update(status="synth_error", error=f"{type(error).__name__}: {error}")
-        else:
-            row["out"] = out
-            part.made.append(Made(out, texture, data if settings.layout == "paired" else b""))
+    for start in range(0, len(items), GROUP):
+        drafts = [
+            Draft(item, out, _new_row(item, settings, shard, first + start + i))
+            for i, (item, out) in enumerate(
+                zip(items[start : start + GROUP], outs[start : start + GROUP], strict=True)
+            )
+        ]
+        part.rows += [draft.row for draft in drafts]
+        for draft in drafts:
+            with _excused(draft.row):
+                data = _load(draft.item, read, part.clock)
+                draft.patches = cut_patches(data, draft.row, settings, part.clock)
+                draft.image = data if settings.layout == "paired" else b""
+        for draft in drafts:
+            with _excused(draft.row):
+                if draft.good:
+                    draft.pixels = synthesised(draft.patches, draft.row, settings, part.clock)
+        for draft in drafts:
+            with _excused(draft.row):
+                if draft.good:
+                    encoded = packed(draft.pixels, draft.row, settings, part.clock)
+                    draft.row["out"] = draft.out
+                    part.made.append(Made(draft.out, encoded, draft.image))
     return part
+
+
+def _new_row(item: Item, settings: Settings, shard: int, index: int) -> Row:
+    return {
+        "key": item.key,
+        "split": item.split,
+        "label": item.label,
+        "shard": shard,
+        "index": index,
+        "src": item.src,
+        "src_bytes": item.size,
+        "status": "ok",
+        "image_seed": image_seed(settings.seed, item.key),
+        "method": settings.method,
+        "method_version": PRESETS[settings.method].version,
+    }
+
+
+@contextmanager
+def _excused(row: Row) -> Iterator[None]:
+    """An image that cannot be used gives a row with its reason, and no texture."""
+    try:
+        yield
+    except DecodeError as error:
+        row.update(status=error.status, error=error.reason)
+    except (ValueError, ArithmeticError, IndexError) as error:
+        row.update(status="synth_error", error=f"{type(error).__name__}: {error}")
 
 
 def _load(item: Item, read: Callable[[Item], bytes], clock: Clock) -> bytes:
