@@ -4,7 +4,8 @@
 
 The photographs, several times each under other names, are made into textures through an embedded Dask cluster
 of one and of two processes, and for comparison without any scheduler by one and by two tasks of a job array,
-which shows what the machine itself gives. The start of processes is not counted. The kinds of run take turns.
+which shows what the machine itself gives. All have the same tasks, a whole shard each as in large data sets. The
+start of processes is not counted. The kinds of run take turns.
 Each waits until nothing else works; one during which something else took more than 2 % of the cores does not
 count and is made again. Prints the medians and writes `results/workers.json`.
 """
@@ -32,6 +33,7 @@ from texneg.train.environment import environment
 
 OUT = Path(__file__).parent / "results" / "workers.json"
 CLASSES = 10
+SHARDS = 20
 KINDS = ("array", "dask")
 MOST_FOREIGN = 0.02
 QUIET_S = 5.0
@@ -131,7 +133,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("src", type=Path, help="tar of photographs")
-    parser.add_argument("--times", type=int, default=8, help="copies of each photograph (default 8)")
+    parser.add_argument("--times", type=int, default=16, help="copies of each photograph (default 16)")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each kind (default 5)")
     parser.add_argument("--format", default="webdataset", choices=("folder", "webdataset"))
     arguments = parser.parse_args()
@@ -144,7 +146,8 @@ def main() -> None:
         for number in range(TRIES * arguments.rounds):
             for (kind, processes), counted in seconds.items():
                 dst = f"{scratch}/{kind}-{processes}-{number}"
-                config = SynthConfig(photos, dst, format=arguments.format, shard_size=images // 10)
+                size = images // SHARDS
+                config = SynthConfig(photos, dst, format=arguments.format, shard_size=size, part_size=size)
                 if len(counted) == arguments.rounds:
                     continue
                 taken, alone = undisturbed(lambda: runs[kind](config, processes))  # noqa: B023
