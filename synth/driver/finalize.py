@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from texneg.datasets.atomic import atomic_file, write_json
 from texneg.datasets.names import unescape
@@ -30,6 +29,8 @@ def finalize(ledger: Ledger, plan: Plan) -> dict[str, int]:
         contents were counted and n where one of n was, for an estimate; `used_though_truncated`, images of
         files that are cut short.
     """
+    import pyarrow.compute as pc  # 6 MB that a driver can do without until now
+
     twins, truncated = Twins(plan.images), 0
     with (
         atomic_file(ledger.manifest, tag=ledger.tag) as manifest,

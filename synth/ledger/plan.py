@@ -9,7 +9,6 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from texneg.datasets.atomic import atomic_file, write_json
@@ -95,7 +94,7 @@ def input_bytes(plan: Plan) -> int:
     for number in range(plan.files):
         with open_read(plan_file(plan.folder, number)) as stream, pq.ParquetFile(stream) as file:
             for group in range(file.num_row_groups):
-                total += pc.sum(file.read_row_group(group, columns=["size"])["size"]).as_py()
+                total += int(file.read_row_group(group, columns=["size"])["size"].to_numpy().sum())
     return total
 
 
@@ -143,6 +142,11 @@ def output_names(plan: Plan, shard: Shard, settings: Settings) -> list[str]:
         return [shard.tar]
     kind = plan.source["kind"]
     return [out_name(item, shard, settings, kind) for item in read_items(plan.folder, shard)]
+
+
+def is_drawn(number: int, count: int, total: int) -> bool:
+    """Whether a number is one of `count` that are spread evenly over 0 ... `total` - 1."""
+    return (number + 1) * count // total > number * count // total
 
 
 def _fields(item: Item) -> dict[str, Any]:
