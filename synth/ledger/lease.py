@@ -126,7 +126,7 @@ def _who(held: dict[str, object]) -> str:
 def _alive(held: dict[str, object]) -> bool:
     """A process of this machine is asked for; one of another machine lives while it refreshes its lock."""
     pid, stamp = held.get("pid"), held.get("time")
-    if not isinstance(pid, int) or not isinstance(stamp, int | float) or pid == os.getpid():
+    if not isinstance(pid, int) or not isinstance(stamp, int | float) or time.time() - stamp >= STALE_S:
         return False
-    fresh = time.time() - stamp < STALE_S
-    return fresh and (held.get("host") != os.uname().nodename or Path(f"/proc/{pid}").exists())
+    elsewhere = held.get("host") != os.uname().nodename
+    return elsewhere or (pid != os.getpid() and Path(f"/proc/{pid}").exists())

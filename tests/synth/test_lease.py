@@ -74,6 +74,7 @@ def test_storage_that_fails_for_a_moment_costs_no_lock(
         (os.uname().nodename, 1 << 22, 0, False),
         (os.uname().nodename, os.getpid(), 0, False),
         ("elsewhere", 1, 200, True),
+        ("elsewhere", os.getpid(), 0, True),
         ("elsewhere", 1, 400, False),
     ],
 )
