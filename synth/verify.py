@@ -24,7 +24,7 @@ from texneg.synth.ledger.damage import (
 )
 from texneg.synth.ledger.ledger import Ledger
 from texneg.synth.ledger.manifest import Row
-from texneg.synth.ledger.plan import Plan, load_plan, output_names, read_items
+from texneg.synth.ledger.plan import Plan, is_drawn, load_plan, output_names, read_items
 from texneg.synth.ledger.record import load_record
 from texneg.synth.presets import PRESETS
 from texneg.synth.settings import Settings
@@ -33,6 +33,7 @@ from texneg.synth.worker.job import make_texture
 from texneg.synth.worker.setup import prepare_process
 
 PROBLEMS_SHOWN = 10
+REMADE = "made again with other bytes"
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def verify(config: VerifyConfig) -> int:
         print(problem, file=sys.stderr)
     if problems:
         more = f", {PROBLEMS_SHOWN} shown" if len(problems) > PROBLEMS_SHOWN else ""
-        remedy = _remedy(problems, record["command"])
+        remedy = _remedy(problems, ledger, record["command"])
         raise RunFailed(f"{counted(len(problems), 'problem')} in {config.dst}{more}; {remedy}")
     ok = sum(marker["statuses"].get("ok", 0) for marker in ledger.markers(plan.shards) if marker)
     checks = {
@@ -94,28 +95,25 @@ def verify(config: VerifyConfig) -> int:
         "checksums": not config.quick,
         "pixels": config.pixels,
         "inputs": config.src is not None,
-        f"{config.resynth} made again": config.resynth > 0,
+        f"{min(config.resynth, ok)} made again": config.resynth > 0,
     }
     done = ", ".join(name for name, on in checks.items() if on)
     print(f"{counted(ok, 'texture')} in {config.dst} as made ({done}); nothing unlisted")
     return 0
 
 
-def _remedy(problems: list[str], command: str) -> str:
+def _remedy(problems: list[str], ledger: Ledger, command: str) -> str:
     """What to do about each kind of problem."""
-    kinds = {problem.partition(":")[0] for problem in problems}
-    remedies = (
-        (
-            kinds & {"input gone", "input changed"},
-            "bring inputs back as they were, or remake with --overwrite",
-        ),
-        (kinds & {"unlisted"}, "take unlisted files away"),
-        (
-            kinds - {"input gone", "input changed", "unlisted"},
-            f"missing and changed textures are made again by: {command} --recheck",
-        ),
-    )
-    return "; ".join(remedy for found, remedy in remedies if found)
+    inputs = "bring inputs back as they were, or remake with --overwrite"
+    damage = f"missing and changed textures are made again by: {command} --recheck"
+    remedies = {
+        "input gone": inputs,
+        "input changed": inputs,
+        "unlisted": "take unlisted files away",
+        REMADE: f"for the same bytes install the versions that {ledger.config} names",
+    }
+    found = {remedies.get(problem.partition(":")[0], damage) for problem in problems}
+    return "; ".join(remedy for remedy in dict.fromkeys([*remedies.values(), damage]) if remedy in found)
 
 
 def _all_problems(config: VerifyConfig, ledger: Ledger, plan: Plan, settings: Settings) -> Iterator[str]:
@@ -165,21 +163,23 @@ def _inputs(src: str, items: list[Item]) -> Iterator[bytes | None]:
 def _resynth_problems(config: VerifyConfig, ledger: Ledger, plan: Plan, settings: Settings) -> Iterator[str]:
     """Make an even sample of the textures again; what is missing or changed is named elsewhere."""
     prepare_process()
-    stride = max(1, plan.images // config.resynth)
-    number = 0
-    for shard in plan.shards:
-        wanted = [i for i in range(shard.n) if (number + i) % stride == 0]
-        number += shard.n
-        marker = ledger.marker(shard) if wanted else None
-        rows = committed_rows(ledger, shard, marker) if marker else None
+    markers = ledger.markers(plan.shards)
+    good = [marker["statuses"].get("ok", 0) if marker else 0 for marker in markers]
+    before, total = 0, sum(good)
+    for shard, marker, ok in zip(plan.shards, markers, good, strict=True):
+        drawn = [i for i in range(ok) if is_drawn(before + i, config.resynth, total)]
+        before += ok
+        rows = committed_rows(ledger, shard, marker) if marker and drawn else None
         if rows is None:
             continue
-        wanted = [i for i in wanted if rows[i]["status"] == "ok"]
-        items = read_items(ledger.plan, shard)
-        for i, data in zip(wanted, _inputs(str(config.src), [items[i] for i in wanted]), strict=True):
-            if data is None or hashlib.sha256(data).digest() != rows[i]["src_sha256"]:
+        pairs = zip(read_items(ledger.plan, shard), rows, strict=True)
+        made = [(item, row) for item, row in pairs if row["status"] == "ok"]
+        wanted = [made[i] for i in drawn]
+        inputs = _inputs(str(config.src), [item for item, _ in wanted])
+        for (_, row), data in zip(wanted, inputs, strict=True):
+            if data is None or hashlib.sha256(data).digest() != row["src_sha256"]:
                 continue
             with suppress(DecodeError):
-                remade = make_texture(data, {"image_seed": rows[i]["image_seed"]}, settings, Clock())
-                if hashlib.sha256(remade).digest() != rows[i]["out_sha256"]:
-                    yield f"made again with other bytes: {rows[i]['out']}"
+                remade = make_texture(data, {"image_seed": row["image_seed"]}, settings, Clock())
+                if hashlib.sha256(remade).digest() != row["out_sha256"]:
+                    yield f"{REMADE}: {row['out']}"

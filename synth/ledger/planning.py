@@ -14,7 +14,16 @@ from texneg.datasets.store import Place
 from texneg.datasets.tree import TEXTURE_SUFFIXES, folded
 from texneg.errors import InputError
 from texneg.synth.ledger.memory import give_back
-from texneg.synth.ledger.plan import Plan, Shard, input_bytes, out_name, plan_file, save_plan, write_items
+from texneg.synth.ledger.plan import (
+    Plan,
+    Shard,
+    input_bytes,
+    is_drawn,
+    out_name,
+    plan_file,
+    save_plan,
+    write_items,
+)
 from texneg.synth.settings import Settings
 
 TASKS_PER_CORE = 8  # the last ones end at about the same time
@@ -30,7 +39,7 @@ def make_plan(
     Args:
         source: the inputs.
         settings: of the run.
-        folder: of the ledger.
+        folder: of the plan.
         cores: part size is chosen so that each gets a few tasks.
         part_size: overrides that choice.
         shard_size: images of a shard; an input tar is one shard whatever its size.
@@ -84,7 +93,7 @@ def _limited(source: Source, limit: int | None) -> Iterator[Item]:
         return
     total = sum(1 for _ in source.items())
     for i, item in enumerate(source.items(unique=True)):
-        if (i + 1) * limit // total > i * limit // total:
+        if is_drawn(i, limit, total):
             yield item
 
 

@@ -173,3 +173,23 @@ def test_status_says_what_comes_next(photos: Path, run: Run, capsys: pytest.Capt
     assert re.search(r"every image is done; join the results: texneg synth .* --finalize", told(dst))
     run(photos, shard_size=8, finalize=True)
     assert "outcome: complete" in told(dst)
+
+
+def test_so_many_are_made_again_as_was_asked_for(
+    photos: Path,
+    run: Run,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    copy = Path(shutil.copytree(photos, tmp_path / "copy"))
+    for name in ("ant/ant.000", "bee/bee.004"):
+        (copy / f"{name}.JPEG").write_bytes(b"")
+    dst = run(copy, shard_size=5)
+    for asked, done in ((13, 13), (99, 22)):
+        assert verify(VerifyConfig(str(dst), str(copy), resynth=asked)) == 0
+        assert f"inputs, {done} made again)" in capsys.readouterr().out
+    monkeypatch.setattr("texneg.synth.verify.make_texture", lambda *_: b"of another version")
+    with pytest.raises(RunFailed, match=r"^13 problems in .*; for the same bytes install the versions that"):
+        verify(VerifyConfig(str(dst), str(copy), resynth=13))
+    assert "made again with other bytes: ant/ant.002.webp" in capsys.readouterr().err
