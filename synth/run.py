@@ -114,8 +114,10 @@ def _run(config: SynthConfig, run: Run, check: Callable[[], None]) -> int:
             _executor(config, run) as executor,
             Progress(run.plan.images, before) as progress,
         ):
-            verdict = drive(work, executor, check, stop, progress, config=config)
-            seconds = progress.seconds
+            try:
+                verdict = drive(work, executor, check, stop, progress, config=config)
+            finally:
+                seconds = progress.seconds
     if config.share is None:
         verdict = _close(config, run, work, verdict, made=work.images - before, seconds=seconds)
         say_quarantine(work)
@@ -196,8 +198,7 @@ def _forget_damaged(run: Run) -> int:
     for shard in run.plan.shards:
         marker = run.ledger.marker(shard)
         if marker is not None and is_damaged(run.ledger, shard, marker):
-            run.ledger.done(shard, ".json").unlink()
-            run.ledger.remove_parts(shard, run.plan.parts(shard))
+            run.ledger.reopen(shard, run.plan.parts(shard))
             damaged += 1
     run.ledger.manifest.unlink(missing_ok=True)  # it is joined again from what is good
     return damaged

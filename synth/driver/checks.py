@@ -17,7 +17,8 @@ EXCLUSIVE = (
 )
 """Options of which a command can have one of each group."""
 SIDES = f"{SMALLEST_OUTPUT} to {LARGEST_OUTPUT} px"
-PATCHES = f"{SMALLEST_EXEMPLAR} to 2048 px"
+LARGEST_EXEMPLAR = 2048  # px
+PATCHES = f"{SMALLEST_EXEMPLAR} to {LARGEST_EXEMPLAR} px"
 
 
 def check(config: SynthConfig) -> None:
@@ -30,7 +31,7 @@ def check(config: SynthConfig) -> None:
         raise InputError("give the images and a folder for the textures: texneg synth SRC DST")
     allowed: list[tuple[str, bool, str]] = [
         ("size", SMALLEST_OUTPUT <= config.size <= LARGEST_OUTPUT, SIDES),
-        ("exemplar_size", SMALLEST_EXEMPLAR <= config.exemplar_size <= 2048, PATCHES),
+        ("exemplar_size", SMALLEST_EXEMPLAR <= config.exemplar_size <= LARGEST_EXEMPLAR, PATCHES),
         ("seed", 0 <= config.seed < 1 << 64, "0 to 2^64 - 1"),
         ("method", config.method in METHODS, " or ".join(METHODS)),
         ("limit", config.limit is None or config.limit > 0, "1 or more"),
@@ -77,8 +78,8 @@ def _check_together(config: SynthConfig) -> None:
         clash = [name for name in group if name in given]
         if len(clash) > 1:
             raise InputError(f"{' and '.join(map(_flag, clash[:2]))} exclude each other; leave one out")
-    if config.share and config.address:
-        raise InputError("--task needs no scheduler; leave --scheduler out")
+    if config.share and (config.scheduler or config.cluster):
+        raise InputError("--task needs no scheduler; leave --scheduler and --cluster out")
 
 
 def _flag(name: str) -> str:

@@ -35,8 +35,7 @@ def take_back(run: Run, source: Source, statuses: Sequence[str]) -> int:
         shards = [shard for shard in run.plan.shards if shard.file == number]
         write_items(plan_file(run.plan.folder, number), _updated(run, shards, again, found))
     for shard in again:
-        run.ledger.done(shard, ".json").unlink()
-        run.ledger.remove_parts(shard, run.plan.parts(shard))
+        run.ledger.reopen(shard, run.plan.parts(shard))
     return sum(_matches(row, statuses) for rows in again.values() for row in rows)
 
 

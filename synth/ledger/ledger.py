@@ -165,6 +165,11 @@ class Ledger:
         suffixes = (".json", ".parquet", ".tar") if shard.tar else (".json", ".parquet")
         remove_all(self.part(shard, part, suffix) for suffix in suffixes for part in range(parts))
 
+    def reopen(self, shard: Shard, parts: int) -> None:
+        """Take back the commit of a shard, so that it is made again."""
+        self.done(shard, ".json").unlink()
+        self.remove_parts(shard, parts)
+
     def sweep(self) -> None:
         """After the last commit: remove left-over parts and this run's temporary files, and nothing else."""
         remove_tree(self.root / "parts")

@@ -1,4 +1,4 @@
-"""One image to one texture, a run of images to files and manifest rows. Knows no cluster and no ledger."""
+"""One image to one texture, a run of images to textures and rows. Knows no cluster and writes no file."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +12,7 @@ from PIL import Image
 from texneg.datasets.decode import MAX_FILE_BYTES, MAX_PIXELS, DecodeError, Pixels, decode
 from texneg.datasets.encode import encode
 from texneg.datasets.item import Item
+from texneg.errors import InputError
 from texneg.synth.exemplars import exemplar_places, exemplars
 from texneg.synth.ledger.manifest import Row
 from texneg.synth.presets import PRESETS
@@ -225,6 +226,8 @@ def _excused(row: Row) -> Iterator[None]:
         yield
     except DecodeError as error:
         row.update(status=error.status, error=error.reason)
+    except InputError:  # a fault of the run, not of the image
+        raise
     except (ValueError, ArithmeticError, IndexError) as error:
         row.update(status="synth_error", error=f"{type(error).__name__}: {error}")
 

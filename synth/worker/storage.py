@@ -15,8 +15,8 @@ def is_storage(error: OSError) -> bool:
 
 
 def storage_message(error: OSError, dst: Place) -> str:
-    """What cannot be written, why, and the remedy."""
+    """What cannot be written or read, why, and the remedy."""
     what = f"{error.strerror or error} at {error.filename or dst}"
     if error.errno not in FULL or isinstance(dst, Url):
-        return f"{what}: allow writing there"
+        return f"{what}: allow {'writing' if error.errno == errno.EROFS else 'access'} there"
     return f"{what} ({free_bytes(dst) / 1e6:.1f} MB free): make room"

@@ -35,11 +35,12 @@ def run_task(task: Task) -> Summary:
     """Do a task and say what came of it. Doing it twice, even at the same time, gives the same files.
 
     Returns:
-        `committed`, images `n`, `statuses`, `seconds` by stage, `bytes`; or `storage`: why nothing can be
+        `committed`, images `n`, `statuses`, `seconds` by stage; or `storage`: why nothing can be
         written.
 
     Raises:
         SourceChanged, OSError: the input cannot be read.
+        RuntimeError: a part to join is gone.
     """
     from texneg.synth.worker.perform import perform  # loads decoders and numba, which a driver can do without
 

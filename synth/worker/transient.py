@@ -46,7 +46,7 @@ def _http_status(error: BaseException | None) -> int | None:
     return status if isinstance(status, int) else None
 
 
-def patiently(call: Callable[[], T], *, sleep: Callable[[float], None] | None = None) -> T:
+def patiently(call: Callable[[], T]) -> T:
     """What `call` returns, tried again 1, 4 and 16 s after a transient error.
 
     Raises:
@@ -58,5 +58,5 @@ def patiently(call: Callable[[], T], *, sleep: Callable[[float], None] | None = 
         except Exception as error:
             if not is_transient(error):
                 raise
-        (sleep or time.sleep)(pause)
+        time.sleep(pause)
     return call()

@@ -94,10 +94,11 @@ def test_a_task_with_other_settings_is_refused(photos: Path, tmp_path: Path) -> 
         ({"task": "x"}, "--task x: allowed is I/N"),
         ({"task": "0/2", "finalize": True}, "--task and --finalize exclude each other"),
         ({"task": "0/2", "scheduler": "tcp://a:1"}, "--task needs no scheduler"),
+        ({"task": "0/2", "cluster": "slurm"}, "leave --scheduler and --cluster out"),
         ({"task": "0/2", "overwrite": True}, "--overwrite and --task exclude each other"),
         ({"extend": True, "limit": 3}, "--extend and --limit exclude each other"),
         ({"cluster_option": ("cores",)}, "--cluster-option cores: allowed is name=value"),
-        ({"retry_quarantined": ("ok",)}, "--retry-quarantined ok: allowed is nothing, for all, or any of too_small"),
+        ({"retry_quarantined": ("ok",)}, "--retry-quarantined ok: allowed is nothing, for all, or any of"),
         ({"src": ""}, "give the images and a folder for the textures"),
     ],
 )

@@ -6,6 +6,7 @@ import pytest
 
 from texneg.datasets.reader import read_item
 from texneg.datasets.sources import open_source
+from texneg.errors import InputError
 from texneg.synth.config import SynthConfig, settings_of
 from texneg.synth.worker import job
 from texneg.synth.worker.job import GROUP, process_part
@@ -38,3 +39,13 @@ def test_a_group_gives_what_its_images_give_alone(
     assert part.rows[1]["status"] == "synth_error"
     assert part.rows[GROUP]["status"] == "decode_error"
     assert all(bool(made.image) == (layout == "paired") for made in part.made)
+
+
+def test_what_keeps_a_run_from_reading_is_no_row(photos: Path) -> None:
+    def read(item):
+        raise InputError("s3://bucket needs a package")
+
+    items = list(open_source(photos).items())[:2]
+    settings = settings_of(SynthConfig(str(photos), "unused"), "folder")
+    with pytest.raises(InputError, match="needs a package"):
+        process_part(items, ["a", "b"], settings, read)

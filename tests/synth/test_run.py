@@ -419,7 +419,12 @@ def test_a_full_disk_stops_cleanly_and_the_run_resumes(
 
 
 @pytest.mark.parametrize(
-    ("number", "remedy"), [(errno.ENOSPC, r"\(.* MB free\): make room"), (errno.EROFS, "allow writing there")]
+    ("number", "remedy"),
+    [
+        (errno.ENOSPC, r"\(.* MB free\): make room"),
+        (errno.EROFS, "allow writing there"),
+        (errno.EACCES, "allow access there"),
+    ],
 )
 def test_a_disk_that_refuses_the_plan_is_named(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, remedy: str

@@ -2,6 +2,7 @@
 
 import errno
 import importlib.metadata
+import json
 import os
 import pickle
 import shutil
@@ -101,8 +102,9 @@ def test_which_errors_are_worth_another_try(error: Exception, expected: bool) ->
     assert is_transient(wrapped) == (expected and isinstance(error, Answer | Throttled))
 
 
-def test_another_try_comes_after_1_4_and_16_seconds() -> None:
+def test_another_try_comes_after_1_4_and_16_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
+    monkeypatch.setattr("texneg.synth.worker.transient.time.sleep", slept.append)
     outcomes = iter([OSError(errno.EIO, "one"), TimeoutError(), ConnectionError()])
 
     def call() -> str:
@@ -110,14 +112,14 @@ def test_another_try_comes_after_1_4_and_16_seconds() -> None:
             raise error
         return "read"
 
-    assert patiently(call, sleep=slept.append) == "read"
+    assert patiently(call) == "read"
     assert slept == [1, 4, 16]
 
     def never() -> str:
         raise OSError(errno.EIO, "for good")
 
     with pytest.raises(OSError, match="for good"):
-        patiently(never, sleep=slept.append)
+        patiently(never)
     assert slept == [1, 4, 16] * 2
 
 
@@ -401,16 +403,24 @@ def test_ctrl_c_again_leaves_a_drain_for_another_reason(photos: Path, tmp_path: 
 def test_a_second_ctrl_c_interrupts_a_task_of_this_process(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    whole, calls = perform.process_part, iter(range(2))
+
     def press(*args: Any, **options: Any) -> Any:
+        if next(calls) == 0:
+            return whole(*args, **options)
         for _ in range(2):
             signal.raise_signal(signal.SIGINT)
         pytest.fail("it went on")
 
     monkeypatch.setattr(perform, "process_part", press)
-    settings = config(photos, tmp_path / "out", executor="sync")
+    settings = config(photos, tmp_path / "out", executor="sync", part_size=6)
     assert synth(settings) == 130
-    assert f"0 of 24 images are done; resume: {settings.command()}" in capsys.readouterr().err
-    assert not (tmp_path / "out.texneg" / "lock").exists()
+    assert f"6 of 24 images are done; resume: {settings.command()}" in capsys.readouterr().err
+    ledger = tmp_path / "out.texneg"
+    assert not (ledger / "lock").exists()
+    [call] = json.loads((ledger / "stats.json").read_bytes())["calls"]
+    assert call["images"] == 6
+    assert call["seconds"] > 0
 
 
 def test_a_run_does_not_end_because_nobody_listens(photos: Path, tmp_path: Path) -> None:

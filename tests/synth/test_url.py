@@ -151,7 +151,7 @@ def test_a_forbidden_store_stops_the_run(photos: Path, bucket: Url, monkeypatch:
         put(path, value, **options)
 
     monkeypatch.setattr(fsspec.filesystem("memory"), "pipe_file", refuse)
-    with pytest.raises(RunFailed, match=r"Access Denied at memory://.*: allow writing there"):
+    with pytest.raises(RunFailed, match=r"Access Denied at memory://.*: allow access there"):
         synth(config(photos, bucket / "out"))
 
 
