@@ -1,6 +1,6 @@
 """Files that are complete under their name or not there.
 
-On disk: temporary file, fsync, rename, fsync folder. In a store: built here, then put in one request.
+On disk: temporary file, fsync, rename, fsync folder. In a store: built here, then put whole.
 """
 
 import ctypes

@@ -96,9 +96,7 @@ def _diagnosed(data: bytes, max_pixels: int, *, partly: bool = False) -> Decoded
         raise DecodeError("too_large", str(error)) from error
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, OverflowError) as error:
         raise DecodeError(*_diagnosis(data, error)) from error
-    except (
-        Exception
-    ) as error:  # Pillow's readers also leak struct.error, zlib.error and others on damaged files
+    except Exception as error:  # Pillow's readers also leak struct.error, zlib.error and others
         raise DecodeError("decode_error", f"{type(error).__name__}: {error}") from error
 
 

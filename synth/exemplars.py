@@ -6,10 +6,10 @@ import numpy.typing as npt
 from texneg.philox import fold, philox
 from texneg.synth.kernel.purposes import Purpose
 
-Place = tuple[int, int]
+Corner = tuple[int, int]
 
 
-def exemplar_places(height: int, width: int, *, size: int = 96, seed: int = 0) -> tuple[Place, Place]:
+def exemplar_places(height: int, width: int, *, size: int = 96, seed: int = 0) -> tuple[Corner, Corner]:
     """Top-left corners (row, column) of the centre patch and of the random patch of an image.
 
     The centre patch starts at (height // 2 - size // 2, width // 2 - size // 2); the random one is uniform

@@ -110,11 +110,8 @@ def _lines(dst: str, status: dict[str, Any]) -> list[str]:
 
 def _state(status: dict[str, Any]) -> str:
     """Who is at work, or what to do next."""
-    left, rate, command = (
-        status["images"] - status["images_done"],
-        status["images_per_second"],
-        status["command"],
-    )
+    left, rate = status["images"] - status["images_done"], status["images_per_second"]
+    command = status["command"]
     pace = f"{rate:.1f} images/s, {duration(left / rate)} left" if rate else "rate not known yet"
     if status["running"]:
         return f"running as process {status['running']['pid']} on {status['running']['host']}; {pace}"

@@ -145,10 +145,7 @@ def _embedded(config: SynthConfig) -> Iterator[distributed.LocalCluster]:
                     threads_per_worker=threads,
                     processes=True,
                     dashboard_address=None,
-                    scheduler_kwargs={
-                        "dashboard": False,
-                        "dashboard_address": "127.0.0.1:0",
-                    },  # no fixed port
+                    scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},  # any port
                     memory_limit=0,
                     silence_logs=logging.CRITICAL,
                     local_directory=scratch,

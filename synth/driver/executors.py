@@ -1,4 +1,4 @@
-"""Where tasks run, behind six verbs; and the simplest place, this process."""
+"""Where tasks run, behind five verbs; and the simplest place, this process."""
 
 from collections import deque
 from collections.abc import Callable
@@ -33,10 +33,6 @@ class Executor(Protocol):
         """Say what workers are doing, replace those that are busy, and give their tasks back."""
         ...
 
-    def close(self) -> None:
-        """Drop what is queued and stop."""
-        ...
-
 
 class SyncExecutor:
     """One task after the other in this process."""
@@ -69,7 +65,3 @@ class SyncExecutor:
     def unstick(self, say: Say) -> list[Task]:
         """Nothing: a task that runs here is the one that is waited for."""
         return []
-
-    def close(self) -> None:
-        """Drop what is queued."""
-        self._queue.clear()

@@ -9,7 +9,7 @@ from texneg.datasets.item import Item
 from texneg.datasets.sources import Source
 from texneg.errors import InputError
 from texneg.synth.config import SynthConfig
-from texneg.synth.ledger.plan import Plan, out_name, plan_file, read_items, save_plan, write_items
+from texneg.synth.ledger.plan import Plan, output_names, plan_file, read_items, save_plan, write_items
 from texneg.synth.ledger.planning import cut_in_shards
 from texneg.synth.ledger.record import Run
 
@@ -136,8 +136,7 @@ def _outputs(run: Run) -> Iterator[str]:
     if run.plan.source["kind"] != "webdataset" or run.settings.format != "folder":
         return
     for shard in run.plan.shards:
-        for item in read_items(run.plan.folder, shard):
-            yield out_name(item, shard, run.settings, run.plan.source["kind"])
+        yield from output_names(run.plan, shard, run.settings)
 
 
 def _some(names: list[str]) -> str:

@@ -83,7 +83,7 @@ def planned(config: SynthConfig, source: Source, folder: Place) -> Run:
     if ledger.config.exists() and not config.overwrite:
         return _resume(config, source, settings, ledger)
     plan = _plan(config, source, settings, folder)
-    return Run(ledger, plan, settings, str(absolute(source.root)), resumed=False, versions=versions())
+    return Run(ledger, plan, settings, str(absolute(source.root)), versions=versions())
 
 
 def _ledger(config: SynthConfig) -> Ledger:
@@ -125,7 +125,7 @@ def _begin(config: SynthConfig, source: Source, settings: Settings, ledger: Ledg
     ledger = replace(ledger, fingerprint=settings.fingerprint(plan.digest))
     write_json(ledger.config, new_record(config, settings, ledger))
     make_folder(ledger.dst)
-    return Run(ledger, plan, settings, str(absolute(source.root)), resumed=False, versions=versions())
+    return Run(ledger, plan, settings, str(absolute(source.root)), versions=versions())
 
 
 def _resume(config: SynthConfig, source: Source, settings: Settings, ledger: Ledger) -> Run:
@@ -144,7 +144,7 @@ def _resume(config: SynthConfig, source: Source, settings: Settings, ledger: Led
         )
     ledger = replace(ledger, fingerprint=stored["fingerprint"])
     began = stored.get("versions", {})
-    return Run(ledger, plan, settings, str(absolute(source.root)), resumed=True, versions=began)
+    return Run(ledger, plan, settings, str(absolute(source.root)), versions=began)
 
 
 def _same_inputs(config: SynthConfig, source: Source, settings: Settings, plan: Plan) -> bool:

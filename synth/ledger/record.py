@@ -23,7 +23,6 @@ class Run:
     plan: Plan
     settings: Settings
     src: str
-    resumed: bool
     versions: Versions
     """Of the process that began it."""
 

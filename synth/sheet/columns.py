@@ -55,8 +55,8 @@ class Textures:
     """The column `texture`: the textures of a run of `texneg synth`, or made here as such a run would."""
 
     images: ImageSet
-    textures: ImageSet | None
-    partner: npt.NDArray[np.int64] | None
+    made: tuple[ImageSet, npt.NDArray[np.int64]] | None
+    """Those of a run, and the index of each image's; None to make them here."""
     seed: int
     exemplar_size: int
     small: Small
@@ -66,12 +66,12 @@ class Textures:
         cls, images: ImageSet, textures: ImageSet | None, seed: int, exemplar_size: int, small: Small
     ) -> "Textures":
         """Pair the images with the textures of a run, if one is given."""
-        partner = None if textures is None else pair(images, textures, allow_missing=True)
-        return cls(images, textures, partner, seed, exemplar_size, small)
+        made = None if textures is None else (textures, pair(images, textures, allow_missing=True))
+        return cls(images, made, seed, exemplar_size, small)
 
     def has(self, i: int) -> bool:
         """Whether image i has a texture, or will have one."""
-        return self.partner is None or self.partner[i] != NONE
+        return self.made is None or self.made[1][i] != NONE
 
     def pictures(self, i: int, pixels: Pixels, side: int) -> dict[str, Pixels]:
         """Image i with its two exemplars boxed, and its texture.
@@ -83,15 +83,17 @@ class Textures:
         pixels = enlarged(pixels, zoom)
         own = image_seed(self.seed, self._key(i))
         places = exemplar_places(*pixels.shape[:2], size=patch, seed=own)
-        if self.textures is None or self.partner is None:
-            made = texture(exemplars(pixels, size=patch, seed=own), size=side, seed=own)
+        if self.made is None:
+            picture = texture(exemplars(pixels, size=patch, seed=own), size=side, seed=own)
         else:
-            made = square(self.textures[int(self.partner[i])][0], side)
-        return {"image": whole(pixels, side, [(*place, patch) for place in places]), "texture": made}
+            textures, partner = self.made
+            picture = square(textures[int(partner[i])][0], side)
+        return {"image": whole(pixels, side, [(*place, patch) for place in places]), "texture": picture}
 
     def _key(self, i: int) -> str:
         """What the texture's seed was made of: the whole name where the run's names have it."""
-        whole_name = self.images.name(i)
-        if self.textures is None or self.partner is None:
-            return self.images.keys[i]
-        return whole_name if self.textures.keys[self.partner[i]] == whole_name else self.images.keys[i]
+        key, name = self.images.keys[i], self.images.name(i)
+        if self.made is None:
+            return key
+        textures, partner = self.made
+        return name if textures.keys[partner[i]] == name else key

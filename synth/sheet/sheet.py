@@ -53,7 +53,7 @@ class SheetConfig:
     exemplar_size: int = 96
     """Side of the two patches a texture is made of, px; with --textures that run's is used."""
     seed: int = 0
-    """Chooses the images, and without --textures the patches."""
+    """Chooses the images, and draws the negatives that are made here."""
 
 
 def sheet(config: SheetConfig) -> int:
@@ -180,8 +180,8 @@ def contact_sheet(
         except DecodeError:
             continue
         view = square(pixels, side)[None]
-        live = [kind for kind in kinds if kind not in pictures]
-        pictures |= {kind: made_by[kind](view, seed=seed, index=[i])[0, 0] for kind in live}
+        others = [kind for kind in kinds if kind not in pictures]
+        pictures |= {kind: made_by[kind](view, seed=seed, index=[i])[0, 0] for kind in others}
         strips.append(Strip(images.keys[i], [pictures[column] for column in columns]))
     if not strips:
         raise InputError(

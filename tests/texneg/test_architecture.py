@@ -15,7 +15,7 @@ MAY_IMPORT = {  # folder: folders of this project
     "synth": {"texneg", "datasets", "synth"},
     "train": {"texneg", "datasets", "synth", "train"},
 }
-SYNTH_MAY_NOT_IMPORT = {  # folder of a texture run: those that build on it
+SYNTH_MAY_NOT_IMPORT = {  # folder of synth: those that build on it
     "kernel": {"live", "ledger", "worker", "driver", "cluster", "sheet"},
     "live": {"ledger", "worker", "driver", "cluster", "sheet"},
     "ledger": {"worker", "driver", "cluster", "sheet"},
