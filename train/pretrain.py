@@ -203,7 +203,11 @@ def finished(folder: Path) -> bool:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The settings in a `config.json`."""
+    """The settings in a `config.json`.
+
+    Raises:
+        InputError: it is damaged.
+    """
     try:
         settings: dict[str, Any] = json.loads(path.read_text("utf-8"))["config"]
     except (ValueError, KeyError, TypeError) as error:

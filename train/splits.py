@@ -1,7 +1,6 @@
 """Which part of a data set to learn from and which to test on, by the names of its folders."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from texneg.datasets.images import ImageSet, open_images
 from texneg.datasets.pairs import open_beside
@@ -52,9 +51,9 @@ def labelled(images: ImageSet) -> ImageSet:
 
 
 def find_test(path: str, classes: Sequence[str]) -> ImageSet | None:
-    """The first of the splits val, validation and test below a folder that has one of the classes."""
+    """The first of the splits val, validation and test that has one of the classes; None without any."""
     for split in HELD_OUT:
-        if (Path(path) / split).is_dir():
+        if (place(path) / split).is_dir():
             images = open_images(path, split)
             if set(images.classes) & set(classes):
                 return images
