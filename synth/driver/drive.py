@@ -55,9 +55,10 @@ def drive(
         if ending and deadline == math.inf:
             deadline, asked = time.monotonic() + config.drain_timeout, stop.count
             flying -= executor.withdraw()
-            progress.say(
-                f"stopping: {counted(flying, 'task')} under way may finish, Ctrl-C (again) leaves at once"
-            )
+            if flying:
+                progress.say(
+                    f"stopping: {counted(flying, 'task')} under way may finish, Ctrl-C (again) leaves at once"
+                )
         if ending and (not flying or stop.count > asked or time.monotonic() > deadline):
             return ending
         capacity = executor.capacity()
