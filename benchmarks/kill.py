@@ -260,7 +260,7 @@ def main() -> None:
             if state(dst) != expected[form]:
                 sys.exit(f"{what}, {form}: other bytes than the undisturbed run")
             lines.append({"what": what, "format": form, "how": how})
-            print(f"{len(lines):3} {what:<16}{form:<12}{how}; same bytes", flush=True)
+            print(f"{len(lines):3} {what:<20}{form:<12}{how}; same bytes", flush=True)
 
         for number in range(arguments.rounds):
             what, form = list(KILLS)[number % 3], FORMATS[number // 3 % 2]
