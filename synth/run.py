@@ -8,6 +8,7 @@ from typing import Any
 
 from texneg.datasets.sources import Source
 from texneg.datasets.store import place
+from texneg.datasets.transient import patiently
 from texneg.errors import RunFailed
 from texneg.synth.cluster.tuning import as_yaml
 from texneg.synth.config import SynthConfig
@@ -29,7 +30,6 @@ from texneg.synth.ledger.record import Run
 from texneg.synth.ledger.versions import check_versions
 from texneg.synth.worker.storage import is_storage, storage_message
 from texneg.synth.worker.task import Task
-from texneg.synth.worker.transient import patiently
 
 INTERRUPTED = 130
 

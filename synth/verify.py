@@ -5,12 +5,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 from texneg.datasets.decode import DecodeError
 from texneg.datasets.item import Item
 from texneg.datasets.reader import reader
 from texneg.datasets.sources import root_of
 from texneg.datasets.store import place
+from texneg.datasets.transient import patiently
 from texneg.errors import InputError, RunFailed
 from texneg.options import Positional
 from texneg.synth.config import ledger_path
@@ -109,6 +111,7 @@ def _remedy(problems: list[str], ledger: Ledger, command: str) -> str:
     remedies = {
         "input gone": inputs,
         "input changed": inputs,
+        "input unreadable": inputs,
         "unlisted": "take unlisted files away",
         REMADE: f"for the same bytes install the versions that {ledger.config} names",
     }
@@ -144,20 +147,22 @@ def _source_problems(src: str, items: list[Item], rows: list[Row]) -> Iterator[s
     items = [item for item, row in zip(items, rows, strict=True) if row["src_sha256"]]
     digests = [row["src_sha256"] for row in rows if row["src_sha256"]]
     for item, data, digest in zip(items, _inputs(src, items), digests, strict=True):
-        if data is None:
+        if isinstance(data, FileNotFoundError):
             yield f"input gone: {item.src}"
+        elif isinstance(data, OSError):
+            yield f"input unreadable: {item.src} ({data})"
         elif hashlib.sha256(data).digest() != digest:
             yield f"input changed: {item.src}"
 
 
-def _inputs(src: str, items: list[Item]) -> Iterator[bytes | None]:
-    """Bytes of each image, None where it is gone."""
+def _inputs(src: str, items: list[Item]) -> Iterator[bytes | OSError]:
+    """Bytes of each image, or why there are none."""
     with reader(root_of(src), items) as read:
         for item in items:
             try:
-                yield read(item)
-            except OSError:
-                yield None
+                yield patiently(partial(read, item))
+            except OSError as error:
+                yield error
 
 
 def _resynth_problems(config: VerifyConfig, ledger: Ledger, plan: Plan, settings: Settings) -> Iterator[str]:
@@ -177,7 +182,7 @@ def _resynth_problems(config: VerifyConfig, ledger: Ledger, plan: Plan, settings
         wanted = [made[i] for i in drawn]
         inputs = _inputs(str(config.src), [item for item, _ in wanted])
         for (_, row), data in zip(wanted, inputs, strict=True):
-            if data is None or hashlib.sha256(data).digest() != row["src_sha256"]:
+            if isinstance(data, OSError) or hashlib.sha256(data).digest() != row["src_sha256"]:
                 continue
             with suppress(DecodeError):
                 remade = make_texture(data, {"image_seed": row["image_seed"]}, settings, Clock())

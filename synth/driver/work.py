@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 
 from texneg.datasets.atomic import append_json_line
 from texneg.datasets.store import Place
+from texneg.datasets.transient import patiently
 from texneg.synth.ledger.ledger import Ledger
 from texneg.synth.ledger.plan import Plan, Shard
 from texneg.synth.worker.task import Summary, Task
-from texneg.synth.worker.transient import patiently
 
 JUDGED_FROM = 1000  # images; below it no share of bad images stops a run
 

@@ -10,6 +10,7 @@ from texneg.datasets.atomic import TEMPORARY_SUFFIX
 from texneg.datasets.decode import DecodeError, decode
 from texneg.datasets.names import escape, unescape
 from texneg.datasets.store import content, files_below, in_order, open_read, read_all, read_span
+from texneg.datasets.transient import patiently
 from texneg.datasets.url import Url
 from texneg.synth.ledger.ledger import Ledger, Marker
 from texneg.synth.ledger.manifest import Row, to_table
@@ -78,8 +79,10 @@ def _size_problems(ledger: Ledger, rows: list[Row]) -> Problems:
 
 def _content_problems(ledger: Ledger, rows: list[Row]) -> Problems:
     for row, data in zip(rows, _outputs(ledger, rows), strict=True):
-        if data is None:
+        if isinstance(data, FileNotFoundError | NotADirectoryError):
             yield row["out"], f"missing: {row['out']}"
+        elif isinstance(data, OSError):
+            yield row["out"], f"unreadable: {row['out']} ({data})"
         elif len(data) != row["out_bytes"]:
             yield row["out"], _other_size(row)
         elif hashlib.sha256(data).digest() != row["out_sha256"]:
@@ -90,29 +93,28 @@ def _other_size(row: Row) -> str:
     return f"changed: {row['out']} has another size than the {row['out_bytes']} bytes written"
 
 
-def _outputs(ledger: Ledger, rows: list[Row]) -> Iterator[bytes | None]:
-    """Bytes of each texture; several requests at a time to a store."""
+def _outputs(ledger: Ledger, rows: list[Row]) -> Iterator[bytes | OSError]:
+    """Bytes of each texture, or why there are none; several requests at a time to a store."""
     if isinstance(ledger.dst, Url):
         return in_order(lambda row: _output(ledger, row), rows)
     return (_output(ledger, row) for row in rows)
 
 
-def _output(ledger: Ledger, row: Row) -> bytes | None:
-    """Bytes of a texture, or None where its file is gone."""
+def _output(ledger: Ledger, row: Row) -> bytes | OSError:
     path = ledger.dst / unescape(row["out"].partition("::")[0])
     try:
         if row["out_offset"] is None:
-            return path.read_bytes()
-        return read_span(path, row["out_offset"], row["out_bytes"])
-    except OSError:
-        return None
+            return patiently(path.read_bytes)
+        return patiently(lambda: read_span(path, row["out_offset"], row["out_bytes"]))
+    except OSError as error:
+        return error
 
 
 def pixel_problems(ledger: Ledger, rows: list[Row]) -> Iterator[str]:
     """Textures that cannot be decoded, or whose pixels are not those that were made."""
     made = [row for row in rows if row["out"]]
     for row, data in zip(made, _outputs(ledger, made), strict=True):
-        if data is None:
+        if isinstance(data, OSError):
             continue
         try:
             pixels = decode(data).pixels

@@ -16,6 +16,7 @@ from texneg.datasets.names import unescape
 from texneg.datasets.reader import Read, reader
 from texneg.datasets.store import size_of
 from texneg.datasets.tar import TRAILER
+from texneg.datasets.transient import Permanent, patiently
 from texneg.synth.ledger.ledger import Marker
 from texneg.synth.ledger.manifest import Row, read_rows, to_parquet
 from texneg.synth.ledger.plan import load_plan, out_name, read_items
@@ -23,7 +24,6 @@ from texneg.synth.worker.fragments import fragments
 from texneg.synth.worker.job import Part, process_part
 from texneg.synth.worker.storage import is_storage, storage_message
 from texneg.synth.worker.task import Summary, Task
-from texneg.synth.worker.transient import Permanent, patiently
 
 LONGEST_NAME = 255  # bytes
 

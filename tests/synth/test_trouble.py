@@ -20,6 +20,7 @@ from typing import Any
 import psutil
 import pytest
 
+from texneg.datasets.transient import is_transient, patiently
 from texneg.errors import RunFailed
 from texneg.synth.cluster.connect import connected
 from texneg.synth.cluster.executor import DaskExecutor
@@ -36,7 +37,6 @@ from texneg.synth.run import synth
 from texneg.synth.worker import isolated, perform
 from texneg.synth.worker.perform import SourceChanged, make_images
 from texneg.synth.worker.task import Task, run_task
-from texneg.synth.worker.transient import is_transient, patiently
 
 Run = Callable[..., Path]
 Rows = Callable[[Path], list[dict[str, Any]]]
@@ -104,7 +104,7 @@ def test_which_errors_are_worth_another_try(error: Exception, expected: bool) ->
 
 def test_another_try_comes_after_1_4_and_16_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
-    monkeypatch.setattr("texneg.synth.worker.transient.time.sleep", slept.append)
+    monkeypatch.setattr("texneg.datasets.transient.time.sleep", slept.append)
     outcomes = iter([OSError(errno.EIO, "one"), TimeoutError(), ConnectionError()])
 
     def call() -> str:
@@ -127,7 +127,7 @@ def test_a_run_outlasts_hiccups_of_input_and_output(
     photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept: list[float] = []
-    monkeypatch.setattr("texneg.synth.worker.transient.time.sleep", slept.append)
+    monkeypatch.setattr("texneg.datasets.transient.time.sleep", slept.append)
     expected = {path.name: path.read_bytes() for path in run(photos, "whole").rglob("*.webp")}
 
     def often(function: Callable[..., Any], every: int) -> Callable[..., Any]:

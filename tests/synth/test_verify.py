@@ -1,5 +1,6 @@
 """`texneg verify` and `texneg synth-status`."""
 
+import errno
 import json
 import re
 import shutil
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from texneg.datasets import transient
 from texneg.errors import InputError, RunFailed
 from texneg.synth.ledger.manifest import read_rows, to_parquet
 from texneg.synth.status import StatusConfig, synth_status
@@ -104,6 +106,39 @@ def test_swapped_textures_and_changed_inputs_are_found(
     with pytest.raises(RunFailed, match=r"3 problems .*; bring inputs back .*; missing and changed textures"):
         verify(VerifyConfig(str(dst), str(copy)))
     assert "input changed: bee/bee.000.JPEG" in capsys.readouterr().err
+
+
+def test_what_cannot_be_read_is_not_called_missing(
+    photos: Path, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = Path(shutil.copytree(photos, tmp_path / "copy"))
+    dst = run(copy)
+    for path in (copy / "ant/ant.001.JPEG", dst / "bee/bee.000.webp"):
+        path.unlink()
+        path.mkdir()
+    with pytest.raises(RunFailed, match=r"2 problems .*; bring inputs back .* --recheck"):
+        verify(VerifyConfig(str(dst), str(copy)))
+    told = capsys.readouterr().err
+    assert "input unreadable: ant/ant.001.JPEG" in told
+    assert "unreadable: bee/bee.000.webp" in told
+
+
+def test_storage_that_fails_for_a_moment_is_no_damage(
+    photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dst = run(photos)
+    failures = iter([OSError(errno.EIO, "hiccup")] * 2)
+    read = Path.read_bytes
+
+    def hiccup(path: Path) -> bytes:
+        if path.suffix == ".webp" and (error := next(failures, None)):
+            raise error
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", hiccup)
+    monkeypatch.setattr(transient, "PAUSES_S", (0.0, 0.0))
+    assert verify(VerifyConfig(str(dst))) == 0
+    assert next(failures, None) is None
 
 
 def test_making_again_survives_what_is_missing(
