@@ -7,8 +7,8 @@ of one and of two processes, and for comparison without any scheduler by one and
 which shows what the machine itself gives. All have the same tasks, a whole shard each as in large data sets.
 The start of processes is not counted.
 
-The kinds of run take turns. Each waits until nothing else works; one during which something else took more than
-2 % of the cores does not count and is made again. Prints the medians and writes `results/workers.json`.
+The kinds of run take turns. Each waits until nothing else works; one during which something else took more
+than 2 % of the cores does not count and is made again. Prints the medians and writes `results/workers.json`.
 """
 
 import argparse
