@@ -19,9 +19,10 @@ from texneg.synth.driver.extend import extended
 from texneg.synth.driver.finalize import finalize, write_stats
 from texneg.synth.driver.messages import failure, say_begin, say_end, say_inputs, say_planned, say_quarantine
 from texneg.synth.driver.preflight import check_space, inspect, open_run
-from texneg.synth.driver.progress import Progress, counted, say
+from texneg.synth.driver.progress import Progress
 from texneg.synth.driver.retry import take_back
 from texneg.synth.driver.signals import stop_signals
+from texneg.synth.driver.words import counted, say
 from texneg.synth.driver.work import Work
 from texneg.synth.ledger.lease import Lease
 from texneg.synth.ledger.ledger import read_json

@@ -12,7 +12,7 @@ from texneg.errors import InputError
 from texneg.options import Positional
 from texneg.synth.config import ledger_path
 from texneg.synth.driver.array import task_metrics
-from texneg.synth.driver.progress import duration
+from texneg.synth.driver.words import duration
 from texneg.synth.ledger.lease import holder
 from texneg.synth.ledger.ledger import Ledger, read_json
 from texneg.synth.ledger.plan import load_plan

@@ -16,7 +16,7 @@ from texneg.datasets.transient import patiently
 from texneg.errors import InputError, RunFailed
 from texneg.options import Positional
 from texneg.synth.config import ledger_path
-from texneg.synth.driver.progress import counted
+from texneg.synth.driver.words import counted
 from texneg.synth.ledger.damage import (
     committed_rows,
     manifest_problems,

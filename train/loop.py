@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from texneg.datasets.atomic import append_json_line
 from texneg.errors import RunFailed
-from texneg.synth.driver.progress import duration
+from texneg.synth.driver.words import duration
 from texneg.train.bn import processes, rank
 from texneg.train.checkpoint import writing
 from texneg.train.encoder import Encoder

@@ -1,16 +1,11 @@
-"""The Dask cluster of a run: embedded and tuned for few long tasks, or somebody else's by address."""
+"""A client of the cluster of a run, whoever started it, and every worker of it prepared."""
 
 import logging
-import multiprocessing.resource_tracker
-import os
 import re
-import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +14,15 @@ import distributed
 from distributed.comm import get_address_host_port
 
 from texneg.errors import InputError, RunFailed
+from texneg.synth.cluster.embedded import embedded
 from texneg.synth.cluster.plugin import WorkerSetup
 from texneg.synth.cluster.slurm import submitted
-from texneg.synth.cluster.tuning import ENVIRONMENT, TUNING
+from texneg.synth.cluster.tuning import TUNING
 from texneg.synth.config import SynthConfig
 from texneg.synth.ledger.versions import versions
 
-MOST_THREADS = 8  # of one worker process: each process costs background load
 CONNECT_S = 20
-DEATHS = 1  # of workers of this machine that a task outlives; nobody takes them away, as nodes are
 PROBE = "is anybody listening?"
-
-
-def layout(cores: int, threads: int = 0) -> tuple[int, int]:
-    """Worker processes, and threads in each, that use `cores` cores."""
-    processes = ceil(cores / (threads or MOST_THREADS))
-    return processes, ceil(cores / processes)
 
 
 @contextmanager
@@ -102,7 +90,7 @@ def _subscribe(client: distributed.Client, topic: str, hear: Callable[[Any], Non
 def _client(config: SynthConfig, stack: ExitStack) -> distributed.Client:
     options: dict[str, Any] = {"timeout": CONNECT_S, "set_as_default": False}
     if config.address is None:
-        cluster = submitted(config) if config.cluster == "slurm" else _embedded(config)
+        cluster = submitted(config) if config.cluster == "slurm" else embedded(config)
         return distributed.Client(stack.enter_context(cluster), **options)
     options["scheduler_file" if _is_file(config.address) else "address"] = config.address
     try:
@@ -132,29 +120,6 @@ def _is_file(address: str) -> bool:
 
 
 @contextmanager
-def _embedded(config: SynthConfig) -> Iterator[distributed.LocalCluster]:
-    processes, threads = layout(config.cores, config.threads_per_worker)
-    with ExitStack() as stack:
-        stack.enter_context(_environment_kept())
-        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="texneg-dask-"))
-        stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": DEATHS}))
-        with _signals_blocked():
-            cluster = stack.enter_context(
-                distributed.LocalCluster(
-                    n_workers=processes,
-                    threads_per_worker=threads,
-                    processes=True,
-                    dashboard_address=None,
-                    scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},  # any port
-                    memory_limit=0,
-                    silence_logs=logging.CRITICAL,
-                    local_directory=scratch,
-                )
-            )
-        yield cluster
-
-
-@contextmanager
 def _quiet(name: str) -> Iterator[None]:
     """A lost scheduler is reported in one line, not by the client's tracebacks."""
     logger = logging.getLogger(name)
@@ -164,31 +129,3 @@ def _quiet(name: str) -> Iterator[None]:
         yield
     finally:
         logger.setLevel(old)
-
-
-@contextmanager
-def _signals_blocked() -> Iterator[None]:
-    """Threads and worker processes started inside never receive Ctrl-C or SIGTERM: they inherit the mask.
-
-    Otherwise the workers die of the signal that asks the driver to drain them, which a terminal, SLURM and
-    systemd send to every process.
-    """
-    multiprocessing.resource_tracker.ensure_running()  # started later, it would unblock the signals again
-    old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, old)
-
-
-@contextmanager
-def _environment_kept() -> Iterator[None]:
-    """Dask puts the workers' environment into this process too; take it out again."""
-    old = {name: os.environ.get(name) for name in ENVIRONMENT}
-    try:
-        yield
-    finally:
-        for name, value in old.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value

@@ -8,7 +8,7 @@ from typing import Any
 
 from texneg.errors import RunFailed
 from texneg.synth.driver.executors import Outcome, Say
-from texneg.synth.driver.progress import say
+from texneg.synth.driver.words import say
 from texneg.synth.driver.work import WorkerLost
 from texneg.synth.worker.task import Summary, Task, run_task
 

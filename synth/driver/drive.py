@@ -7,9 +7,10 @@ from typing import Literal
 
 from texneg.synth.config import SynthConfig
 from texneg.synth.driver.executors import Executor
-from texneg.synth.driver.progress import Progress, counted, duration
+from texneg.synth.driver.progress import Progress
 from texneg.synth.driver.signals import Stop
 from texneg.synth.driver.stall import StallWatch
+from texneg.synth.driver.words import counted, duration
 from texneg.synth.driver.work import Work, WorkerLost
 
 POLL_S = 1.0

@@ -21,7 +21,7 @@ from texneg.errors import InputError, RunFailed
 from texneg.synth.config import SynthConfig, settings_of
 from texneg.synth.driver.checks import check
 from texneg.synth.driver.extend import same_inputs
-from texneg.synth.driver.progress import sized
+from texneg.synth.driver.words import sized
 from texneg.synth.ledger.ledger import Ledger
 from texneg.synth.ledger.overwrite import clear
 from texneg.synth.ledger.plan import Plan, input_bytes, load_plan

@@ -1,6 +1,5 @@
 """How far a run is: a bar on a terminal, otherwise a plain line now and then."""
 
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -9,25 +8,9 @@ from typing import Any
 
 from tqdm import tqdm
 
+from texneg.synth.driver.words import duration, say
+
 LINE_EVERY_S = 15.0
-
-
-def say(text: str) -> None:
-    """One line on standard error."""
-    _print(text, "stderr")
-
-
-def tell(text: str) -> None:
-    """One line on standard output."""
-    _print(text, "stdout")
-
-
-def _print(text: str, stream: str) -> None:
-    """A run goes on where nobody reads it any more."""
-    try:
-        print(text, file=getattr(sys, stream), flush=True)
-    except OSError:
-        setattr(sys, stream, open(os.devnull, "w"))  # noqa: PTH123, SIM115 (as long as this process lives)
 
 
 class Progress:
@@ -83,23 +66,3 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._on_bar(lambda bar: bar.close())
-
-
-def duration(seconds: float) -> str:
-    """`h:mm:ss`."""
-    minutes, second = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{second:02d}"
-
-
-def sized(size: float) -> str:
-    """`480 kB`, `14.9 MB`, `75 GB`: bytes in the unit that leaves one to three digits before the point."""
-    for unit in ("kB", "MB", "GB"):
-        size /= 1000
-        if size < 999.5:
-            return f"{size:.3g} {unit}"
-    return f"{size / 1000:.3g} TB"
-
-
-def counted(n: int, noun: str) -> str:
-    """`1 shard`, `2 shards`."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

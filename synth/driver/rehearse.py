@@ -11,7 +11,7 @@ from texneg.datasets.reader import reader
 from texneg.datasets.sources import Source
 from texneg.synth.config import SynthConfig
 from texneg.synth.driver.preflight import check_space, planned
-from texneg.synth.driver.progress import counted, duration, say, sized
+from texneg.synth.driver.words import counted, duration, say, sized
 from texneg.synth.ledger.plan import Plan, read_items
 from texneg.synth.ledger.record import Run
 from texneg.synth.worker.job import Part, process_part

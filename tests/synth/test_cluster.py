@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from texneg.errors import InputError, RunFailed
-from texneg.synth.cluster.connect import connected, layout, prepare
+from texneg.synth.cluster.connect import connected, prepare
+from texneg.synth.cluster.embedded import layout
 from texneg.synth.cluster.executor import DaskExecutor
 from texneg.synth.cluster.plugin import WorkerSetup
 from texneg.synth.config import SynthConfig
