@@ -14,20 +14,20 @@ from numba import config, njit, types
 from numba.extending import intrinsic
 
 from texneg.synth.kernel.window import (
+    GROUP,
     INT32,
     INT64,
     RADIUS,
+    fold_four,
     lanes,
-    load_window,
     plain_distance,
-    squares,
+    window_sums,
 )
 
 NAME_BITS = 24
 HEAVIEST = 1 << 37  # largest penalty of a place that may be chosen
 NEVER = 3 << 36  # penalty of one that must not be: above HEAVIEST and any distance together
 
-GROUP = 4  # distances folded together
 _FOUR = ir.VectorType(INT64, GROUP)
 
 I16 = npt.NDArray[np.int16]
@@ -95,12 +95,6 @@ def _emit_vector_nearest(context: Any, builder: Any, signature: Any, arguments: 
         signature.args, arguments, strict=True
     )
 
-    def number(value: int) -> Any:
-        return ir.Constant(INT64, value)
-
-    def integer(pair: Any) -> Any:
-        return context.cast(builder, pair[1], pair[0], types.int64)
-
     def vector(members: list[Any]) -> Any:
         filled = ir.Constant(_FOUR, ir.Undefined)
         for k, member in enumerate(members):
@@ -111,40 +105,22 @@ def _emit_vector_nearest(context: Any, builder: Any, signature: Any, arguments: 
         data = context.make_array(array[0])(context, builder, array[1]).data
         return builder.zext(builder.load(builder.gep(data, [index])), INT64)
 
-    def window(array: Any, index: Any, row: Any) -> Any:
-        corner = builder.mul(number(RADIUS), builder.add(row, number(1)))
-        first = builder.mul(builder.sub(index, corner), number(3))
-        return load_window(context, builder, array, first, builder.mul(row, number(3)))
-
-    row, atlas_row = integer(pitch), integer(atlas_pitch)
-    own = window(image, integer(n), row)
-    named = [integer((of, builder.extract_value(candidates[1], k))) for k, of in enumerate(candidates[0])]
-    sums = [squares(builder, own, window(atlas, candidate, atlas_row)) for candidate in named]
+    named, sums = window_sums(context, builder, image, n, pitch, atlas, candidates, atlas_pitch)
     extra = [builder.or_(element(penalty, element(bins, candidate)), candidate) for candidate in named]
-    left = vector([integer(shift)] * GROUP)
+    left = vector([context.cast(builder, shift[1], shift[0], types.int64)] * GROUP)
     keys = None
     for first in range(0, len(named), GROUP):
         # a last group that is not full repeats its last candidate, which changes no minimum
         chosen = [min(first + k, len(named) - 1) for k in range(GROUP)]
         added = vector([extra[k] for k in chosen])
-        distances = builder.zext(_fold_four(builder, [sums[k] for k in chosen]), _FOUR)
+        distances = builder.zext(fold_four(builder, [sums[k] for k in chosen]), _FOUR)
         group = builder.add(builder.shl(distances, left), added)
         keys = group if keys is None else _least(builder, keys, group)
     keys = _least(builder, lanes(builder, keys, keys, [0, 1]), lanes(builder, keys, keys, [2, 3]))
     keys = _least(builder, lanes(builder, keys, keys, [0]), lanes(builder, keys, keys, [1]))
-    return builder.and_(builder.extract_element(keys, ir.Constant(INT32, 0)), number((1 << NAME_BITS) - 1))
-
-
-def _fold_four(builder: Any, sums: list[Any]) -> Any:
-    """Four <8 x i32> to the <4 x i32> of their totals, by shuffles inside halves of eight lanes."""
-    even, odd = [0, 2, 8, 10, 4, 6, 12, 14], [1, 3, 9, 11, 5, 7, 13, 15]
-
-    def pairs(a: Any, b: Any) -> Any:
-        return builder.add(lanes(builder, a, b, even), lanes(builder, a, b, odd))
-
-    halves = pairs(pairs(sums[0], sums[1]), pairs(sums[2], sums[3]))
-    low, high = lanes(builder, halves, halves, [0, 1, 2, 3]), lanes(builder, halves, halves, [4, 5, 6, 7])
-    return builder.add(low, high)
+    return builder.and_(
+        builder.extract_element(keys, ir.Constant(INT32, 0)), ir.Constant(INT64, (1 << NAME_BITS) - 1)
+    )
 
 
 def _least(builder: Any, a: Any, b: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Distance of two 5 x 5 windows of RGB pixels, as vector code and as the plain loop it equals.
+"""Distance of two 5 x 5 windows of RGB pixels: a plain loop, and the pieces of the vector code that equals it.
 
 Images are flat int16 arrays of interleaved RGB, values 0 to 255, with `SPARE` more elements at the end. A
 window is named by the index of its first element; `pitch` is the number of elements from one row to the next.
@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
-from numba import config, njit, types
-from numba.extending import intrinsic
+from numba import njit, types
 
 RADIUS = 2
 SIDE = 2 * RADIUS + 1
 ROW = 3 * SIDE
 SPARE = 16  # a row is loaded as 16 elements, one more than it has
+GROUP = 4  # distances folded together
 
 I16 = npt.NDArray[np.int16]
 
@@ -36,32 +36,27 @@ def plain_distance(a: I16, i: int, a_pitch: int, b: I16, j: int, b_pitch: int) -
     return total
 
 
-@intrinsic
-def vector_distance(context: Any, a: Any, i: Any, a_pitch: Any, b: Any, j: Any, b_pitch: Any) -> Any:
-    """The same sum in generic vector operations, which LLVM fits to the machine.
+def window_sums(
+    context: Any, builder: Any, image: Any, n: Any, pitch: Any, atlas: Any, candidates: Any, atlas_pitch: Any
+) -> tuple[list[Any], list[Any]]:
+    """The candidates of pixel n as int64, and of each the squared differences to n's window as <8 x i32>.
 
-    Each row of 15 elements is loaded as 16, subtracted, its last lane cleared, widened, squared and added in
-    pairs; five rows are summed and folded to one number. Five times as fast as the loop.
+    Arguments are pairs of a numba type and an LLVM value; indices and pitches count pixels. The window of n
+    is loaded once. Generic vector operations, which LLVM fits to the machine: five times as fast as the loop.
     """
-    signature = types.int64(a, i, a_pitch, b, j, b_pitch)
-    return signature, _emit_vector_distance
 
+    def integer(pair: Any) -> Any:
+        return context.cast(builder, pair[1], pair[0], types.int64)
 
-def _emit_vector_distance(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    a, i, a_pitch, b, j, b_pitch = zip(signature.args, arguments, strict=True)
+    def window(array: Any, index: Any, row: Any) -> Any:
+        corner = builder.mul(ir.Constant(INT64, RADIUS), builder.add(row, ir.Constant(INT64, 1)))
+        first = builder.mul(builder.sub(index, corner), ir.Constant(INT64, 3))
+        return load_window(context, builder, array, first, builder.mul(row, ir.Constant(INT64, 3)))
 
-    def index(pair: Any) -> Any:
-        return context.cast(builder, pair[1], pair[0], types.intp)
-
-    total = squares(
-        builder,
-        load_window(context, builder, a, index(i), index(a_pitch)),
-        load_window(context, builder, b, index(j), index(b_pitch)),
-    )
-    for width in (4, 2, 1):
-        low, high = list(range(width)), list(range(width, 2 * width))
-        total = builder.add(lanes(builder, total, total, low), lanes(builder, total, total, high))
-    return builder.sext(builder.extract_element(total, ir.Constant(INT32, 0)), INT64)
+    row, atlas_row = integer(pitch), integer(atlas_pitch)
+    own = window(image, integer(n), row)
+    named = [integer((of, builder.extract_value(candidates[1], k))) for k, of in enumerate(candidates[0])]
+    return named, [squares(builder, own, window(atlas, candidate, atlas_row)) for candidate in named]
 
 
 def load_window(context: Any, builder: Any, array: Any, first: Any, pitch: Any) -> list[Any]:
@@ -79,7 +74,11 @@ def load_window(context: Any, builder: Any, array: Any, first: Any, pitch: Any) 
 
 
 def squares(builder: Any, a: list[Any], b: list[Any]) -> Any:
-    """The squared differences of two windows, added up to <8 x i32>."""
+    """The squared differences of two windows, added up to <8 x i32>.
+
+    Each row of 15 elements was loaded as 16: it is subtracted, its last lane cleared, widened, squared and
+    added in pairs; five rows are summed.
+    """
     sums = []
     for own, other in zip(a, b, strict=True):
         wide = builder.sext(builder.and_(builder.sub(own, other), _COUNTED), _ROW_OF_32)
@@ -91,10 +90,18 @@ def squares(builder: Any, a: list[Any], b: list[Any]) -> Any:
     return sums[0]
 
 
+def fold_four(builder: Any, sums: list[Any]) -> Any:
+    """Four <8 x i32> to the <4 x i32> of their totals, by shuffles inside halves of eight lanes."""
+    even, odd = [0, 2, 8, 10, 4, 6, 12, 14], [1, 3, 9, 11, 5, 7, 13, 15]
+
+    def pairs(a: Any, b: Any) -> Any:
+        return builder.add(lanes(builder, a, b, even), lanes(builder, a, b, odd))
+
+    halves = pairs(pairs(sums[0], sums[1]), pairs(sums[2], sums[3]))
+    low, high = lanes(builder, halves, halves, [0, 1, 2, 3]), lanes(builder, halves, halves, [4, 5, 6, 7])
+    return builder.add(low, high)
+
+
 def lanes(builder: Any, a: Any, b: Any, picked: list[int]) -> Any:
     """The picked lanes of two vectors, those of b counted on from those of a."""
     return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT32, len(picked)), picked))
-
-
-# An intrinsic has no Python body, so without compilation the loop takes its place.
-window_distance = plain_distance if config.DISABLE_JIT else vector_distance

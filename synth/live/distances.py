@@ -8,8 +8,7 @@ from llvmlite import ir
 from numba import config, njit, types
 from numba.extending import intrinsic
 
-from texneg.synth.kernel.nearest import GROUP, _fold_four
-from texneg.synth.kernel.window import INT32, INT64, RADIUS, load_window, plain_distance, squares
+from texneg.synth.kernel.window import GROUP, INT32, INT64, RADIUS, fold_four, plain_distance, window_sums
 
 I16 = npt.NDArray[np.int16]
 
@@ -43,23 +42,11 @@ def vector_distances(
 
 
 def _emit_vector_distances(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    image, n, pitch, atlas, candidates, atlas_pitch = zip(signature.args, arguments, strict=True)
-
-    def integer(pair: Any) -> Any:
-        return context.cast(builder, pair[1], pair[0], types.int64)
-
-    def window(array: Any, index: Any, row: Any) -> Any:
-        corner = builder.mul(ir.Constant(INT64, RADIUS), builder.add(row, ir.Constant(INT64, 1)))
-        first = builder.mul(builder.sub(index, corner), ir.Constant(INT64, 3))
-        return load_window(context, builder, array, first, builder.mul(row, ir.Constant(INT64, 3)))
-
-    own, atlas_row = window(image, integer(n), integer(pitch)), integer(atlas_pitch)
-    named = [integer((of, builder.extract_value(candidates[1], k))) for k, of in enumerate(candidates[0])]
-    sums = [squares(builder, own, window(atlas, candidate, atlas_row)) for candidate in named]
+    _, sums = window_sums(context, builder, *zip(signature.args, arguments, strict=True))
     found = []
     for first in range(0, len(sums), GROUP):
         chosen = [sums[min(first + k, len(sums) - 1)] for k in range(GROUP)]
-        four = _fold_four(builder, chosen)
+        four = fold_four(builder, chosen)
         found += [builder.extract_element(four, ir.Constant(INT32, k)) for k in range(GROUP)]
     found = [builder.zext(distance, INT64) for distance in found[: len(sums)]]
     return context.make_tuple(builder, signature.return_type, found)

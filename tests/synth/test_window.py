@@ -2,12 +2,19 @@ import numpy as np
 import pytest
 from numba import njit
 
-from texneg.synth.kernel.window import SPARE, plain_distance, window_distance
+from texneg.synth.kernel.window import RADIUS, SPARE, plain_distance
+from texneg.synth.live.distances import distances
 
 
 @njit
+def of_pixels(a, n, a_pitch, b, candidate, b_pitch):
+    return distances(a, n, a_pitch, b, (candidate,), b_pitch)[0]
+
+
 def vector(a, i, a_pitch, b, j, b_pitch):
-    return window_distance(a, i, a_pitch, b, j, b_pitch)
+    """The same, where indices and pitches in elements are whole pixels."""
+    n, candidate = (f // 3 + RADIUS * (p // 3 + 1) for f, p in ((i, a_pitch), (j, b_pitch)))
+    return of_pixels(a, n, a_pitch // 3, b, candidate, b_pitch // 3)
 
 
 def reference(a, i, a_pitch, b, j, b_pitch):
@@ -23,7 +30,7 @@ def test_vector_code_equals_loop_equals_numpy(seed):
     a_pitch, b_pitch = 3 * random.integers(5, 40, 2)
     a = random.integers(0, 256, 6 * a_pitch + SPARE).astype(np.int16)
     b = random.integers(0, 256, 6 * b_pitch + SPARE).astype(np.int16)
-    i, j = random.integers(0, a_pitch), random.integers(0, b_pitch)
+    i, j = 3 * random.integers(0, a_pitch // 3), 3 * random.integers(0, b_pitch // 3)
     expected = reference(a, i, a_pitch, b, j, b_pitch)
     assert vector(a, i, a_pitch, b, j, b_pitch) == expected
     assert plain_distance(a, i, a_pitch, b, j, b_pitch) == expected
@@ -36,11 +43,11 @@ def test_largest_possible_distance():
 
 
 def test_the_lane_after_a_row_does_not_count():
-    a, b = np.zeros(5 * 16 + SPARE, np.int16), np.zeros(5 * 16 + SPARE, np.int16)
-    b[15::16] = 255
-    assert vector(a, 0, 16, b, 0, 16) == 0
+    a, b = np.zeros(5 * 18 + SPARE, np.int16), np.zeros(5 * 18 + SPARE, np.int16)
+    b[15::18] = 255
+    assert vector(a, 0, 18, b, 0, 18) == 0
 
 
 def test_narrow_index_types():
     a = np.arange(200, dtype=np.int16)
-    assert vector(a, np.int32(3), np.int32(15), a, np.uint8(0), np.int64(15)) == 75 * 9
+    assert of_pixels(a, np.int32(13), np.int32(5), a, np.uint8(12), np.int64(5)) == 75 * 9
