@@ -1,4 +1,4 @@
-"""Distance of two 5 x 5 windows of RGB pixels: a plain loop, and the pieces of the vector code that equals it.
+"""Distance of two 5 x 5 windows of RGB pixels: a plain loop, and the pieces of vector code that equals it.
 
 Images are flat int16 arrays of interleaved RGB, values 0 to 255, with `SPARE` more elements at the end. A
 window is named by the index of its first element; `pitch` is the number of elements from one row to the next.
