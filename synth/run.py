@@ -196,8 +196,7 @@ def _forget_damaged(run: Run) -> int:
     from texneg.synth.ledger.damage import is_damaged
 
     damaged = 0
-    for shard in run.plan.shards:
-        marker = run.ledger.marker(shard)
+    for shard, marker in zip(run.plan.shards, run.ledger.markers(run.plan.shards), strict=True):
         if marker is not None and is_damaged(run.ledger, shard, marker):
             run.ledger.reopen(shard, run.plan.parts(shard))
             damaged += 1

@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from texneg.datasets.atomic import read_json_lines, to_json
@@ -16,7 +16,7 @@ from texneg.synth.driver.words import duration
 from texneg.synth.ledger.lease import holder
 from texneg.synth.ledger.ledger import Ledger, read_json
 from texneg.synth.ledger.plan import load_plan
-from texneg.synth.ledger.record import load_record
+from texneg.synth.ledger.record import opened
 
 RATE_OVER_S = 600.0
 COMMITS_READ = 100
@@ -57,9 +57,8 @@ def synth_status(config: StatusConfig) -> int:
 
 def run_status(ledger: Ledger) -> dict[str, Any]:
     """Counts of images and shards, statuses, failures, rate, and who is at work."""
-    record = load_record(ledger)
+    ledger, record = opened(ledger)
     plan = load_plan(ledger.plan)
-    ledger = replace(ledger, fingerprint=record["fingerprint"])
     markers = ledger.markers(plan.shards)
     committed = [marker for marker in markers if marker]
     missing = [shard for shard, marker in zip(plan.shards, markers, strict=True) if not marker]

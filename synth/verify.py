@@ -4,7 +4,7 @@ import hashlib
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from texneg.datasets.decode import DecodeError
@@ -24,10 +24,10 @@ from texneg.synth.ledger.damage import (
     shard_problems,
     unlisted,
 )
-from texneg.synth.ledger.ledger import Ledger
+from texneg.synth.ledger.ledger import Ledger, Marker
 from texneg.synth.ledger.manifest import Row
 from texneg.synth.ledger.plan import Plan, is_drawn, load_plan, output_names, read_items
-from texneg.synth.ledger.record import load_record
+from texneg.synth.ledger.record import opened
 from texneg.synth.presets import PRESETS
 from texneg.synth.settings import Settings
 from texneg.synth.worker.clock import Clock
@@ -36,6 +36,8 @@ from texneg.synth.worker.setup import prepare_process
 
 PROBLEMS_SHOWN = 10
 REMADE = "made again with other bytes"
+Markers = list[Marker | None]
+"""Of every shard of the plan; None for one that is not committed or whose tar is gone."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,7 @@ def verify(config: VerifyConfig) -> int:
         raise InputError("--resynth needs the images: texneg verify DST SRC --resynth N")
     if config.src is not None and not place(config.src).exists():
         raise InputError(f"{config.src} does not exist; give the images that the textures were made from")
-    ledger = Ledger(ledger_path(config.dst, config.ledger), place(config.dst))
-    record = load_record(ledger)
-    ledger = replace(ledger, fingerprint=record["fingerprint"])
+    ledger, record = opened(Ledger(ledger_path(config.dst, config.ledger), place(config.dst)))
     if not ledger.manifest.exists():
         raise InputError(f"the run in {config.dst} is not finished; resume: {record['command']}")
     plan, settings = load_plan(ledger.plan), Settings(**record["settings"])
@@ -84,14 +84,15 @@ def verify(config: VerifyConfig) -> int:
             f" {settings.method}, this is version {PRESETS[settings.method].version};"
             f" install texneg {record['versions']['texneg']}, or leave --resynth out"
         )
-    problems = list(_all_problems(config, ledger, plan, settings))
+    markers = ledger.markers(plan.shards)
+    problems = list(_all_problems(config, ledger, plan, settings, markers))
     for problem in problems[:PROBLEMS_SHOWN]:
         print(problem, file=sys.stderr)
     if problems:
         more = f", {PROBLEMS_SHOWN} shown" if len(problems) > PROBLEMS_SHOWN else ""
         remedy = _remedy(problems, ledger, record["command"])
         raise RunFailed(f"{counted(len(problems), 'problem')} in {config.dst}{more}; {remedy}")
-    ok = sum(marker["statuses"].get("ok", 0) for marker in ledger.markers(plan.shards) if marker)
+    ok = sum(marker["statuses"].get("ok", 0) for marker in markers if marker)
     checks = {
         "sizes": True,
         "checksums": not config.quick,
@@ -119,10 +120,12 @@ def _remedy(problems: list[str], ledger: Ledger, command: str) -> str:
     return "; ".join(remedy for remedy in dict.fromkeys([*remedies.values(), damage]) if remedy in found)
 
 
-def _all_problems(config: VerifyConfig, ledger: Ledger, plan: Plan, settings: Settings) -> Iterator[str]:
+def _all_problems(
+    config: VerifyConfig, ledger: Ledger, plan: Plan, settings: Settings, markers: Markers
+) -> Iterator[str]:
     outs: set[str] = set()
     whole = True
-    for shard, marker in zip(plan.shards, ledger.markers(plan.shards), strict=True):
+    for shard, marker in zip(plan.shards, markers, strict=True):
         rows = committed_rows(ledger, shard, marker) if marker else None
         if marker is None or rows is None:
             whole = False
@@ -140,7 +143,7 @@ def _all_problems(config: VerifyConfig, ledger: Ledger, plan: Plan, settings: Se
         yield from manifest_problems(ledger, plan.shards)
     yield from unlisted(ledger, outs)
     if config.src is not None and config.resynth:
-        yield from _resynth_problems(config, ledger, plan, settings)
+        yield from _resynth_problems(config, ledger, plan, settings, markers)
 
 
 def _source_problems(src: str, items: list[Item], rows: list[Row]) -> Iterator[str]:
@@ -165,10 +168,11 @@ def _inputs(src: str, items: list[Item]) -> Iterator[bytes | OSError]:
                 yield error
 
 
-def _resynth_problems(config: VerifyConfig, ledger: Ledger, plan: Plan, settings: Settings) -> Iterator[str]:
+def _resynth_problems(
+    config: VerifyConfig, ledger: Ledger, plan: Plan, settings: Settings, markers: Markers
+) -> Iterator[str]:
     """Make an even sample of the textures again; what is missing or changed is named elsewhere."""
     prepare_process()
-    markers = ledger.markers(plan.shards)
     good = [marker["statuses"].get("ok", 0) if marker else 0 for marker in markers]
     before, total = 0, sum(good)
     for shard, marker, ok in zip(plan.shards, markers, good, strict=True):

@@ -48,11 +48,10 @@ def say_planned(config: SynthConfig, run: Run) -> None:
 
 def say_quarantine(work: Work) -> None:
     """How many images could not be used, and the first reasons."""
-    bad = work.images - work.statuses["ok"]
-    if not bad:
+    if not work.bad:
         return
     counts = ", ".join(f"{n} {status}" for status, n in sorted(work.statuses.items()) if status != "ok")
-    say(f"{bad} of {work.images} images could not be used: {counts}")
+    say(f"{work.bad} of {work.images} images could not be used: {counts}")
     if work.missing:
         return
     quarantine = work.ledger.quarantine
@@ -99,10 +98,9 @@ def failure(config: SynthConfig, work: Work, verdict: str) -> str:
     if verdict == "storage":
         return f"{work.storage}; {work.images} of {work.plan.images} images are safe; {resume}"
     if verdict == "error_budget":
-        bad = work.images - work.statuses["ok"]
-        found = f"{bad} of {work.images} images could not be used"
+        found = f"{work.bad} of {work.images} images could not be used"
         remedy = f"reasons: {work.ledger.root}/log; mend them and repeat with --overwrite"
-        if bad == work.plan.images:
+        if work.bad == work.plan.images:
             return f"{found}; {remedy}"
         rate = config.max_error_rate
         return f"{found}, more than --max-error-rate {rate} allows; {remedy}, or raise the rate"

@@ -23,7 +23,12 @@ def take_back(run: Run, source: Source, statuses: Sequence[str]) -> int:
     Returns:
         The number of images that will be tried again.
     """
-    again = {shard: rows for shard in run.plan.shards if (rows := _rows(run, shard, statuses))}
+    markers = zip(run.plan.shards, run.ledger.markers(run.plan.shards), strict=True)
+    again = {
+        shard: read_rows(run.ledger.done(shard, ".parquet"))
+        for shard, marker in markers
+        if marker and any(_matches(status, statuses) for status in marker["statuses"])
+    }
     if not again:
         return 0
     wanted = {item.src for shard in again for item in read_items(run.plan.folder, shard)}
@@ -36,19 +41,11 @@ def take_back(run: Run, source: Source, statuses: Sequence[str]) -> int:
         write_items(plan_file(run.plan.folder, number), _updated(run, shards, again, found))
     for shard in again:
         run.ledger.reopen(shard, run.plan.parts(shard))
-    return sum(_matches(row, statuses) for rows in again.values() for row in rows)
+    return sum(_matches(row["status"], statuses) for rows in again.values() for row in rows)
 
 
-def _rows(run: Run, shard: Shard, statuses: Sequence[str]) -> list[Row]:
-    """The rows of a committed shard, if an image in it is to be tried again."""
-    marker = run.ledger.marker(shard)
-    if marker is None or not any(_matches({"status": status}, statuses) for status in marker["statuses"]):
-        return []
-    return read_rows(run.ledger.done(shard, ".parquet"))
-
-
-def _matches(row: Row, statuses: Sequence[str]) -> bool:
-    return row["status"] != "ok" and (not statuses or row["status"] in statuses)
+def _matches(status: str, statuses: Sequence[str]) -> bool:
+    return status != "ok" and (not statuses or status in statuses)
 
 
 def _updated(

@@ -39,6 +39,11 @@ class Work:
     images: int = 0
     storage: str = ""
 
+    @property
+    def bad(self) -> int:
+        """Images that could not be used."""
+        return self.images - self.statuses["ok"]
+
     def resume(self) -> None:
         """Read every marker of the ledger and queue what is missing, in plan order."""
         for shard, marker in zip(self.plan.shards, self.ledger.markers(self.plan.shards), strict=True):
@@ -98,5 +103,6 @@ class Work:
 
     def over_budget(self, rate: float) -> bool:
         """Whether too many images turned out bad to believe in the rest."""
-        bad = self.images - self.statuses["ok"]
-        return bad == self.plan.images > 0 or (self.images >= JUDGED_FROM and bad > rate * self.images)
+        return self.bad == self.plan.images > 0 or (
+            self.images >= JUDGED_FROM and self.bad > rate * self.images
+        )

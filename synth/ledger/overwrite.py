@@ -1,13 +1,11 @@
 """Taking away an earlier run: only files that its ledger lists."""
 
-from dataclasses import replace
-
 from texneg.datasets.names import unescape
 from texneg.datasets.store import is_empty, listed, remove_all, remove_empty_folders, remove_tree
 from texneg.errors import InputError
 from texneg.synth.ledger.ledger import Ledger
 from texneg.synth.ledger.plan import load_plan, output_names
-from texneg.synth.ledger.record import load_record
+from texneg.synth.ledger.record import opened
 from texneg.synth.settings import Settings
 
 
@@ -25,9 +23,8 @@ def clear(ledger: Ledger) -> None:
                 f"{ledger.dst} is not empty and has no ledger {ledger.root}; choose an empty or a new folder"
             )
         return
-    stored = load_record(ledger)
+    ledger, stored = opened(ledger)
     settings, plan = Settings(**stored["settings"]), load_plan(ledger.plan)
-    ledger = replace(ledger, fingerprint=stored["fingerprint"])
     for folder in ("done", "parts", "manifest"):
         remove_tree(ledger.root / folder)
     for shard in plan.shards:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -40,6 +40,16 @@ def new_record(config: SynthConfig, settings: Settings, ledger: Ledger) -> dict[
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": os.uname().nodename,
     }
+
+
+def opened(ledger: Ledger) -> tuple[Ledger, dict[str, Any]]:
+    """The ledger with the fingerprint of its run, and what `config.json` says.
+
+    Raises:
+        InputError: there is no run.
+    """
+    record = load_record(ledger)
+    return replace(ledger, fingerprint=record["fingerprint"]), record
 
 
 def load_record(ledger: Ledger) -> dict[str, Any]:
