@@ -24,9 +24,9 @@ from texneg.synth.driver.extend import same_inputs
 from texneg.synth.driver.words import sized
 from texneg.synth.ledger.ledger import Ledger
 from texneg.synth.ledger.overwrite import clear
-from texneg.synth.ledger.plan import Plan, input_bytes, load_plan
+from texneg.synth.ledger.plan import Plan, load_plan
 from texneg.synth.ledger.planning import make_plan
-from texneg.synth.ledger.record import Run, load_record, new_record
+from texneg.synth.ledger.record import Run, new_record, opened
 from texneg.synth.ledger.versions import versions
 from texneg.synth.settings import Settings
 
@@ -61,10 +61,9 @@ def open_run(config: SynthConfig, source: Source) -> Run:
     Raises:
         InputError: naming what is wrong and what to do.
     """
-    settings = settings_of(config, source.kind)
-    ledger = _ledger(config)
-    if ledger.config.exists() and not config.overwrite:
-        return _resume(config, source, settings, ledger)
+    settings, ledger = settings_of(config, source.kind), _ledger(config)
+    if earlier := _earlier(config, source, settings, ledger):
+        return earlier
     if config.task or config.finalize:
         first = replace(config, task=None, finalize=False).command()
         raise InputError(f"{ledger.dst} has no plan yet; make it first: {first} --plan-only")
@@ -78,10 +77,9 @@ def planned(config: SynthConfig, source: Source, folder: Place) -> Run:
     Raises:
         InputError: naming what is wrong and what to do.
     """
-    settings = settings_of(config, source.kind)
-    ledger = _ledger(config)
-    if ledger.config.exists() and not config.overwrite:
-        return _resume(config, source, settings, ledger)
+    settings, ledger = settings_of(config, source.kind), _ledger(config)
+    if earlier := _earlier(config, source, settings, ledger):
+        return earlier
     plan = _plan(config, source, settings, folder)
     return Run(ledger, plan, settings, str(absolute(source.root)), versions=versions())
 
@@ -128,8 +126,11 @@ def _begin(config: SynthConfig, source: Source, settings: Settings, ledger: Ledg
     return Run(ledger, plan, settings, str(absolute(source.root)), versions=versions())
 
 
-def _resume(config: SynthConfig, source: Source, settings: Settings, ledger: Ledger) -> Run:
-    stored = load_record(ledger)
+def _earlier(config: SynthConfig, source: Source, settings: Settings, ledger: Ledger) -> Run | None:
+    """The run that this command resumes, if there is one."""
+    if config.overwrite or not ledger.config.exists():
+        return None
+    ledger, stored = opened(ledger)
     differences = settings.differences(stored["settings"])
     if differences:
         raise InputError(
@@ -142,7 +143,6 @@ def _resume(config: SynthConfig, source: Source, settings: Settings, ledger: Led
             f"{ledger.dst} was made from {stored['src']}, and {config.src} holds other images;"
             " choose another DST, or remake it with --overwrite"
         )
-    ledger = replace(ledger, fingerprint=stored["fingerprint"])
     began = stored.get("versions", {})
     return Run(ledger, plan, settings, str(absolute(source.root)), versions=began)
 
@@ -181,4 +181,4 @@ def bytes_to_write(run: Run, images: int) -> float:
     textures = images * BYTES_PER_PIXEL * run.settings.size**2
     if run.settings.layout != "paired":
         return textures
-    return textures + input_bytes(run.plan) * images / run.plan.images
+    return textures + run.plan.input_bytes * images / run.plan.images

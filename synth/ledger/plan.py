@@ -1,9 +1,11 @@
 """The frozen plan: which image belongs to which shard, decided once, before the first texture is made."""
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from math import ceil
 from pathlib import PurePosixPath
 from typing import Any
@@ -74,6 +76,17 @@ class Plan:
         """Number of tasks that make a shard."""
         return 1 if shard.whole else ceil(shard.n / self.part_size)
 
+    @cached_property
+    def input_bytes(self) -> int:
+        """Size of the images of its shards, read from the plan files when it is first asked for."""
+        total = 0
+        for number, shards in itertools.groupby(self.shards, key=lambda shard: shard.file):
+            with open_read(plan_file(self.folder, number)) as stream, pq.ParquetFile(stream) as file:
+                for shard in shards:
+                    sizes = file.read_row_group(shard.row_group, columns=["size"])["size"]
+                    total += int(sizes.to_numpy().sum())
+        return total
+
 
 def plan_file(folder: Place, number: int) -> Place:
     """A table of the plan: one row group per shard."""
@@ -86,16 +99,6 @@ def read_items(folder: Place, shard: Shard, start: int = 0, stop: int | None = N
         table = file.read_row_group(shard.row_group, columns=list(_ITEM_FIELDS))
     rows = table.slice(start, None if stop is None else stop - start)
     return [Item(**row) for row in rows.to_pylist()]
-
-
-def input_bytes(plan: Plan) -> int:
-    """Size of all images of a plan."""
-    total = 0
-    for number in range(plan.files):
-        with open_read(plan_file(plan.folder, number)) as stream, pq.ParquetFile(stream) as file:
-            for group in range(file.num_row_groups):
-                total += int(file.read_row_group(group, columns=["size"])["size"].to_numpy().sum())
-    return total
 
 
 def write_items(path: Place, runs: Iterable[tuple[Shard, list[Item]]]) -> tuple[list[Shard], str]:

@@ -17,7 +17,6 @@ from texneg.synth.ledger.memory import give_back
 from texneg.synth.ledger.plan import (
     Plan,
     Shard,
-    input_bytes,
     is_drawn,
     out_name,
     plan_file,
@@ -77,7 +76,7 @@ def _part_size(plan: Plan, settings: Settings, cores: int) -> int:
     spread = ceil(plan.images / (TASKS_PER_CORE * cores))
     held = 3 * settings.size**2  # pixels; their lossless file is smaller
     if settings.layout == "paired":
-        held += input_bytes(plan) // plan.images
+        held += plan.input_bytes // plan.images
     return max(1, min(max(spread, SMALLEST_PART), LARGEST_PART, LARGEST_PART_BYTES // held))
 
 

@@ -15,6 +15,8 @@ import pytest
 from texneg.__main__ import main, parse
 from texneg.errors import InputError, RunFailed
 from texneg.synth.config import SynthConfig
+from texneg.synth.driver.array import share_of
+from texneg.synth.ledger.plan import load_plan
 from texneg.synth.run import synth
 
 Run = Callable[..., Path]
@@ -63,6 +65,17 @@ def test_tasks_are_disjoint_and_name_what_is_missing(photos: Path, tmp_path: Pat
         synth(config(photos, dst, finalize=True))
     assert synth(config(photos, dst, task="7/9")) == 0  # more tasks than shards
     assert synth(config(photos, dst)) == 0  # no array needed to end it
+
+
+def test_the_images_of_a_share_are_no_larger_than_they_are(photos: Path, tmp_path: Path) -> None:
+    """What a task has to write is estimated from them."""
+    dst = tmp_path / "out"
+    assert synth(config(photos, dst, layout="paired", shard_size=5, plan_only=True)) == 0
+    plan = load_plan(ledger(dst) / "plan")
+    assert plan.input_bytes == sum(path.stat().st_size for path in photos.glob("*/*.JPEG"))
+    shares = [share_of(plan, task, 3) for task in range(3)]
+    assert sum(share.input_bytes for share in shares) == plan.input_bytes
+    assert all(0 < share.input_bytes < plan.input_bytes for share in shares)
 
 
 def test_a_task_without_shards_has_nothing_to_do(photos: Path, tmp_path: Path) -> None:
