@@ -19,7 +19,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -28,12 +27,14 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from photographs import unpacked
 
 from texneg.train.environment import environment
 
 OUT = Path(__file__).parent / "results" / "kill.json"
 PART = 16
 SHARD = 60
+CLASSES = 5
 FORMATS = ("folder", "webdataset")
 PATIENCE_S = 300
 QUIET: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -43,19 +44,6 @@ def command(src: Path, dst: Path, form: str, *options: str) -> list[str]:
     """A `texneg synth` command line."""
     cut = f"--format {form} --shard-size {SHARD} --part-size {PART}"
     return [sys.executable, "-m", "texneg", "synth", str(src), str(dst), *cut.split(), *options]
-
-
-def unpacked(tar: Path, folder: Path) -> Path:
-    """The photographs of a tar in five class folders."""
-    with tarfile.open(tar) as file:
-        images = [member for member in file if member.name.endswith((".jpg", ".jpeg", ".JPEG", ".png"))]
-        for number, member in enumerate(images):
-            stream = file.extractfile(member)
-            assert stream is not None
-            path = folder / f"class{number % 5}" / Path(member.name).name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(stream.read())
-    return folder
 
 
 def start(words: list[str]) -> "subprocess.Popen[str]":
@@ -250,7 +238,8 @@ def main() -> None:
     lines: list[dict[str, str]] = []
     with tempfile.TemporaryDirectory(prefix="texneg-kill-") as scratch:
         folder = Path(scratch)
-        src = unpacked(arguments.src, folder / "photos")
+        src = folder / "photos"
+        unpacked(arguments.src, src, classes=CLASSES)
         expected = {}
         for form in FORMATS:
             finish(command(src, folder / f"whole-{form}", form, "--executor", "sync"))

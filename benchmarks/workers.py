@@ -19,7 +19,6 @@ import multiprocessing
 import os
 import resource
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +26,8 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+from photographs import unpacked
 
 from texneg.synth.config import SynthConfig
 from texneg.synth.run import synth
@@ -39,23 +40,6 @@ KINDS = ("array", "dask")
 MOST_FOREIGN = 0.02
 QUIET_S = 5.0
 TRIES = 12  # for each run that counts
-
-
-def repeated(tar: Path, folder: Path, times: int) -> int:
-    """Class folders with every photograph of a tar under several names; the number of files."""
-    count = 0
-    with tarfile.open(tar) as file:
-        for member in file:
-            stream = file.extractfile(member) if member.name.endswith((".JPEG", ".jpg")) else None
-            if stream is None:
-                continue
-            data = stream.read()
-            for i in range(times):
-                path = folder / f"class{count % CLASSES}" / f"{i}_{Path(member.name).name}"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(data)
-                count += 1
-    return count
 
 
 @contextlib.contextmanager
@@ -143,7 +127,7 @@ def main() -> None:
     disturbed = 0
     with tempfile.TemporaryDirectory(prefix="texneg-workers-") as scratch:
         photos = f"{scratch}/photos"
-        images = repeated(arguments.src, Path(photos), arguments.times)
+        images = unpacked(arguments.src, Path(photos), classes=CLASSES, times=arguments.times)
         for number in range(TRIES * arguments.rounds):
             for (kind, processes), counted in seconds.items():
                 dst = f"{scratch}/{kind}-{processes}-{number}"
