@@ -113,9 +113,12 @@ class DaskExecutor:
                     say(f"warning: {complaint['text']}")
 
     def withdraw(self) -> int:
-        """Cancel the tasks that no worker has begun; the number of them."""
+        """Cancel the tasks that no worker has begun; the number of them.
+
+        Workers hear of it a moment later: a task that begins in that moment runs on, and what it commits stays.
+        """
         with suppress(OSError):
-            begun = self._stacks([future.key for future in self._tasks])
+            begun = self._stacks([key for keys in self._given().values() for key in keys])
             waiting = [future for future in self._tasks if future.key not in begun and not future.done()]
             self._client.cancel(waiting, force=True)
             for future in waiting:
@@ -126,11 +129,7 @@ class DaskExecutor:
     def unstick(self, say: Say) -> list[Task]:
         """Name the tasks on every busy worker and their call stacks, and replace these workers."""
         futures = {future.key: future for future in self._tasks}
-        busy = {
-            worker: mine
-            for worker, keys in self._client.processing().items()
-            if (mine := [key for key in keys if key in futures])
-        }
+        busy = self._given()
         stuck = [futures[key] for keys in busy.values() for key in keys]
         for worker, keys in busy.items():
             say(f"  {worker} has {', '.join(self._tasks[futures[key]].name for key in keys)}")
@@ -140,6 +139,12 @@ class DaskExecutor:
         self._client.cancel(stuck, force=True)
         self._replace(list(busy))
         return tasks
+
+    def _given(self) -> dict[str, list[str]]:
+        """Keys of this executor's tasks that each worker has, begun or not."""
+        mine = {future.key for future in self._tasks}
+        given = {worker: mine.intersection(keys) for worker, keys in self._client.processing().items()}
+        return {worker: sorted(keys) for worker, keys in given.items() if keys}
 
     def _call_stacks(self, keys: list[str]) -> list[str]:
         """A line for each task: where it is, innermost frame last; workers that do not answer have none."""

@@ -134,6 +134,7 @@ def test_tasks_that_nobody_has_begun_are_taken_back(client: Any, tmp_path: Path)
         executor.submit(SimpleNamespace(name=str(i), started=str(tmp_path / f"started {i}")))  # type: ignore[arg-type]
     wait_for(lambda: len(list(tmp_path.glob("started *"))) == 2)
     assert executor.withdraw() == 4
+    wait_for(lambda: set(client.run(lambda dask_worker: len(dask_worker.state.tasks)).values()) == {1})
     go_on.touch()
     ended: list[Any] = []
     wait_for(lambda: ended.extend(executor.completed(0.1)) or len(ended) == 2)
