@@ -115,7 +115,7 @@ class DaskExecutor:
     def withdraw(self) -> int:
         """Cancel the tasks that no worker has begun; the number of them.
 
-        Workers hear of it a moment later: a task that begins in that moment runs on, and what it commits stays.
+        Workers hear of it a moment later: a task that begins until then runs on, and what it commits stays.
         """
         with suppress(OSError):
             begun = self._stacks([key for keys in self._given().values() for key in keys])
