@@ -128,11 +128,12 @@ def _is_ordinary_jpeg(image: Image.Image, data: bytes) -> bool:
 
 
 def _ordinary_jpeg(data: bytes) -> Pixels | None:
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
         return None
-    return None if bgr is None else np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr), np.uint8)
+    return None if pixels is None else np.asarray(pixels, np.uint8)
 
 
 def _check_png(data: bytes) -> None:

@@ -9,9 +9,10 @@ from PIL import Image
 
 Encoding = Literal["webp", "png"]
 
-# Lossless WebP, method 0 and quality 75: the fastest setting is also the smallest on textures.
+# Method 0 is the fastest of lossless WebP and hardly larger than the others on textures. Quality 75 instead
+# of 30 would save 3 % of the bytes for a third more of the encoder's time.
 _OPTIONS: dict[str, dict[str, int | bool]] = {
-    "webp": {"lossless": True, "method": 0, "quality": 75},
+    "webp": {"lossless": True, "method": 0, "quality": 30},
     "png": {"compress_level": 6},
 }
 

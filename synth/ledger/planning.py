@@ -26,7 +26,7 @@ from texneg.synth.ledger.plan import (
 from texneg.synth.settings import Settings
 
 TASKS_PER_CORE = 8  # the last ones end at about the same time
-SMALLEST_PART, LARGEST_PART = 16, 1000
+SMALLEST_PART, LARGEST_PART = 32, 1000
 LARGEST_PART_BYTES = 256 * 2**20
 
 

@@ -152,7 +152,7 @@ def packed(pixels: Pixels, row: Row, settings: Settings, clock: Clock) -> bytes:
     row.update(
         out_bytes=len(encoded),
         out_sha256=hashlib.sha256(encoded).digest(),
-        pixels_blake2b=hashlib.blake2b(pixels.tobytes(), digest_size=16).digest(),
+        pixels_blake2b=hashlib.blake2b(pixels.data, digest_size=16).digest(),
     )
     return encoded
 
