@@ -74,6 +74,7 @@ def decode(
 
     Raises:
         DecodeError: with a status word and the reason.
+        MemoryError: it takes more than there is.
     """
     if not data:
         raise DecodeError("empty", "the file has no bytes")
@@ -90,7 +91,7 @@ def _diagnosed(data: bytes, max_pixels: int, *, partly: bool = False) -> Decoded
     """The image, or a DecodeError whatever Pillow raises."""
     try:
         return _decode(data, max_pixels, partly)
-    except DecodeError:
+    except (DecodeError, MemoryError):  # the latter says nothing of the image
         raise
     except Image.DecompressionBombError as error:
         raise DecodeError("too_large", str(error)) from error

@@ -84,10 +84,10 @@ class Work:
     def give_up(self, task: Task, error: Exception, retries: int) -> None:
         """Queue a failed task again, or list its shard as failed.
 
-        A part that took its worker down comes back with every image in a process of its own, which is no
-        retry but the way to find the image.
+        A part that took its worker down, or all its memory, comes back with every image in a process of its
+        own, which is no retry but the way to find the image.
         """
-        if isinstance(error, WorkerLost) and task.part is not None and not task.isolated:
+        if isinstance(error, (WorkerLost, MemoryError)) and task.part is not None and not task.isolated:
             self.queue.append(replace(task, isolated=True))
             return
         self.attempts[task.name] += 1

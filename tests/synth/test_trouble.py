@@ -39,6 +39,7 @@ from texneg.synth.worker.perform import SourceChanged, make_images
 from texneg.synth.worker.task import Task, run_task
 
 Run = Callable[..., Path]
+State = Callable[[Path], Any]
 Rows = Callable[[Path], list[dict[str, Any]]]
 POISON = b"kills its process"
 SLEEPER = b"never comes to an end"
@@ -211,6 +212,18 @@ def test_an_image_that_needs_all_memory_is_named(
     part = isolated.make_isolated(one, 0, 1)
     assert part.rows[0]["status"] == "worker_killed"
     assert part.rows[0]["error"] == "its process ended with exit status 1"
+
+
+def test_memory_that_ran_out_once_costs_no_image(
+    photos: Path, run: Run, tmp_path: Path, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any, **options: Any) -> Any:
+        monkeypatch.undo()
+        raise MemoryError
+
+    expected = state(run(photos, "expected"))
+    monkeypatch.setattr("PIL.Image.open", fail)
+    assert state(run(photos)) == expected
 
 
 def test_a_process_that_hangs_dies_with_its_worker(photos: Path, tmp_path: Path, hook: None) -> None:
