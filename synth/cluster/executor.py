@@ -7,7 +7,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from texneg.errors import RunFailed
-from texneg.synth.driver.executors import Outcome, Say
+from texneg.synth.driver.executors import Outcome
 from texneg.synth.driver.words import say
 from texneg.synth.driver.work import WorkerLost
 from texneg.synth.worker.task import Summary, Task, run_task
@@ -126,7 +126,7 @@ class DaskExecutor:
             return len(waiting)
         return 0
 
-    def unstick(self, say: Say) -> list[Task]:
+    def unstick(self) -> list[Task]:
         """Name the tasks on every busy worker and their call stacks, and replace these workers."""
         futures = {future.key: future for future in self._tasks}
         busy = self._given()

@@ -10,7 +10,7 @@ from texneg.synth.driver.executors import Executor
 from texneg.synth.driver.progress import Progress
 from texneg.synth.driver.signals import Stop
 from texneg.synth.driver.stall import StallWatch
-from texneg.synth.driver.words import counted, duration
+from texneg.synth.driver.words import counted, duration, say
 from texneg.synth.driver.work import Work, WorkerLost
 
 POLL_S = 1.0
@@ -57,7 +57,7 @@ def drive(
             deadline, asked = time.monotonic() + config.drain_timeout, stop.count
             flying -= executor.withdraw()
             if flying:
-                progress.say(
+                say(
                     f"stopping: {counted(flying, 'task')} under way may finish, Ctrl-C (again) leaves at once"
                 )
         if ending and (not flying or stop.count > asked or time.monotonic() > deadline):
@@ -75,7 +75,7 @@ def drive(
             if config.embedded and alone > GONE_S:
                 raise OSError("the workers ended and none came back, finished parts are safe")
             if alone > ALONE_S and not told:
-                progress.say("there are no workers; waiting for some, Ctrl-C ends the run")
+                say("there are no workers; waiting for some, Ctrl-C ends the run")
                 told = True
         for task, result in executor.completed(POLL_S):
             flying -= 1
@@ -86,17 +86,15 @@ def drive(
                 watch.heard(sum(result.get("seconds", {}).values()))
                 progress.advance(work.finish(task, result))
         if flying and watch.stalled():
-            flying -= _unstick(work, executor, watch, progress, config)
+            flying -= _unstick(work, executor, watch, config)
     ending = _ending(work, Stop(), config)
     return ending or ("failed_shards" if work.failed else "complete")
 
 
-def _unstick(
-    work: Work, executor: Executor, watch: StallWatch, progress: Progress, config: SynthConfig
-) -> int:
+def _unstick(work: Work, executor: Executor, watch: StallWatch, config: SynthConfig) -> int:
     """Take the tasks back from workers that hang; the number of them."""
-    progress.say(f"nothing finished for {duration(watch.silence())}; replacing the workers that are busy")
-    stuck = executor.unstick(progress.say)
+    say(f"nothing finished for {duration(watch.silence())}; replacing the workers that are busy")
+    stuck = executor.unstick()
     for task in stuck:
         work.give_up(task, WorkerLost("its worker hung"), config.retries)
     watch.heard()

@@ -1,13 +1,11 @@
 """Where tasks run, behind five verbs; and the simplest place, this process."""
 
 from collections import deque
-from collections.abc import Callable
 from typing import Protocol
 
 from texneg.synth.worker.task import Summary, Task, run_task
 
 Outcome = tuple[Task, Summary | Exception]
-Say = Callable[[str], None]
 
 
 class Executor(Protocol):
@@ -29,7 +27,7 @@ class Executor(Protocol):
         """Take back tasks that nobody has begun; the number of them."""
         ...
 
-    def unstick(self, say: Say) -> list[Task]:
+    def unstick(self) -> list[Task]:
         """Say what workers are doing, replace those that are busy, and give their tasks back."""
         ...
 
@@ -62,6 +60,6 @@ class SyncExecutor:
         self._queue.clear()
         return count
 
-    def unstick(self, say: Say) -> list[Task]:
+    def unstick(self) -> list[Task]:
         """Nothing: a task that runs here is the one that is waited for."""
         return []

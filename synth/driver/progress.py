@@ -35,13 +35,6 @@ class Progress:
             self._printed = time.monotonic()
             say(self.line())
 
-    def say(self, text: str) -> None:
-        """Print a line without breaking the bar."""
-        if self._bar is not None:
-            self._on_bar(lambda bar: bar.write(text, file=sys.stderr))
-        else:
-            say(text)
-
     def _on_bar(self, draw: "Callable[[tqdm[Any]], Any]") -> None:
         """Draw, as long as the terminal is there."""
         try:

@@ -3,6 +3,8 @@
 import os
 import sys
 
+from tqdm import tqdm
+
 
 def say(text: str) -> None:
     """One line on standard error."""
@@ -15,9 +17,10 @@ def tell(text: str) -> None:
 
 
 def _print(text: str, stream: str) -> None:
-    """A run goes on where nobody reads it any more."""
+    """Print a line without breaking a progress bar. A run goes on where nobody reads it any more."""
     try:
-        print(text, file=getattr(sys, stream), flush=True)
+        tqdm.write(text, file=getattr(sys, stream))
+        getattr(sys, stream).flush()
     except OSError:
         setattr(sys, stream, open(os.devnull, "w"))  # noqa: PTH123, SIM115 (as long as this process lives)
 

@@ -335,7 +335,9 @@ def hung(photos: Path, tmp_path: Path) -> Iterator[tuple[Any, str, Work, SynthCo
         yield client, address, work, settings
 
 
-def test_a_worker_that_hangs_is_replaced(hung: tuple[Any, str, Work, SynthConfig]) -> None:
+def test_a_worker_that_hangs_is_replaced(
+    hung: tuple[Any, str, Work, SynthConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
     client, stopped, work, settings = hung
 
     class Watch(StallWatch):
@@ -345,8 +347,9 @@ def test_a_worker_that_hangs_is_replaced(hung: tuple[Any, str, Work, SynthConfig
             return [address for address, keys in client.processing().items() if keys] == [stopped]
 
     said: list[str] = []
+    monkeypatch.setattr("texneg.synth.driver.drive.say", said.append)
+    monkeypatch.setattr("texneg.synth.cluster.executor.say", said.append)
     progress = Progress(work.plan.images, 0)
-    progress.say = said.append  # type: ignore[method-assign]
     executor = DaskExecutor(client, "run")
     verdict = drive(work, executor, lambda: None, Stop(), progress, config=settings, watch=Watch())
     assert verdict == "complete"
@@ -497,7 +500,7 @@ def test_workers_of_a_cluster_are_waited_for(
         monkeypatch.setattr(f"texneg.synth.driver.drive.{limit}", 0.0)
     said: list[str] = []
     progress, stop = Progress(24, 0), Stop()
-    progress.say = said.append  # type: ignore[method-assign]
+    monkeypatch.setattr("texneg.synth.driver.drive.say", said.append)
     beats = iter([0, 0, 0, 2])
 
     def beat() -> None:
