@@ -1,6 +1,10 @@
-"""A tiny encoder and a tiny data set for the evaluation tests."""
+"""A tiny encoder and a tiny data set for the evaluation tests; processes to send signals to."""
 
 import hashlib
+import os
+import signal
+import subprocess
+import time
 
 import numpy as np
 import pytest
@@ -62,3 +66,25 @@ def encoder():
 def colours(tmp_path):
     """A function that writes a colour set below a fresh folder and returns its path."""
     return lambda name, **options: write_colours(tmp_path / name, **options)
+
+
+@pytest.fixture
+def start_until():
+    """A function that starts a process group and waits for a condition; nothing outlives the test."""
+    started = []
+
+    def start(command, condition):
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        started.append(process)
+        deadline = time.monotonic() + 600
+        while not condition():
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()

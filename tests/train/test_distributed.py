@@ -1,6 +1,5 @@
 """Two gloo processes do what one process does with the joint batch: loss, gradient, queue, statistics."""
 
-import socket
 import subprocess
 import sys
 
@@ -88,9 +87,9 @@ def meters(rank):
     return meter.read(), resumed.read()
 
 
-def work(rank, port, folder):
+def work(rank, folder):
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=WORLD)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=WORLD)
     results = {name: run_steps(name, rank, WORLD) for name in ("moco", "byol")}
     results["layers"] = layers(rank, WORLD)
     results["meter"] = meters(rank)
@@ -102,14 +101,13 @@ def work(rank, port, folder):
 def two(tmp_path_factory):
     """What both processes report. They start afresh: a fork of a process with threads may hang."""
     folder = tmp_path_factory.mktemp("gloo")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    started = [
-        subprocess.Popen([sys.executable, __file__, str(rank), str(port), str(folder)])
-        for rank in range(WORLD)
-    ]
-    assert [process.wait(timeout=120) for process in started] == [0] * WORLD
+    started = [subprocess.Popen([sys.executable, __file__, str(rank), str(folder)]) for rank in range(WORLD)]
+    try:
+        assert all(process.wait(timeout=600) == 0 for process in started)
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(WORLD)]
 
 
@@ -148,4 +146,4 @@ def test_a_resumed_meter_reads_what_an_uninterrupted_one_does(two):
 
 
 if __name__ == "__main__":
-    work(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
+    work(int(sys.argv[1]), sys.argv[2])

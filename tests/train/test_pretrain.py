@@ -1,9 +1,9 @@
 """Whole runs: resuming bit for bit after any end, run folders that refuse to mix, encoders that load."""
 
 import json
-import multiprocessing
 import signal
-import time
+import subprocess
+import sys
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -137,23 +137,24 @@ def test_negatives_made_on_the_device_change_no_bit_of_a_run(data, tmp_path, mon
     assert_same_run(loaded, tmp_path / "late")
 
 
-def train_alone(config):
-    """A run in a process of its own: the target of a kill."""
-    torch.set_num_threads(1)
-    run_pretraining(config, log=silent)
+KILLED = """
+import os, signal, torch
+from texneg.train.config import PretrainConfig
+from texneg.train.pretrain import run_pretraining
+
+def log(text):
+    if "step 6/" in text:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+torch.set_num_threads(1)
+"""
 
 
 def test_a_killed_run_goes_on_bit_for_bit(data, tmp_path):
-    config = tiny(data, tmp_path / "parts", epochs=16)
-    process = multiprocessing.get_context("fork").Process(target=train_alone, args=(config,))
-    process.start()
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "parts" / "checkpoint.pt").is_file():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.kill()
-    process.join()
-    assert not (tmp_path / "parts" / "encoder.pt").is_file()
+    config = tiny(data, tmp_path / "parts")
+    command = [sys.executable, "-c", f"{KILLED}run_pretraining({config!r}, log=log)"]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)["step"] == 4
     folder = run_pretraining(config, log=silent)
     assert_same_run(run_pretraining(replace(config, out=str(tmp_path / "whole")), log=silent), folder)
 
