@@ -1,6 +1,5 @@
 """One driver per ledger: a lock file that names its holder and is refreshed while the holder lives."""
 
-import json
 import os
 import secrets
 import threading
@@ -10,8 +9,10 @@ from pathlib import Path
 from types import TracebackType
 
 from texneg.datasets.atomic import to_json, write_json
-from texneg.datasets.store import Place
+from texneg.datasets.store import Place, size_of
+from texneg.datasets.transient import patiently
 from texneg.errors import InputError, RunFailed
+from texneg.synth.ledger.ledger import read_json
 
 REFRESH_S = 30.0
 STALE_S = 300.0
@@ -54,6 +55,8 @@ class Lease:
             with suppress(FileExistsError), self._path.open("xb") as file:
                 file.write(to_json(self._own()))
                 return True
+            if size_of(self._path) == 0:  # of a driver that is just about to write its name there
+                time.sleep(SETTLE_S)
             return False
         if self._path.exists():
             return False
@@ -73,14 +76,22 @@ class Lease:
             )
 
     def _renew(self) -> None:
-        """Write the time into the lock now and then, until the block ends or the lock is another's."""
-        while not self._end.wait(REFRESH_S):
+        """Renew the lock now and then, until the block ends or the lock is another's."""
+        while not self._taken and not self._end.wait(REFRESH_S):
             with suppress(Exception):  # storage that fails for a moment has nine more tries
-                held = read_lock(self._path)
-                if held.get("token", self._token) != self._token:
-                    self._taken = _who(held)
-                    return
-                self._write()
+                self.renew()
+
+    def renew(self) -> None:
+        """Write the time into the lock, unless it is another's by now.
+
+        Raises:
+            OSError: it cannot be read or written.
+        """
+        held = read_lock(self._path)
+        if held.get("token", self._token) != self._token:
+            self._taken = _who(held)
+        else:
+            self._write()
 
     def _write(self) -> None:
         write_json(self._path, self._own())
@@ -107,16 +118,17 @@ class Lease:
 
 def holder(path: Place) -> dict[str, object]:
     """Host, pid and time of the driver that holds a lock and seems alive; empty where there is none."""
-    held = read_lock(path)
+    held = patiently(lambda: read_lock(path))
     return held if _alive(held) else {}
 
 
 def read_lock(path: Place) -> dict[str, object]:
-    """What a lock says; empty where there is none."""
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, json.JSONDecodeError):
-        return {}
+    """What a lock says; empty where there is none, or only half of one.
+
+    Raises:
+        OSError: it cannot be read, which does not make it nobody's.
+    """
+    return read_json(path) or {}
 
 
 def _who(held: dict[str, object]) -> str:

@@ -1,10 +1,12 @@
 """The lock of a run: one driver, shown to live whatever it is busy with, and told when it lost the lock."""
 
+import errno
 import json
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -34,17 +36,55 @@ def test_a_lock_is_renewed_while_its_driver_is_busy(tmp_path: Path) -> None:
     assert not path.parent.exists()
 
 
-def test_a_driver_that_lost_its_lock_ends_and_leaves_it(tmp_path: Path) -> None:
+def test_a_driver_that_lost_its_lock_ends_and_leaves_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "REFRESH_S", 3600.0)  # else the old one may be writing as the new one steals
     path = tmp_path / "lock"
     with Lease(path) as old:
         with Lease(path, steal=True) as new:
-            wait_for(lambda: not old._thread.is_alive())
+            old.renew()
             with pytest.raises(RunFailed, match=f"process {os.getpid()} on .* has taken over"):
                 old.check()
             new.check()
             old.__exit__(None, None, None)
             assert path.exists()
         assert not path.exists()
+
+
+def test_the_thread_of_a_driver_that_lost_its_lock_ends(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+
+    def steal() -> bool:
+        """Again and again, as the driver may be renewing it at that very moment."""
+        path.write_text(json.dumps({"host": "elsewhere", "pid": 1, "time": time.time(), "token": "other"}))
+        return not held._thread.is_alive()
+
+    with Lease(path) as held:
+        wait_for(steal)
+        with pytest.raises(RunFailed, match="process 1 on elsewhere has taken over"):
+            held.check()
+
+
+def test_a_lock_that_cannot_be_read_is_not_nobodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "lock"
+    path.write_text(json.dumps({"host": "elsewhere", "pid": 1, "time": time.time(), "token": "other"}))
+    monkeypatch.setattr("texneg.datasets.transient.PAUSES_S", (0.0,))
+    fails = iter([OSError(errno.EIO, "a hiccup")])
+    original = lease.read_json
+
+    def read(path: Path) -> object:
+        if error := next(fails, None):
+            raise error
+        return original(path)
+
+    monkeypatch.setattr(lease, "read_json", read)
+    with pytest.raises(InputError, match="process 1 on elsewhere is working on"), Lease(path):
+        pass
+    fails = iter([PermissionError(errno.EACCES, "not yours")])
+    with pytest.raises(PermissionError), Lease(path):
+        pass
+    assert read_lock(path)["token"] == "other"
 
 
 def test_storage_that_fails_for_a_moment_costs_no_lock(
@@ -90,6 +130,15 @@ def test_who_seems_alive(tmp_path: Path, host: str, pid: int, age: float, alive:
         with Lease(path) as held:
             held.check()
         assert not path.exists()
+
+
+def test_a_lock_that_is_just_being_made_is_somebodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "lock"
+    path.touch()
+    said = json.dumps({"host": "elsewhere", "pid": 1, "time": time.time()})
+    monkeypatch.setattr(lease, "time", SimpleNamespace(sleep=lambda _: path.write_text(said), time=time.time))
+    with pytest.raises(InputError, match="process 1 on elsewhere is working on"), Lease(path):
+        pass
 
 
 def test_half_a_lock_is_nobodys(tmp_path: Path) -> None:
