@@ -1,6 +1,7 @@
 """A small tree of photographs-to-be, and what a run left on disk."""
 
 import io
+import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,18 @@ from texneg.synth.run import synth
 
 CLASSES, PER_CLASS = ("ant", "bee", "cow"), 8
 SMALL = {"size": 32, "exemplar_size": 24, "executor": "sync"}
+GATE = """
+import itertools, os, threading, time
+import texneg.datasets.decode as module
+original, calls = module.decode, itertools.count()
+def decode(data, **options):
+    if next(calls) >= {count}:
+        open(f"{gate}.{{os.getpid()}}.{{threading.get_ident()}}.waits", "w").close()
+        while not os.path.exists("{gate}"):
+            time.sleep(0.01)
+    return original(data, **options)
+module.decode = decode
+"""
 
 
 def jpeg(seed: int, height: int = 60, width: int = 80) -> bytes:
@@ -74,6 +87,24 @@ def run(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path / name
 
     return call
+
+
+@pytest.fixture
+def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Path]:
+    """Let every process that starts from now on read so many images and no more until a file is there.
+
+    However slow a test is, the run that it looks at does not end without it. The file's name is returned;
+    each thread that waits for it makes one beside it that ends with `.waits`.
+    """
+    folder = tmp_path / "hook"
+
+    def make(count: int) -> Path:
+        folder.mkdir()
+        (folder / "sitecustomize.py").write_text(GATE.format(count=count, gate=folder / "gate"))
+        monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+        return folder / "gate"
+
+    return make
 
 
 def files_of(folder: Path) -> dict[str, bytes]:

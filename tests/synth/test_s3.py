@@ -116,8 +116,9 @@ def test_pairs_are_read_from_s3(bucket: Url, photos: Path) -> None:
 
 @pytest.mark.slow
 def test_worker_processes_killed_and_resumed_on_s3(
-    bucket: Url, shards: Path, run: Run, tmp_path: Path
+    bucket: Url, shards: Path, run: Run, tmp_path: Path, gate: Callable[[int], Path]
 ) -> None:
+    go_on = gate(6)
     for path in shards.glob("*.tar"):
         (bucket / f"shards/{path.name}").put(path.read_bytes())
     command = [sys.executable, "-m", "texneg", "synth", f"{bucket}/shards", f"{bucket}/killed", *SMALL]
@@ -130,6 +131,7 @@ def test_worker_processes_killed_and_resumed_on_s3(
         assert begun.poll() is None, (tmp_path / "log").read_text()
         os.killpg(begun.pid, signal.SIGKILL)
         begun.wait()
+    go_on.touch()
     ended = subprocess.run([*command, "--steal-lock"], check=False, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     assert "resuming: " in ended.stderr

@@ -96,7 +96,7 @@ def test_the_tasks_of_one_srun_are_a_cluster(photos: Path, run: Run, state: Stat
         )
         for number in range(4)
     ]
-    ends = [task.communicate(timeout=120) for task in tasks]
+    ends = [task.communicate(timeout=600) for task in tasks]
     assert [task.returncode for task in tasks] == [0] * 4, ends
     assert "24 textures" in ends[1][0]
     assert state(tmp_path / "out") == whole
