@@ -49,8 +49,7 @@ def synth_status(config: StatusConfig) -> int:
         status = run_status(ledger)
         text = to_json(status).decode() if config.json else "\n".join([*_lines(config.dst, status), ""])
         print(text, end="", flush=True)
-        at_work = status["running"] or (status["images_per_second"] and not status["joined"])
-        if config.watch is None or not at_work or status["images_done"] == status["images"]:
+        if config.watch is None or not (status["running"] or _tasks_at_work(status)):
             return 0
         time.sleep(config.watch)
 
@@ -107,19 +106,25 @@ def _lines(dst: str, status: dict[str, Any]) -> list[str]:
     return [*lines, _state(status)]
 
 
+def _tasks_at_work(status: dict[str, Any]) -> bool:
+    """Whether tasks of an array have committed shards in the last minutes, and there are more."""
+    return bool(status["images_per_second"]) and status["shards_done"] < status["shards"]
+
+
 def _state(status: dict[str, Any]) -> str:
     """Who is at work, or what to do next."""
     left, rate = status["images"] - status["images_done"], status["images_per_second"]
+    unfinished = status["shards_done"] < status["shards"]  # all images may be made and a shard not joined
     command = status["command"]
     pace = f"{rate:.1f} images/s, {duration(left / rate)} left" if rate else "rate not known yet"
     if status["running"]:
         return f"running as process {status['running']['pid']} on {status['running']['host']}; {pace}"
-    if not left and not status["joined"]:
+    if not unfinished and not status["joined"]:
         return f"every image is done; join the results: {command} --finalize"
-    if rate:
+    if _tasks_at_work(status):
         return f"tasks of an array at work in the last minutes; {pace}"
     if status["outcome"] == "planned":
         return f"planned, nothing made yet; begin: {command}"
-    if left:
+    if unfinished:
         return f"not running ({status['outcome']}); resume: {command}"
     return f"outcome: {status['outcome']}"

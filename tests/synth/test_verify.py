@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -12,9 +13,13 @@ import pytest
 
 from texneg.datasets import transient
 from texneg.errors import InputError, RunFailed
+from texneg.synth import status
+from texneg.synth.config import SynthConfig
 from texneg.synth.ledger.manifest import read_rows, to_parquet
+from texneg.synth.run import synth
 from texneg.synth.status import StatusConfig, synth_status
 from texneg.synth.verify import VerifyConfig, verify
+from texneg.synth.worker import perform
 
 Run = Callable[..., Path]
 
@@ -208,6 +213,37 @@ def test_status_says_what_comes_next(photos: Path, run: Run, capsys: pytest.Capt
     assert re.search(r"every image is done; join the results: texneg synth .* --finalize", told(dst))
     run(photos, shard_size=8, finalize=True)
     assert "outcome: complete" in told(dst)
+
+
+def test_status_does_not_call_a_shard_joined_whose_images_are_made(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    dst = str(tmp_path / "out")
+    command = SynthConfig(str(photos), dst, size=32, exemplar_size=24, executor="sync", part_size=10)
+    with monkeypatch.context() as patched:
+        patched.setattr(perform, "_join", interrupted)
+        assert synth(command) == 130
+    synth_status(StatusConfig(dst, watch=0.01))
+    out = capsys.readouterr().out
+    assert "24 of 24 images (100 %), 0 of 1 shards, 1 more begun\n" in out
+    assert f"not running (interrupted); resume: {command.command()}\n" in out
+
+
+def test_a_watch_ends_with_the_driver(
+    photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dst = run(photos)
+    lock = dst.with_name("out.texneg") / "lock"
+    lock.write_text(json.dumps({"host": os.uname().nodename, "pid": os.getppid(), "time": 1e12}))
+    capsys.readouterr()
+    monkeypatch.setattr(status.time, "sleep", lambda _: lock.unlink())
+    synth_status(StatusConfig(str(dst), watch=1))
+    told = capsys.readouterr().out.splitlines()[1::2]
+    assert told[0].startswith(f"running as process {os.getppid()} on ")
+    assert told[1:] == ["outcome: complete"]
 
 
 def test_so_many_are_made_again_as_was_asked_for(
