@@ -78,6 +78,9 @@ def _check_together(config: SynthConfig) -> None:
         clash = [name for name in group if name in given]
         if len(clash) > 1:
             raise InputError(f"{' and '.join(map(_flag, clash[:2]))} exclude each other; leave one out")
+    jobs = [name for name in ("jobs", "cluster_option") if name in given]
+    if jobs and config.cluster != "slurm":
+        raise InputError(f"{_flag(jobs[0])} is for jobs of SLURM: add --cluster slurm, or leave it out")
     if config.share and (config.scheduler or config.cluster):
         raise InputError("--task needs no scheduler; leave --scheduler and --cluster out")
 

@@ -1,6 +1,7 @@
 """Before the first texture: the input is there, the output may be written, and this run began here."""
 
 import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -104,14 +105,20 @@ def _check_places(config: SynthConfig, dst: Place, root: Place) -> None:
     for name, path in (("DST", dst), ("the ledger", root)):
         if isinstance(path, Url) and path.scheme in READ_ONLY:
             raise InputError(f"{path}: nothing can be written over {path.scheme}; {name} must be elsewhere")
-        if path.is_file():
-            raise InputError(f"{path} is a file; {name} must be a folder")
+        if blocked := next((part for part in (path, *_above(path)) if part.is_file()), None):
+            raise InputError(f"{blocked} is a file; {name} must be a folder")
         if is_inside(path, src) and src.is_dir():
             raise InputError(f"{name} {path} lies inside SRC {config.src}; choose a folder outside of it")
     if is_inside(root, dst):
         raise InputError(
             f"the ledger {root} lies inside DST {dst}, where loaders would read it; choose another --ledger"
         )
+
+
+def _above(path: Place) -> Iterator[Path]:
+    """Folders that a place on disk lies in."""
+    if isinstance(path, Path):
+        yield from path.absolute().parents
 
 
 def _begin(config: SynthConfig, source: Source, settings: Settings, ledger: Ledger) -> Run:

@@ -110,6 +110,11 @@ def test_a_task_with_other_settings_is_refused(photos: Path, tmp_path: Path) -> 
         ({"task": "0/2", "cluster": "slurm"}, "leave --scheduler and --cluster out"),
         ({"task": "0/2", "overwrite": True}, "--overwrite and --task exclude each other"),
         ({"extend": True, "limit": 3}, "--extend and --limit exclude each other"),
+        ({"jobs": 3}, "--jobs is for jobs of SLURM: add --cluster slurm, or leave it out"),
+        (
+            {"cluster_option": ("cores=8",), "cluster": "slurm-runner"},
+            "--cluster-option is for jobs of SLURM",
+        ),
         ({"cluster_option": ("cores",)}, "--cluster-option cores: allowed is name=value"),
         ({"retry_quarantined": ("ok",)}, "--retry-quarantined ok: allowed is nothing, for all, or any of"),
         ({"src": ""}, "give the images and a folder for the textures"),

@@ -335,6 +335,7 @@ def test_overwrite_spares_files_it_did_not_make(photos: Path, run: Run) -> None:
         ({"seed": -1}, "--seed -1: allowed is 0"),
         ({"src": "nowhere"}, "nowhere does not exist; give a folder"),
         ({"dst": "{photos}/inside"}, "lies inside SRC"),
+        ({"dst": "{foreign}/thesis.txt/new"}, "thesis.txt is a file; DST must be a folder"),
         ({"dst": "{foreign}"}, "is not empty and has no ledger"),
         ({"ledger": "{tmp}/new/ledger"}, "lies inside DST"),
         ({"scheduler": "nonsense"}, "--scheduler nonsense: missing port number"),
