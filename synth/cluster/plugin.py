@@ -10,7 +10,7 @@ import distributed
 
 from texneg.datasets.atomic import temporary_name, write_bytes
 from texneg.errors import RunFailed
-from texneg.synth.ledger.ledger import Ledger, read_json
+from texneg.synth.ledger.ledger import Ledger
 from texneg.synth.ledger.versions import Versions, check_versions
 
 
@@ -60,8 +60,7 @@ def try_files(ledger: Ledger, here: str) -> None:
     Raises:
         RunFailed: naming the process, and what it cannot do.
     """
-    record = read_json(ledger.config) or {}
-    if record.get("fingerprint") != ledger.fingerprint:
+    if not ledger.is_in_force():
         raise RunFailed(
             f"{here} does not see this run in {ledger.root}: SRC, DST and the ledger must lie on a file"
             " system that every node has under the same path"

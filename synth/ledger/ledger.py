@@ -90,6 +90,10 @@ class Ledger:
         """Log of the bad images and timings of the calling process."""
         return self.root / "log" / f"{os.uname().nodename}-{os.getpid()}.jsonl"
 
+    def is_in_force(self) -> bool:
+        """Whether the run is still there, and no other in its place."""
+        return (read_json(self.config) or {}).get("fingerprint") == self.fingerprint
+
     def listed_name(self, out: str) -> str:
         """A path below DST, escaped, as listings show it: a store keeps only names that are text."""
         return escape(as_text(unescape(out))) if isinstance(self.dst, Url) else out
@@ -176,11 +180,11 @@ class Ledger:
         remove_all(self.temporaries())
 
     def temporaries(self) -> Iterator[Place]:
-        """Temporary files that a kill of this run left behind; there are none in a store."""
-        for root in (self.dst, self.root):
+        """Temporary files that a kill left behind: this run's in DST, all in the ledger; none in a store."""
+        for root, mark in ((self.dst, f".{self.tag}-"), (self.root, "")):
             for path in files_below(root) if isinstance(root, Path) else ():
                 name = path.rpartition("/")[2]
-                if name.startswith(".") and f".{self.tag}-" in name and name.endswith(TEMPORARY_SUFFIX):
+                if name.startswith(".") and mark in name and name.endswith(TEMPORARY_SUFFIX):
                     yield root / path
 
 

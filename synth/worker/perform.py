@@ -104,8 +104,13 @@ def _done_before(task: Task) -> Summary | None:
 
 
 def _guarded(task: Task, write: Callable[[], Summary]) -> Summary:
-    """Run the writing half of a task; a full or forbidden disk is an answer, not a failure of the task."""
+    """Run the writing half of a task; a full or forbidden disk is an answer, not a failure of the task.
+
+    Nobody can stop a task under way: one that its driver left behind may end after the run was overwritten.
+    """
     try:
+        if not patiently(task.ledger.is_in_force):
+            raise RuntimeError(f"{task.ledger.root} no longer holds the run that this task is of")
         return patiently(write)
     except OSError as error:
         if not is_storage(error):

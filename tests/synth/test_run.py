@@ -498,11 +498,12 @@ def test_what_a_kill_left_is_swept_and_nothing_else(photos: Path, run: Run) -> N
     (ledger(dst) / "done/all/000/000001.json").unlink()
     tag = json.loads((ledger(dst) / "config.json").read_text())["fingerprint"][:8]
     mine = dst / "ant" / f".ant.001.webp.{tag}-0123abcd.tmp"
+    early = [ledger(dst) / ".lock.0123abcd.tmp", ledger(dst) / "plan" / ".part-00000.parquet.0123abcd.tmp"]
     others = [dst / "ant" / ".ant.001.webp.ffffffff-0123abcd.tmp", dst / ".nfs0001", dst / f"{tag}.tmp"]
-    for path in (mine, *others):
+    for path in (mine, *early, *others):
         path.write_bytes(b"half")
     run(photos, shard_size=10)
-    assert not mine.exists()
+    assert not any(path.exists() for path in (mine, *early))
     assert all(path.exists() for path in others)
 
 

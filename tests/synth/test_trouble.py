@@ -571,7 +571,7 @@ def test_workers_that_do_not_fit_are_named(photos: Path, tmp_path: Path) -> None
         heard.clear()
         with connected(other, WorkerSetup(run.ledger, run.versions), heard.append) as second:
             shutil.rmtree(run.ledger.root)  # what a worker that comes later finds
-            client.restart_workers(list(client.nthreads()))
+            client.restart_workers(list(client.nthreads()), raise_for_error=False)
             executor = DaskExecutor(second, "run")
             wait_for(lambda: bool(heard))
             executor._complaints.put(heard[0])
@@ -584,6 +584,16 @@ def wait_for(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_a_task_left_behind_writes_nothing_into_the_run_that_followed(
+    photos: Path, run: Run, tmp_path: Path, state: State
+) -> None:
+    left = replace(first_task(config(photos, tmp_path / "out", seed=1)), isolated=False)
+    before = state(run(photos, seed=2, overwrite=True))
+    with pytest.raises(RuntimeError, match="no longer holds the run that this task is of"):
+        run_task(left)
+    assert state(tmp_path / "out") == before
 
 
 def test_done_work_is_not_made_again_in_isolation(photos: Path, tmp_path: Path) -> None:
