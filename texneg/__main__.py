@@ -84,6 +84,7 @@ def default_shown(value: str) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; 0 success, 1 failures beyond what was allowed, 2 wrong input, 130 interrupted."""
+    open_closed_streams()
     argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] in ("-h", "--help"):
         print(usage())
@@ -110,6 +111,15 @@ def main(argv: list[str] | None = None) -> int:
         return complain(verb, "interrupted; run the same command again to go on", STOPPED)
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def open_closed_streams() -> None:
+    """Where a daemon closed standard streams, keep their numbers from the next files that are opened."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            number = os.open(os.devnull, os.O_RDWR)  # the lowest that is free
+            os.set_inheritable(number, True)
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115
 
 
 def complain(verb: str, message: str, status: int) -> int:

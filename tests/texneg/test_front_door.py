@@ -35,6 +35,22 @@ def test_the_module_runs_as_a_program():
     assert (done.returncode, done.stdout.strip()) == (0, texneg.__version__)
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_is_opened_and_its_number_is_no_files(closed, tmp_path):
+    code = (
+        "import subprocess, sys; from texneg.__main__ import main; status = main(['--version']);"
+        "print('lost', file=sys.stderr); file = open('file', 'w');"
+        "children = subprocess.run(['sh', '-c', 'readlink /proc/self/fd/[012] | wc -l > count']).returncode;"
+        "file.write(f'{status} {file.fileno() > 2} {children}')"
+    )
+    done = subprocess.run(
+        ["sh", "-c", f'"$0" -c "$1" {closed}', sys.executable, code], cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0
+    assert (tmp_path / "file").read_text() == "0 True 0"
+    assert (tmp_path / "count").read_text().strip() == "3"
+
+
 def test_an_unknown_verb_is_wrong_usage(capsys):
     assert main(["unheard-of"]) == 2
     message = capsys.readouterr().err
