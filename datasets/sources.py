@@ -114,9 +114,8 @@ def open_source(
             )
         return Source(root.parent, "webdataset", ("",), root.name, naming, textures)
     if not root.exists():
-        raise InputError(
-            f"{path} does not exist; give a folder of images, a folder of .tar shards, or a .tar"
-        )
+        absent = "does not exist or cannot be reached" if isinstance(root, Url) else "does not exist"
+        raise InputError(f"{path} {absent}; give a folder of images, a folder of .tar shards, or a .tar")
     entries = listed(root)
     found = () if splits == "none" else tuple(e.name for e in entries if _is_split(root, e))
     top = [entry for split in found for entry in listed(root / split)] if found else entries

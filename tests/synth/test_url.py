@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -294,6 +295,14 @@ def test_two_worker_processes_share_a_store(
 def test_a_file_url_is_a_path(photos: Path, run: Run, state: State, tmp_path: Path) -> None:
     assert synth(config(f"file://{photos}", f"file://{tmp_path}/url")) == 0
     assert state(tmp_path / "url") == state(run(photos, "path"))
+
+
+def test_a_server_that_does_not_answer_is_not_called_an_absent_tar(tmp_path: Path, server: str) -> None:
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))  # and does not listen
+        for host in (f"http://127.0.0.1:{deaf.getsockname()[1]}", server):
+            with pytest.raises(InputError, match=r"x\.tar does not exist or cannot be reached; give"):
+                synth(config(f"{host}/x.tar", str(tmp_path / "out")))
 
 
 def test_one_tar_over_http(shards: Path, run: Run, state: State, server: str) -> None:
