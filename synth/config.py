@@ -151,12 +151,15 @@ class SynthConfig:
         alone = self.executor is None and self.task is not None and self.cores == 1
         return alone or self.executor == "sync"
 
-    def command(self) -> str:
-        """The command line of this run: positional arguments and whatever differs from the defaults."""
+    def command(self, *, once: bool = False) -> str:
+        """The command line of this run: positional arguments and whatever differs from the defaults.
+
+        With `once` also what is asked for one time, which whoever resumes has to leave out.
+        """
         words = ["texneg", "synth", self.src, self.dst]
         for field in fields(self)[2:]:
             value = getattr(self, field.name)
-            if value == field.default or field.name in _ONCE:
+            if value == field.default or (field.name in _ONCE and not once):
                 continue
             words.append(f"--{field.name.replace('_', '-')}")
             if value is not True:

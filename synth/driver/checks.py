@@ -14,6 +14,7 @@ EXCLUSIVE = (
     ("overwrite", "extend", "retry_quarantined", "task"),
     ("overwrite", "extend", "retry_quarantined", "finalize"),
     ("extend", "limit"),
+    ("dry_run", "extend", "retry_quarantined"),
 )
 """Options of which a command can have one of each group."""
 SIDES = f"{SMALLEST_OUTPUT} to {LARGEST_OUTPUT} px"

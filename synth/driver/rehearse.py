@@ -87,4 +87,4 @@ def _print(config: SynthConfig, run: Run, part: Part, ms: float) -> None:
     if short or long:
         fitting = max(1, round(GOOD_S * 1000 / ms))
         say(f"a task takes {task_s:.2g} s; 20 to 120 s are good: --part-size {fitting}")
-    print(f"nothing was written; to run it: {replace(config, dry_run=False).command()}")
+    print(f"nothing was written; to run it: {replace(config, dry_run=False).command(once=True)}")

@@ -110,6 +110,8 @@ def test_a_task_with_other_settings_is_refused(photos: Path, tmp_path: Path) -> 
         ({"task": "0/2", "cluster": "slurm"}, "leave --scheduler and --cluster out"),
         ({"task": "0/2", "overwrite": True}, "--overwrite and --task exclude each other"),
         ({"extend": True, "limit": 3}, "--extend and --limit exclude each other"),
+        ({"dry_run": True, "extend": True}, "--dry-run and --extend exclude each other"),
+        ({"dry_run": True, "retry_quarantined": ()}, "--dry-run and --retry-quarantined exclude each other"),
         ({"jobs": 3}, "--jobs is for jobs of SLURM: add --cluster slurm, or leave it out"),
         (
             {"cluster_option": ("cores=8",), "cluster": "slurm-runner"},
@@ -147,10 +149,14 @@ def test_a_dry_run_tells_the_cost_and_writes_nothing(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_dry_run_finds_what_a_run_would_refuse(photos: Path, run: Run, tmp_path: Path) -> None:
+def test_a_dry_run_finds_what_a_run_would_refuse(
+    photos: Path, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     dst = run(photos)
     with pytest.raises(InputError, match="size: 32 -> 64"):
         synth(config(photos, dst, dry_run=True, size=64))
+    assert synth(config(photos, dst, dry_run=True, size=64, overwrite=True)) == 0
+    assert re.search(r"to run it: texneg synth .* --size 64 .*--overwrite\n", capsys.readouterr().out)
     copy = Path(shutil.copytree(photos, tmp_path / "copy"))
     shutil.copy(copy / GOOD, copy / "ant/ant.000.png")
     with pytest.raises(InputError, match="would give the same output name"):
