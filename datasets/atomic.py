@@ -10,7 +10,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -167,4 +167,9 @@ def read_json_lines(path: Place, *, last: int) -> list[Any]:
         lines = [line for line in read_all(path / e.name for e in listed(path)[-last:]) if line]
     else:
         lines = path.read_bytes().splitlines()[-last:] if path.exists() else []
-    return [json.loads(line) for line in lines if line.rstrip().endswith(b"}")]
+    return [value for line in lines for value in _whole(line)]
+
+
+def _whole(line: bytes) -> Iterator[Any]:
+    with suppress(ValueError):
+        yield json.loads(line)

@@ -52,7 +52,8 @@ def connected(
         try:
             yield client
         finally:
-            with suppress(OSError, RuntimeError, ValueError):  # of a scheduler that is gone, or another one
+            # Of a scheduler that is gone, or another one, or of a client that has given it up.
+            with suppress(OSError, RuntimeError, ValueError, AttributeError):
                 client.unregister_worker_plugin(setup.name)
 
 

@@ -36,6 +36,7 @@ class DaskExecutor:
         do: Callable[[Task], Summary] = run_task,
     ) -> None:
         self._client = client
+        self._address = client.scheduler.address
         self._run = f"{run}-{secrets.token_hex(4)}"  # the same run may have another driver with another DST
         self._complaints = complaints or SimpleQueue()
         self._prepare = prepare
@@ -56,15 +57,22 @@ class DaskExecutor:
     def _asked(self, question: Callable[[], Any]) -> Any:
         try:
             return question()
-        except OSError as error:
-            address = self._client.scheduler.address
-            raise OSError(f"the Dask scheduler at {address} is gone, finished parts are safe") from error
+        except Exception as error:
+            if not isinstance(error, OSError) and self._client.status != "closed":
+                raise
+            raise OSError(
+                f"the Dask scheduler at {self._address} is gone, finished parts are safe"
+            ) from error
 
     def submit(self, task: Task) -> None:
-        """Send a task; the key's prefix is `texneg-shard`."""
+        """Send a task; the key's prefix is `texneg-shard`.
+
+        Raises:
+            OSError: the scheduler is gone.
+        """
         self._attempts += 1
         key = f"texneg-shard-{self._run}-{task.name.replace('/', '-')}-{self._attempts}"
-        future = self._client.submit(self._do, task, key=key, pure=False)
+        future = self._asked(lambda: self._client.submit(self._do, task, key=key, pure=False))
         self._tasks[future] = task
         future.add_done_callback(self._ended.put)
 
@@ -143,7 +151,9 @@ class DaskExecutor:
     def _given(self) -> dict[str, list[str]]:
         """Keys of this executor's tasks that each worker has, begun or not."""
         mine = {future.key for future in self._tasks}
-        given = {worker: mine.intersection(keys) for worker, keys in self._client.processing().items()}
+        given = {
+            worker: mine.intersection(keys) for worker, keys in self._asked(self._client.processing).items()
+        }
         return {worker: sorted(keys) for worker, keys in given.items() if keys}
 
     def _call_stacks(self, keys: list[str]) -> list[str]:
@@ -175,7 +185,7 @@ class DaskExecutor:
             self._client.retire_workers(workers, close_workers=True)
 
     def close(self) -> None:
-        """Cancel what is queued."""
-        if self._tasks:
-            self._client.cancel(list(self._tasks), force=True)
+        """Cancel what is queued, where there is still a scheduler."""
+        with suppress(OSError):
+            self._asked(lambda: self._client.cancel(list(self._tasks), force=True))
         self._tasks.clear()

@@ -63,7 +63,9 @@ def test_json_is_equal_for_equal_values(tmp_path: Path) -> None:
 
 def test_a_line_cut_short_spoils_only_itself(tmp_path: Path) -> None:
     log = tmp_path / "log" / "x.jsonl"
-    atomic.append_json_line(log, {"n": 1})
-    os.truncate(log, log.stat().st_size - 3)
+    for less in (1, 2, 3):
+        atomic.append_json_line(log, {"n": {"ok": less}})
+        os.truncate(log, log.stat().st_size - less)  # once all but the newline is there
     atomic.append_json_line(log, {"n": 2})
     assert json.loads(log.read_text().splitlines()[-1]) == {"n": 2}
+    assert atomic.read_json_lines(log, last=9) == [{"n": {"ok": 1}}, {"n": 2}]

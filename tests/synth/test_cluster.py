@@ -201,6 +201,28 @@ def test_a_lost_scheduler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
             wait_for(lambda: bool(executor.completed(0.1)))
 
 
+def test_a_client_that_has_given_its_scheduler_up_is_no_crash() -> None:
+    class Closed:
+        """As Dask's client is then, whose scheduler is None."""
+
+        status = "closed"
+        scheduler: Any = SimpleNamespace(address="tcp://127.0.0.1:1")
+
+        def fail(self, *args: Any, **options: Any) -> Any:
+            raise AttributeError("'NoneType' object has no attribute")
+
+        nthreads = processing = submit = cancel = fail
+
+    client = Closed()
+    executor = DaskExecutor(client, "run")
+    client.scheduler = None
+    for ask in (executor.capacity, lambda: executor.submit(SimpleNamespace(name="a"))):  # type: ignore[arg-type]
+        with pytest.raises(OSError, match=r"the Dask scheduler at tcp://127\.0\.0\.1:1 is gone"):
+            ask()
+    assert executor.withdraw() == 0
+    executor.close()
+
+
 def test_a_scheduler_that_was_started_again_is_prepared_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("texneg.synth.cluster.connect.CONNECT_S", PATIENCE_S)
     prepared: list[int] = []

@@ -475,6 +475,8 @@ def test_a_result_that_died_with_its_worker_is_waited_for() -> None:
     class Client:
         """Knows one future."""
 
+        scheduler = SimpleNamespace(address="tcp://127.0.0.1:1")
+
         def submit(self, *args: Any, **options: Any) -> Lost:
             return Lost()
 
