@@ -5,9 +5,11 @@ import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -239,7 +241,7 @@ def test_a_watch_ends_with_the_driver(
     lock = dst.with_name("out.texneg") / "lock"
     lock.write_text(json.dumps({"host": os.uname().nodename, "pid": os.getppid(), "time": 1e12}))
     capsys.readouterr()
-    monkeypatch.setattr(status.time, "sleep", lambda _: lock.unlink())
+    monkeypatch.setattr(status, "time", SimpleNamespace(time=time.time, sleep=lambda _: lock.unlink()))
     synth_status(StatusConfig(str(dst), watch=1))
     told = capsys.readouterr().out.splitlines()[1::2]
     assert told[0].startswith(f"running as process {os.getppid()} on ")
