@@ -10,7 +10,7 @@ from PIL import Image
 Encoding = Literal["webp", "png"]
 
 # Method 0 is the fastest of lossless WebP and hardly larger than the others on textures. Quality 75 instead
-# of 30 would save 3 % of the bytes for a third more of the encoder's time.
+# of 30 would save 3 % of the bytes and take two fifths longer.
 _OPTIONS: dict[str, dict[str, int | bool]] = {
     "webp": {"lossless": True, "method": 0, "quality": 30},
     "png": {"compress_level": 6},

@@ -90,19 +90,30 @@ def run(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Path]:
+def startup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Have every Python process that starts from now on run some code first."""
+
+    def install(code: str) -> None:
+        folder = tmp_path / "hook"
+        folder.mkdir()
+        (folder / "sitecustomize.py").write_text(code)
+        monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+
+    return install
+
+
+@pytest.fixture
+def gate(tmp_path: Path, startup: Callable[[str], None]) -> Callable[[int], Path]:
     """Let every process that starts from now on read so many images and no more until a file is there.
 
     However slow a test is, the run that it looks at does not end without it. The file's name is returned;
     each thread that waits for it makes one beside it that ends with `.waits`.
     """
-    folder = tmp_path / "hook"
+    path = tmp_path / "hook" / "gate"
 
     def make(count: int) -> Path:
-        folder.mkdir()
-        (folder / "sitecustomize.py").write_text(GATE.format(count=count, gate=folder / "gate"))
-        monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
-        return folder / "gate"
+        startup(GATE.format(count=count, gate=path))
+        return path
 
     return make
 

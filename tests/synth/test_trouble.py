@@ -151,12 +151,9 @@ def test_a_run_outlasts_hiccups_of_input_and_output(
 
 
 @pytest.fixture
-def hook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def hook(startup: Callable[[str], None]) -> None:
     """Make every Python process started from now on die of one image and hang over another."""
-    folder = tmp_path / "hook"
-    folder.mkdir()
-    (folder / "sitecustomize.py").write_text(HOOK)
-    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+    startup(HOOK)
 
 
 @pytest.fixture
@@ -207,14 +204,10 @@ def test_images_that_kill_or_hang_are_named_and_their_neighbours_made(
 
 
 def test_an_image_that_needs_all_memory_is_named(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    photos: Path, tmp_path: Path, startup: Callable[[str], None]
 ) -> None:
     one = first_task(config(photos, tmp_path / "out"))
-    folder = tmp_path / "hook"
-    folder.mkdir()
-    greedy = HOOK.replace("time.sleep(600)", "bytearray(64 << 30)").replace(repr(SLEEPER), "b''")
-    (folder / "sitecustomize.py").write_text(greedy)
-    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+    startup(HOOK.replace("time.sleep(600)", "bytearray(64 << 30)").replace(repr(SLEEPER), "b''"))
     part = isolated.make_isolated(one, 0, 1)
     assert part.rows[0]["status"] == "worker_killed"
     assert part.rows[0]["error"] == "its process ended with exit status 1"
