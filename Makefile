@@ -15,6 +15,7 @@ check: .venv/ready
 	$(BIN)/ruff format --check .
 	rm -rf build/types && mkdir -p build/types/texneg
 	ln -s $(CURDIR)/texneg/* $(CURDIR)/synth $(CURDIR)/train $(CURDIR)/datasets build/types/texneg/
+	ln -s $(CURDIR)/benchmarks build/types/texneg/bench
 	MYPYPATH=build/types $(BIN)/mypy -p texneg
 
 bench: .venv/ready

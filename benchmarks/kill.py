@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from photographs import unpacked
 
-from texneg.train.environment import environment
+from texneg.bench.photographs import unpacked
+from texneg.cli.environment import environment
 
 OUT = Path(__file__).parent / "results" / "kill.json"
 PART = 16

@@ -1,47 +1,159 @@
-"""Speed and quality of every kind of negative on this machine, its GPU included, in one call.
+"""Speed of patch negatives: each executor beside rivals and a copy of the same bytes.
 
-    python benchmarks/negatives.py [--photos imagenet-photos-000000.tar] [--quick]
-
-Runs `texneg bench all`, which checks that the executors give the same bytes before it times them, and writes
-the rows, the limits and the environment to results/negatives-MACHINE.json, MACHINE being the GPU or else the
-processor. Needs torch, torchvision, timm, numba and opencv, and neither tyro nor dask; where there is no
-network, `pip install --no-deps --no-build-isolation -e .` installs texneg itself. A GPU run takes minutes,
-most of them the CPU's; the first also compiles.
+One hot image or batch, one thread, CPU time. The executors' bytes are compared before anything is timed. The
+rivals draw from their own generators, so they are compared in speed alone: the official algorithm always on
+the float32 (3, S, S) view that it requires, one image a call.
 """
 
-import argparse
-import re
-from pathlib import Path
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Any, Literal
 
-from texneg.train.bench.bench import BenchConfig, bench
-from texneg.train.environment import environment
+import numpy as np
+import torch
+from torch import Tensor
 
-RESULTS = Path(__file__).parent / "results"
+from texneg.bench.official_patch import official_patches
+from texneg.bench.ratios import Gate, Row
+from texneg.bench.sliced_patch import sliced_patches
+from texneg.bench.timing import Timing, compare
+from texneg.errors import RunFailed
+from texneg.layout import array_bytes, tensor_bytes
+from texneg.patches import cpu, device
+from texneg.patches import reference as patch_numpy
+from texneg.patches.patches import patch_negatives
+from texneg.patches.plan import Rule, Source, base_key, default_size
+from texneg.philox.arrays import generator
 
-
-def results_file(machine: dict[str, str]) -> Path:
-    """The results file of a machine: `negatives-nvidia-h200.json`."""
-    name = machine["cpu"] if machine["gpu"] == "none" else machine["gpu"]
-    plain = re.sub(r"\((R|TM)\)|@.*|CPU|Processor", "", name)
-    return RESULTS / f"negatives-{'-'.join(re.findall('[a-z0-9]+', plain.lower()))}.json"
-
-
-def main() -> int:
-    """Run everything; status 1 with --check where a limit is missed."""
-    parser = argparse.ArgumentParser(description="Speed and quality of every kind of negative.")
-    parser.add_argument("--photos", help="tar of photographs, short side >= 96 px, for the textures' quality")
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, noisier")
-    parser.add_argument("--check", action="store_true", help="end with status 1 when a limit is missed")
-    parser.add_argument("--out", type=Path, help="results file (JSON)")
-    options = parser.parse_args()
-
-    target = options.out or results_file(environment())
-    target.parent.mkdir(parents=True, exist_ok=True)
-    config = BenchConfig("all", options.check, str(target), options.quick, options.photos)
-    status = bench(config)
-    print(f"\n{target}")
-    return status
+OF_COPY, X_OFFICIAL, OF_SHUFFLE = "of copy speed", "x official", "of the shuffle"
+COPY, NUMBA, PLAN = "copy of the bytes", "numba", "plan alone"
+OFFICIAL, SLICES = "official, float32 CHW", "NumPy slices"
+EPOCHS = 64  # plans that take turns, so that no branch predictor learns one
 
 
-if __name__ == "__main__":
-    raise SystemExit(main())
+@dataclass(frozen=True)
+class Case:
+    """Images of one kind, in one call."""
+
+    side: int
+    batch: int
+    dtype: Literal["uint8", "float32"] = "uint8"
+    layout: Literal["HWC", "CHW"] = "HWC"
+
+    @property
+    def name(self) -> str:
+        """As the table heads it."""
+        number = "1 image" if self.batch == 1 else f"batch {self.batch}"
+        return f"{self.side} px {self.dtype} {self.layout}, {number}"
+
+
+ONE, BATCH, LARGE = Case(224, 1), Case(224, 64), Case(224, 256)
+FLOAT = Case(224, 1, "float32", "CHW")
+SMALL = [Case(side, 1) for side in (32, 64, 96)]
+PLANAR = [Case(224, 1, "uint8", "CHW"), Case(224, 64, "uint8", "CHW"), Case(224, 64, "float32", "CHW")]
+
+GATES = (
+    Gate(ONE.name, NUMBA, OF_COPY, "at least", 0.35),
+    Gate(ONE.name, NUMBA, X_OFFICIAL, "at least", 80),
+    Gate(BATCH.name, NUMBA, OF_COPY, "at least", 0.5),
+    Gate(LARGE.name, NUMBA, OF_COPY, "at least", 0.4),
+    Gate(FLOAT.name, NUMBA, X_OFFICIAL, "at least", 25),
+    *(Gate(case.name, NUMBA, X_OFFICIAL, "at least", 150) for case in SMALL),
+    Gate(BATCH.name, PLAN, OF_SHUFFLE, "at most", 0.1),
+)
+
+
+def bench_negatives(*, quick: bool) -> list[Row]:
+    """All cases; `quick` takes fewer rounds and leaves out the largest batch."""
+    cases = [ONE, BATCH, *([] if quick else [LARGE]), *PLANAR, FLOAT, *SMALL]
+    rounds, slot_s = (5, 0.01) if quick else (20, 0.02)
+    with one_thread():
+        return [row for case in cases for row in _timed(case, rounds, slot_s)]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch with one CPU thread, so that CPU time of this thread is all there is."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _timed(case: Case, rounds: int, slot_s: float) -> list[Row]:
+    planar = _photos(case)
+    images: Any = planar if case.layout == "CHW" else planar.permute(0, 2, 3, 1).contiguous().numpy()
+    result: Any = (
+        torch.empty_like(planar)[:, None] if case.layout == "CHW" else np.empty_like(images)[:, None]
+    )
+    as_bytes: Callable[[Any], Any] = tensor_bytes if case.layout == "CHW" else array_bytes
+    source, target, index = as_bytes(images), as_bytes(result), np.arange(case.batch, dtype=np.uint64)
+    reference, no_planes = source.copy(), (source[:, :0], target[:, :, :0])
+    rules = [Rule(base_key(0, e), *default_size(case.side, case.side), Source.CROPS) for e in range(EPOCHS)]
+    epochs, take = cycle(range(EPOCHS)), cycle(rules)
+    size, sides = (rules[0].lo, rules[0].hi), random.Random(0)
+    view, places, draws = planar[0].float(), np.random.RandomState(0), generator(0)
+
+    def by_torch() -> Tensor:
+        return device.shuffle(planar, 1, torch.arange(case.batch), next(take))
+
+    variants: dict[str, Callable[[], object]] = {
+        COPY: lambda: np.copyto(reference, source),
+        NUMBA: lambda: cpu.shuffle(source, target, index, next(take)),
+        "patch_negatives(out=)": lambda: patch_negatives(images, epoch=next(epochs), out=result),
+        OFFICIAL: lambda: official_patches(view, size, sides, places),
+    }
+    if case.batch > 1:
+        variants[PLAN] = lambda: cpu.shuffle(*no_planes, index, next(take))
+    elif case.layout == "HWC":
+        variants[SLICES] = lambda: sliced_patches(images[0], size, draws)
+    if case in (ONE, FLOAT):
+        variants["NumPy reference"] = lambda: patch_numpy.shuffle(source, target, index, next(take))
+        variants["torch gather, on the CPU"] = by_torch
+    _check_equal(case, planar, rules[0])
+    return _rows(case, compare(variants, rounds=rounds, slot_s=slot_s))
+
+
+def _rows(case: Case, timings: dict[str, Timing]) -> list[Row]:
+    rows = []
+    for name, timing in timings.items():
+        images = 1 if name in (OFFICIAL, SLICES) else case.batch
+        if name == PLAN:
+            ratios = {OF_SHUFFLE: timing.over(timings[NUMBA])}
+        else:
+            ratios = {
+                OF_COPY: timings[COPY].over(timing) * images / case.batch,
+                X_OFFICIAL: timings[OFFICIAL].over(timing) * images,
+            }
+        rows.append(Row(case.name, name, timing.seconds * 1e6 / images, ratios))
+    return rows
+
+
+def _check_equal(case: Case, planar: Tensor, rule: Rule) -> None:
+    """Numba, NumPy and torch must give the same bytes for this case."""
+    some = planar[:4]
+    gathered = device.shuffle(some, 1, torch.arange(len(some)), rule)
+    if case.layout == "CHW":
+        source, expected = tensor_bytes(some), tensor_bytes(gathered)
+    else:
+        source = array_bytes(some.permute(0, 2, 3, 1).contiguous().numpy())
+        expected = array_bytes(gathered.permute(0, 1, 3, 4, 2).contiguous().numpy())
+    for executor in (cpu, patch_numpy):
+        made = np.empty((len(some), 1, *source.shape[1:]), np.uint8)
+        executor.shuffle(source, made, np.arange(len(some), dtype=np.uint64), rule)
+        if not np.array_equal(made, expected):
+            raise RunFailed(
+                f"{case.name}: the executors disagree, so their speed means nothing; run the tests"
+            )
+
+
+def _photos(case: Case) -> Tensor:
+    """Random pixels (N, 3, S, S): a copy does not care."""
+    shape = (case.batch, 3, case.side, case.side)
+    pixels = torch.from_numpy(generator(0, case.side).integers(0, 256, shape, dtype=np.uint8))
+    return pixels if case.dtype == "uint8" else pixels.float() / 255

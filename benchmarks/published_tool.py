@@ -28,11 +28,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from texneg.synth.presets import METHODS
-from texneg.synth.quality import Quality, quality
-from texneg.synth.texture import texture, warm_up
-from texneg.train.bench.texture_quality import ANCHOR, PHOTOS, SIZE, described, photo_pairs, summary
-from texneg.train.environment import environment
+from texneg.bench.quality import Quality, quality
+from texneg.bench.texture_quality import ANCHOR, PHOTOS, SIZE, described, photo_pairs, summary
+from texneg.cli.environment import environment
+from texneg.textures.presets import METHODS
+from texneg.textures.texture import texture, warm_up
 
 U8 = npt.NDArray[np.uint8]
 I32 = npt.NDArray[np.int32]

@@ -21,21 +21,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from texneg.datasets.item import Item
-from texneg.datasets.sources import Source
-from texneg.synth.cluster.connect import connected
-from texneg.synth.cluster.executor import DaskExecutor
+from texneg.cli.environment import environment
+from texneg.datasets.sources.items import Item
+from texneg.datasets.sources.sources import Source
 from texneg.synth.config import SynthConfig, settings_of
 from texneg.synth.driver.drive import drive
 from texneg.synth.driver.progress import Progress
+from texneg.synth.driver.queue import Work
 from texneg.synth.driver.signals import Stop
-from texneg.synth.driver.work import Work
+from texneg.synth.executors.connect import connected
+from texneg.synth.executors.dask import DaskExecutor
 from texneg.synth.ledger.ledger import Ledger
-from texneg.synth.ledger.plan import Plan, Shard, load_plan
-from texneg.synth.ledger.planning import make_plan
-from texneg.synth.settings import Settings
-from texneg.synth.worker.task import Summary, Task
-from texneg.train.environment import environment
+from texneg.synth.plan.plan import Plan, Shard, load_plan
+from texneg.synth.plan.planning import make_plan
+from texneg.synth.plan.settings import Settings
+from texneg.synth.task.task import Summary, Task
 
 IMAGES, CLASSES = 1_281_167, 1000
 IDLE_S = 10.0

@@ -17,10 +17,10 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
-from texneg.datasets.atomic import write_json
+from texneg.cli.environment import environment
+from texneg.datasets.storage.atomic import write_json
 from texneg.synth.config import SynthConfig
 from texneg.synth.run import synth
-from texneg.train.environment import environment
 from texneg.train.recipes import recipe
 from texneg.train.study import ARMS, Exam, Study, run_study, stopwatch, write_report
 

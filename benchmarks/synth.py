@@ -19,9 +19,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from texneg.cli.environment import environment
 from texneg.synth.config import SynthConfig
 from texneg.synth.run import synth
-from texneg.train.environment import environment
 
 FORMATS = ("folder", "webdataset")
 OUT = Path(__file__).parent / "results" / "synth.json"

@@ -27,11 +27,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from photographs import unpacked
-
+from texneg.bench.photographs import unpacked
+from texneg.cli.environment import environment
 from texneg.synth.config import SynthConfig
 from texneg.synth.run import synth
-from texneg.train.environment import environment
 
 OUT = Path(__file__).parent / "results" / "workers.json"
 CLASSES = 10
@@ -59,7 +58,7 @@ def through_dask(config: SynthConfig, processes: int) -> float:
 
 def array_task(config: SynthConfig, task: int, barrier: Any) -> None:
     """One task of a job array, begun when all are ready."""
-    from texneg.synth.worker.setup import prepare_process
+    from texneg.synth.task.setup import prepare_process
 
     prepare_process()
     barrier.wait()

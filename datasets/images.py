@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from texneg.datasets.decode import DecodeError, Pixels, decode
-from texneg.datasets.item import Item
-from texneg.datasets.names import unescape
-from texneg.datasets.packed import is_packed
-from texneg.datasets.sources import Source, open_source
-from texneg.datasets.store import Place, listed, place, read_span
+from texneg.datasets.sources.compressed import is_packed
+from texneg.datasets.sources.items import Item
+from texneg.datasets.sources.sources import Source, open_source
+from texneg.datasets.storage.names import unescape
+from texneg.datasets.storage.places import Place, listed, place, read_span
 from texneg.errors import InputError
 
 UNLABELLED = -1

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from texneg.datasets.images import ImageSet, open_images
-from texneg.datasets.store import Place
+from texneg.datasets.storage.places import Place
 from texneg.errors import InputError
 
 NONE = -1

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from texneg.philox import generator
+from texneg.philox.arrays import generator
 
 PURPOSE = 0x0DE5
 

@@ -6,14 +6,14 @@ import shlex
 from dataclasses import dataclass, fields
 from typing import Literal
 
+from texneg.cli.fields import Positional
 from texneg.datasets.encode import Encoding
-from texneg.datasets.sources import Kind
-from texneg.datasets.store import Place, absolute, place, resolved
-from texneg.datasets.url import Url
+from texneg.datasets.sources.sources import Kind
+from texneg.datasets.storage.places import Place, absolute, place, resolved
+from texneg.datasets.storage.url import Url
 from texneg.errors import InputError
-from texneg.options import Positional
-from texneg.synth.presets import PRESETS
-from texneg.synth.settings import Exif, Layout, Settings, Small
+from texneg.synth.plan.settings import Exif, Layout, Settings, Small
+from texneg.textures.presets import PRESETS
 
 
 @dataclass(frozen=True)

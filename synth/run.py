@@ -6,31 +6,31 @@ from dataclasses import replace
 from queue import SimpleQueue
 from typing import Any
 
-from texneg.datasets.sources import Source
-from texneg.datasets.store import place
-from texneg.datasets.transient import patiently
+from texneg.cli.console import counted, say
+from texneg.datasets.sources.sources import Source
+from texneg.datasets.storage.places import place
+from texneg.datasets.storage.retries import patiently
 from texneg.errors import RunFailed
-from texneg.synth.cluster.tuning import as_yaml
 from texneg.synth.config import SynthConfig
 from texneg.synth.driver.array import check_finished, join_metrics, metrics_of, share_of
 from texneg.synth.driver.drive import Verdict, drive
-from texneg.synth.driver.executors import Executor, SyncExecutor
-from texneg.synth.driver.extend import extended
 from texneg.synth.driver.finalize import finalize, write_stats
 from texneg.synth.driver.messages import failure, say_begin, say_end, say_inputs, say_planned, say_quarantine
 from texneg.synth.driver.preflight import check_space, inspect, open_run
 from texneg.synth.driver.progress import Progress
-from texneg.synth.driver.retry import take_back
+from texneg.synth.driver.queue import Work
+from texneg.synth.driver.requeue import take_back
 from texneg.synth.driver.signals import stop_signals
-from texneg.synth.driver.words import counted, say
-from texneg.synth.driver.work import Work
+from texneg.synth.executors.executor import Executor, SyncExecutor
+from texneg.synth.executors.tuning import as_yaml
 from texneg.synth.ledger.lease import Lease
 from texneg.synth.ledger.ledger import read_json
-from texneg.synth.ledger.plan import Shard
 from texneg.synth.ledger.record import Run
 from texneg.synth.ledger.versions import check_versions
-from texneg.synth.worker.storage import is_storage, storage_message
-from texneg.synth.worker.task import Task
+from texneg.synth.plan.extend import extended
+from texneg.synth.plan.plan import Shard
+from texneg.synth.task.storage import is_storage, storage_message
+from texneg.synth.task.task import Task
 
 INTERRUPTED = 130
 
@@ -50,12 +50,12 @@ def synth(config: SynthConfig) -> int:
         return 0
     source = inspect(config)
     if config.dry_run:
-        from texneg.synth.driver.rehearse import rehearse
+        from texneg.synth.driver.dry_run import rehearse
 
         return rehearse(config, source)
     if config.cluster != "slurm-runner":
         return _synth(config, source)
-    from texneg.synth.cluster.slurm import allocation
+    from texneg.synth.executors.slurm import allocation
 
     with allocation():
         return _synth(config, source)
@@ -172,14 +172,14 @@ def _task(run: Run, shard: Shard, part: int | None) -> Task:
 @contextmanager
 def _executor(config: SynthConfig, run: Run) -> Iterator[Executor]:
     if config.in_process:
-        from texneg.synth.worker.setup import prepare_process
+        from texneg.synth.task.setup import prepare_process
 
         prepare_process()
         yield SyncExecutor()
         return
-    from texneg.synth.cluster.connect import connected, prepare
-    from texneg.synth.cluster.executor import DaskExecutor
-    from texneg.synth.cluster.plugin import WorkerSetup
+    from texneg.synth.executors.connect import connected, prepare
+    from texneg.synth.executors.dask import DaskExecutor
+    from texneg.synth.executors.plugin import WorkerSetup
 
     complaints: SimpleQueue[Any] = SimpleQueue()
     setup = WorkerSetup(run.ledger, run.versions, strict=config.strict_versions)
@@ -193,7 +193,7 @@ def _executor(config: SynthConfig, run: Run) -> Iterator[Executor]:
 
 def _forget_damaged(run: Run) -> int:
     """Take back the marker of every shard with a missing or damaged output; returns their number."""
-    from texneg.synth.ledger.damage import is_damaged
+    from texneg.synth.ledger.audit import is_damaged
 
     damaged = 0
     for shard, marker in zip(run.plan.shards, run.ledger.markers(run.plan.shards), strict=True):

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from texneg.datasets.atomic import read_json_lines, to_json
-from texneg.datasets.store import Place, place
+from texneg.cli.console import duration
+from texneg.cli.fields import Positional
+from texneg.datasets.storage.atomic import read_json_lines, to_json
+from texneg.datasets.storage.places import Place, place
 from texneg.errors import InputError
-from texneg.options import Positional
 from texneg.synth.config import ledger_path
 from texneg.synth.driver.array import task_metrics
-from texneg.synth.driver.words import duration
 from texneg.synth.ledger.lease import holder
 from texneg.synth.ledger.ledger import Ledger, read_json
-from texneg.synth.ledger.plan import load_plan
 from texneg.synth.ledger.record import opened
+from texneg.synth.plan.plan import load_plan
 
 RATE_OVER_S = 600.0
 COMMITS_READ = 100

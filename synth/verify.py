@@ -7,17 +7,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
+from texneg.cli.console import counted
+from texneg.cli.fields import Positional
 from texneg.datasets.decode import DecodeError
-from texneg.datasets.item import Item
-from texneg.datasets.reader import reader
-from texneg.datasets.sources import root_of
-from texneg.datasets.store import place
-from texneg.datasets.transient import patiently
+from texneg.datasets.sources.items import Item
+from texneg.datasets.sources.reader import reader
+from texneg.datasets.sources.sources import root_of
+from texneg.datasets.storage.places import place
+from texneg.datasets.storage.retries import patiently
 from texneg.errors import InputError, RunFailed
-from texneg.options import Positional
 from texneg.synth.config import ledger_path
-from texneg.synth.driver.words import counted
-from texneg.synth.ledger.damage import (
+from texneg.synth.ledger.audit import (
     committed_rows,
     manifest_problems,
     pixel_problems,
@@ -26,13 +26,13 @@ from texneg.synth.ledger.damage import (
 )
 from texneg.synth.ledger.ledger import Ledger, Marker
 from texneg.synth.ledger.manifest import Row
-from texneg.synth.ledger.plan import Plan, is_drawn, load_plan, output_names, read_items
 from texneg.synth.ledger.record import opened
-from texneg.synth.presets import PRESETS
-from texneg.synth.settings import Settings
-from texneg.synth.worker.clock import Clock
-from texneg.synth.worker.job import make_texture
-from texneg.synth.worker.setup import prepare_process
+from texneg.synth.plan.plan import Plan, is_drawn, load_plan, output_names, read_items
+from texneg.synth.plan.settings import Settings
+from texneg.synth.task.clock import Clock
+from texneg.synth.task.images import make_texture
+from texneg.synth.task.setup import prepare_process
+from texneg.textures.presets import PRESETS
 
 PROBLEMS_SHOWN = 10
 REMADE = "made again with other bytes"

@@ -8,16 +8,16 @@ __version__ = version("texneg")
 
 # Public name -> module that holds it, imported on first use so that the command line starts without torch.
 _HOMES = {
-    "patch_negatives": "texneg.patch",
-    "patch_permutation": "texneg.patch",
-    "patch_inputs": "texneg.patch_input",
-    "PatchNegatives": "texneg.patch_transform",
+    "patch_negatives": "texneg.patches.patches",
+    "patch_permutation": "texneg.patches.patches",
+    "patch_inputs": "texneg.patches.network_input",
+    "PatchNegatives": "texneg.patches.transform",
     "mixed_negatives": "texneg.mixture",
     "NegativeCollate": "texneg.collate",
     "Indexed": "texneg.collate",
-    "exemplars": "texneg.synth.exemplars",
-    "texture": "texneg.synth.texture",
-    "texture_negatives": "texneg.synth.negatives",
+    "exemplars": "texneg.textures.exemplars",
+    "texture": "texneg.textures.texture",
+    "texture_negatives": "texneg.textures.live.negatives",
     "Similarities": "texneg.similarity",
     "similarities": "texneg.similarity",
     "in_batch_similarities": "texneg.similarity",

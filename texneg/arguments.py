@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from texneg.philox import U64, fold
+from texneg.philox.arrays import U64, fold
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from texneg.arguments import Images, Index, check_count, image_sides, index_array, is_tensor, shared_key
-from texneg.philox import fold_array, philox
+from texneg.philox.arrays import fold_array, philox
 
 PURPOSE = 0x3C1D
 WORDS = 1 << 32

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from texneg.philox import generator
+from texneg.philox.arrays import generator
 
 PURPOSE = 0x0E0E
 

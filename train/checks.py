@@ -3,8 +3,8 @@
 from math import inf
 
 from texneg.errors import InputError
-from texneg.patch_plan import default_size, divisors
-from texneg.synth.presets import LARGEST_OUTPUT, SMALLEST_EXEMPLAR, SMALLEST_OUTPUT
+from texneg.patches.plan import default_size, divisors
+from texneg.textures.presets import LARGEST_OUTPUT, SMALLEST_EXEMPLAR, SMALLEST_OUTPUT
 from texneg.train.config import PretrainConfig
 
 

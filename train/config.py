@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from texneg.options import Positional
+from texneg.cli.fields import Positional
 
 Kind = Literal["patch", "patch_permutation", "texture", "texture_live"]
 Negatives = Literal["none", "patch", "patch_permutation", "texture", "texture_live", "mixture"]

@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from texneg.datasets.embedded import TEST_SETS, EmbeddedConfig, write_embedded
+from texneg.datasets.toy.embedded import TEST_SETS, EmbeddedConfig, write_embedded
 from texneg.errors import InputError
 from texneg.train.recipes import demo as recipe
 from texneg.train.study import Exam, Study, quiet, run_study, stopwatch, write_report

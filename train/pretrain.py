@@ -14,28 +14,28 @@ import torch
 import torch.distributed as dist
 
 from texneg import __version__
-from texneg.datasets.atomic import write_json
 from texneg.datasets.images import ImageSet
 from texneg.datasets.pairs import pair
+from texneg.datasets.storage.atomic import write_json
 from texneg.errors import InputError
-from texneg.train import checkpoint
-from texneg.train.bn import processes, rank
-from texneg.train.byol import BYOL
 from texneg.train.checks import check, check_size
 from texneg.train.config import PretrainConfig
+from texneg.train.data.loader import Batches, OnDemand, Resident, crowded
+from texneg.train.data.splits import open_textures, open_train
+from texneg.train.data.views import U8, Augmentation
 from texneg.train.device import pick_device
+from texneg.train.engine import checkpoint
+from texneg.train.engine.loop import train
+from texneg.train.engine.optimiser import make_optimizer
+from texneg.train.engine.state import Training
 from texneg.train.evaluate.features import data_fingerprint
+from texneg.train.evaluate.online_knn import Monitor
 from texneg.train.flags import PretrainFlags
-from texneg.train.loader import Batches, OnDemand, Resident, crowded
-from texneg.train.loop import train
-from texneg.train.moco import MoCo
-from texneg.train.monitor import Monitor
-from texneg.train.negatives import kinds_of, on_device, paired_textures
-from texneg.train.network import Architecture
-from texneg.train.optim import make_optimizer
-from texneg.train.splits import open_textures, open_train
-from texneg.train.state import Training
-from texneg.train.views import U8, Augmentation
+from texneg.train.methods.byol import BYOL
+from texneg.train.methods.moco import MoCo
+from texneg.train.negatives.negatives import kinds_of, on_device, paired_textures
+from texneg.train.networks.batch_norm import processes, rank
+from texneg.train.networks.network import Architecture
 
 CONFIG = "config.json"
 

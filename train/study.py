@@ -144,8 +144,8 @@ def sit(exam: Exam, folder: Path) -> None:
 
 def write_report(study: Study, exam: Exam, out: Path) -> None:
     """`texneg report` over all runs of a study on one of its exams, with a contact sheet of its negatives."""
-    from texneg.synth.sheet.sheet import SheetConfig, sheet
     from texneg.train.report.report import ReportConfig, report
+    from texneg.train.sheet.sheet import SheetConfig, sheet
 
     picture = out.with_name("sheet.png")
     if not picture.is_file():

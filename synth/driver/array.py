@@ -10,14 +10,14 @@ The tasks share files and nothing else. Their shards are disjoint, so that none 
 from dataclasses import replace
 from pathlib import Path
 
-from texneg.datasets.atomic import write_bytes
-from texneg.datasets.store import Place
-from texneg.datasets.url import Url
+from texneg.datasets.storage.atomic import write_bytes
+from texneg.datasets.storage.places import Place
+from texneg.datasets.storage.url import Url
 from texneg.errors import RunFailed
 from texneg.synth.config import SynthConfig
-from texneg.synth.driver.work import Work
+from texneg.synth.driver.queue import Work
 from texneg.synth.ledger.ledger import Ledger
-from texneg.synth.ledger.plan import Plan
+from texneg.synth.plan.plan import Plan
 
 SHOWN = 10
 

@@ -2,11 +2,11 @@
 
 from dataclasses import fields
 
-from texneg.datasets.store import place, resolved
+from texneg.datasets.storage.places import place, resolved
 from texneg.errors import InputError
 from texneg.synth.config import SynthConfig
 from texneg.synth.ledger.manifest import STATUSES
-from texneg.synth.presets import LARGEST_OUTPUT, METHODS, SMALLEST_EXEMPLAR, SMALLEST_OUTPUT
+from texneg.textures.presets import LARGEST_OUTPUT, METHODS, SMALLEST_EXEMPLAR, SMALLEST_OUTPUT
 
 EXCLUSIVE = (
     ("dry_run", "plan_only", "task", "finalize"),

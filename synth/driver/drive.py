@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
+from texneg.cli.console import counted, duration, say
 from texneg.synth.config import SynthConfig
-from texneg.synth.driver.executors import Executor
 from texneg.synth.driver.progress import Progress
+from texneg.synth.driver.queue import Work, WorkerLost
 from texneg.synth.driver.signals import Stop
 from texneg.synth.driver.stall import StallWatch
-from texneg.synth.driver.words import counted, duration, say
-from texneg.synth.driver.work import Work, WorkerLost
+from texneg.synth.executors.executor import Executor
 
 POLL_S = 1.0
 TASKS_PER_THREAD = 2

@@ -7,15 +7,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from texneg.datasets.atomic import atomic_file, write_json
-from texneg.datasets.names import unescape
-from texneg.datasets.store import read_all
+from texneg.datasets.storage.atomic import atomic_file, write_json
+from texneg.datasets.storage.names import unescape
+from texneg.datasets.storage.places import read_all
 from texneg.errors import RunFailed
-from texneg.synth.driver.twins import Twins
+from texneg.synth.driver.duplicates import Twins
 from texneg.synth.ledger.ledger import Ledger, Marker, read_json
 from texneg.synth.ledger.manifest import table_writer, to_table
-from texneg.synth.ledger.plan import Plan, Shard
-from texneg.synth.worker.clock import STAGES
+from texneg.synth.plan.plan import Plan, Shard
+from texneg.synth.task.clock import STAGES
 
 
 def finalize(ledger: Ledger, plan: Plan) -> dict[str, int]:

@@ -3,10 +3,10 @@
 import itertools
 import shlex
 
+from texneg.cli.console import counted, duration, say, sized, tell
 from texneg.synth.config import SynthConfig
 from texneg.synth.driver.preflight import bytes_to_write
-from texneg.synth.driver.words import counted, duration, say, sized, tell
-from texneg.synth.driver.work import Work
+from texneg.synth.driver.queue import Work
 from texneg.synth.ledger.manifest import iterate_rows
 from texneg.synth.ledger.record import Run
 

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from texneg.datasets.atomic import write_json
-from texneg.datasets.sources import Source, open_source
-from texneg.datasets.store import (
+from texneg.cli.console import sized
+from texneg.datasets.sources.sources import Source, open_source
+from texneg.datasets.storage.atomic import write_json
+from texneg.datasets.storage.places import (
     Place,
     absolute,
     free_bytes,
@@ -17,19 +18,18 @@ from texneg.datasets.store import (
     remove_tree,
     resolved,
 )
-from texneg.datasets.url import Url
+from texneg.datasets.storage.url import Url
 from texneg.errors import InputError, RunFailed
 from texneg.synth.config import SynthConfig, settings_of
 from texneg.synth.driver.checks import check
-from texneg.synth.driver.extend import same_inputs
-from texneg.synth.driver.words import sized
 from texneg.synth.ledger.ledger import Ledger
 from texneg.synth.ledger.overwrite import clear
-from texneg.synth.ledger.plan import Plan, load_plan
-from texneg.synth.ledger.planning import make_plan
 from texneg.synth.ledger.record import Run, new_record, opened
 from texneg.synth.ledger.versions import versions
-from texneg.synth.settings import Settings
+from texneg.synth.plan.extend import same_inputs
+from texneg.synth.plan.plan import Plan, load_plan
+from texneg.synth.plan.planning import make_plan
+from texneg.synth.plan.settings import Settings
 
 READ_ONLY = ("http", "https")
 BYTES_PER_PIXEL = 1.5  # of a lossless texture; 1.44 on photographs: 71 KiB at 224 px
@@ -44,11 +44,11 @@ def inspect(config: SynthConfig) -> Source:
     """
     check(config)
     if config.cluster is not None:
-        from texneg.synth.cluster.slurm import check_slurm
+        from texneg.synth.executors.slurm import check_slurm
 
         check_slurm(config)
     elif config.address is not None:
-        from texneg.synth.cluster.connect import check_address
+        from texneg.synth.executors.connect import check_address
 
         check_address(config.address)
     source = open_source(config.src, splits=config.splits, naming=config.naming)

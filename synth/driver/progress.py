@@ -8,7 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from texneg.synth.driver.words import duration, say
+from texneg.cli.console import duration, say
 
 LINE_EVERY_S = 15.0
 

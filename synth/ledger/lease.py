@@ -8,9 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from texneg.datasets.atomic import to_json, write_json
-from texneg.datasets.store import Place, size_of
-from texneg.datasets.transient import patiently
+from texneg.datasets.storage.atomic import to_json, write_json
+from texneg.datasets.storage.places import Place, size_of
+from texneg.datasets.storage.retries import patiently
 from texneg.errors import InputError, RunFailed
 from texneg.synth.ledger.ledger import read_json
 

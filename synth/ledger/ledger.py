@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from texneg.datasets.atomic import TEMPORARY_SUFFIX, write_json
-from texneg.datasets.names import escape, unescape
-from texneg.datasets.store import (
+from texneg.datasets.storage.atomic import TEMPORARY_SUFFIX, write_json
+from texneg.datasets.storage.names import escape, unescape
+from texneg.datasets.storage.places import (
     Place,
     content,
     files_below,
@@ -25,8 +25,8 @@ from texneg.datasets.store import (
     size_of,
     sizes_in,
 )
-from texneg.datasets.url import Url, as_text
-from texneg.synth.ledger.plan import Plan, Shard
+from texneg.datasets.storage.url import Url, as_text
+from texneg.synth.plan.plan import Plan, Shard
 
 AT_A_TIME = 1000
 Marker = dict[str, Any]

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from texneg.datasets.store import Place, open_read
+from texneg.datasets.storage.places import Place, open_read
 
 Row = dict[str, Any]
 

@@ -1,12 +1,12 @@
 """Taking away an earlier run: only files that its ledger lists."""
 
-from texneg.datasets.names import unescape
-from texneg.datasets.store import is_empty, listed, remove_all, remove_empty_folders, remove_tree
+from texneg.datasets.storage.names import unescape
+from texneg.datasets.storage.places import is_empty, listed, remove_all, remove_empty_folders, remove_tree
 from texneg.errors import InputError
 from texneg.synth.ledger.ledger import Ledger
-from texneg.synth.ledger.plan import load_plan, output_names
 from texneg.synth.ledger.record import opened
-from texneg.synth.settings import Settings
+from texneg.synth.plan.plan import load_plan, output_names
+from texneg.synth.plan.settings import Settings
 
 
 def clear(ledger: Ledger) -> None:

@@ -6,13 +6,13 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from texneg.datasets.store import place, resolved
+from texneg.datasets.storage.places import place, resolved
 from texneg.errors import InputError
 from texneg.synth.config import SynthConfig
 from texneg.synth.ledger.ledger import Ledger
-from texneg.synth.ledger.plan import Plan
 from texneg.synth.ledger.versions import Versions, versions
-from texneg.synth.settings import Settings
+from texneg.synth.plan.plan import Plan
+from texneg.synth.plan.settings import Settings
 
 
 @dataclass(frozen=True)

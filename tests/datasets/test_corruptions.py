@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from texneg.datasets.corruptions import CORRUPTIONS, corrupt
-from texneg.philox import generator
+from texneg.philox.arrays import generator
 
 REFERENCE = Path(os.environ.get("TEXNEG_REFERENCE", Path(__file__).parents[3] / "shared" / "reference"))
 

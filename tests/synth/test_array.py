@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from texneg.__main__ import main, parse
+from texneg.cli.main import main, parse
 from texneg.errors import InputError, RunFailed
 from texneg.synth.config import SynthConfig
 from texneg.synth.driver.array import share_of
-from texneg.synth.ledger.plan import load_plan
+from texneg.synth.plan.plan import load_plan
 from texneg.synth.run import synth
 
 Run = Callable[..., Path]
@@ -166,10 +166,10 @@ def test_a_dry_run_finds_what_a_run_would_refuse(
 def test_a_dry_run_advises_on_tasks_too_short_or_too_long(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("texneg.synth.driver.rehearse.MANY", 3)
+    monkeypatch.setattr("texneg.synth.driver.dry_run.MANY", 3)
     for limits in ((2.0, 600.0), (0.0, 1e-6)):
-        monkeypatch.setattr("texneg.synth.driver.rehearse.SHORTEST_S", limits[0])
-        monkeypatch.setattr("texneg.synth.driver.rehearse.LONGEST_S", limits[1])
+        monkeypatch.setattr("texneg.synth.driver.dry_run.SHORTEST_S", limits[0])
+        monkeypatch.setattr("texneg.synth.driver.dry_run.LONGEST_S", limits[1])
         synth(config(photos, tmp_path / "out", dry_run=True, workers=2))
         told = capsys.readouterr().err
         assert re.search(r"a task takes [\d.e-]+ s; 20 to 120 s are good: --part-size \d+$", told.strip())

@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 
 from texneg.errors import InputError, RunFailed
-from texneg.synth.cluster.connect import connected, prepare
-from texneg.synth.cluster.embedded import layout
-from texneg.synth.cluster.executor import DaskExecutor
-from texneg.synth.cluster.plugin import WorkerSetup
 from texneg.synth.config import SynthConfig
+from texneg.synth.executors.connect import connected, prepare
+from texneg.synth.executors.dask import DaskExecutor
+from texneg.synth.executors.local import layout
+from texneg.synth.executors.plugin import WorkerSetup
 from texneg.synth.run import synth
 
 State = Callable[[Path], Any]
@@ -66,7 +66,7 @@ def test_layout(cores: int, threads: int, processes_and_threads: tuple[int, int]
 
 
 def test_a_driver_loads_neither_decoders_nor_compilers() -> None:
-    modules = ["run", "cluster.connect", "cluster.executor", "cluster.plugin"]
+    modules = ["run", "executors.connect", "executors.dask", "executors.plugin"]
     script = f"import sys, {', '.join(f'texneg.synth.{name}' for name in modules)}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert not {"cv2", "numba", "torch", "pyarrow.compute"} & set(done.stdout.split())
@@ -180,13 +180,13 @@ def test_a_killed_worker_costs_nothing_but_its_part(
 def test_no_scheduler_at_the_address(
     many_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("texneg.synth.cluster.connect.CONNECT_S", 1)
+    monkeypatch.setattr("texneg.synth.executors.connect.CONNECT_S", 1)
     with pytest.raises(InputError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         synth(config(many_photos, tmp_path / "out", scheduler="tcp://127.0.0.1:9"))
 
 
 def test_a_lost_scheduler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("texneg.synth.cluster.connect.CONNECT_S", PATIENCE_S)
+    monkeypatch.setattr("texneg.synth.executors.connect.CONNECT_S", PATIENCE_S)
     with scheduler() as (address, process), connected(SynthConfig("", "", scheduler=address)) as client:
         executor = DaskExecutor(client, "run", prepare=lambda: prepare(client, WorkerSetup()))
         assert executor.capacity() == 0
@@ -224,7 +224,7 @@ def test_a_client_that_has_given_its_scheduler_up_is_no_crash() -> None:
 
 
 def test_a_scheduler_that_was_started_again_is_prepared_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("texneg.synth.cluster.connect.CONNECT_S", PATIENCE_S)
+    monkeypatch.setattr("texneg.synth.executors.connect.CONNECT_S", PATIENCE_S)
     prepared: list[int] = []
     with (
         ExitStack() as again,  # outlives the client, which would wait for it in vain

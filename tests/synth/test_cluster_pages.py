@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from texneg.__main__ import VERBS, load, parse
+from texneg.cli.main import VERBS, load, parse
 from texneg.synth.config import SynthConfig
 from texneg.synth.driver.checks import check
 

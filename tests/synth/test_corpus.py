@@ -1,4 +1,4 @@
-"""Odd inputs from the wild: each has one defined outcome, in class folders, in tars and from a store."""
+"""Odd inputs from the wild: each has one defined outcome, in class folders, in tars and from a places."""
 
 import functools
 import io
@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from texneg.datasets import store
 from texneg.datasets.decode import decode
 from texneg.datasets.images import open_images
-from texneg.datasets.tar import TRAILER, fragment
-from texneg.datasets.url import Url
+from texneg.datasets.sources.tars import TRAILER, fragment
+from texneg.datasets.storage import places
+from texneg.datasets.storage.url import Url
 from texneg.errors import InputError
 from texneg.synth.config import SynthConfig
 from texneg.synth.ledger import lease
@@ -204,14 +204,14 @@ def test_the_corpus_in_a_store(tree: Path, run: Run, manifest: Rows, monkeypatch
         (bucket / "tree" / str(path.relative_to(tree))).put(path.read_bytes())
     assert synth(make(f"{bucket}/tree", f"{bucket}/out")) == 0
     local = run(tree, max_error_rate=1.0)
-    for name in store.files_below(local):
-        if NOT_TEXT in name:  # has another name in a store, and so another key
+    for name in places.files_below(local):
+        if NOT_TEXT in name:  # has another name in a places, and so another key
             continue
         assert (bucket / "out" / name).read_bytes() == (local / name).read_bytes()
     assert synth(make(str(tree), f"{bucket}/from-disk")) == 0
     for options in ({}, {"quick": True}):
         assert verify(VerifyConfig(f"{bucket}/from-disk", **options)) == 0
-    store.remove_tree(bucket)
+    places.remove_tree(bucket)
 
 
 def test_what_the_policies_make_of_the_pixels() -> None:
@@ -255,7 +255,7 @@ def test_members_whose_textures_would_be_one_file_or_a_folder(tmp_path: Path, ru
     path = tmp_path / "fine.tar"
     path.write_bytes(fragment("a.webp/x//b.png", PNG) + fragment("a.webp/./c.png", PNG) + TRAILER)
     dst = run(path, "fine", format="folder")
-    assert sorted(store.files_below(dst)) == ["a.webp/c.webp", "a.webp/x/b.webp"]
+    assert sorted(places.files_below(dst)) == ["a.webp/c.webp", "a.webp/x/b.webp"]
     assert verify(VerifyConfig(str(dst), str(path))) == 0
     assert verify(VerifyConfig(str(dst), quick=True)) == 0
 

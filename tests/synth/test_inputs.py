@@ -14,12 +14,12 @@ from PIL import Image, ImageFile
 
 from texneg.datasets.images import open_images
 from texneg.errors import InputError
-from texneg.synth.driver import twins
-from texneg.synth.driver.twins import Twins
-from texneg.synth.exemplars import exemplars
-from texneg.synth.ledger import planning
-from texneg.synth.texture import texture
+from texneg.synth.driver import duplicates
+from texneg.synth.driver.duplicates import Twins
+from texneg.synth.plan import planning
 from texneg.synth.verify import VerifyConfig, verify
+from texneg.textures.exemplars import exemplars
+from texneg.textures.texture import texture
 
 Run = Callable[..., Path]
 Rows = Callable[[Path], list[dict[str, Any]]]
@@ -43,7 +43,7 @@ def test_equal_checksums_are_counted_over_all_tables() -> None:
 
 
 def test_of_many_inputs_a_share_of_the_contents_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(twins, "MOST_DIGESTS", 3000)
+    monkeypatch.setattr(duplicates, "MOST_DIGESTS", 3000)
     values = np.random.default_rng(0).integers(0, 6000, 12000).tolist()
     found = Twins(len(values))
     for start in range(0, len(values), 1000):

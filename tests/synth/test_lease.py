@@ -69,7 +69,7 @@ def test_the_thread_of_a_driver_that_lost_its_lock_ends(tmp_path: Path) -> None:
 def test_a_lock_that_cannot_be_read_is_not_nobodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "lock"
     path.write_text(json.dumps({"host": "elsewhere", "pid": 1, "time": time.time(), "token": "other"}))
-    monkeypatch.setattr("texneg.datasets.transient.PAUSES_S", (0.0,))
+    monkeypatch.setattr("texneg.datasets.storage.retries.PAUSES_S", (0.0,))
     fails = iter([OSError(errno.EIO, "a hiccup")])
     original = lease.read_json
 

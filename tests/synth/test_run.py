@@ -23,15 +23,15 @@ from texneg.datasets.pairs import pair
 from texneg.errors import InputError, RunFailed
 from texneg.synth.config import SynthConfig
 from texneg.synth.driver.preflight import inspect, open_run
-from texneg.synth.exemplars import exemplars
-from texneg.synth.ledger import plan
 from texneg.synth.ledger.ledger import Ledger
-from texneg.synth.presets import PRESETS
+from texneg.synth.plan import plan
 from texneg.synth.run import synth
-from texneg.synth.texture import texture
+from texneg.synth.task import perform
+from texneg.synth.task.images import image_seed
 from texneg.synth.verify import VerifyConfig, verify
-from texneg.synth.worker import perform
-from texneg.synth.worker.job import image_seed
+from texneg.textures.exemplars import exemplars
+from texneg.textures.presets import PRESETS
+from texneg.textures.texture import texture
 
 Run = Callable[..., Path]
 State = Callable[[Path], Any]
@@ -385,7 +385,7 @@ def test_a_second_driver_is_refused(photos: Path, tmp_path: Path) -> None:
 
 
 def full_after(count: int, original: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of `texneg.datasets.atomic` on a disk that is full after `count` more calls."""
+    """A function of `texneg.datasets.storage.atomic` on a disk that is full after `count` more calls."""
     calls = iter(range(count))
 
     def write(*args: Any, **options: Any) -> Any:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from texneg.datasets import store
 from texneg.datasets.images import open_images
 from texneg.datasets.pairs import open_pairs
-from texneg.datasets.url import Url
+from texneg.datasets.storage import places as store
+from texneg.datasets.storage.url import Url
 from texneg.synth.config import SynthConfig
 from texneg.synth.run import synth
 from texneg.synth.verify import VerifyConfig, verify

@@ -108,7 +108,7 @@ def test_the_tasks_of_one_srun_are_a_cluster(photos: Path, run: Run, state: Stat
     [("30", 1800), ("5:30", 330), ("04:00:00", 14400), ("2-0", 172800), ("1-12:30", 131400), (90, 5400)],
 )
 def test_times_as_slurm_writes_them(walltime: str, seconds: int) -> None:
-    from texneg.synth.cluster.slurm import seconds_of
+    from texneg.synth.executors.slurm import seconds_of
 
     assert seconds_of(walltime) == seconds
 
@@ -116,7 +116,7 @@ def test_times_as_slurm_writes_them(walltime: str, seconds: int) -> None:
 def test_options_go_over_the_settings_of_the_site() -> None:
     import dask
 
-    from texneg.synth.cluster.slurm import job_options
+    from texneg.synth.executors.slurm import job_options
 
     site = {"walltime": "01:00:00", "job-script-prologue": ["module load python"]}
     with dask.config.set({f"jobqueue.slurm.{name}": value for name, value in site.items()}):
@@ -131,7 +131,7 @@ def test_options_go_over_the_settings_of_the_site() -> None:
 def test_dask_settings_as_yaml(capsys: pytest.CaptureFixture[str]) -> None:
     import yaml
 
-    from texneg.synth.cluster.tuning import TUNING
+    from texneg.synth.executors.tuning import TUNING
 
     assert synth(SynthConfig(print_dask_config=True)) == 0
     printed = yaml.safe_load(capsys.readouterr().out)

@@ -20,24 +20,24 @@ from typing import Any
 import psutil
 import pytest
 
-from texneg.datasets.transient import is_transient, patiently
+from texneg.datasets.storage.retries import is_transient, patiently
 from texneg.errors import RunFailed
-from texneg.synth.cluster.connect import connected
-from texneg.synth.cluster.executor import DaskExecutor
 from texneg.synth.config import SynthConfig
 from texneg.synth.driver.drive import drive
-from texneg.synth.driver.executors import SyncExecutor
 from texneg.synth.driver.preflight import inspect, open_run
 from texneg.synth.driver.progress import Progress
+from texneg.synth.driver.queue import Work, WorkerLost
 from texneg.synth.driver.signals import Stop
 from texneg.synth.driver.stall import StallWatch
-from texneg.synth.driver.work import Work, WorkerLost
+from texneg.synth.executors.connect import connected
+from texneg.synth.executors.dask import DaskExecutor
+from texneg.synth.executors.executor import SyncExecutor
 from texneg.synth.ledger.versions import check_versions, versions
 from texneg.synth.run import synth
-from texneg.synth.worker import isolated, perform
-from texneg.synth.worker.job import Part
-from texneg.synth.worker.perform import SourceChanged, make_images
-from texneg.synth.worker.task import Task, run_task
+from texneg.synth.task import perform, sandbox
+from texneg.synth.task.images import Part
+from texneg.synth.task.perform import SourceChanged, make_images
+from texneg.synth.task.task import Task, run_task
 
 Run = Callable[..., Path]
 State = Callable[[Path], Any]
@@ -106,7 +106,7 @@ def test_which_errors_are_worth_another_try(error: Exception, expected: bool) ->
 
 def test_another_try_comes_after_1_4_and_16_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
-    monkeypatch.setattr("texneg.datasets.transient.time", SimpleNamespace(sleep=slept.append))
+    monkeypatch.setattr("texneg.datasets.storage.retries.time", SimpleNamespace(sleep=slept.append))
     outcomes = iter([OSError(errno.EIO, "one"), TimeoutError(), ConnectionError()])
 
     def call() -> str:
@@ -129,7 +129,7 @@ def test_a_run_outlasts_hiccups_of_input_and_output(
     photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept: list[float] = []
-    monkeypatch.setattr("texneg.datasets.transient.time", SimpleNamespace(sleep=slept.append))
+    monkeypatch.setattr("texneg.datasets.storage.retries.time", SimpleNamespace(sleep=slept.append))
     expected = {path.name: path.read_bytes() for path in run(photos, "whole").rglob("*.webp")}
 
     def often(function: Callable[..., Any], every: int) -> Callable[..., Any]:
@@ -178,7 +178,7 @@ def test_images_that_kill_or_hang_are_named_and_their_neighbours_made(
 
         def run(self) -> None:
             while not self.finished.wait(0.01):
-                if self.interval == isolated.IMAGE_S and rows == 9:
+                if self.interval == sandbox.IMAGE_S and rows == 9:
                     self.function()
                     return
 
@@ -187,12 +187,12 @@ def test_images_that_kill_or_hang_are_named_and_their_neighbours_made(
         original(whole, made)
         rows = len(whole.rows)
 
-    rows, original = 0, isolated._add
-    monkeypatch.setattr(isolated, "_add", add)
-    monkeypatch.setattr(isolated, "Timer", Impatient)
+    rows, original = 0, sandbox._add
+    monkeypatch.setattr(sandbox, "_add", add)
+    monkeypatch.setattr(sandbox, "Timer", Impatient)
     (poisoned / "cow/cow.0015.JPEG").write_bytes((poisoned / "cow/cow.001.JPEG").read_bytes() + SLEEPER)
     one = first_task(config(poisoned, tmp_path / "out"))
-    part = isolated.make_isolated(one, 10, 22)
+    part = sandbox.make_isolated(one, 10, 22)
     bad = {row["key"]: (row["status"], row["error"]) for row in part.rows if row["status"] != "ok"}
     assert bad == {
         "bee/bee.0035": ("worker_killed", "its process ended with signal 9"),
@@ -208,7 +208,7 @@ def test_an_image_that_needs_all_memory_is_named(
 ) -> None:
     one = first_task(config(photos, tmp_path / "out"))
     startup(HOOK.replace("time.sleep(600)", "bytearray(64 << 30)").replace(repr(SLEEPER), "b''"))
-    part = isolated.make_isolated(one, 0, 1)
+    part = sandbox.make_isolated(one, 0, 1)
     assert part.rows[0]["status"] == "worker_killed"
     assert part.rows[0]["error"] == "its process ended with exit status 1"
 
@@ -229,7 +229,7 @@ def test_a_process_that_hangs_dies_with_its_worker(photos: Path, tmp_path: Path,
     copy = Path(shutil.copytree(photos, tmp_path / "copy"))
     (copy / "ant/ant.000.JPEG").write_bytes((copy / "ant/ant.000.JPEG").read_bytes() + SLEEPER)
     one = pickle.dumps(first_task(config(copy, tmp_path / "out")))
-    script = "import pickle, sys; from texneg.synth.worker.isolated import make_isolated as make;"
+    script = "import pickle, sys; from texneg.synth.task.sandbox import make_isolated as make;"
     script += "make(pickle.load(sys.stdin.buffer), 0, 1)"
     worker = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE)
     assert worker.stdin is not None
@@ -247,14 +247,14 @@ def test_an_input_that_changed_is_no_poison(photos: Path, tmp_path: Path) -> Non
     one = first_task(config(copy, tmp_path / "out"))
     (copy / "ant/ant.001.JPEG").write_bytes(b"other")
     with pytest.raises(SourceChanged):
-        isolated.make_isolated(one, 0, 3)
+        sandbox.make_isolated(one, 0, 3)
 
 
 def test_a_fault_of_the_program_is_no_poison(photos: Path, tmp_path: Path) -> None:
     one = first_task(config(photos, tmp_path / "out"))
     broken = replace(one, settings=replace(one.settings, encoding="nonsense"))  # type: ignore[arg-type]
     with pytest.raises(RuntimeError, match="nonsense"):
-        isolated.make_isolated(broken, 0, 3)
+        sandbox.make_isolated(broken, 0, 3)
 
 
 def test_a_poison_image_costs_one_row(
@@ -347,7 +347,7 @@ def test_a_worker_that_hangs_is_replaced(
 
     said: list[str] = []
     monkeypatch.setattr("texneg.synth.driver.drive.say", said.append)
-    monkeypatch.setattr("texneg.synth.cluster.executor.say", said.append)
+    monkeypatch.setattr("texneg.synth.executors.dask.say", said.append)
     progress = Progress(work.plan.images, 0)
     executor = DaskExecutor(client, "run")
     verdict = drive(work, executor, lambda: None, Stop(), progress, config=settings, watch=Watch())
@@ -541,7 +541,7 @@ def test_a_resumed_run_names_other_versions(
 def test_workers_that_do_not_fit_are_named(photos: Path, tmp_path: Path) -> None:
     settings = config(photos, tmp_path / "out")
     run = open_run(settings, inspect(settings))
-    from texneg.synth.cluster.plugin import WorkerSetup
+    from texneg.synth.executors.plugin import WorkerSetup
 
     heard: list[Any] = []
     with connected(config(photos, tmp_path / "out", workers=1)) as client:

@@ -13,11 +13,11 @@ from PIL import Image
 from texneg.datasets.decode import decode
 from texneg.datasets.images import open_images
 from texneg.errors import InputError
-from texneg.synth.exemplars import exemplars
-from texneg.synth.sheet.page import GAP, HEADER
-from texneg.synth.sheet.sheet import SheetConfig, sheet
-from texneg.synth.texture import texture
-from texneg.synth.worker.job import image_seed
+from texneg.synth.task.images import image_seed
+from texneg.textures.exemplars import exemplars
+from texneg.textures.texture import texture
+from texneg.train.sheet.page import GAP, HEADER
+from texneg.train.sheet.sheet import SheetConfig, sheet
 
 Run = Callable[..., Path]
 Rows = Callable[[Path], list[dict[str, Any]]]

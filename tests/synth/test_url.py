@@ -18,10 +18,10 @@ from typing import Any
 import fsspec
 import pytest
 
-from texneg.datasets import store
-from texneg.datasets.atomic import read_json_lines
-from texneg.datasets.store import Place
-from texneg.datasets.url import Url
+from texneg.datasets.storage import places
+from texneg.datasets.storage.atomic import read_json_lines
+from texneg.datasets.storage.places import Place
+from texneg.datasets.storage.url import Url
 from texneg.errors import InputError, RunFailed
 from texneg.synth.config import SynthConfig
 from texneg.synth.ledger import lease
@@ -44,7 +44,7 @@ def bucket() -> Iterator[Url]:
     """An empty folder of a store in memory."""
     url = Url(f"memory://{uuid.uuid4().hex}")
     yield url
-    store.remove_tree(url)
+    places.remove_tree(url)
 
 
 def upload(folder: Path, url: Url) -> Url:
@@ -55,7 +55,7 @@ def upload(folder: Path, url: Url) -> Url:
 
 
 def download(url: Place, folder: Path) -> Path:
-    for name in store.files_below(url):
+    for name in places.files_below(url):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes((url / name).read_bytes())
@@ -63,7 +63,7 @@ def download(url: Place, folder: Path) -> Path:
 
 
 def state_of(bucket: Place, folder: Path, state: State) -> Any:
-    """What a run left in a store, by way of the disk."""
+    """What a run left in a places, by way of the disk."""
     download(bucket / "out", folder / "out")
     download(bucket / "out.texneg", folder / "out.texneg")
     return state(folder / "out")
@@ -107,7 +107,7 @@ def test_the_ledger_may_lie_elsewhere(photos: Path, run: Run, bucket: Url, tmp_p
     assert synth(config(photos, tmp_path / "a", ledger=f"{bucket}/ledger")) == 0
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "local", "local.texneg"]
     assert synth(config(photos, bucket / "b", ledger=f"file://{tmp_path}/ledger")) == 0
-    for name in store.files_below(local):
+    for name in places.files_below(local):
         assert (tmp_path / "a" / name).read_bytes() == (bucket / "b" / name).read_bytes()
     assert verify(VerifyConfig(f"{bucket}/b", ledger=str(tmp_path / "ledger"))) == 0
 
@@ -137,7 +137,7 @@ def test_a_store_that_fails_half_way(
         with pytest.raises((RunFailed, OSError), match="connection lost"):
             synth(settings)
     whole = state(run(photos, "whole", **options))
-    for name in store.files_below(bucket / "out"):
+    for name in places.files_below(bucket / "out"):
         assert (bucket / "out" / name).read_bytes() == whole[0][name]
     assert synth(settings) == 0
     assert state_of(bucket, tmp_path / "copy", state) == whole
@@ -165,7 +165,7 @@ def test_a_second_run_an_overwrite_and_what_is_refused(
     assert "nothing was left to do" in capsys.readouterr().out
     (dst / "mine.txt").put(b"keep")
     assert synth(config(photos, dst, limit=5, overwrite=True)) == 0
-    assert len(list(store.files_below(dst))) == 6
+    assert len(list(places.files_below(dst))) == 6
     with pytest.raises(InputError, match="size: 32 -> 48"):
         synth(config(photos, dst, limit=5, size=48))
     with pytest.raises(InputError, match="is not empty and has no ledger"):
@@ -191,7 +191,7 @@ def test_a_lease_in_a_store(photos: Path, bucket: Url) -> None:
 
 def test_status_of_a_run_in_a_store(photos: Path, bucket: Url, capsys: pytest.CaptureFixture[str]) -> None:
     synth(config(photos, bucket / "out", shard_size=10))
-    store.remove_all([bucket / "out.texneg/done/all/000/000001.json", bucket / "out.texneg/stats.json"])
+    places.remove_all([bucket / "out.texneg/done/all/000/000001.json", bucket / "out.texneg/stats.json"])
     capsys.readouterr()
     synth_status(StatusConfig(f"{bucket}/out"))
     assert "14 of 24 images (58 %), 2 of 3 shards" in capsys.readouterr().out
@@ -200,7 +200,7 @@ def test_status_of_a_run_in_a_store(photos: Path, bucket: Url, capsys: pytest.Ca
 def test_damage_in_a_store_is_found(photos: Path, bucket: Url, capsys: pytest.CaptureFixture[str]) -> None:
     dst = bucket / "out"
     synth(config(photos, dst))
-    names = sorted(store.files_below(dst))
+    names = sorted(places.files_below(dst))
     (dst / names[0]).put(b"other")
     (dst / names[1]).unlink()
     (dst / "more.webp").put(b"x")

@@ -13,15 +13,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from texneg.datasets import transient
+from texneg.datasets.storage import retries
 from texneg.errors import InputError, RunFailed
 from texneg.synth import status
 from texneg.synth.config import SynthConfig
 from texneg.synth.ledger.manifest import read_rows, to_parquet
 from texneg.synth.run import synth
 from texneg.synth.status import StatusConfig, synth_status
+from texneg.synth.task import perform
 from texneg.synth.verify import VerifyConfig, verify
-from texneg.synth.worker import perform
 
 Run = Callable[..., Path]
 
@@ -143,7 +143,7 @@ def test_storage_that_fails_for_a_moment_is_no_damage(
         return read(path)
 
     monkeypatch.setattr(Path, "read_bytes", hiccup)
-    monkeypatch.setattr(transient, "PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr(retries, "PAUSES_S", (0.0, 0.0))
     assert verify(VerifyConfig(str(dst))) == 0
     assert next(failures, None) is None
 

@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from texneg.collate import Indexed, NegativeCollate
-from texneg.patch import patch_negatives
+from texneg.patches.patches import patch_negatives
 
 VIEWS = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (10, 3, 16, 20), np.uint8))
 LABELS = torch.arange(10) % 3

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from texneg.mixture import chosen_kinds, mixed_negatives
-from texneg.patch import patch_negatives, patch_permutation
+from texneg.patches.patches import patch_negatives, patch_permutation
 
 KINDS = (
     (partial(patch_negatives, size=(2, 5)), 0.4),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from texneg.datasets.embedded import TEST_SETS
+from texneg.datasets.toy.embedded import TEST_SETS
 from texneg.train.demo import DemoConfig, demo
 from texneg.train.study import ARMS
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from texneg.philox import generator
+from texneg.philox.arrays import generator
 from texneg.train.config import PretrainConfig
 from texneg.train.pretrain import run_pretraining
 

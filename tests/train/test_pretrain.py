@@ -11,14 +11,14 @@ import pytest
 import torch
 from PIL import Image
 
-from texneg import __main__ as front_door
-from texneg.__main__ import main
+from texneg.cli import main as front_door
+from texneg.cli.main import main
 from texneg.errors import InputError, RunFailed
 from texneg.train import pretrain as verb
-from texneg.train.checkpoint import require_same
 from texneg.train.config import PretrainConfig
-from texneg.train.encoder import load_encoder
+from texneg.train.engine.checkpoint import require_same
 from texneg.train.flags import PretrainFlags
+from texneg.train.networks.encoder import load_encoder
 from texneg.train.pretrain import run_pretraining
 from texneg.train.recipes import RECIPES, recipe
 

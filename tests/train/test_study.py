@@ -11,7 +11,7 @@ for module in ("dask", "distributed", "tyro"):
     sys.modules[module] = None
 from dataclasses import replace
 from pathlib import Path
-from texneg.datasets.embedded import EmbeddedConfig, write_embedded
+from texneg.datasets.toy.embedded import EmbeddedConfig, write_embedded
 from texneg.synth.config import SynthConfig
 from texneg.synth.run import synth
 from texneg.train.recipes import demo

@@ -8,18 +8,18 @@ from typing import Any, Literal
 import numpy as np
 
 from texneg import __version__
-from texneg.datasets.atomic import write_json
+from texneg.cli.fields import Positional
 from texneg.datasets.images import ImageSet
 from texneg.datasets.pairs import pair
+from texneg.datasets.storage.atomic import write_json
 from texneg.errors import InputError
-from texneg.options import Positional
-from texneg.philox import generator
+from texneg.philox.arrays import generator
+from texneg.train.data.splits import open_textures, open_train
+from texneg.train.data.views import Augmentation
 from texneg.train.device import pick_device
-from texneg.train.encoder import load_encoder
-from texneg.train.evaluate.cosines import collect, histograms
+from texneg.train.evaluate.analyses.cosines import collect, histograms
 from texneg.train.evaluate.features import U8, Encoder, data_fingerprint
-from texneg.train.splits import open_textures, open_train
-from texneg.train.views import Augmentation
+from texneg.train.networks.encoder import load_encoder
 
 _SAMPLE = 0x73696D69  # the purpose of the stream that draws the images
 

@@ -19,9 +19,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from texneg.datasets.atomic import write_bytes
 from texneg.datasets.decode import DecodeError
 from texneg.datasets.images import ImageSet
+from texneg.datasets.storage.atomic import write_bytes
 from texneg.errors import InputError
 
 RESIZE_RATIO = 256 / 224  # the shorter side before the centre crop, in units of the crop

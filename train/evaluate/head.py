@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from texneg.datasets.atomic import write_bytes
+from texneg.datasets.storage.atomic import write_bytes
 from texneg.errors import InputError
 from texneg.train.evaluate.features import Encoder
 

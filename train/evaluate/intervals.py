@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from texneg.philox import generator
+from texneg.philox.arrays import generator
 
 LEVEL = 0.95
 RESAMPLES = 10_000

@@ -13,15 +13,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from texneg import __version__
-from texneg.datasets.atomic import write_json
+from texneg.cli.fields import Positional
 from texneg.datasets.images import open_images
+from texneg.datasets.storage.atomic import write_json
 from texneg.errors import InputError
-from texneg.options import Positional
+from texneg.train.data.splits import find_test, labelled, open_train
 from texneg.train.device import pick_device
-from texneg.train.encoder import load_encoder
 from texneg.train.evaluate.accuracy import score, share_classes
 from texneg.train.evaluate.features import extract
-from texneg.train.splits import find_test, labelled, open_train
+from texneg.train.networks.encoder import load_encoder
 
 TILE = 1 << 24  # similarities held at a time, 64 MB in float32
 

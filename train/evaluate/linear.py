@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from texneg.philox import generator
+from texneg.philox.arrays import generator
 from texneg.train.evaluate.head import Head
 
 PENALTIES = tuple(10.0 ** (-2 * i / 3) for i in range(10))  # 1 ... 1e-6, strong to weak

@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from texneg import __version__
-from texneg.datasets.atomic import append_json_line, write_json
+from texneg.cli.fields import Positional
 from texneg.datasets.images import ImageSet, open_images
+from texneg.datasets.storage.atomic import append_json_line, write_json
 from texneg.errors import InputError
-from texneg.options import Positional
+from texneg.train.data.splits import labelled, open_train
 from texneg.train.device import pick_device
-from texneg.train.encoder import load_encoder
 from texneg.train.evaluate.features import TRANSFORM, Encoder, Features, data_fingerprint, extract
 from texneg.train.evaluate.head import Head, load_head
 from texneg.train.evaluate.outcomes import save_outcomes
-from texneg.train.evaluate.test_sets import Measured, measure_accuracy, measure_shape_bias
-from texneg.train.splits import labelled, open_train
+from texneg.train.evaluate.sets.measure import Measured, measure_accuracy, measure_shape_bias
+from texneg.train.networks.encoder import load_encoder
 
 PROTOCOL = "ood-1"  # a new name measures everything again
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from texneg.datasets.atomic import write_bytes
+from texneg.datasets.storage.atomic import write_bytes
 from texneg.errors import InputError
 
 

@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from texneg import __version__
-from texneg.datasets.atomic import write_json
+from texneg.cli.fields import Positional
 from texneg.datasets.images import ImageSet, open_images
-from texneg.options import Positional
+from texneg.datasets.storage.atomic import write_json
+from texneg.train.data.splits import find_test, labelled, open_train
 from texneg.train.device import pick_device
-from texneg.train.encoder import load_encoder
 from texneg.train.evaluate.accuracy import predictions, score, share_classes
 from texneg.train.evaluate.features import TRANSFORM, Encoder, Features, data_fingerprint, extract
 from texneg.train.evaluate.head import Head, save_head
 from texneg.train.evaluate.linear import PENALTIES, VALIDATION_SHARE, fit_probe
 from texneg.train.evaluate.outcomes import save_outcomes
-from texneg.train.splits import find_test, labelled, open_train
+from texneg.train.networks.encoder import load_encoder
 
 PROTOCOL = "lbfgs"
 

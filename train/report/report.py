@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from texneg import __version__
-from texneg.datasets.atomic import write_bytes, write_json
+from texneg.cli.environment import environment
+from texneg.cli.fields import Positional
+from texneg.datasets.storage.atomic import write_bytes, write_json
 from texneg.errors import InputError
-from texneg.options import Positional
-from texneg.train.environment import environment
 from texneg.train.report import curves, markdown, plain, table
 from texneg.train.report.page import embed, render
 from texneg.train.report.runs import Arm, Run, group, read_run, shared_settings

@@ -15,7 +15,7 @@ import numpy as np
 from texneg.errors import InputError
 from texneg.train.evaluate.intervals import bootstrap, mcnemar, mean_sd, t_interval, wilson
 from texneg.train.evaluate.outcomes import aligned, load_outcomes
-from texneg.train.evaluate.shape_bias import change_interval
+from texneg.train.evaluate.sets.shape_bias import change_interval
 from texneg.train.report.runs import Arm, Run
 
 MEAN_ROW = "mean of the sets"

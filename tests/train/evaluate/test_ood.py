@@ -13,7 +13,7 @@ from texneg.train.evaluate.features import Features, extract
 from texneg.train.evaluate.head import load_head, save_head
 from texneg.train.evaluate.linear import fit_probe
 from texneg.train.evaluate.outcomes import aligned, load_outcomes
-from texneg.train.evaluate.test_sets import measure_accuracy
+from texneg.train.evaluate.sets.measure import measure_accuracy
 
 
 @pytest.fixture

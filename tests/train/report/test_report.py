@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from texneg.datasets.atomic import write_json
+from texneg.datasets.storage.atomic import write_json
 from texneg.errors import InputError
 from texneg.train.config import PretrainConfig
-from texneg.train.evaluate.cosines import histograms
+from texneg.train.evaluate.analyses.cosines import histograms
 from texneg.train.evaluate.intervals import mcnemar, wilson
 from texneg.train.evaluate.outcomes import save_outcomes
-from texneg.train.evaluate.shape_bias import summarise
+from texneg.train.evaluate.sets.shape_bias import summarise
 from texneg.train.report.markdown import table
 from texneg.train.report.report import ReportConfig, report
 from texneg.train.report.runs import group, read_run, shared_settings

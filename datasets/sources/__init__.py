@@ -1,0 +1,1 @@
+"""Image sources: class folders and tar shards, plain or compressed."""

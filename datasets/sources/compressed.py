@@ -1,0 +1,56 @@
+"""Packed tars as streams: what is inside has an order but no places to jump to."""
+
+import bz2
+import gzip
+import importlib
+import lzma
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+from texneg.datasets.storage.places import Place, open_read
+from texneg.errors import InputError
+
+_OPENERS: dict[str, Any] = {".gz": gzip.open, ".tgz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
+PACKED = (".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar.zst")
+DAMAGED = (EOFError, zlib.error, lzma.LZMAError, OSError)
+"""What a stream that is cut short or damaged raises; an OSError of that kind has no errno."""
+
+
+def is_packed(name: str) -> bool:
+    """Whether a file of that name is a packed tar."""
+    return name.lower().endswith(PACKED)
+
+
+def tar_name(name: str) -> str:
+    """The name with `.tar` in place of a packed tar's suffix."""
+    suffix = next((suffix for suffix in PACKED if name.lower().endswith(suffix)), None)
+    return name if suffix is None else f"{name[: -len(suffix)]}.tar"
+
+
+@contextmanager
+def open_stream(where: Place) -> Iterator[BinaryIO]:
+    """A tar to read from its beginning, unpacked. Seeking forward in a packed one reads what it passes.
+
+    Raises:
+        InputError: Zstandard, and this Python cannot read it; or a server that gives no spans of a tar.
+    """
+    with open_read(where) as file:
+        if not is_packed(where.name):
+            if not file.seekable():
+                raise InputError(f"{where} is served only as a whole: copy it to disk first")
+            yield file
+            return
+        with _opener(where)(file, "rb") as stream:
+            yield stream
+
+
+def _opener(where: Place) -> Any:
+    suffix = f".{where.name.lower().rpartition('.')[2]}"
+    if suffix in _OPENERS:
+        return _OPENERS[suffix]
+    try:
+        return importlib.import_module("compression.zstd").open
+    except ImportError:
+        raise InputError(f"{where}: Zstandard needs Python 3.14; or unpack it first, with unzstd") from None

@@ -1,0 +1,115 @@
+"""Images in a folder tree, in the bytewise order of their POSIX paths, whatever the file system says."""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from stat import S_ISREG
+
+from texneg.datasets.storage.names import escape
+from texneg.datasets.storage.places import Listed, Place, in_order, listed
+from texneg.datasets.storage.url import Entry, Url
+from texneg.errors import InputError
+
+TEXTURE_SUFFIXES = (".webp", ".png")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+Found = tuple[str, int | None]
+
+
+def is_image(name: str) -> bool:
+    """By the suffix; the content decides when the file is decoded."""
+    return name.lower().endswith(SUFFIXES)
+
+
+def without_suffix(path: str) -> str:
+    """`a/b.c.jpg` gives `a/b.c`."""
+    return path[: path.rindex(".")]
+
+
+def walk(
+    folder: Place,
+    skipped: Counter[str],
+    *,
+    key: Callable[[str], str] | None = None,
+    prefix: str = "",
+    above: tuple[tuple[int, int], ...] = (),
+    entries: Sequence[Listed] | None = None,
+) -> Iterator[Found]:
+    """Images below a folder with their bytes (None for a link to no file), following links but no circle.
+
+    Args:
+        folder: where to begin.
+        skipped: counts what is passed over, by reason.
+        key: output name of a file name; if given, two that would overwrite each other are refused.
+        prefix: path of the folder, put before what is found.
+        above: (device, inode) of the folders on the way here.
+        entries: what the folder holds, where that is known.
+
+    Raises:
+        InputError: two names of a folder give one key.
+    """
+    if not isinstance(folder, Url):
+        here = folder.stat()
+        identity = (here.st_dev, here.st_ino)
+        if identity in above:
+            skipped["link to a folder above it"] += 1
+            return
+        above = (*above, identity)
+    entries = listed(folder) if entries is None else entries
+    if key is not None:
+        _refuse_collisions(entries, key, prefix)
+    inside = _listed_ahead(folder, [entry.name for entry in entries if entry.is_dir()])
+    for entry in entries:
+        if entry.is_dir():
+            below = f"{prefix}{entry.name}/"
+            yield from walk(
+                folder / entry.name, skipped, key=key, prefix=below, above=above, entries=next(inside)
+            )
+        elif is_image(entry.name) and (entry.is_file() or entry.is_symlink()):
+            yield prefix + entry.name, _size(entry)
+        else:
+            skipped["no image by its suffix"] += 1
+
+
+def _listed_ahead(folder: Place, names: list[str]) -> Iterator[Sequence[Listed] | None]:
+    """The listing of each folder: several requests at a time to a store, on disk none before it is needed."""
+    if isinstance(folder, Url):
+        return in_order(lambda name: listed(folder / name), names)
+    return iter([None] * len(names))
+
+
+def _size(entry: Listed) -> int | None:
+    if isinstance(entry, Entry):
+        return entry.size
+    try:
+        found = entry.stat()
+    except OSError:
+        return None
+    return found.st_size if S_ISREG(found.st_mode) else None
+
+
+def _refuse_collisions(entries: Sequence[Listed], key: Callable[[str], str], prefix: str) -> None:
+    """Names equal after case folding and Unicode composition overwrite each other on some file systems."""
+    taken: dict[str, Listed] = {}
+    for entry in entries:
+        for name in _output_names(entry, key):
+            earlier = taken.setdefault(folded(name), entry)
+            if earlier is not entry:
+                both_files = not earlier.is_dir() and not entry.is_dir()
+                apart = both_files and folded(earlier.name) != folded(entry.name)
+                raise InputError(
+                    f"{escape(prefix + earlier.name)} and {escape(prefix + entry.name)} would give the same"
+                    f" output name on some file systems: {'use --naming append' if apart else 'rename one'}"
+                )
+
+
+def _output_names(entry: Listed, key: Callable[[str], str]) -> tuple[str, ...]:
+    """What an entry takes: a folder its name, and that of the texture whose file would be called so."""
+    if entry.is_dir():
+        texture = entry.name.endswith(TEXTURE_SUFFIXES)
+        return (f"{entry.name}/", without_suffix(entry.name)) if texture else (f"{entry.name}/",)
+    return (key(entry.name),) if is_image(entry.name) else ()
+
+
+def folded(name: str) -> str:
+    """Equal for names that some file systems take for one: case and Unicode composition put aside."""
+    return unicodedata.normalize("NFC", name).casefold()

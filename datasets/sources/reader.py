@@ -1,0 +1,104 @@
+"""Bytes of images in the order of a plan: a packed tar as one stream, a store several requests ahead."""
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
+from typing import BinaryIO
+
+from texneg.datasets.decode import MAX_FILE_BYTES
+from texneg.datasets.sources.compressed import DAMAGED, is_packed, open_stream
+from texneg.datasets.sources.items import Item
+from texneg.datasets.storage.names import unescape
+from texneg.datasets.storage.places import THREADS, Place, in_order, place, read_span
+from texneg.datasets.storage.url import Url
+
+SPAN_BYTES = 8 * 2**20  # of neighbours in a tar that come in one request
+
+Read = Callable[[Item], bytes]
+_Answer = bytes | Exception
+
+
+def read_item(root: str | Place, item: Item) -> bytes:
+    """Bytes of a file, one more than `item.size` if it has grown, or of a member of an ordinary tar."""
+    return read_span(place(root) / unescape(item.path), item.offset, item.size + (not item.member))
+
+
+@contextmanager
+def reader(root: str | Place, items: Sequence[Item]) -> Iterator[Read]:
+    """A function that gives the bytes of each of some images, asked for in their order.
+
+    Args:
+        root: what the images' paths are relative to.
+        items: of a folder, or of one tar.
+    """
+    root = place(root)
+    if items and items[0].member and is_packed(unescape(items[0].path)):
+        with open_stream(root / unescape(items[0].path)) as stream:
+            yield partial(_from_stream, stream)
+    elif isinstance(root, Url):
+        wanted = [item for item in items if not item.status and item.size <= MAX_FILE_BYTES]
+        with closing(_fetched(root, wanted)) as fetched:
+            yield _ahead(root, set(wanted), fetched)
+    else:
+        yield partial(read_item, root)
+
+
+def _from_stream(stream: BinaryIO, item: Item) -> bytes:
+    """Bytes of a member; fewer where the stream breaks off."""
+    try:
+        stream.seek(item.offset)
+        return stream.read(item.size)
+    except DAMAGED as error:
+        if getattr(error, "errno", None) is not None:
+            raise
+        return b""
+
+
+def _ahead(root: Url, wanted: set[Item], fetched: Iterator[dict[Item, _Answer]]) -> Read:
+    """A function that takes what was fetched ahead, and asks again for what failed before."""
+    here: dict[Item, _Answer] = {}
+
+    def read(item: Item) -> bytes:
+        if item not in wanted:
+            return read_item(root, item)
+        wanted.remove(item)
+        while item not in here:
+            here.update(next(fetched))
+        answer = here.pop(item)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return read
+
+
+def _fetched(root: Url, items: list[Item]) -> Generator[dict[Item, _Answer], None, None]:
+    """Answers of the store in order, a few megabytes or a few files ahead of whoever takes them."""
+    if items and items[0].member:
+        return in_order(partial(_fetch, root), _spans(items), threads=2, ahead=2)
+    return in_order(partial(_fetch, root), [[item] for item in items], ahead=THREADS)
+
+
+def _spans(items: list[Item]) -> Iterator[list[Item]]:
+    """Runs of members of a tar that lie together within `SPAN_BYTES`."""
+    run: list[Item] = []
+    for item in items:
+        if run and item.offset + item.size - run[0].offset > SPAN_BYTES:
+            yield run
+            run = []
+        run.append(item)
+    if run:
+        yield run
+
+
+def _fetch(root: Url, run: list[Item]) -> dict[Item, _Answer]:
+    """Bytes of a run in one request, or the exception for each."""
+    first, last = run[0], run[-1]
+    try:
+        if not first.member:
+            return {first: read_item(root, first)}
+        data = read_span(root / unescape(first.path), first.offset, last.offset + last.size - first.offset)
+    except Exception as error:
+        return dict.fromkeys(run, error)
+    places = [(item, item.offset - first.offset) for item in run]
+    return {item: data[start : start + item.size] for item, start in places}

@@ -1,0 +1,179 @@
+"""What a data set holds: images in class folders, or WebDataset tar shards, in a fixed order.
+
+The order is bytewise by POSIX path below the split, so that a plan made on one machine equals the plan made
+on another.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from texneg.datasets.sources.compressed import is_packed, tar_name
+from texneg.datasets.sources.folders import SUFFIXES, folded, is_image, walk, without_suffix
+from texneg.datasets.sources.items import Item
+from texneg.datasets.sources.tar_items import tar_listings
+from texneg.datasets.storage.names import escape
+from texneg.datasets.storage.places import Listed, Place, listed, place
+from texneg.datasets.storage.url import Url
+from texneg.errors import InputError
+
+Kind = Literal["folder", "webdataset"]
+SPLITS = ("train", "val", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Source:
+    """An opened data set; `items` walks it."""
+
+    root: Place
+    kind: Kind
+    splits: tuple[str, ...]
+    """Split folders below the root; one empty name where there are none."""
+    only: str = ""
+    """Name of the one tar to read, where the source is a file."""
+    naming: Literal["replace", "append"] = "replace"
+    """Key of a file: without its suffix, or with it."""
+    textures: bool = False
+    """Of a sample that holds an image and its texture, take the texture."""
+    skipped: Counter[str] = field(default_factory=Counter)
+    """What `items` passed over, by reason."""
+    broken: list[str] = field(default_factory=list)
+    """Tars that `items` found to break off."""
+
+    def items(self, *, unique: bool = False) -> Iterator[Item]:
+        """Every image in order.
+
+        Raises:
+            InputError: with `unique`, when two names of a folder would give one key on some file system.
+        """
+        self.skipped.clear()
+        self.broken.clear()
+        if self.splits != ("",):
+            for entry in listed(self.root):
+                if entry.name not in self.splits and (entry.is_dir() or is_image(entry.name)):
+                    self.skipped["folder or image beside the splits (--splits none takes all)"] += 1
+        for split in self.splits:
+            if self.kind == "folder":
+                yield from _tree_items(self, split, unique)
+                continue
+            for listing in tar_listings(self.root, split, self.tars(split), textures=self.textures):
+                yield from listing.items
+                self.skipped.update(listing.skipped)
+                if listing.broken:
+                    self.broken.append(listing.broken)
+
+    def tars(self, split: str) -> list[str]:
+        """Names of the tar shards of a split, relative to the root."""
+        if self.only:
+            return [self.only]
+        prefix = f"{split}/" if split else ""
+        return [prefix + entry.name for entry in listed(self.folder(split)) if _is_tar(entry)]
+
+    def classes(self) -> list[str]:
+        """Class folders of all splits, escaped, numbered by torchvision's ImageFolder."""
+        if self.kind != "folder":
+            return []
+        return sorted(
+            {escape(e.name) for split in self.splits for e in listed(self.folder(split)) if e.is_dir()}
+        )
+
+    def folder(self, split: str) -> Place:
+        """Where a split lies."""
+        return self.root / split if split else self.root
+
+
+def open_source(
+    path: str | Place,
+    *,
+    splits: Literal["auto", "none"] = "auto",
+    naming: Literal["replace", "append"] = "replace",
+    textures: bool = False,
+) -> Source:
+    """Recognise a class-folder tree, a flat folder of images, a folder of tar shards or a single tar.
+
+    A split is a direct child called train, val, validation or test that holds folders or tars.
+
+    Args:
+        path: on disk, or a URL.
+        splits: none takes those children for ordinary folders.
+        naming: of the keys of files.
+        textures: of samples that hold an image and its texture, take the texture.
+
+    Raises:
+        InputError: nothing there, nothing in it, no tar.
+        OSError: a store that cannot be reached.
+    """
+    root = place(path)
+    if isinstance(root, Url) and root.scheme in ("http", "https") and not _is_tar_name(root.name):
+        raise InputError(f"{path}: over {root.scheme} only one tar can be read; give a URL that ends in .tar")
+    if root.is_file():
+        if not _is_tar_name(root.name):
+            raise InputError(
+                f"{path} is a file but no .tar; {_zip_hint(root.name) or 'give a folder or a .tar'}"
+            )
+        return Source(root.parent, "webdataset", ("",), root.name, naming, textures)
+    if not root.exists():
+        absent = "does not exist or cannot be reached" if isinstance(root, Url) else "does not exist"
+        raise InputError(f"{path} {absent}; give a folder of images, a folder of .tar shards, or a .tar")
+    entries = listed(root)
+    found = () if splits == "none" else tuple(e.name for e in entries if _is_split(root, e))
+    top = [entry for split in found for entry in listed(root / split)] if found else entries
+    tars = any(_is_tar(entry) for entry in top)
+    if tars and any(entry.is_dir() or is_image(entry.name) for entry in top):
+        raise InputError(f"{path} holds tar shards beside folders or images: give the one or the other")
+    if not tars and not any(entry.is_dir() or is_image(entry.name) for entry in top):
+        hint = next((h for h in (_zip_hint(e.name) for e in top) if h), f"images end in {' '.join(SUFFIXES)}")
+        raise InputError(f"{path} holds no images and no .tar shards; {hint}")
+    source = Source(root, "webdataset" if tars else "folder", found or ("",), "", naming, textures)
+    if tars:
+        _refuse_twins(source)
+    return source
+
+
+def root_of(path: str | Place) -> Place:
+    """What the paths of a source's items are relative to."""
+    root = place(path)
+    return root.parent if root.is_file() else root
+
+
+def _is_tar_name(name: str) -> bool:
+    return name.endswith(".tar") or is_packed(name)
+
+
+def _is_tar(entry: Listed) -> bool:
+    return _is_tar_name(entry.name) and entry.is_file()
+
+
+def _is_split(root: Place, entry: Listed) -> bool:
+    if entry.name not in SPLITS or not entry.is_dir():
+        return False
+    return any(child.is_dir() or _is_tar(child) for child in listed(root / entry.name))
+
+
+def _zip_hint(name: str) -> str:
+    return f"{name} is packed: unpack it first" if name.lower().endswith(".zip") else ""
+
+
+def _refuse_twins(source: Source) -> None:
+    """x.tar and x.tar.gz would give one output tar; x.tar and X.tar would on some file systems."""
+    taken: dict[str, str] = {}
+    for split in source.splits:
+        for name in source.tars(split):
+            if (earlier := taken.setdefault(folded(tar_name(name)), name)) != name:
+                raise InputError(f"{earlier} and {name} would give one output tar: take one of them away")
+
+
+def _tree_items(source: Source, split: str, unique: bool) -> Iterator[Item]:
+    name = without_suffix if source.naming == "replace" else str
+    for relative, size in walk(source.folder(split), source.skipped, key=name if unique else None):
+        label, slash, _ = relative.partition("/")
+        yield Item(
+            split=split,
+            key=escape(name(relative)),
+            label=escape(label) if slash else None,
+            path=escape(f"{split}/{relative}" if split else relative),
+            size=size or 0,
+            status="decode_error" if size is None else "",
+            error="a link that leads nowhere" if size is None else "",
+        )

@@ -1,0 +1,175 @@
+"""Files that are complete under their name or not there.
+
+On disk: temporary file, fsync, rename, fsync folder. In a store: built here, then put whole.
+"""
+
+import ctypes
+import json
+import os
+import secrets
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from texneg.datasets.storage.places import Place, in_order, listed, place, read_all
+from texneg.datasets.storage.url import Url
+
+TEMPORARY_SUFFIX = ".tmp"
+_NAME_BYTES = 180  # of the target's name inside the temporary name, so that both stay under NAME_MAX (255)
+
+
+def temporary_name(name: str, tag: str = "") -> str:
+    """`.<name>.<tag>-<8 hex>.tmp` (no tag: `.<name>.<8 hex>.tmp`): hidden, unique, and no loader's suffix."""
+    token = secrets.token_hex(4)
+    return (
+        f".{os.fsdecode(os.fsencode(name)[:_NAME_BYTES])}.{f'{tag}-' if tag else ''}{token}{TEMPORARY_SUFFIX}"
+    )
+
+
+@contextmanager
+def atomic_file(path: str | Place, *, tag: str = "") -> Iterator[BinaryIO]:
+    """A file to write that takes its name when the block ends well and leaves nothing when it does not.
+
+    Parent folders are made. A reader, or a crash at any moment, sees the old file or the whole new one.
+
+    Args:
+        path: the final name; an existing file is replaced. A URL is put when the block ends well.
+        tag: goes into the temporary name, so that a run can find what a kill left behind.
+    """
+    path = place(path)
+    if isinstance(path, Url):
+        with tempfile.NamedTemporaryFile(prefix="texneg-") as scratch:
+            yield cast(BinaryIO, scratch)
+            scratch.flush()
+            path.put_file(Path(scratch.name))
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(temporary_name(path.name, tag))
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    fsync_folder(path.parent)
+
+
+def write_bytes(path: str | Place, data: bytes, *, tag: str = "") -> None:
+    """Put `data` under `path`, atomically and durably."""
+    path = place(path)
+    if isinstance(path, Url):
+        path.put(data)
+        return
+    with atomic_file(path, tag=tag) as file:
+        file.write(data)
+
+
+def write_many(files: Sequence[tuple[Place, bytes]], *, tag: str = "") -> None:
+    """Like `write_bytes` of each (path, data), all on disk or all in one store.
+
+    On disk there is one flush of the file system instead of one a file, which would cost more than making an
+    image does, and no file takes its name before the contents of all are on disk. A store gets several
+    requests at a time.
+    """
+    for _ in in_order(lambda one: one[0].put(one[1]), [(p, d) for p, d in files if isinstance(p, Url)]):
+        pass
+    _write_many([(path, data) for path, data in files if isinstance(path, Path)], tag)
+
+
+def _write_many(files: Sequence[tuple[Path, bytes]], tag: str) -> None:
+    renames: dict[Path, Path] = {}
+    folders = {path.parent for path, _ in files}
+    try:
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+        for path, data in files:
+            temporary = path.with_name(temporary_name(path.name, tag))
+            renames[temporary] = path
+            with temporary.open("xb") as file:
+                file.write(data)
+        for folder in {folder.stat().st_dev: folder for folder in folders}.values():
+            sync_file_system(folder)
+        for temporary, path in renames.items():
+            temporary.replace(path)
+    except BaseException:
+        for temporary in renames:
+            temporary.unlink(missing_ok=True)
+        raise
+    for folder in folders:
+        fsync_folder(folder)
+
+
+def sync_file_system(folder: Path) -> None:
+    """Wait until everything written to the file system of `folder` is on disk (syncfs of Linux)."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if not hasattr(libc, "syncfs"):
+            os.sync()
+        elif libc.syncfs(descriptor) != 0:
+            error = ctypes.get_errno()
+            raise OSError(error, os.strerror(error), str(folder))
+    finally:
+        os.close(descriptor)
+
+
+def fsync_folder(folder: str | Path) -> None:
+    """Make the renames inside a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def to_json(value: Any, *, indent: int | None = 2) -> bytes:
+    """JSON with sorted keys and a final newline: equal values give equal bytes."""
+    return (json.dumps(value, sort_keys=True, indent=indent, ensure_ascii=False) + "\n").encode(
+        "utf-8", "surrogateescape"
+    )
+
+
+def write_json(path: str | Place, value: Any, *, tag: str = "") -> None:
+    """`write_bytes` of `to_json(value)`."""
+    write_bytes(path, to_json(value), tag=tag)
+
+
+def append_json_line(path: str | Place, value: Any) -> None:
+    """Append one JSON line in one write; a line that a crash cut short is closed off first.
+
+    Nothing can be appended to an object of a store: there each line is an object below the file's name.
+    """
+    path = place(path)
+    line = to_json(value, indent=None)
+    if isinstance(path, Url):
+        (path / f"{time.time_ns():020d}-{secrets.token_hex(4)}.json").put(line)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab+") as file:
+        torn = False
+        if file.tell() > 0:
+            file.seek(-1, os.SEEK_END)
+            torn = file.read(1) != b"\n"
+        file.write((b"\n" if torn else b"") + line)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_json_lines(path: Place, *, last: int) -> list[Any]:
+    """The `last` lines that `append_json_line` wrote, those that are whole; none where there is no file."""
+    if isinstance(path, Url):
+        lines = [line for line in read_all(path / e.name for e in listed(path)[-last:]) if line]
+    else:
+        lines = path.read_bytes().splitlines()[-last:] if path.exists() else []
+    return [value for line in lines for value in _whole(line)]
+
+
+def _whole(line: bytes) -> Iterator[Any]:
+    with suppress(ValueError):
+        yield json.loads(line)

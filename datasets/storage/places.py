@@ -1,0 +1,194 @@
+"""Places: a `pathlib.Path` on disk or a `Url` in a store, and what is done alike with both."""
+
+import os
+import shutil
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+from texneg.datasets.storage.url import Entry, Url
+from texneg.errors import InputError
+
+Place = Path | Url
+Listed = os.DirEntry[str] | Entry
+THREADS = 16  # requests under way at the same time
+SMALL_THREADS = 64  # of those for a few hundred bytes
+_LOCAL = ("file", "local")
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def place(text: str | Place) -> Place:
+    """The place that a path or a URL names; `file://` is a path.
+
+    Raises:
+        InputError: a chain of URLs.
+    """
+    if not isinstance(text, str):
+        return text
+    scheme, mark, rest = text.partition("://")
+    if not mark:
+        return Path(text)
+    if scheme in _LOCAL:
+        return Path(rest)
+    if "::" in text:
+        raise InputError(f"{text}: chains of URLs are not supported; give one URL, or copy the data first")
+    return Url(text.rstrip("/"))
+
+
+def absolute(where: Place) -> Place:
+    """A path made absolute; a URL is."""
+    return where if isinstance(where, Url) else where.absolute()
+
+
+def resolved(where: Place) -> Place:
+    """A path with its links resolved; a URL as it is."""
+    return where if isinstance(where, Url) else where.resolve()
+
+
+def is_inside(where: Place, folder: Place) -> bool:
+    """Whether a place is a folder or lies below it."""
+    if isinstance(where, Url) or isinstance(folder, Url):
+        return f"{where}/".startswith(f"{folder}/") and type(where) is type(folder)
+    return where.resolve().is_relative_to(folder.resolve())
+
+
+def size_of(where: Place) -> int:
+    """Bytes of a file; -1 where there is none."""
+    try:
+        return where.size() if isinstance(where, Url) else where.stat().st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return -1
+
+
+def read_span(where: str | Place, offset: int, size: int) -> bytes:
+    """`size` bytes of a file from `offset` on; fewer where the file ends."""
+    where = place(where)
+    if isinstance(where, Url):
+        return where.read_span(offset, size)
+    with where.open("rb") as file:
+        file.seek(offset)
+        return file.read(size)
+
+
+def open_read(where: Place) -> BinaryIO:
+    """A file to read from."""
+    return where.open_read() if isinstance(where, Url) else where.open("rb")
+
+
+def listed(folder: Place) -> Sequence[Listed]:
+    """Visible entries of a folder, in the bytewise order of the paths below them."""
+    visible: list[Listed]
+    if isinstance(folder, Url):
+        visible = [entry for entry in folder.listing() if not entry.name.startswith(".")]
+    else:
+        with os.scandir(folder) as entries:
+            visible = [_followed(entry) for entry in entries if not entry.name.startswith(".")]
+    return sorted(visible, key=lambda e: os.fsencode(f"{e.name}/" if e.is_dir() else e.name))
+
+
+def _followed(entry: os.DirEntry[str]) -> Listed:
+    """The entry, unless it is a link in a circle, of which one cannot even ask whether it is a folder."""
+    try:
+        entry.is_dir()
+    except OSError:
+        return Entry(entry.name, folder=False, size=None)
+    return entry
+
+
+def files_below(folder: Place) -> Iterator[str]:
+    """Name below a folder of every file there, hidden ones too. Links are not followed."""
+    if isinstance(folder, Url):
+        yield from folder.files()
+        return
+    for here, _, names in os.walk(folder):
+        prefix = "" if here == str(folder) else f"{here[len(str(folder)) + 1 :]}/"
+        yield from (prefix + name for name in names)
+
+
+def is_empty(folder: Place) -> bool:
+    """Whether nothing is in a folder, or there is none."""
+    if isinstance(folder, Url):
+        return not folder.listing()
+    return not (folder.is_dir() and any(folder.iterdir()))
+
+
+def free_bytes(folder: Path) -> int:
+    """Room on the file system where a folder lies or would lie."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(there).free
+
+
+def make_folder(folder: Place) -> None:
+    """Make a folder and those above it; a store has none."""
+    if isinstance(folder, Path):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def remove_empty_folders(folder: Place) -> None:
+    """Remove a folder and those below it as far as no file is in them; a store has none."""
+    if isinstance(folder, Path):
+        for here, _, _ in os.walk(folder, topdown=False):
+            if not any(Path(here).iterdir()):
+                Path(here).rmdir()
+
+
+def remove_all(places: Iterable[Place]) -> None:
+    """Remove files, those that are there."""
+    remote: list[Url] = []
+    for where in places:
+        if isinstance(where, Url):
+            remote.append(where)
+        else:
+            where.unlink(missing_ok=True)
+    for _ in in_order(lambda url: url.unlink(missing_ok=True), remote):
+        pass
+
+
+def remove_tree(folder: Place) -> None:
+    """Remove a folder and all that is in it, if it is there."""
+    if isinstance(folder, Url):
+        remove_all([folder / name for name in folder.files()])
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def sizes_in(folder: Place) -> Iterator[tuple[str, int]]:
+    """Name and bytes of each file directly in a folder; nothing where there is none."""
+    if isinstance(folder, Url):
+        yield from ((entry.name, entry.size or 0) for entry in folder.listing() if not entry.folder)
+    elif folder.is_dir():
+        with os.scandir(folder) as entries:
+            yield from ((entry.name, entry.stat().st_size) for entry in entries if entry.is_file())
+
+
+def read_all(places: Iterable[Place]) -> Iterator[bytes | None]:
+    """Contents of many small files, in order; None where there is none."""
+    return in_order(content, places, threads=SMALL_THREADS, ahead=2 * SMALL_THREADS)
+
+
+def content(where: Place) -> bytes | None:
+    """Bytes of a file; None where there is none."""
+    try:
+        return where.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def in_order(
+    function: Callable[[T], R], values: Iterable[T], *, threads: int = THREADS, ahead: int = 2 * THREADS
+) -> Generator[R, None, None]:
+    """`map` in a thread pool that is never more than `ahead` values in front of whoever takes the results."""
+    pending: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for value in values:
+                pending.append(pool.submit(function, value))
+                if len(pending) >= ahead:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)

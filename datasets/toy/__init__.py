@@ -1,0 +1,1 @@
+"""The embedded data set: shapes that wear the texture of their class."""

@@ -1,0 +1,141 @@
+"""The embedded data set: shapes filled and backed with textures, where texture is a shortcut to the class.
+
+In training, and in the test set `same`, a shape wears its class's own texture family with probability
+`CORRELATION`. In every other test set the shortcut is gone or points the wrong way:
+
+    same            the training distribution
+    cue-conflict    the texture family of another class (names are <shape><i>-<texture><j>)
+    new-textures    families never seen in training
+    silhouettes     the filled shape, black on white
+    line-drawings   its outline, black on white
+    noise, blur, contrast, pixelate     `same`, corrupted at severity 3
+
+Backgrounds are textured too, by a family drawn at random. Every image depends only on (seed, set, class,
+number).
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from texneg.datasets.corruptions import corrupt
+from texneg.datasets.storage.atomic import write_json, write_many
+from texneg.datasets.toy.patterns import FAMILIES, UNSEEN_FAMILIES, Family, pattern
+from texneg.datasets.toy.shapes import SHAPES, Outline, draw, fill, place
+from texneg.errors import InputError
+from texneg.philox.arrays import generator
+
+Image = npt.NDArray[np.uint8]
+
+CORRELATION = 0.9
+FIGURE_CONTRAST = (0.45, 0.85)
+GROUND_CONTRAST = (0.3, 0.6)
+CLASSES = tuple(sorted(SHAPES))
+TEXTURED_SETS = ("same", "cue-conflict", "new-textures")
+DRAWN_SETS = ("silhouettes", "line-drawings")
+CORRUPTED_SETS = {
+    "noise": "gaussian_noise",
+    "blur": "gaussian_blur",
+    "contrast": "contrast",
+    "pixelate": "pixelate",
+}
+TEST_SETS = (*TEXTURED_SETS, *DRAWN_SETS, *CORRUPTED_SETS)
+SEVERITY = 3
+PURPOSE = {name: 0xE0 + i for i, name in enumerate(("train", *TEST_SETS))}
+
+
+@dataclass(frozen=True)
+class EmbeddedConfig:
+    """Size and seed of the embedded data set."""
+
+    train_per_class: int = 160
+    """training images of each of the eight classes"""
+    test_per_class: int = 50
+    """images of each class in every test set"""
+    size: int = 64
+    """side of the images, pixels"""
+    seed: int = 0
+    """selects the images"""
+
+
+def write_embedded(root: Path, config: EmbeddedConfig | None = None) -> None:
+    """Write root/train/<class>/*.png and root/test/<set>/<class>/*.png; a finished set is left as it is.
+
+    Raises:
+        InputError: what is there was made with other settings.
+    """
+    config = config or EmbeddedConfig()
+    marker = root / "embedded.json"
+    description = {"classes": list(CLASSES), "test_sets": list(TEST_SETS), **asdict(config)}
+    if marker.exists():
+        if json.loads(marker.read_bytes()) != description:
+            raise InputError(
+                f"{root} holds an embedded data set of other settings; remove it or choose another"
+            )
+        return
+    for name in ("train", *TEST_SETS):
+        folder = root / "train" if name == "train" else root / "test" / name
+        write_many([(folder / path, image) for path, image in _files(name, config)])
+    write_json(marker, description)
+
+
+def _files(name: str, config: EmbeddedConfig) -> Iterator[tuple[str, bytes]]:
+    """<class>/<name>.png and the encoded image, for every image of a set."""
+    per_class = config.train_per_class if name == "train" else config.test_per_class
+    for label, shape in enumerate(CLASSES):
+        for number in range(per_class):
+            image, texture = embedded_image(name, label, number, size=config.size, seed=config.seed)
+            cue = "" if texture is None else f"-{CLASSES[texture]}{number}"
+            yield f"{shape}/{shape}{number}{cue}.png", _png(image)
+
+
+def embedded_image(name: str, label: int, number: int, *, size: int, seed: int) -> tuple[Image, int | None]:
+    """One uint8 (size, size, 3) image of a set, and the class its texture belongs to in `cue-conflict`."""
+    if name in CORRUPTED_SETS:
+        image, _ = embedded_image("same", label, number, size=size, seed=seed)
+        rng = generator(seed, PURPOSE[name], label, number)
+        return corrupt(image, CORRUPTED_SETS[name], severity=SEVERITY, rng=rng), None
+    rng = generator(seed, PURPOSE[name], label, number)
+    outlines = _placed(label, rng)
+    if name == "silhouettes":
+        return _ink(fill(outlines, size)), None
+    if name == "line-drawings":
+        return _ink(draw(outlines, size, width=size / 40)), None
+    family, texture = _family(name, label, rng)
+    figure = pattern(family, size, rng, contrast=FIGURE_CONTRAST)
+    ground = pattern(FAMILIES[rng.integers(len(FAMILIES))], size, rng, contrast=GROUND_CONTRAST)
+    mask = fill(outlines, size)[..., None]
+    image = np.round(255 * (mask * figure + (1 - mask) * ground)).astype(np.uint8)
+    return image, texture if name == "cue-conflict" else None
+
+
+def _placed(label: int, rng: np.random.Generator) -> list[Outline]:
+    return place(
+        SHAPES[CLASSES[label]](),
+        angle=rng.uniform(-0.35, 0.35),
+        scale=rng.uniform(0.32, 0.44),
+        shift=(0.5 + rng.uniform(-0.1, 0.1), 0.5 + rng.uniform(-0.1, 0.1)),
+    )
+
+
+def _family(name: str, label: int, rng: np.random.Generator) -> tuple[Family, int]:
+    """The texture family of one image and the class it belongs to."""
+    if name == "new-textures":
+        return UNSEEN_FAMILIES[rng.integers(len(UNSEEN_FAMILIES))], -1
+    other = (label + 1 + int(rng.integers(len(CLASSES) - 1))) % len(CLASSES)
+    texture = other if name == "cue-conflict" or rng.uniform() >= CORRELATION else label
+    return FAMILIES[texture], texture
+
+
+def _ink(mask: npt.NDArray[np.float32]) -> Image:
+    gray = np.round(255 * (1 - mask)).astype(np.uint8)
+    return np.repeat(gray[..., None], 3, axis=2)
+
+
+def _png(image: Image) -> bytes:
+    return bytes(cv2.imencode(".png", image[..., ::-1])[1])

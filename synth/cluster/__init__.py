@@ -1,1 +1,0 @@
-"""Where tasks run when one process is not enough: Dask, embedded or somebody else's, and SLURM."""

@@ -1,0 +1,1 @@
+"""Executors: this process, an embedded or foreign Dask cluster, SLURM."""

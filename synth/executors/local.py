@@ -1,0 +1,77 @@
+"""Workers as processes of this machine, under a scheduler in the driver."""
+
+import logging
+import multiprocessing.resource_tracker
+import os
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from math import ceil
+
+import dask
+import distributed
+
+from texneg.synth.config import SynthConfig
+from texneg.synth.executors.tuning import ENVIRONMENT
+
+MOST_THREADS = 8  # of one worker process: each process costs background load
+DEATHS = 1  # of workers of this machine that a task outlives; nobody takes them away, as nodes are
+
+
+def layout(cores: int, threads: int = 0) -> tuple[int, int]:
+    """Worker processes, and threads in each, that use `cores` cores."""
+    processes = ceil(cores / (threads or MOST_THREADS))
+    return processes, ceil(cores / processes)
+
+
+@contextmanager
+def embedded(config: SynthConfig) -> Iterator[distributed.LocalCluster]:
+    """A cluster of as many cores as the run may use, without a dashboard; it ends with the block."""
+    processes, threads = layout(config.cores, config.threads_per_worker)
+    with ExitStack() as stack:
+        stack.enter_context(_environment_kept())
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="texneg-dask-"))
+        stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": DEATHS}))
+        with _signals_blocked():
+            cluster = stack.enter_context(
+                distributed.LocalCluster(
+                    n_workers=processes,
+                    threads_per_worker=threads,
+                    processes=True,
+                    dashboard_address=None,
+                    scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},  # any port
+                    memory_limit=0,
+                    silence_logs=logging.CRITICAL,
+                    local_directory=scratch,
+                )
+            )
+        yield cluster
+
+
+@contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """Threads and worker processes started inside never receive Ctrl-C or SIGTERM: they inherit the mask.
+
+    Otherwise the workers die of the signal that asks the driver to drain them, which a terminal, SLURM and
+    systemd send to every process.
+    """
+    multiprocessing.resource_tracker.ensure_running()  # started later, it would unblock the signals again
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)
+
+
+@contextmanager
+def _environment_kept() -> Iterator[None]:
+    """Dask puts the workers' environment into this process too; take it out again."""
+    old = {name: os.environ.get(name) for name in ENVIRONMENT}
+    try:
+        yield
+    finally:
+        for name, value in old.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value

@@ -1,1 +1,0 @@
-"""The synthesiser: multiresolution PatchMatch on a map of coordinates, compiled by numba."""

@@ -1,1 +1,0 @@
-"""Textures synthesised inside the training loop: a parallel search, with the same bytes on every device."""

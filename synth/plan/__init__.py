@@ -1,0 +1,1 @@
+"""The frozen plan of a texture run: inputs, shards, settings."""

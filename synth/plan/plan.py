@@ -1,0 +1,156 @@
+"""The frozen plan: which image belongs to which shard, decided once, before the first texture is made."""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from math import ceil
+from pathlib import PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from texneg.datasets.sources.items import Item
+from texneg.datasets.storage.atomic import atomic_file, write_json
+from texneg.datasets.storage.names import escape, hide_dots
+from texneg.datasets.storage.places import Place, open_read
+from texneg.synth.plan.settings import Settings
+
+NO_SPLIT = "all"
+
+_SCHEMA = pa.schema(
+    [
+        ("shard", pa.int32()),
+        ("index", pa.int32()),
+        *((field.name, pa.int64() if field.type is int else pa.string()) for field in fields(Item)),
+    ]
+)
+
+
+_ITEM_FIELDS = tuple(field.name for field in fields(Item))
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """The unit of commit: a run of images, and the output tar they go to."""
+
+    split: str
+    number: int
+    """Within the split, without gaps."""
+    row_group: int
+    """Place in the plan file."""
+    n: int
+    tar: str
+    """Output tar below DST; empty for class folders."""
+    file: int = 0
+    """Number of the plan file: 0, or that of the extension which brought the shard."""
+    whole: bool = False
+    """Whether one task makes it all, because its input is a stream."""
+
+    @property
+    def id(self) -> str:
+        """`train/000/000123`: where the shard's files lie in the ledger."""
+        return f"{self.split or NO_SPLIT}/{self.number // 1000:03d}/{self.number:06d}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All shards of a run."""
+
+    folder: Place
+    shards: tuple[Shard, ...]
+    part_size: int
+    """Images per task. Outputs do not depend on it."""
+    images: int
+    digest: str
+    """sha256 of every row."""
+    source: dict[str, Any]
+    """Kind of the input, what was skipped, which tars break off; class folders where they are numbered."""
+    files: int = 1
+    """Plan files: one, and one for each extension."""
+
+    def parts(self, shard: Shard) -> int:
+        """Number of tasks that make a shard."""
+        return 1 if shard.whole else ceil(shard.n / self.part_size)
+
+    @cached_property
+    def input_bytes(self) -> int:
+        """Size of the images of its shards, read from the plan files when it is first asked for."""
+        total = 0
+        for number, shards in itertools.groupby(self.shards, key=lambda shard: shard.file):
+            with open_read(plan_file(self.folder, number)) as stream, pq.ParquetFile(stream) as file:
+                for shard in shards:
+                    sizes = file.read_row_group(shard.row_group, columns=["size"])["size"]
+                    total += int(sizes.to_numpy().sum())
+        return total
+
+
+def plan_file(folder: Place, number: int) -> Place:
+    """A table of the plan: one row group per shard."""
+    return folder / f"part-{number:05d}.parquet"
+
+
+def read_items(folder: Place, shard: Shard, start: int = 0, stop: int | None = None) -> list[Item]:
+    """Images `start` to `stop` of a shard."""
+    with open_read(plan_file(folder, shard.file)) as stream, pq.ParquetFile(stream) as file:
+        table = file.read_row_group(shard.row_group, columns=list(_ITEM_FIELDS))
+    rows = table.slice(start, None if stop is None else stop - start)
+    return [Item(**row) for row in rows.to_pylist()]
+
+
+def write_items(path: Place, runs: Iterable[tuple[Shard, list[Item]]]) -> tuple[list[Shard], str]:
+    """Write the items of some shards as one plan file; the shards, and the sha256 of the rows."""
+    digest = hashlib.sha256()
+    shards: list[Shard] = []
+    with atomic_file(path) as file, pq.ParquetWriter(file, _SCHEMA) as writer:
+        for shard, items in runs:
+            rows = [{"shard": shard.number, "index": i, **_fields(item)} for i, item in enumerate(items)]
+            digest.update(repr([list(row.items()) for row in rows]).encode())
+            writer.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA))
+            shards.append(shard)
+    return shards, digest.hexdigest()
+
+
+def save_plan(plan: Plan) -> None:
+    """Write `plan.json`, after which the plan is in force."""
+    write_json(plan.folder / "plan.json", {**asdict(plan), "folder": None})
+
+
+def load_plan(folder: Place) -> Plan:
+    """The plan that `make_plan` wrote."""
+    stored = json.loads((folder / "plan.json").read_bytes())
+    shards = tuple(Shard(**shard) for shard in stored.pop("shards"))
+    return Plan(**{**stored, "folder": folder, "shards": shards})
+
+
+def out_name(item: Item, shard: Shard, settings: Settings, kind: str) -> str:
+    """Where a texture goes: path below DST, percent-escaped, or `tar::member`."""
+    if settings.format == "webdataset":
+        extension = f"texture.{settings.encoding}" if settings.layout == "paired" else settings.encoding
+        return f"{shard.tar}::{hide_dots(item.key)}.{extension}"
+    if kind == "folder":
+        path = item.key
+    else:
+        filed = item.label is None or "/" in item.key
+        path = str(PurePosixPath(escape(item.key if filed else f"{item.label}/{item.key}")))
+    return f"{item.split}/{path}.{settings.encoding}" if item.split else f"{path}.{settings.encoding}"
+
+
+def output_names(plan: Plan, shard: Shard, settings: Settings) -> list[str]:
+    """Every file below DST that a shard may make, percent-escaped."""
+    if shard.tar:
+        return [shard.tar]
+    kind = plan.source["kind"]
+    return [out_name(item, shard, settings, kind) for item in read_items(plan.folder, shard)]
+
+
+def is_drawn(number: int, count: int, total: int) -> bool:
+    """Whether a number is one of `count` that are spread evenly over 0 ... `total` - 1."""
+    return (number + 1) * count // total > number * count // total
+
+
+def _fields(item: Item) -> dict[str, Any]:
+    return {name: getattr(item, name) for name in _ITEM_FIELDS}

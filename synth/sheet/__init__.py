@@ -1,1 +1,0 @@
-"""Contact sheets: images beside any kinds of their negatives."""

@@ -1,0 +1,1 @@
+"""One task: images to textures to a commit."""

@@ -1,1 +1,0 @@
-"""What a process does with one task: images in, textures and their rows out, committed whole."""

@@ -1,0 +1,105 @@
+"""Who may import whom, read from the syntax trees of all four folders."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+from texneg import _HOMES
+
+ROOT = Path(__file__).parents[1]
+MAY_IMPORT = {  # folder: folders of this project
+    "texneg": {"texneg"},
+    "datasets": {"texneg", "datasets"},
+    "synth": {"texneg", "datasets", "synth"},
+    "train": {"texneg", "datasets", "synth", "train"},
+    "benchmarks": {"texneg", "datasets", "synth", "train", "benchmarks"},
+}
+IMPORTED_AS = {"benchmarks": "bench"}  # folder: its name inside the package, where it differs
+SYNTH_MAY_NOT_IMPORT = {  # folder of synth: those that build on it
+    "ledger": {"task", "driver", "executors"},
+    "task": {"driver", "executors"},
+}
+CORE_LIBRARIES = {"torch", "triton", "numba", "llvmlite", "numpy"}  # triton is torch's, llvmlite numba's
+COMMAND_LINE = {"tyro", "tqdm"}  # of texneg/cli alone
+FILES = sorted(path for folder in MAY_IMPORT for path in (ROOT / folder).rglob("*.py"))
+
+
+def imports(path):
+    """Module names that a file imports, wherever in the file; of `from texneg import x`, the home of x."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: write imports in full, from texneg..."
+            if node.module == "texneg":
+                yield from (_HOMES.get(alias.name, f"texneg.{alias.name}") for alias in node.names)
+            else:
+                yield node.module
+
+
+def folder_of(module):
+    """The project folder that a module lies in; None for other people's."""
+    top, *rest = module.split(".")
+    if top != "texneg":
+        return None
+    homes = {IMPORTED_AS.get(folder, folder): folder for folder in MAY_IMPORT if folder != "texneg"}
+    return homes.get(rest[0], "texneg") if rest else "texneg"
+
+
+def name(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_imports_point_the_allowed_way(path):
+    own = path.relative_to(ROOT).parts[0]
+    for module in imports(path):
+        assert module.split(".")[0] not in {"datasets", "synth", "train"}, f"write texneg.{module}"
+        folder = folder_of(module)
+        assert folder is None or folder in MAY_IMPORT[own], f"{own}/ may not import {module}"
+
+
+@pytest.mark.parametrize("folder", SYNTH_MAY_NOT_IMPORT)
+def test_a_texture_run_is_built_in_layers(folder):
+    above = {f"texneg.synth.{name}" for name in SYNTH_MAY_NOT_IMPORT[folder]}
+    for path in sorted((ROOT / "synth" / folder).glob("*.py")):
+        assert not {".".join(module.split(".")[:3]) for module in imports(path)} & above, path.name
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "texneg").rglob("*.py")), ids=name)
+def test_the_core_needs_only_torch_numba_numpy_and_what_comes_with_them(path):
+    allowed = CORE_LIBRARIES | (COMMAND_LINE if path.parent.name == "cli" else set())
+    others = {module.split(".")[0] for module in imports(path)} - {"texneg", *sys.stdlib_module_names}
+    assert others <= allowed
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "train").rglob("*.py")), ids=name)
+def test_training_can_be_imported_without_the_cluster(path):
+    tree = ast.parse(path.read_text("utf-8"))
+    at_top = {id(node) for node in tree.body}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom) and id(node) in at_top:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module]
+            assert not {str(module).split(".")[0] for module in names} & {"dask", "distributed", "tyro"}
+
+
+def test_no_public_name_is_a_module_of_its_own():
+    """Importing texneg.x sets texneg.x to the module, in place of a function of that name."""
+    assert not set(_HOMES) & {path.stem for path in (ROOT / "texneg").glob("*.py")}
+
+
+def test_the_test_sees_the_folders():
+    assert {path.relative_to(ROOT).parts[0] for path in FILES} == set(MAY_IMPORT)
+
+
+def test_type_checkers_see_the_names_that_programs_do():
+    stub = ast.parse((ROOT / "texneg" / "__init__.pyi").read_text("utf-8"))
+    seen = {
+        alias.asname: node.module
+        for node in ast.walk(stub)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert seen == _HOMES

@@ -1,0 +1,128 @@
+"""The command line's front door: fast, free of heavy imports, and clear about wrong use."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import texneg
+from texneg.cli.main import VERBS, load, main
+
+ROOT = Path(__file__).parents[3]
+HEAVY = ("torch", "numba", "numpy", "dask", "distributed", "cv2", "tyro")
+
+
+def python(*arguments, cwd=None):
+    return subprocess.run([sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_help_lists_every_verb_and_imports_nothing_heavy():
+    code = (
+        "import sys; from texneg.cli.main import main; assert main(['--help']) == 0;"
+        f"print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
+    )
+    done = python("-c", code)
+    assert done.returncode == 0
+    assert done.stderr.strip() == "[]"
+    for verb, (_, summary) in VERBS.items():
+        assert f"  {verb} " in done.stdout
+        assert summary in done.stdout
+
+
+def test_the_module_runs_as_a_program():
+    done = python("-m", "texneg", "--version")
+    assert (done.returncode, done.stdout.strip()) == (0, texneg.__version__)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_is_opened_and_its_number_is_no_files(closed, tmp_path):
+    code = (
+        "import subprocess, sys; from texneg.cli.main import main; status = main(['--version']);"
+        "print('lost', file=sys.stderr); file = open('file', 'w');"
+        "children = subprocess.run(['sh', '-c', 'readlink /proc/self/fd/[012] | wc -l > count']).returncode;"
+        "file.write(f'{status} {file.fileno() > 2} {children}')"
+    )
+    done = subprocess.run(
+        ["sh", "-c", f'"$0" -c "$1" {closed}', sys.executable, code], cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0
+    assert (tmp_path / "file").read_text() == "0 True 0"
+    assert (tmp_path / "count").read_text().strip() == "3"
+
+
+def test_an_unknown_verb_is_wrong_usage(capsys):
+    assert main(["unheard-of"]) == 2
+    message = capsys.readouterr().err
+    assert "unheard-of" in message
+    assert "synth" in message
+    assert message.count("\n") == 1
+
+
+def test_a_verb_explains_its_options(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", "--help"])
+    assert stop.value.code == 0
+    assert "--check" in capsys.readouterr().out
+
+
+def test_a_wrong_value_is_wrong_usage(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["synth", "images", "textures", "--size", "big"])
+    assert stop.value.code == 2
+    told = capsys.readouterr().err
+    assert "--size" in told
+    assert "big" in told
+
+
+def test_a_wrong_flag_is_wrong_usage(capsys):
+    assert main(["demo", "--nonsense"]) == 2
+    assert "--nonsense" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--sizee", "64"], ["--sizee=64"]])
+def test_a_wrong_flag_is_one_line_with_the_nearest_one(capsys, words):
+    assert main(["synth", "images", "textures", *words]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "--sizee is not understood; did you mean --size?" in told
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_leads_to_a_function_of_one_config(verb):
+    function, config = load(VERBS[verb][0])
+    assert callable(function)
+    assert config.__dataclass_params__.frozen
+
+
+def test_importing_the_package_stays_light_and_every_public_name_exists():
+    done = python("-c", f"import sys, texneg; print([n for n in {HEAVY} if n in sys.modules])")
+    assert done.stdout.strip() == "[]"
+    for name in texneg.__all__:
+        assert getattr(texneg, name) is not None
+    assert set(texneg.__all__) <= set(dir(texneg))
+
+
+def test_patch_negatives_of_arrays_need_no_torch():
+    code = (
+        "import sys, numpy; from texneg import patch_negatives;"
+        "patch_negatives(numpy.zeros((1, 32, 32, 3), 'u1')); print('torch' in sys.modules)"
+    )
+    assert python("-c", code).stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("folder", ["datasets", "synth", "train"])
+def test_a_folder_under_its_bare_name_says_how_to_import_it(folder):
+    done = python("-c", f"import {folder}", cwd=ROOT)
+    assert done.returncode == 1
+    assert f"ImportError: this folder is installed as texneg.{folder}" in done.stderr
+
+
+def test_the_help_shows_what_can_be_given(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["synth", "--help"])
+    told = capsys.readouterr().out
+    assert "--limit INT" in told
+    assert "(default: 224)" in told
+    assert "None" not in told
+    assert "(default: )" not in told

@@ -1,0 +1,231 @@
+"""The live method against its definition, and its executors against each other."""
+
+import hashlib
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numba import njit
+
+from texneg.philox.arrays import fold
+from texneg.textures.atlas import halve, tables
+from texneg.textures.exemplars import exemplar_places
+from texneg.textures.live import cpu, device, device_start
+from texneg.textures.live.cpu_draws import texture_keys
+from texneg.textures.live.cpu_start import places, starts
+from texneg.textures.live.distances import distances, plain_distances
+from texneg.textures.live.plan import (
+    CLASSES,
+    COARSEST,
+    FINER,
+    FINEST,
+    PURPOSE,
+    Job,
+    base_key,
+    default_exemplar,
+    levels,
+    passes,
+)
+from texneg.textures.start import start
+from texneg.textures.window import RADIUS, SPARE
+
+LAST = 2**64 - 1
+ANY_SIDES = """
+import numpy as np
+from texneg.textures.live.cpu import maps
+from texneg.textures.live.plan import Job, base_key
+random = np.random.default_rng(0)
+for seed in range(100):
+    sides = random.integers(16, 80, 2)
+    images = random.integers(0, 256, (2, *sides, 3), dtype=np.uint8)
+    exemplar = int(random.integers(8, sides.min() + 1))
+    found = maps(images, np.arange(2, dtype=np.uint64), Job(exemplar, 1, base_key(seed, 0)), 1)
+    assert 0 <= found.min() <= found.max() < sides.prod()
+"""
+DIGEST = "0ccf57c2323a50ffb0db7a3a73f5a9fb811fb39fc413e8fdcfb7a84ad4a220ca"
+INDEX = np.array([3, 0, LAST], np.uint64)
+
+
+def pictures(N, height, width, seed=0):
+    """Smooth stripes under noise, (N, H, W, 3) uint8."""
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    angles = random.uniform(0, np.pi, (N, 1, 1))
+    phase = (x * np.cos(angles) + y * np.sin(angles)) * random.uniform(0.2, 1, (N, 1, 1))
+    mix = (0.5 + 0.5 * np.sin(phase))[..., None]
+    colours = random.uniform(0, 255, (2, N, 1, 1, 3))
+    images = mix * colours[0] + (1 - mix) * colours[1] + random.normal(0, 8, (N, height, width, 3))
+    return images.clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Torch's small operations take longer when they are shared out."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def by_numba(images, job, index=INDEX, threads=1):
+    return cpu.maps(images, index[: len(images)], job, threads)
+
+
+def by_torch(images, job, index=INDEX):
+    rows = torch.from_numpy(index[: len(images)].view(np.int64))
+    return device.maps(torch.from_numpy(images), rows, job).numpy()
+
+
+def default_job(side, count=1):
+    return Job(default_exemplar(side, side), count, base_key(5, 6))
+
+
+@pytest.mark.parametrize(
+    ("side", "N", "count"), [(32, 3, 3), (48, 2, 2), (64, 2, 2), (96, 1, 1), (224, 1, 1)]
+)
+def test_executors_agree_to_the_byte(side, N, count):
+    images, job = pictures(N, side, side), default_job(side, count)
+    found = by_numba(images, job)
+    assert found.shape == (N, count, side, side)
+    assert np.array_equal(found, by_torch(images, job))
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    sides=st.tuples(st.integers(16, 60), st.integers(16, 60)),
+    share=st.floats(0, 1),
+    count=st.integers(1, 2),
+    seed=st.integers(0, LAST),
+    flat=st.booleans(),
+)
+def test_executors_agree_on_any_sides(sides, share, count, seed, flat):
+    exemplar = 8 + int(share * (min(sides) - 8))
+    images = pictures(2, *sides, seed=seed % 1000) // (255 if flat else 1)
+    job = Job(exemplar, count, base_key(seed, 0))
+    found = by_numba(images, job)
+    assert found.min() >= 0
+    assert found.max() < sides[0] * sides[1]
+    assert np.array_equal(found, by_torch(images, job))
+
+
+def test_chunks_of_the_torch_executor_do_not_show(monkeypatch):
+    images, job = pictures(3, 32, 32), default_job(32, 3)
+    whole = by_torch(images, job)
+    monkeypatch.setattr(device, "AT_ONCE", 2 * 32 * 32)
+    assert np.array_equal(whole, by_torch(images, job))
+
+
+@pytest.mark.slow
+def test_nothing_is_read_outside_an_array(tmp_path):
+    """All sides and exemplars with numba's bounds checks compiled in."""
+    environment = {**os.environ, "NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", ANY_SIDES], env=environment, check=True)
+
+
+def test_keys_are_the_folded_fields():
+    keys = texture_keys(np.uint64(base_key(2, 3)), INDEX, 2)
+    assert keys.tolist() == [fold(2, 3, PURPOSE, int(n), k) for n in INDEX for k in range(2)]
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (32, 57), (16, 16), (224, 224)])
+def test_places_and_starts_are_those_of_the_scan_method(height, width):
+    exemplar = default_exemplar(height, width)
+    keys = texture_keys(np.uint64(base_key(0, 1)), INDEX, 1)
+    corners = places(keys, height, width, exemplar)
+    for key, corner in zip(keys, corners, strict=True):
+        assert corner.tolist() == [
+            list(place) for place in exemplar_places(height, width, size=exemplar, seed=int(key))
+        ]
+    level = levels(max(height, width), exemplar)[-1]
+    table = tables(((exemplar, exemplar),) * 2, level.number)
+    found = starts(keys, level)
+    for key, source in zip(keys, found, strict=True):
+        assert np.array_equal(source, start(table, level.side, int(key)))
+
+
+@pytest.mark.parametrize("side", [16, 17, 27])
+def test_torch_halves_as_the_kernel_does(side):
+    image = pictures(1, side, side)[0]
+    found = device_start.halve(torch.from_numpy(image.astype(np.int32)))
+    assert np.array_equal(found.numpy(), halve(image.astype(np.int16)))
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 5])
+def test_vector_distances_are_those_of_the_loop(count):
+    @njit
+    def compiled(image, n, pitch, atlas, candidates, atlas_pitch):
+        return distances(image, n, pitch, atlas, candidates, atlas_pitch)
+
+    random = np.random.default_rng(count)
+    image, atlas = random.integers(0, 256, (2, 3 * 20 * 24 + SPARE)).astype(np.int16)
+    for n in random.integers(2 * 20 + 2, 300, 20):
+        candidates = tuple(int(place) for place in random.integers(2 * 24 + 2, 380, count))
+        expected = plain_distances(image, n, 20, atlas, candidates, 24)
+        assert list(compiled(image, n, 20, atlas, candidates, 24)) == expected
+
+
+def test_pixels_of_a_class_never_meet():
+    assert sorted(CLASSES) == [(row, column) for row in range(3) for column in range(3)]
+    for rule in (*COARSEST, *FINER, *FINEST):
+        assert 1 <= rule.jump <= RADIUS
+        assert rule.random + rule.local <= 4
+
+
+@pytest.mark.parametrize("side", [64, 224])
+def test_a_fairly_used_bin_costs_as_promised(side):
+    for level in levels(side, default_exemplar(side, side)):
+        fair = level.side**2 / level.bins
+        assert level.step(10) * fair == pytest.approx(75 * 25 * 10 * 256, rel=0.01)
+
+
+def test_levels_and_passes():
+    assert [len(levels(side, default_exemplar(side, side))) for side in (16, 32, 64, 96, 224)] == [
+        1,
+        1,
+        1,
+        2,
+        3,
+    ]
+    assert [len(passes(number, 3)) for number in range(3)] == [1, 2, 3]
+    assert passes(0, 1) == COARSEST
+
+
+def owners(images, job):
+    """Which exemplar each pixel of the first texture of each image comes from, and its place in it."""
+    side = job.exemplar
+    keys = texture_keys(np.uint64(job.base), INDEX[: len(images)], 1)
+    corners = places(keys, *images.shape[1:3], side)
+    crops = np.array(
+        [
+            [image[y : y + side, x : x + side] for y, x in pair]
+            for image, pair in zip(images, corners, strict=True)
+        ]
+    )
+    scales = levels(max(images.shape[1:3]), side)
+    source = cpu.atlas_maps(crops.astype(np.int16), keys, scales)[:, RADIUS:-RADIUS, RADIUS:-RADIUS]
+    return source // scales[0].pitch ** 2, source
+
+
+@pytest.mark.parametrize("side", [32, 64, 96, 224])
+def test_both_exemplars_in_about_equal_parts(side):
+    shares = owners(pictures(3, side, side), default_job(side))[0].mean(axis=(1, 2))
+    assert (abs(shares - 0.5) < 0.2).all()
+
+
+def test_constant_images_spread_their_use():
+    owner, source = owners(np.full((2, 96, 96, 3), 77, np.uint8), default_job(96))
+    assert (abs(owner.mean(axis=(1, 2)) - 0.5) < 0.1).all()
+    assert min(len(np.unique(one)) for one in source) > 0.6 * 2 * 38**2
+
+
+def test_bytes_stay():
+    """Whoever changes these changes every training run with live textures, and says so in the changelog."""
+    values = np.arange(2 * 48 * 56 * 3, dtype=np.int64)
+    images = (values * values * 7919 // 1024 % 256).astype(np.uint8).reshape(2, 48, 56, 3)
+    found = by_numba(images, Job(33, 2, base_key(1, 2)))
+    assert hashlib.sha256(found.astype("<i4").tobytes()).hexdigest() == DIGEST

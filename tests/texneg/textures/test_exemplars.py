@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from texneg.textures.exemplars import exemplar_places, exemplars
+
+
+@given(
+    height=st.integers(1, 300),
+    width=st.integers(1, 300),
+    size=st.integers(1, 300),
+    seed=st.integers(0, 2**64 - 1),
+)
+def test_both_places_fit(height, width, size, seed):
+    size = min(size, height, width)
+    centre, random = exemplar_places(height, width, size=size, seed=seed)
+    assert centre == (height // 2 - size // 2, width // 2 - size // 2)
+    for y, x in (centre, random):
+        assert 0 <= y <= height - size
+        assert 0 <= x <= width - size
+
+
+def test_random_place_is_uniform_and_its_coordinates_independent():
+    rows, columns = np.array([exemplar_places(99, 100, seed=seed)[1] for seed in range(4000)]).T
+    table = np.zeros((4, 5))
+    np.add.at(table, (rows, columns), 1)
+    expected = 4000 / 20
+    chi_square = ((table - expected) ** 2 / expected).sum()
+    assert chi_square < 43.8  # 0.1 % quantile at 19 degrees of freedom
+
+
+def test_exemplars_are_the_pixels_at_the_places():
+    image = np.random.default_rng(0).integers(0, 256, (120, 200, 3), dtype=np.uint8)
+    patches = exemplars(image, size=48, seed=7)
+    for patch, (y, x) in zip(patches, exemplar_places(120, 200, size=48, seed=7), strict=True):
+        assert np.array_equal(patch, image[y : y + 48, x : x + 48])
+        assert patch.flags.c_contiguous
+        assert not np.shares_memory(patch, image)
+
+
+def test_image_of_the_exemplars_size_gives_it_twice():
+    image = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+    assert all(np.array_equal(patch, image) for patch in exemplars(image, seed=3))
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "size", "seed", "message"),
+    [
+        ((95, 200, 3), np.uint8, 96, 0, "short side, 95"),
+        ((200, 200, 3), np.uint8, 0, 0, "size 0 px"),
+        ((200, 200), np.uint8, 96, 0, "three channels"),
+        ((200, 200, 4), np.uint8, 96, 0, r"allowed is \(H, W, 3\) uint8"),
+        ((200, 200, 3), np.float32, 96, 0, "float32"),
+        ((200, 200, 3), np.uint8, 96, -1, "seed -1"),
+        ((200, 200, 3), np.uint8, 96, 2**64, "allowed is 0 to"),
+    ],
+)
+def test_wrong_input_is_named(shape, dtype, size, seed, message):
+    with pytest.raises(ValueError, match=message):
+        exemplars(np.zeros(shape, dtype), size=size, seed=seed)

@@ -1,0 +1,149 @@
+"""Two gloo processes do what one process does with the joint batch: loss, gradient, queue, statistics."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from texneg.patches.patches import patch_negatives, patch_permutation
+from texneg.queue import KeyQueue
+from texneg.textures.live.negatives import texture_negatives
+from texneg.train.config import PretrainConfig
+from texneg.train.data.loader import Batches
+from texneg.train.data.views import Augmentation
+from texneg.train.engine.loop import distributed
+from texneg.train.engine.metrics import Meter
+from texneg.train.methods.byol import BYOL
+from texneg.train.methods.moco import MoCo
+from texneg.train.networks.batch_norm import SyncBatchNorm, gather, shuffled_pass
+from texneg.train.networks.network import Architecture
+
+WORLD, STEPS = 2, 3
+pytestmark = pytest.mark.skipif(not dist.is_gloo_available(), reason="torch has no gloo")
+
+
+def picture(i):
+    return np.random.default_rng(i).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+
+
+def run_steps(name, rank=0, world=1):
+    """A few steps of SGD; returns losses, gradients of the last step, and the state."""
+    config = PretrainConfig(
+        method=name, batch=8, queue=24, dim=6, bn="none" if world == 1 else "sync", momentum=0.9, alpha=1.5
+    )
+    architecture = Architecture("resnet18", "stride2", 4, (1, 1, 1, 1), name, 8, 6)
+    method = MoCo(config, architecture) if name == "moco" else BYOL(config, architecture, 10)
+    for part in method.children():  # batch norm over few values magnifies rounding
+        part.to(torch.float32 if isinstance(part, KeyQueue) else torch.float64)
+    module = distributed(method) if world > 1 else method
+    optimizer = torch.optim.SGD([p for p in method.parameters() if p.requires_grad], lr=0.1, momentum=0.9)
+    batches = Batches(
+        image=picture,
+        n=40,
+        augmentation=Augmentation(16),
+        batch=8,
+        seed=0,
+        kinds=((patch_negatives, 0.4), (patch_permutation, 0.2), (texture_negatives, 0.4)),
+        rank=rank,
+        world=world,
+    )
+    losses = []
+    for step in range(STEPS):
+        loss, _ = module(batches.make(step))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(gather(loss.detach().view(1)).mean().item())
+    gradients = [p.grad for p in method.parameters() if p.requires_grad]
+    return losses, gradients, method.state_dict()
+
+
+def layers(rank, world):
+    """Synchronised batch norm and a shuffled pass, on this process's half of a fixed batch."""
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(8, 3, 4, 4, generator=draw)
+    mine = x.chunk(world)[rank].clone().requires_grad_()
+    norm = SyncBatchNorm(3) if world > 1 else nn.BatchNorm2d(3)
+    y = norm(mine)
+    y.square().mul(torch.arange(3.0).view(3, 1, 1)).sum().backward()
+    order = torch.tensor([5, 2, 7, 0, 1, 6, 3, 4])
+    z = shuffled_pass(nn.Flatten(), mine.detach(), order)
+    return [gather(t.detach()) for t in (y, mine.grad, z)] + [norm.running_mean, norm.running_var]
+
+
+def meters(rank):
+    """Readings of a meter that goes on, and of one that goes on from the first process's saved state."""
+    meter, resumed = Meter(), Meter()
+    meter.add({"loss": torch.tensor(float(rank))})
+    states = [None] * WORLD
+    dist.all_gather_object(states, meter.state())
+    resumed.restore(states[0], torch.device("cpu"))
+    for one in (meter, resumed):
+        one.add({"loss": torch.tensor(10.0 + rank)})
+    return meter.read(), resumed.read()
+
+
+def work(rank, folder):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=WORLD)
+    results = {name: run_steps(name, rank, WORLD) for name in ("moco", "byol")}
+    results["layers"] = layers(rank, WORLD)
+    results["meter"] = meters(rank)
+    torch.save(results, f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """What both processes report. They start afresh: a fork of a process with threads may hang."""
+    folder = tmp_path_factory.mktemp("gloo")
+    started = [subprocess.Popen([sys.executable, __file__, str(rank), str(folder)]) for rank in range(WORLD)]
+    try:
+        assert all(process.wait(timeout=600) == 0 for process in started)
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(WORLD)]
+
+
+@pytest.mark.parametrize("name", ["moco", "byol"])
+def test_two_processes_equal_one_with_the_joint_batch(two, name):
+    losses, gradients, state = run_steps(name)
+    for result in two:
+        assert result[name][0] == pytest.approx(losses, rel=1e-5)
+        for mine, expected in zip(result[name][1], gradients, strict=True):
+            torch.testing.assert_close(mine, expected, rtol=1e-4, atol=1e-6)
+        for key, expected in state.items():
+            if not key.endswith("num_batches_tracked"):
+                torch.testing.assert_close(result[name][2][key], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_the_queue_holds_the_keys_of_both_processes_in_order(two):
+    _, _, state = run_steps("moco")
+    for result in two:
+        torch.testing.assert_close(result["moco"][2]["queue.keys"], state["queue.keys"], rtol=1e-4, atol=1e-6)
+    assert torch.equal(two[0]["moco"][2]["queue.keys"], two[1]["moco"][2]["queue.keys"])
+
+
+def test_synchronised_layers_equal_those_of_one_process(two):
+    expected = layers(0, 1)
+    for result in two:
+        mine = result["layers"]
+        half = len(expected[2]) // WORLD
+        assert len(mine[2]) == 2 * half
+        for a, b in zip(mine, expected, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_a_resumed_meter_reads_what_an_uninterrupted_one_does(two):
+    for result in two:
+        assert result["meter"] == ({"loss": 5.5}, {"loss": 5.5})
+
+
+if __name__ == "__main__":
+    work(int(sys.argv[1]), sys.argv[2])

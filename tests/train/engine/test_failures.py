@@ -1,0 +1,184 @@
+"""What can go wrong around a run: bad images, a full disk, changed textures, signals to the whole group."""
+
+import errno
+import os
+import re
+import signal
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from texneg.errors import InputError, RunFailed
+from texneg.train import pretrain as verb
+from texneg.train.checks import check, check_size
+from texneg.train.config import PretrainConfig
+from texneg.train.engine import checkpoint, loop
+from texneg.train.pretrain import run_pretraining
+
+TINY = PretrainConfig(
+    recipe="tiny",
+    arch="resnet18",
+    stem="stride2",
+    width=4,
+    layers=(1, 1, 1, 1),
+    hidden=8,
+    dim=6,
+    image_size=16,
+    batch=8,
+    epochs=2,
+    queue=8,
+    bn_group=4,
+    log_every=1,
+    checkpoint_every=1,
+    device="cpu",
+)
+
+
+def write_images(root, *, seed=0, side=24):
+    """16 images of 2 classes."""
+    draw = np.random.default_rng(seed)
+    for i in range(16):
+        path = root / f"class{i % 2}" / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw.integers(0, 256, (side, side, 3), dtype=np.uint8)).save(path)
+    return root
+
+
+@pytest.fixture
+def config(tmp_path):
+    return replace(TINY, data=str(write_images(tmp_path / "images")), out=str(tmp_path / "run"))
+
+
+def silent(_):
+    """No progress lines."""
+
+
+@pytest.mark.parametrize("changes", [{}, {"workers": 1}, {"resident": 16}, {"knn_every": 1}], ids=str)
+def test_an_image_that_cannot_be_read_is_named(config, tmp_path, changes):
+    image = tmp_path / "images" / "class1" / "7.png"
+    image.write_bytes(image.read_bytes()[:200])
+    with pytest.raises(InputError, match=r"truncated: class1/7 of .*images.*replace this image"):
+        run_pretraining(replace(config, **changes), log=silent)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_that_vanishes_is_named(config, tmp_path, monkeypatch, workers):
+    image = tmp_path / "images" / "class1" / "7.png"
+    monkeypatch.setattr(verb, "train", lambda run: (image.unlink(), loop.train(run)))
+    with pytest.raises(InputError, match=r"No such file.*7\.png.*replace this image"):
+        run_pretraining(replace(config, workers=workers), log=silent)
+
+
+@pytest.mark.parametrize("file", ["checkpoint.pt", "metrics.jsonl", "encoder.pt", "config.json"])
+def test_a_full_disk_ends_in_one_line_and_the_next_call_finishes(config, tmp_path, monkeypatch, file):
+    before = replace(config, stop_after=2)
+    run_pretraining(before, log=silent)
+    folder = tmp_path / "run"
+    kept = (folder / "checkpoint.pt").read_bytes()
+
+    def full(write):
+        def shim(path, *arguments, **options):
+            if path.name == file:
+                raise OSError(errno.ENOSPC, "No space left on device", str(path))
+            return write(path, *arguments, **options)
+
+        return shim
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "write_bytes", full(checkpoint.write_bytes))
+        patched.setattr(loop, "append_json_line", full(loop.append_json_line))
+        patched.setattr(verb, "write_json", full(verb.write_json))
+        with pytest.raises(
+            RunFailed, match=rf"{file} cannot be written \(No space left on device\); .*same command"
+        ):
+            run_pretraining(config, log=silent)
+    if file != "encoder.pt":
+        assert (folder / "checkpoint.pt").read_bytes() == kept
+    assert not (folder / "encoder.pt").exists()
+    assert not list(folder.glob(".*tmp"))
+    run_pretraining(config, log=silent)
+    whole = run_pretraining(replace(config, out=str(tmp_path / "whole")), log=silent)
+    one, two = (torch.load(path / "encoder.pt", weights_only=True) for path in (folder, whole))
+    assert all(torch.equal(one["network"][name], two["network"][name]) for name in one["network"])
+
+
+def test_remade_textures_are_refused(config, tmp_path):
+    textures = write_images(tmp_path / "textures", seed=1)
+    arm = replace(config, negatives="texture", textures=str(textures), stop_after=1)
+    run_pretraining(arm, log=silent)
+    write_images(textures, seed=1, side=20)
+    with pytest.raises(InputError, match="--textures holds other files"):
+        run_pretraining(arm, log=silent)
+    write_images(textures, seed=1)
+    run_pretraining(arm, log=silent)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_whole_group_reaches_the_trainer_alone(config, tmp_path, number, start_until):
+    """As Ctrl-C in a terminal and a batch scheduler send it: to the loaders as well."""
+    code = (
+        "import sys; from texneg.train.pretrain import run_pretraining;"
+        "from texneg.train.config import PretrainConfig\n"
+        f"try: run_pretraining({replace(config, epochs=5000, workers=2)!r}, log=lambda _: None)\n"
+        "except KeyboardInterrupt: sys.exit(130)"
+    )
+    metrics = tmp_path / "run" / "metrics.jsonl"
+
+    def both_loaders_work():
+        return metrics.is_file() and metrics.read_text().count("\n") >= 2
+
+    run = start_until([sys.executable, "-c", code], both_loaders_work)
+    os.killpg(run.pid, number)
+    _, told = run.communicate(timeout=600)
+    assert (run.returncode, told) == (130, "")
+    assert torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["step"] > 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"eqco": 0}, "--eqco 0"),
+        ({"dim": 0}, "--dim"),
+        ({"hidden": 0}, "--hidden"),
+        ({"layers": (1, 0, 1, 1)}, "--layers"),
+        ({"lr": 0.0}, "--lr"),
+        ({"lr": float("nan")}, "--lr"),
+        ({"alpha": float("nan")}, "--alpha"),
+        ({"temperature": float("inf")}, "--temperature"),
+        ({"warmup": 3.0}, "--warmup"),
+        ({"weight_decay": -1.0}, "--weight-decay"),
+    ],
+    ids=str,
+)
+def test_numbers_that_cannot_train_are_refused(wrong, message):
+    with pytest.raises(InputError, match=message):
+        check(replace(TINY, data="x", **wrong))
+
+
+@pytest.mark.parametrize(
+    ("queue", "batch", "said"),
+    [
+        (64, 8, ""),
+        (100, 8, ""),
+        (128, 8, "--queue 128 > half of data set size 200: 20 % .* with --queue 64 5 %"),
+        (128, 128, ""),
+    ],
+)
+def test_a_queue_near_the_data_set_is_warned_of(queue, batch, said):
+    warning = check_size(replace(TINY, queue=queue, batch=batch), 200)
+    assert bool(warning) == bool(said)
+    assert check_size(replace(TINY, method="byol", queue=queue, batch=batch), 200) == ""
+    assert re.match(said, warning)
+
+
+def test_a_queue_as_large_as_the_data_set_gets_a_remedy_that_works():
+    for queue, batch, n in ((64, 32, 50), (200, 8, 60)):
+        with pytest.raises(InputError, match=r"use --queue \d+") as found:
+            check_size(replace(TINY, queue=queue, batch=batch), n)
+        check_size(replace(TINY, queue=int(str(found.value).split()[-1]), batch=batch), n)
+    with pytest.raises(InputError, match="use --queue and --batch of at most 16"):
+        check_size(replace(TINY, queue=64, batch=32), 32)

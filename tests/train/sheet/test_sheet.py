@@ -1,0 +1,134 @@
+"""`texneg sheet`: pictures, titles, what is refused."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from texneg.datasets.encode import encode
+from texneg.datasets.images import open_images
+from texneg.datasets.pairs import pair
+from texneg.errors import InputError
+from texneg.patches.patches import patch_permutation
+from texneg.synth.task.images import image_seed
+from texneg.textures.exemplars import exemplars
+from texneg.textures.texture import texture
+from texneg.train.sheet.columns import TITLES, functions
+from texneg.train.sheet.page import GAP, HEADER, Strip, laid_out, square
+from texneg.train.sheet.sheet import SheetConfig, contact_sheet, sheet
+
+Run = Callable[..., Path]
+
+
+def test_sheet_shows_image_patch_and_texture(photos: Path, run: Run, tmp_path: Path) -> None:
+    dst = run(photos)
+    out = tmp_path / "sheet.png"
+    assert sheet(SheetConfig(str(photos), str(out), textures=str(dst), count=3, size=32)) == 0
+    shown = open_images(tmp_path)  # the PNG is an image like any other
+    assert shown.keys.index("sheet") >= 0
+    images, textures = open_images(photos), open_images(dst)
+    given = contact_sheet(images, textures, count=3, side=32, exemplar_size=24)
+    made = contact_sheet(images, count=3, side=32, exemplar_size=24)
+    np.testing.assert_array_equal(given, made)
+    assert given.std() > 10
+
+
+def test_sheet_says_when_there_is_nothing_to_show(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none of the 24 images .* can be shown"):
+        sheet(SheetConfig(str(photos), str(tmp_path / "x.png"), exemplar_size=1000))
+
+
+@pytest.mark.parametrize("side", [16, 48, 64, 100, 128, 224])
+def test_titles_stay_above_their_pictures(photos: Path, side: int) -> None:
+    page = contact_sheet(open_images(photos), count=2, side=side, exemplar_size=24)
+    block = page.shape[1] // 2
+    for picture in range(6):
+        left = picture // 3 * block + GAP + picture % 3 * (side + GAP)
+        between = page[:HEADER, left + side + 2 : left + side + GAP - 1]
+        assert (between == 255).all()
+    assert (page[:HEADER] < 255).any() == (side > 16)
+
+
+def test_size_of_the_patch_negatives_patches(photos: Path, tmp_path: Path) -> None:
+    images = open_images(photos)
+    whole = contact_sheet(images, count=1, side=32, exemplar_size=24, patch_range=(32, 32))
+    picture = Image.fromarray(whole[HEADER : HEADER + 32, 2 * GAP + 32 : 2 * GAP + 64])
+    squares = (Image.fromarray(images[i][0][:, 10:70]).resize((32, 32)) for i in range(len(images)))
+    assert picture in list(squares)  # one patch is the whole picture
+    for wrong in ((0, 8), (9, 8), (8, 33)):
+        with pytest.raises(InputError, match=f"--patch {wrong[0]} {wrong[1]}: allowed is 1 to --size, 32 px"):
+            sheet(SheetConfig(str(photos), str(tmp_path / "x.png"), size=32, patch=wrong))
+    with pytest.raises(InputError, match=r"give a name that ends in \.png"):
+        sheet(SheetConfig(str(photos), str(tmp_path)))
+
+
+def test_sheet_of_very_long_images(tmp_path: Path) -> None:
+    long = np.random.default_rng(0).integers(0, 256, (30, 3000, 3), np.uint8)
+    (tmp_path / "long.png").write_bytes(encode(long, "png"))
+    assert contact_sheet(open_images(tmp_path), side=16, exemplar_size=24).shape[2] == 3
+
+
+def test_sheet_of_textures_with_appended_names(photos: Path, run: Run) -> None:
+    images = open_images(photos)
+    plain, appended = (open_images(run(photos, name, naming=name)) for name in ("replace", "append"))
+    given = contact_sheet(images, appended, count=3, side=32, exemplar_size=24)
+    assert given.shape == contact_sheet(images, plain, count=3, side=32, exemplar_size=24).shape
+    for i, j in enumerate(pair(images, appended).tolist()):
+        own = image_seed(0, images.name(i))
+        made = texture(exemplars(images[i][0], size=24, seed=own), size=32, seed=own)
+        np.testing.assert_array_equal(appended[j][0], made)
+
+
+LIVE = ("patch", "paper", "disjoint", "permutation", "turned", "texture_live")
+
+
+def test_each_kind_has_its_column_and_its_own_picture(photos: Path) -> None:
+    images = open_images(photos)
+    page = contact_sheet(images, kinds=LIVE, count=3, side=48, seed=5, patch_range=(5, 6))
+    assert page.shape[1] == 7 * (48 + GAP) + 2 * GAP
+    columns = [
+        page[HEADER : HEADER + 48, left : left + 48] for left in range(GAP, page.shape[1] - 48, 48 + GAP)
+    ]
+    assert len(columns) == 7
+    assert len({column.tobytes() for column in columns}) == 7
+    views = [square(images[i][0], 48)[None] for i in range(len(images))]
+    expected = [patch_permutation(view, size=(5, 6), seed=5, index=[i])[0, 0] for i, view in enumerate(views)]
+    assert any(np.array_equal(columns[4], own) for own in expected)
+    assert (page[HEADER : HEADER + 48] != 255).any()
+
+
+def test_columns_stand_side_by_side_as_many_as_the_page_is_wide(photos: Path) -> None:
+    images = open_images(photos)
+    one, two, many = (contact_sheet(images, kinds=LIVE[:n], count=3, side=48) for n in (1, 2, 5))
+    assert [page.shape[1] // (48 + GAP) for page in (one, two, many)] == [6, 6, 6]
+    assert one.shape[0] < two.shape[0] < many.shape[0]
+
+
+def test_the_first_title_that_fits_is_shown() -> None:
+    blank = [Strip("", [np.full((side, side, 3), 255, np.uint8)]) for side in (300, 70, 16)]
+    titles = [("a title far too long for seventy pixels", "short")]
+    inked = [(laid_out([strip], titles)[:HEADER] < 255).any(axis=(0, 2)).nonzero()[0] for strip in blank]
+    assert inked[0].max() > 150
+    assert 0 < inked[1].max() < 60
+    assert not len(inked[2])
+
+
+def test_all_kinds_have_titles_that_fit_at_the_default_size() -> None:
+    from PIL import ImageFont
+
+    font = ImageFont.load_default(13)
+    assert TITLES.keys() == {"image", "texture", *functions(None)}
+    assert all(font.getlength(wordings[0]) <= 224 for wordings in TITLES.values())
+
+
+def test_kinds_that_cannot_be_drawn_are_named(photos: Path, tmp_path: Path) -> None:
+    def config(**changes: object) -> SheetConfig:
+        return SheetConfig(str(photos), str(tmp_path / "x.png"), **changes)  # type: ignore[arg-type]
+
+    with pytest.raises(InputError, match="--kinds: name one or more of patch, paper, "):
+        sheet(config(kinds=()))
+    with pytest.raises(InputError, match=r"--size 97: no patch side .* divides it"):
+        sheet(config(kinds=("permutation",), size=97))
+    assert sheet(config(kinds=("permutation",), size=97, patch=(97, 97), count=1)) == 0

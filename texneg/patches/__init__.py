@@ -1,0 +1,1 @@
+"""Patch negatives: one plan, and executors that follow it to the byte."""

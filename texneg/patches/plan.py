@@ -1,0 +1,148 @@
+"""The plan of a patch negative: which square of the image lands in which tile, and how it is turned.
+
+A plan is a pure function of (seed, epoch, index, k): the data-set index of the image and the number of the
+negative. Every executor (`patch_numpy`, `patch_numba`, `patch_torch`, `patch_triton`) computes this plan in
+its own language and moves the same bytes. This file is the definition.
+
+The key of a sample is `fold(seed, epoch, PURPOSE, index, k)`; its Philox words are spent as follows.
+
+    block 0          word 0: patch side d; words 1, 2: y, x of the source grid (disjoint grids)
+    block 1 + j      crops: y, x of tile 2j (words 0, 1) and of tile 2j + 1 (words 2, 3)
+                     disjoint grids: the sort words of slots 4j ... 4j + 3
+    block 2^31 + j   the turns of tiles 4j ... 4j + 3, where patches are flipped or rotated
+
+Tiles are row-major and cut at the bottom and right border. Where the patches come from:
+
+    CROPS        ceil(H/d) x ceil(W/d) tiles, each an independent crop, every place equally likely.
+    PAPER        the tiles and places of the code of Ge et al. (NeurIPS 2021): (H//d + 1) x (W//d + 1) tiles,
+                 and the last place where a crop fits is never drawn (while there is another).
+    DISJOINT     floor(H/d) x floor(W/d) disjoint source cells at a random grid offset, used in a random
+                 permutation, and in a fresh one whenever one is used up (at most four times).
+    PERMUTATION  DISJOINT with d uniform on the common divisors of H and W from lo to hi: every pixel of the
+                 image is used exactly once. The authors' first version, which they found to be worse.
+
+Else d is uniform on lo ... hi, both included.
+"""
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from texneg.arguments import shared_key
+from texneg.philox.arrays import philox
+
+PURPOSE = 0x9A7C
+MAX_PIXELS = 1 << 26  # the sort words of disjoint grids leave 26 bits for the cell
+TURN_BLOCK = 1 << 31
+
+Places = npt.NDArray[np.int64]
+
+
+class Source(IntEnum):
+    """Where the patches of a negative come from."""
+
+    CROPS = 0
+    PAPER = 1
+    DISJOINT = 2
+    PERMUTATION = 3
+
+
+class Rule(NamedTuple):
+    """What decides a batch of plans beside the index and number of each negative."""
+
+    base: int  # `base_key(seed, epoch)`
+    lo: int  # smallest and largest patch side in pixels
+    hi: int
+    source: Source
+    flip: bool = False  # each patch mirrored left to right, or not
+    rotate: bool = False  # each patch turned by 0 to 3 quarters
+
+
+class Plan(NamedTuple):
+    """One negative: T tiles, row-major."""
+
+    d: int  # patch side in pixels
+    columns: int  # tiles in a row
+    tops: Places  # (T,) row and column in the image of each patch's corner
+    lefts: Places
+    turns: Places  # (T,) 2 * quarter turns counter-clockwise + 1 if mirrored (before turning)
+
+
+def default_size(height: int, width: int) -> tuple[int, int]:
+    """Smallest and largest patch side in pixels: the paper's 16 and 72 of 224, scaled to the shorter side.
+
+    >>> default_size(224, 300), default_size(96, 96), default_size(32, 32)
+    ((16, 72), (7, 31), (2, 10))
+    """
+    side = min(height, width)
+    lo = max(2, (16 * side + 112) // 224)
+    return lo, max(lo, (72 * side + 112) // 224)
+
+
+def base_key(seed: int, epoch: int) -> int:
+    """The part of the key that a whole batch shares."""
+    return shared_key(seed, epoch, PURPOSE)
+
+
+def tiling(height: int, width: int, d: int, source: Source) -> tuple[int, int]:
+    """Rows and columns of tiles of side d that cover the image."""
+    if source == Source.PAPER:
+        return height // d + 1, width // d + 1
+    return -(-height // d), -(-width // d)
+
+
+def divisors(height: int, width: int, lo: int, hi: int) -> list[int]:
+    """The sides from lo to hi that divide both sides of the image, ascending."""
+    return [d for d in range(lo, hi + 1) if height % d == width % d == 0]
+
+
+def permutations_needed(height: int, width: int, d: int) -> tuple[int, int]:
+    """Disjoint grids: number of source cells, and how many permutations of them fill the tiles (1 ... 4)."""
+    rows, columns = tiling(height, width, d, Source.DISJOINT)
+    cells = (height // d) * (width // d)
+    return cells, -(-rows * columns // cells)
+
+
+def plan(key: int, height: int, width: int, rule: Rule) -> Plan:
+    """The plan of the negative with this key."""
+    first = philox(key, 0)
+    sides: Sequence[int] = range(rule.lo, rule.hi + 1)
+    if rule.source == Source.PERMUTATION:
+        sides = divisors(height, width, rule.lo, rule.hi)
+    d = sides[_below(first[0], len(sides))]
+    rows, columns = tiling(height, width, d, rule.source)
+    tiles = rows * columns
+    if rule.source in (Source.CROPS, Source.PAPER):
+        words = _words(key, 1, 2 * tiles).reshape(tiles, 2)
+        last = 0 if rule.source == Source.PAPER else 1
+        tops = _below_each(words[:, 0], max(1, height - d + last))
+        lefts = _below_each(words[:, 1], max(1, width - d + last))
+    else:
+        cells, rounds = permutations_needed(height, width, d)
+        words = _words(key, 1, rounds * cells).reshape(rounds, cells)
+        order = np.argsort(words, axis=1, kind="stable").reshape(-1)[:tiles]
+        tops = _below(first[1], height % d + 1) + order // (width // d) * d
+        lefts = _below(first[2], width % d + 1) + order % (width // d) * d
+    return Plan(d, columns, tops, lefts, _turns(key, tiles, rule))
+
+
+def _turns(key: int, tiles: int, rule: Rule) -> Places:
+    """Bit 31 of a tile's word mirrors its patch; bits 29 and 30 are the quarter turns."""
+    words = _words(key, TURN_BLOCK, tiles).astype(np.int64)
+    return (words >> 31) * rule.flip + 2 * (words >> 29 & 3) * rule.rotate
+
+
+def _words(key: int, block: int, count: int) -> npt.NDArray[np.uint32]:
+    return philox(key, block + np.arange(-(-count // 4))).reshape(-1)[:count]
+
+
+def _below(word: np.uint32, bound: int) -> int:
+    """Uniform integer in 0 ... bound - 1 by multiply and shift."""
+    return int(word) * bound >> 32
+
+
+def _below_each(words: npt.NDArray[np.uint32], bound: int) -> Places:
+    return (words.astype(np.int64) * bound) >> 32

@@ -1,0 +1,1 @@
+"""Texture synthesis: exemplars, the offline synthesiser, and live textures."""

@@ -1,0 +1,154 @@
+"""The sweeps of one level as compiled code, one pixel after the other."""
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from texneg.philox.arrays import U64, below, fold_field
+from texneg.textures.atlas import Tables
+from texneg.textures.live.cpu_draws import fill_every_third, stream
+from texneg.textures.live.distances import distances
+from texneg.textures.live.plan import CLASSES
+from texneg.textures.purposes import Purpose
+from texneg.textures.search import FRACTION, continues, paint
+from texneg.textures.window import RADIUS, SPARE
+
+I16 = npt.NDArray[np.int16]
+I32 = npt.NDArray[np.int32]
+I64 = npt.NDArray[np.int64]
+
+_CANDIDATE = int(Purpose.CANDIDATE)
+ORDER = 4  # bits of a key that hold the number of the candidate
+_NUMBER = np.int64((1 << ORDER) - 1)
+_NONE = np.int64(1 << 62)  # above every key
+_LOW, _32 = np.uint64(0xFFFFFFFF), np.uint64(32)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def refine_all(sources: I32, exemplars: I16, keys: U64, table: Tables, level: int, steps: I64) -> None:
+    """All sweeps of a level, in place.
+
+    Args:
+        sources: (T, side + 4, side + 4) maps of atlas indices.
+        exemplars: (T, 2, e, e, 3) at this level.
+        keys: (T,) texture keys.
+        table: of the atlas, for two exemplars.
+        level: its number.
+        steps: (P, 7) one row a pass: the fields of `plan.Pass`, then the penalty of a bin for each pixel.
+    """
+    side, slot = exemplars.shape[2], table.pitch * table.pitch
+    atlas = np.zeros(len(table.valid) * 3 + SPARE, np.int16)
+    for t in range(len(sources)):
+        for owner in range(2):
+            for y in range(side):
+                for x in range(side):
+                    for c in range(3):
+                        at = 3 * (owner * slot + y * table.pitch + x) + c
+                        atlas[at] = exemplars[t, owner, y, x, c]
+        image = paint(sources[t], atlas)
+        use = _count_use(sources[t], table.bins, len(table.fair))
+        key = fold_field(stream(keys[t], _CANDIDATE), level)
+        for number in range(len(steps)):
+            _sweep(sources[t], image, use, atlas, table, fold_field(key, number), steps[number])
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def to_image(found: I32, sources: I32, corners: I32, pitch: int) -> None:
+    """Fill (T, H, W) pixels y * W + x of the image from atlas indices and the exemplars' corners in it."""
+    for t in range(len(found)):
+        for y in range(found.shape[1]):
+            for x in range(found.shape[2]):
+                row, column = divmod(sources[t, y + RADIUS, x + RADIUS], pitch)
+                owner = row // pitch
+                top, left = corners[t, owner]
+                found[t, y, x] = (top + row - owner * pitch) * found.shape[2] + left + column
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _count_use(source: I32, bins: I32, count: int) -> I64:
+    use = np.zeros(count, np.int64)
+    for y in range(RADIUS, source.shape[0] - RADIUS):
+        for x in range(RADIUS, source.shape[1] - RADIUS):
+            use[bins[source[y, x]]] += 1
+    return use
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _sweep(source, image, use, atlas, table, key, rule):  # type: ignore[no-untyped-def]
+    """Nine colour classes, one after the other; use is frozen while a class decides."""
+    before = np.empty_like(use)
+    for row, column in CLASSES:
+        for place in range(len(use)):
+            before[place] = use[place]
+        _class(source, image, before, use, atlas, table, key, rule, row, column)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _class(source, image, before, use, atlas, table, key, rule, row, column):  # type: ignore[no-untyped-def]
+    """One colour class, pixel after pixel, with hardly a branch that depends on the picture."""
+    pitch, flat = source.shape[1], source.ravel()
+    side = pitch - 2 * RADIUS
+    atlas_pitch, valid, last = table.pitch, table.valid, np.int64(len(table.valid) - 1)
+    jump, random, local, reach, seam, step = rule[0], rule[1], rule[2], rule[3], rule[5], rule[6]
+    around, anywhere = np.uint64(2 * reach + 1), np.uint64(len(table.positions))
+    near = (-jump, -jump * pitch, jump, jump * pitch)
+    onwards = (jump, jump * atlas_pitch, -jump, -jump * atlas_pitch)
+    words = np.empty((-(-side // 3), 4), np.uint32)
+    candidates = np.empty(1 << ORDER, np.int64)
+    costs = before * (step << ORDER)
+
+    for y in range(row, side, 3):
+        fill_every_third(words, key, y * side + column)
+        for x in range(column, side, 3):
+            n = (y + RADIUS) * pitch + x + RADIUS
+            if seam and continues(flat, n, pitch, atlas_pitch, 1):
+                continue
+            drawn = words[np.uintp(x // 3)]
+            present = np.int64(flat[np.uintp(n)])
+            candidates[0] = present
+            for k in range(4):
+                candidate = flat[np.uintp(n + near[k])] + onwards[k]
+                candidate = min(max(candidate, np.int64(0)), last)
+                candidates[np.uintp(1 + k)] = present + (candidate - present) * valid[np.uintp(candidate)]
+            for k in range(random):
+                place = below(np.uint64(drawn[np.uintp(k)]), anywhere)
+                candidates[np.uintp(5 + k)] = table.positions[np.uintp(place)]
+            five = (candidates[0], candidates[1], candidates[2], candidates[3], candidates[4])
+            found = distances(image, n, pitch, atlas, five, atlas_pitch)
+            least = _NONE
+            for k in range(5):
+                least = min(least, _key(found[k], five[k], k, table.bins, costs))
+            least = _least(least, candidates, 5, random, image, n, pitch, atlas, table, costs)
+            best = candidates[np.uintp(least & _NUMBER)]
+            for k in range(local):
+                product = np.uint64(drawn[np.uintp(random + k)]) * around
+                down = np.int64(product >> _32) - reach
+                right = np.int64(((product & _LOW) * around) >> _32) - reach
+                candidate = min(max(best + down * atlas_pitch + right, np.int64(0)), last)
+                candidate = best + (candidate - best) * valid[np.uintp(candidate)]
+                candidates[np.uintp(5 + random + k)] = candidate
+            least = _least(least, candidates, 5 + random, local, image, n, pitch, atlas, table, costs)
+            best = candidates[np.uintp(least & _NUMBER)]
+            flat[np.uintp(n)] = best
+            for c in range(3):
+                image[np.uintp(3 * n + c)] = atlas[np.uintp(3 * best + c)]
+            use[np.uintp(table.bins[np.uintp(present)])] -= 1
+            use[np.uintp(table.bins[np.uintp(best)])] += 1
+
+
+@njit(nogil=True, cache=True, error_model="numpy", inline="always")
+def _least(least, candidates, first, count, image, n, pitch, atlas, table, costs):  # type: ignore[no-untyped-def]
+    """The least of a key and those of `count` candidates, two at a time."""
+    for k in range(first, first + count, 2):
+        other = min(k + 1, first + count - 1)
+        two = (candidates[np.uintp(k)], candidates[np.uintp(other)])
+        found = distances(image, n, pitch, atlas, two, table.pitch)
+        least = min(least, _key(found[0], two[0], k, table.bins, costs))
+        least = min(least, _key(found[1], two[1], other, table.bins, costs))
+    return least
+
+
+@njit(nogil=True, cache=True, error_model="numpy", inline="always")
+def _key(distance, candidate, number, bins, costs):  # type: ignore[no-untyped-def]
+    """Cost and, in the low bits, number: the least key is the cheapest candidate, the earliest of equals."""
+    return (distance << (FRACTION + ORDER)) + costs[np.uintp(bins[np.uintp(candidate)])] + number

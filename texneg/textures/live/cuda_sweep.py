@@ -1,0 +1,310 @@
+"""The levels of a live texture as Triton kernels: the bytes of `torch_sweep`, fused.
+
+One thread decides one pixel. A colour is one word of four bytes (the last is 0), so that the product of two
+windows is 25 instructions where the device multiplies bytes. A class of pixels is one launch; between two
+launches the counts of use are frozen. Importing this imports Triton. Shapes: T textures, F side of the
+output with its frame, A atlas pixels.
+"""
+
+import torch
+import torch.nn.functional as F
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from texneg.philox.cuda import below, fold
+from texneg.textures.live.plan import CLASSES, Level, Pass
+from texneg.textures.purposes import Purpose
+from texneg.textures.search import FRACTION
+from texneg.textures.window import RADIUS, SIDE
+
+_PIXELS = 128  # of one program
+_RADIUS, _SIDE, _FRACTION = tl.constexpr(RADIUS), tl.constexpr(SIDE), tl.constexpr(FRACTION)
+_DP4A = tl.constexpr("dp4a.u32.u32 $0, $1, $2, $3;")  # $3 and the products of the bytes of $1 and $2
+_REGISTERS = tl.constexpr("=r,r,r,r")
+
+
+def refined(
+    source: Tensor, coarse: Level | None, atlas: Tensor, keys: Tensor, level: Level, rules: tuple[Pass, ...]
+) -> Tensor:
+    """(T, F, F) int32 maps of a level after all its sweeps. Compiled for each size of level.
+
+    Args:
+        source: (T, F, F) int32 maps of atlas indices, all valid, of this level or of the coarser one.
+        coarse: the level of `source` where it is to be doubled first, else None.
+        atlas: (T, A, 3) uint8 colours.
+        keys: (T,) int64 texture keys.
+        level: sizes.
+        rules: the sweeps.
+    """
+    T, device = len(source), source.device
+    colours = F.pad(atlas, (0, 1)).view(torch.int32)  # (T, A, 1)
+    start, source = source, torch.empty(T, level.framed, level.framed, dtype=torch.int32, device=device)
+    image = torch.empty_like(source)
+    use = torch.zeros(T, level.bins, dtype=torch.int32, device=device)
+    sizes = {"SIZE": level.side, "PITCH": level.pitch, "CELL": level.cell, "PIXELS": _PIXELS}
+    _start_kernel[(T, triton.cdiv(level.framed**2, _PIXELS))](
+        start, source, image, colours, use, COARSE=coarse.side if coarse else 0, **sizes
+    )
+    streams = torch.empty(len(rules), T, dtype=torch.int64, device=device)
+    _stream_kernel[(triton.cdiv(T, _PIXELS), len(rules))](
+        streams, keys, T, int(Purpose.CANDIDATE), level.number, TEXTURES=_PIXELS
+    )
+    blocks = triton.cdiv(triton.cdiv(level.side, 3) ** 2, _PIXELS)
+    for stream, rule in zip(streams, rules, strict=True):
+        for row, column in CLASSES:
+            _class_kernel[(T * blocks,)](
+                source,
+                image,
+                colours,
+                use.clone(),
+                use,
+                stream,
+                row,
+                column,
+                rule.jump,
+                level.step(rule.balance),
+                EXEMPLAR=level.exemplar,
+                RANDOM=rule.random,
+                LOCAL=rule.local,
+                REACH=rule.reach,
+                SEAM=rule.seam,
+                BYTEWISE=_multiplies_bytes(device),
+                **sizes,
+            )
+    return source
+
+
+def _multiplies_bytes(device: torch.device) -> bool:
+    """Whether it has NVIDIA's `dp4a`; others multiply bytes one by one."""
+    return device.type == "cuda" and torch.version.hip is None
+
+
+def image_pixels(source: Tensor, tops: Tensor, lefts: Tensor, level: Level, H: int, W: int) -> Tensor:
+    """(T, H, W) int64 pixels y * W + x of the image, from finished maps and the exemplars' corners (T, 2)."""
+    found = torch.empty(len(source), H, W, dtype=torch.int64, device=source.device)
+    _pixel_kernel[(len(source), triton.cdiv(H * W, _PIXELS))](
+        found, source, tops, lefts, H, W, SIZE=level.side, PITCH=level.pitch, PIXELS=_PIXELS
+    )
+    return found
+
+
+@triton.jit
+def _start_kernel(  # type: ignore[no-untyped-def]
+    start,
+    source,
+    image,
+    colours,
+    use,
+    COARSE: tl.constexpr,
+    SIZE: tl.constexpr,
+    PITCH: tl.constexpr,
+    CELL: tl.constexpr,
+    PIXELS: tl.constexpr,
+):
+    """The map, doubled where COARSE is a side above 0; its colours; how many pixels each bin feeds."""
+    FRAMED: tl.constexpr = SIZE + 2 * _RADIUS
+    texture = tl.program_id(0).to(tl.int64)
+    pixel = tl.program_id(1) * PIXELS + tl.arange(0, PIXELS)
+    there = pixel < FRAMED * FRAMED
+    y, x = pixel // FRAMED, pixel % FRAMED
+    if COARSE:
+        near = (y + _RADIUS) // 2 * (COARSE + 2 * _RADIUS) + (x + _RADIUS) // 2
+        start += texture * (COARSE + 2 * _RADIUS) * (COARSE + 2 * _RADIUS)
+        position = tl.load(start + near, mask=there, other=0)
+        row, column = position // (PITCH // 2), position % (PITCH // 2)
+        position = (2 * row + y % 2) * PITCH + 2 * column + x % 2
+    else:
+        position = tl.load(start + texture * FRAMED * FRAMED + pixel, mask=there, other=0)
+    tl.store(source + texture * FRAMED * FRAMED + pixel, position, mask=there)
+    colour = tl.load(colours + texture * 2 * PITCH * PITCH + position, mask=there)
+    tl.store(image + texture * FRAMED * FRAMED + pixel, colour, mask=there)
+    counted = (y >= _RADIUS) & (y < SIZE + _RADIUS) & (x >= _RADIUS) & (x < SIZE + _RADIUS)
+    bins = use + texture * _bins(PITCH, CELL)
+    tl.atomic_add(bins + _bin(position, PITCH, CELL), counted.to(tl.int32), mask=counted, sem="relaxed")
+
+
+@triton.jit(do_not_specialize=["textures", "level"])
+def _stream_kernel(streams, keys, textures, purpose, level, TEXTURES: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Keys of the candidates' streams, (passes, T): `fold(texture key, purpose, level, pass)`."""
+    texture = tl.program_id(0) * TEXTURES + tl.arange(0, TEXTURES)
+    number = tl.program_id(1)
+    there = texture < textures
+    key = tl.load(keys + texture, mask=there, other=0).to(tl.uint64)
+    nothing = key * 0
+    key = fold(fold(nothing, key), nothing + purpose)
+    key = fold(fold(key, nothing + level), nothing + number)
+    tl.store(streams + number * textures + texture, key.to(tl.int64), mask=there)
+
+
+@triton.jit(do_not_specialize=["row", "column", "jump", "step"])
+def _class_kernel(  # type: ignore[no-untyped-def]
+    source,
+    image,
+    colours,
+    before,
+    use,
+    keys,
+    row,
+    column,
+    jump,
+    step,
+    SIZE: tl.constexpr,
+    EXEMPLAR: tl.constexpr,
+    PITCH: tl.constexpr,
+    CELL: tl.constexpr,
+    RANDOM: tl.constexpr,
+    LOCAL: tl.constexpr,
+    REACH: tl.constexpr,
+    SEAM: tl.constexpr,
+    PIXELS: tl.constexpr,
+    BYTEWISE: tl.constexpr,
+):
+    """PIXELS pixels of the class at (row, column) of one texture decide and move."""
+    FRAMED: tl.constexpr = SIZE + 2 * _RADIUS
+    THIRD: tl.constexpr = (SIZE + 2) // 3
+    BLOCKS: tl.constexpr = (THIRD * THIRD + PIXELS - 1) // PIXELS
+    ROOM: tl.constexpr = EXEMPLAR - 2 * _RADIUS
+    AROUND: tl.constexpr = 2 * REACH + 1
+    texture = (tl.program_id(0) // BLOCKS).to(tl.int64)
+    n = tl.program_id(0) % BLOCKS * PIXELS + tl.arange(0, PIXELS)
+    y, x = row + n // THIRD * 3, column + n % THIRD * 3
+    active = (y < SIZE) & (x < SIZE)
+    source += texture * FRAMED * FRAMED
+    image += texture * FRAMED * FRAMED
+    colours += texture * 2 * PITCH * PITCH
+    before += texture * _bins(PITCH, CELL)
+    use += texture * _bins(PITCH, CELL)
+
+    here = (y + _RADIUS) * FRAMED + x + _RADIUS
+    present = tl.load(source + here, mask=active, other=0)
+    if SEAM:
+        apart = active & (n < 0)
+        for k in tl.static_range(9):
+            there = tl.load(source + here + (k // 3 - 1) * FRAMED + k % 3 - 1, mask=active, other=0)
+            apart |= there != present + (k // 3 - 1) * PITCH + k % 3 - 1
+        active &= apart
+
+    own = image + tl.where(active, here - _RADIUS * (FRAMED + 1), 0)
+    word0, word1, word2, word3 = tl.randint4x(tl.load(keys + texture), y * SIZE + x)
+    best = present
+    least = _cost(own, colours, before, present, active, step, FRAMED, PITCH, CELL, BYTEWISE)
+    for k in tl.static_range(4 + RANDOM):
+        if k < 4:
+            down, right = (k % 2) * (k - 2) * jump, (1 - k % 2) * (k - 1) * jump
+            candidate = tl.load(source + here + down * FRAMED + right, mask=active, other=0)
+            candidate -= down * PITCH + right
+        else:
+            place = below(_word(word0, word1, word2, word3, k - 4), 2 * ROOM * ROOM)
+            candidate = place // (ROOM * ROOM) * PITCH + place // ROOM % ROOM + _RADIUS
+            candidate = candidate * PITCH + place % ROOM + _RADIUS
+        valid = active & _valid(candidate, EXEMPLAR, PITCH)
+        cost = _cost(own, colours, before, candidate, valid, step, FRAMED, PITCH, CELL, BYTEWISE)
+        closer = valid & (cost < least)
+        best, least = tl.where(closer, candidate, best), tl.where(closer, cost, least)
+    centre = best
+    for k in tl.static_range(LOCAL):
+        place = below(_word(word0, word1, word2, word3, RANDOM + k), AROUND * AROUND)
+        candidate = centre + (place // AROUND - REACH) * PITCH + place % AROUND - REACH
+        valid = active & _valid(candidate, EXEMPLAR, PITCH)
+        cost = _cost(own, colours, before, candidate, valid, step, FRAMED, PITCH, CELL, BYTEWISE)
+        closer = valid & (cost < least)
+        best, least = tl.where(closer, candidate, best), tl.where(closer, cost, least)
+
+    moved = active & (best != present)
+    tl.store(source + here, best, mask=moved)
+    tl.store(image + here, tl.load(colours + best, mask=moved), mask=moved)
+    one = moved.to(tl.int32)
+    tl.atomic_add(use + _bin(present, PITCH, CELL), -one, mask=moved, sem="relaxed")
+    tl.atomic_add(use + _bin(best, PITCH, CELL), one, mask=moved, sem="relaxed")
+
+
+@triton.jit
+def _cost(  # type: ignore[no-untyped-def]
+    own,
+    colours,
+    before,
+    candidate,
+    valid,
+    step,
+    FRAMED: tl.constexpr,
+    PITCH: tl.constexpr,
+    CELL: tl.constexpr,
+    BYTEWISE: tl.constexpr,
+):
+    """The plan's cost less what all candidates of a pixel share: of (a - b)^2 = aa + b (b - 2a) the first."""
+    candidate = tl.where(
+        valid, candidate, _RADIUS * (PITCH + 1)
+    )  # a window to read, so that no load is masked
+    theirs = colours + candidate - _RADIUS * (PITCH + 1)
+    if BYTEWISE:
+        squares, products = candidate * 0, candidate * 0
+        for down in tl.static_range(_SIDE):
+            for right in tl.static_range(_SIDE):
+                a = tl.load(own + (down * FRAMED + right))
+                b = tl.load(theirs + (down * PITCH + right))
+                squares = tl.inline_asm_elementwise(_DP4A, _REGISTERS, [b, b, squares], tl.int32, True, 1)
+                products = tl.inline_asm_elementwise(_DP4A, _REGISTERS, [a, b, products], tl.int32, True, 1)
+        difference = squares - 2 * products
+    else:
+        place = tl.arange(0, 32)[None, :]
+        inside = place < _SIDE * _SIDE
+        down, right = place // _SIDE, place % _SIDE
+        a = tl.load(own[:, None] + (down * FRAMED + right), mask=inside, other=0)
+        b = tl.load(theirs[:, None] + (down * PITCH + right), mask=inside, other=0)
+        red, green, blue = b & 255, b >> 8 & 255, b >> 16
+        difference = red * (red - 2 * (a & 255)) + green * (green - 2 * (a >> 8 & 255))
+        difference = tl.sum(difference + blue * (blue - 2 * (a >> 16)), axis=1)
+    used = tl.load(before + _bin(candidate, PITCH, CELL))
+    return (difference << _FRACTION) + used.to(tl.int64) * step
+
+
+@triton.jit
+def _word(word0, word1, word2, word3, number: tl.constexpr):  # type: ignore[no-untyped-def]
+    if number == 0:
+        word = word0
+    elif number == 1:
+        word = word1
+    elif number == 2:
+        word = word2
+    else:
+        word = word3
+    return word
+
+
+@triton.jit
+def _valid(position, EXEMPLAR: tl.constexpr, PITCH: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Whether it lies in the atlas and the window around it in its exemplar."""
+    row, column = position // PITCH % PITCH, position % PITCH
+    inside = (row >= _RADIUS) & (row < EXEMPLAR - _RADIUS)
+    inside &= (column >= _RADIUS) & (column < EXEMPLAR - _RADIUS)
+    return inside & (position >= 0) & (position < 2 * PITCH * PITCH)
+
+
+@triton.jit
+def _bin(position, PITCH: tl.constexpr, CELL: tl.constexpr):  # type: ignore[no-untyped-def]
+    return position // PITCH // CELL * (PITCH // CELL) + position % PITCH // CELL
+
+
+@triton.jit
+def _bins(PITCH: tl.constexpr, CELL: tl.constexpr):  # type: ignore[no-untyped-def]
+    return 2 * (PITCH // CELL) * (PITCH // CELL)
+
+
+@triton.jit(do_not_specialize=["height", "width"])
+def _pixel_kernel(  # type: ignore[no-untyped-def]
+    found, source, tops, lefts, height, width, SIZE: tl.constexpr, PITCH: tl.constexpr, PIXELS: tl.constexpr
+):
+    """Pixels y * W + x of the image, (T, H, W), from atlas indices and the exemplars' corners (T, 2)."""
+    texture = tl.program_id(0).to(tl.int64)
+    pixel = tl.program_id(1) * PIXELS + tl.arange(0, PIXELS)
+    there = pixel < height * width
+    framed = (pixel // width + _RADIUS) * (SIZE + 2 * _RADIUS) + pixel % width + _RADIUS
+    source += texture * (SIZE + 2 * _RADIUS) * (SIZE + 2 * _RADIUS)
+    position = tl.load(source + framed, mask=there, other=0)
+    row, column = position // PITCH, position % PITCH
+    owner = texture * 2 + row // PITCH
+    top, left = tl.load(tops + owner, mask=there, other=0), tl.load(lefts + owner, mask=there, other=0)
+    tl.store(
+        found + texture * height * width + pixel, (top + row % PITCH) * width + left + column, mask=there
+    )

@@ -1,0 +1,159 @@
+"""Texture negatives made in the training loop: the material of each image, synthesised anew, the object gone.
+
+The kind of negative that Ge et al., "Robust contrastive learning using negative samples with diminished
+semantics", NeurIPS 2021, made once and offline, drawn afresh for every epoch. `synth.live.plan` defines the
+method "live". Shapes: N images, k textures each, C H W image.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from texneg.arguments import (
+    Array,
+    Images,
+    Index,
+    check_count,
+    check_integer,
+    image_sides,
+    index_array,
+    index_tensor,
+    is_tensor,
+)
+from texneg.devices import runs_triton
+from texneg.layout import array_bytes, tensor_bytes
+from texneg.textures.live.cpu import maps as live_maps
+from texneg.textures.live.cpu_gather import gather
+from texneg.textures.live.eight_bit import eight_bit_array, eight_bit_tensor
+from texneg.textures.live.plan import Job, base_key, default_exemplar
+from texneg.textures.live.scan import maps as scan_maps
+from texneg.textures.presets import LARGEST_OUTPUT, METHODS, SMALLEST_EXEMPLAR, SMALLEST_OUTPUT
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LIVE = "live"
+
+U8 = npt.NDArray[np.uint8]
+I32 = npt.NDArray[np.int32]
+
+
+def texture_negatives(
+    images: Images,
+    *,
+    exemplar: int | None = None,
+    method: str = LIVE,
+    count: int = 1,
+    seed: int = 0,
+    epoch: int = 0,
+    index: Index = None,
+    threads: int | None = None,
+) -> Images:
+    """Synthesise textures from two squares of each image, one at its centre and one at a random place.
+
+    Every pixel of a texture is a pixel of one of the squares, about half of them from either. The pixels
+    depend only on the image and on (seed, epoch, index, k): not on batch split, order, worker, threads or,
+    for method "live", device. Arrays and CPU tensors go through compiled code, tensors elsewhere through
+    Triton kernels (CUDA) or torch operations on their device, without a wait for it. No gradient flows. Give
+    it finished views, after crop, jitter and blur; images that are not square are synthesised as a square of
+    the longer side, cut off at the bottom or right.
+
+    Args:
+        images: NumPy (N, H, W, C) of uint8, float16, float32 or float64, or torch (N, C, H, W) of those or
+            bfloat16; any strides; C 1 or 3; sides of 16 to 1024 px. The search compares 8-bit versions,
+            scaled by the least and largest value of each image.
+        exemplar: side of the squares in pixels, 8 to min(H, W); None for the paper's 96 at 224 px scaled to
+            the shorter side.
+        method: "live", or "fast", "default" or "quality", the methods of `texture`, on the CPU only.
+        count: textures of each image, >= 1.
+        seed: any integer.
+        epoch: any integer.
+        index: the N data-set indices of the images; None for 0 ... N - 1.
+        threads: workers on the CPU; None for torch's number of threads, which is 1 in a loader's worker.
+
+    Returns:
+        (N, count, H, W, C) or (N, count, C, H, W), of the kind, dtype and device of `images`.
+
+    Raises:
+        ValueError: a rank, dtype, number of channels, side, exemplar, method, count, index or threads that
+            does not fit, or a method of the CPU for images elsewhere; TypeError for another kind.
+    """
+    check_count(count)
+    side = _checked_sides(images, exemplar)
+    if method not in (LIVE, *METHODS):
+        raise ValueError(f"method {method!r}; it must be one of {', '.join((LIVE, *METHODS))}")
+    if threads is not None:
+        check_integer("threads", threads, 1)
+    job = Job(side, count, base_key(seed, epoch))
+    make: Callable[..., Any] = _from_tensor if is_tensor(images) else _from_array
+    return make(images, index, job, method, threads)
+
+
+def _from_array(images: Array, index: Index, job: Job, method: str, threads: int | None) -> Array:
+    result = np.empty((len(images), job.textures, *images.shape[1:]), images.dtype)
+    maps = _maps(eight_bit_array(images), index, job, method, threads)
+    gather(array_bytes(np.ascontiguousarray(images)), maps, array_bytes(result))
+    return result
+
+
+def _from_tensor(images: "Tensor", index: Index, job: Job, method: str, threads: int | None) -> "Tensor":
+    import torch
+
+    images = images.detach()
+    N, C, H, W = images.shape
+    if images.device.type == "cpu":
+        result = torch.empty((N, job.textures, C, H, W), dtype=images.dtype)
+        maps = _maps(eight_bit_tensor(images).numpy(), index, job, method, threads)
+        gather(tensor_bytes(images.contiguous()), maps, tensor_bytes(result))
+        return result
+    if method != LIVE:
+        raise ValueError(
+            f"method {method!r} for images on {images.device}: it runs on the CPU only; "
+            f"use method {LIVE!r}, or images.cpu()"
+        )
+    found = _device_maps(eight_bit_tensor(images), index_tensor(index, N, images.device), job)
+    pixels = found.reshape(N, job.textures, 1, H * W).expand(-1, -1, C, -1)
+    source = images.reshape(N, 1, C, H * W).expand(-1, job.textures, -1, -1)
+    return source.gather(3, pixels).reshape(N, job.textures, C, H, W)
+
+
+def _device_maps(pixels: "Tensor", rows: "Tensor", job: Job) -> "Tensor":
+    if runs_triton(pixels.device):
+        from texneg.textures.live.cuda import maps as fused_maps
+
+        return fused_maps(pixels, rows, job)
+    from texneg.textures.live.device import maps
+
+    return maps(pixels, rows, job)
+
+
+def _maps(pixels: U8, index: Index, job: Job, method: str, threads: int | None) -> I32:
+    rows = index_array(index, len(pixels))
+    if method == LIVE:
+        return live_maps(pixels, rows, job, threads or _threads())
+    return scan_maps(pixels, rows, job, method, threads or _threads())
+
+
+def _threads() -> int:
+    torch = sys.modules.get("torch")
+    return int(torch.get_num_threads()) if torch else os.cpu_count() or 1
+
+
+def _checked_sides(images: Any, exemplar: int | None) -> int:
+    height, width = image_sides(images)
+    channels = images.shape[1] if is_tensor(images) else images.shape[3]
+    if channels not in (1, 3):
+        raise ValueError(f"images of {channels} channels; textures are made of 1 or 3")
+    shorter, longer = min(height, width), max(height, width)
+    if shorter < SMALLEST_OUTPUT or longer > LARGEST_OUTPUT:
+        raise ValueError(
+            f"images of {height} x {width} pixels;"
+            f" textures need sides of {SMALLEST_OUTPUT} to {LARGEST_OUTPUT}"
+        )
+    side = default_exemplar(height, width) if exemplar is None else exemplar
+    check_integer("exemplar", side, SMALLEST_EXEMPLAR, shorter)
+    return int(side)

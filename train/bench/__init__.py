@@ -1,1 +1,0 @@
-"""Speed as ratios against peers and limits, measured in one run."""

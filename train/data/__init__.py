@@ -1,0 +1,1 @@
+"""Training data: views, their pixels, batches by step, splits."""

@@ -1,0 +1,204 @@
+"""Batches by step: what step i trains on is a pure function of i, so that resuming starts at a step.
+
+Shapes: N images of this process in a batch, M negatives a query, S view side.
+"""
+
+import os
+import signal
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from texneg.datasets.decode import DecodeError
+from texneg.datasets.images import ImageSet
+from texneg.datasets.sampler import epoch_order
+from texneg.errors import InputError
+from texneg.train.data.views import KEY, QUERY, U8, Augmentation, make_views
+from texneg.train.negatives.negatives import Kinds, Pixels, make_negatives
+
+THREADS = 4
+PREFETCH = 4  # batches a loader process
+GRACE_S = 30  # seconds from SIGTERM to a loader's end
+
+
+class Batch(NamedTuple):
+    """Views of one step, uint8, channels last."""
+
+    query: Tensor  # (N, S, S, 3)
+    key: Tensor  # (N, S, S, 3)
+    negatives: Tensor | None  # (N, M, S, S, 3)
+    indices: Tensor  # (N,) int64, places in the data set; stays on the CPU
+    step: int
+
+
+@dataclass(frozen=True)
+class Batches(Dataset[Batch | InputError]):
+    """The batch of every step of a run, made on access.
+
+    The key's augmentation is drawn for itself; negatives are made from the finished query view.
+    """
+
+    image: Callable[[int], U8]
+    """Image i as uint8 (H, W, 3)."""
+    n: int
+    """Images in the data set."""
+    augmentation: Augmentation
+    batch: int
+    """Images a step over all processes."""
+    seed: int
+    kinds: Kinds = ()
+    """Kinds of negatives and their probabilities; none for no negatives."""
+    count: int = 1
+    """M."""
+    deferred: bool = False
+    """Leave the negatives to `complete`, once the batch is on its device."""
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The last incomplete batch is left out."""
+        return self.n // self.batch
+
+    def indices(self, step: int) -> npt.NDArray[np.int64]:
+        """Data-set indices (N,) of this process at a step: its share of the joint batch."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        local = self.batch // self.world
+        start = place * self.batch + self.rank * local
+        return cached_order(self.n, self.seed, epoch)[start : start + local]
+
+    def __getitem__(self, step: int) -> Batch | InputError:
+        """The batch of a step, or the error of an unreadable image: a value crosses processes unchanged."""
+        try:
+            return self.make(step)
+        except (DecodeError, OSError) as error:
+            return unreadable(error)
+
+    def make(self, step: int) -> Batch:
+        """Views and negatives of a step."""
+        index, epoch = self.indices(step), step // self.steps_per_epoch
+
+        def views(pixels: list[U8], view: int) -> U8:
+            return make_views(pixels, self.augmentation, seed=self.seed, epoch=epoch, index=index, view=view)
+
+        images = [self.image(int(i)) for i in index]
+        query, key = views(images, QUERY), views(images, KEY)
+        ready = self.kinds and not self.deferred
+        negatives = torch.from_numpy(self.negatives_of(query, step, index)) if ready else None
+        pixels = torch.from_numpy(query), torch.from_numpy(key)
+        return Batch(*pixels, negatives, torch.from_numpy(index), step)
+
+    def complete(self, batch: Batch) -> Batch:
+        """The batch with its negatives; those that were left are made on its device, of its query views."""
+        if not self.kinds or not self.deferred:
+            return batch
+        return batch._replace(negatives=self.negatives_of(batch.query, batch.step, batch.indices))
+
+    def negatives_of(self, query: Pixels, step: int, index: npt.NDArray[np.int64] | Tensor) -> Pixels:
+        """Negatives (N, M, S, S, 3) of the query views of a step."""
+        epoch = step // self.steps_per_epoch
+        return make_negatives(query, self.kinds, count=self.count, seed=self.seed, epoch=epoch, index=index)
+
+
+@lru_cache(maxsize=2)
+def cached_order(n: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
+    """`epoch_order`, kept for the epoch's other steps."""
+    return epoch_order(n, seed=seed, epoch=epoch)
+
+
+def load(batches: Batches, steps: range, *, workers: int, pin: bool) -> Iterator[Batch]:
+    """Batches of the given steps in order, made in `workers` processes (0: in this one)."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "This DataLoader will create")  # `crowded` says it in one line
+        loader: DataLoader[Batch | InputError] = DataLoader(
+            batches,
+            sampler=steps,
+            batch_size=None,
+            num_workers=workers,
+            collate_fn=unchanged,
+            pin_memory=pin,
+            prefetch_factor=PREFETCH if workers else None,
+            worker_init_fn=outlast_signals,
+            generator=torch.Generator(),
+            # Forked workers share resident images; Python 3.14 would start them afresh.
+            multiprocessing_context="fork" if workers else None,
+        )
+        loaded = iter(loader)
+    try:
+        for made in loaded:
+            if isinstance(made, InputError):
+                raise made
+            yield made
+    finally:
+        del loaded, loader  # ends the workers now, even where an error's traceback keeps this frame
+
+
+def crowded(workers: int, processes: int) -> str:
+    """A warning where loaders and trainers outnumber the cores; else nothing."""
+    cores = len(os.sched_getaffinity(0))
+    wanted = (workers + 1) * processes
+    if not workers or wanted <= cores:
+        return ""
+    return f"--workers {workers}: {wanted} processes share {cores} cores; fewer workers may be faster"
+
+
+def unreadable(error: Exception) -> InputError:
+    """What to tell of an image that cannot be trained on."""
+    return InputError(f"{error}: replace this image, or take it out and train in a new run folder")
+
+
+def outlast_signals(_: int) -> None:
+    """A terminal and a scheduler signal the whole process group: a worker goes on while the trainer saves."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE_S))
+
+
+def unchanged(made: Any) -> Any:
+    """The batch as it is, in place of the loader's conversion."""
+    return made
+
+
+class OnDemand:
+    """Images decoded at every access."""
+
+    def __init__(self, images: ImageSet, order: npt.NDArray[np.int64] | None = None) -> None:
+        self.images, self.order = images, order
+
+    def __call__(self, i: int) -> U8:
+        """Image i, or the image at place order[i]."""
+        return self.images[i if self.order is None else int(self.order[i])][0]
+
+
+class Resident:
+    """Images decoded once and kept, shrunk so that the shorter side is at most `side` pixels."""
+
+    def __init__(self, image: Callable[[int], U8], n: int, side: int) -> None:
+        try:
+            with ThreadPoolExecutor(THREADS) as pool:
+                self.pixels = list(pool.map(lambda i: shrunk(image(i), side), range(n)))
+        except (DecodeError, OSError) as error:
+            raise unreadable(error) from error
+
+    def __call__(self, i: int) -> U8:
+        """Image i."""
+        return self.pixels[i]
+
+
+def shrunk(pixels: U8, side: int) -> U8:
+    """The image with its shorter side reduced to `side` pixels, antialiased; smaller images unchanged."""
+    height, width = pixels.shape[:2]
+    scale = side / min(height, width)
+    if scale >= 1:
+        return pixels
+    size = max(side, round(width * scale)), max(side, round(height * scale))
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))

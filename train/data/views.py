@@ -1,0 +1,116 @@
+"""Augmented views whose pixels depend on (seed, epoch, image index, view) alone.
+
+The augmentation is MoCo-v2's (Chen et al., arXiv 2003.04297): random resized crop, colour jitter with
+probability 0.8, grey, blur, flip. Parameters are drawn for a whole batch from Philox words; `pixels` applies
+them.
+
+Shapes: N batch, H W image, S view side.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from texneg.philox.arrays import fold, fold_array, philox
+from texneg.train.data.augment import ORDERS, render
+
+PURPOSE = 0x71E3
+QUERY, KEY = 0, 1
+TRIES = 10  # crops drawn before the largest central one is taken, as in torchvision
+RATIO = 3 / 4, 4 / 3
+JITTERED = 0.8
+JITTER = 0.4, 0.4, 0.4, 0.1  # brightness, contrast, saturation, hue
+NEUTRAL = np.array([1.0, 1.0, 1.0, 0.0])
+SIGMA = 0.1, 2.0  # pixels
+
+U8 = npt.NDArray[np.uint8]
+F64 = npt.NDArray[np.float64]
+Plan = npt.NDArray[np.float64]
+"""(N, 12): top, left, height, width of the crop in pixels; flip; brightness, contrast, saturation, hue;
+row of `pixels.ORDERS`; grey; sigma of the blur in pixels, 0 for none."""
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Strengths of the augmentation."""
+
+    size: int
+    """Side of a view in pixels, S."""
+    crop: float = 0.2
+    """Smallest share of the image's area in a crop; the largest is 1."""
+    jitter: float = 1.0
+    """1: brightness, contrast, saturation within 0.4 of 1, hue within 0.1 of a turn; 0: none."""
+    grey: float = 0.2
+    """Probability of a grey view."""
+    blur: float = 0.5
+    """Probability of a blur."""
+
+
+def make_views(
+    images: Sequence[U8],
+    augmentation: Augmentation,
+    *,
+    seed: int,
+    epoch: int,
+    index: npt.NDArray[np.int64],
+    view: int,
+) -> U8:
+    """One view of each of N images: uint8 (N, S, S, 3).
+
+    Args:
+        images: uint8 (H, W, 3) each, sizes may differ.
+        augmentation: strengths.
+        seed: of the run.
+        epoch: counted from 0.
+        index: (N,) places in the data set; another image with the same index (a texture) is augmented alike.
+        view: QUERY or KEY.
+    """
+    sizes = np.array([image.shape[:2] for image in images], np.float64)
+    plan = plan_views(sizes, augmentation, seed=seed, epoch=epoch, index=index, view=view)
+    out = np.empty((len(images), augmentation.size, augmentation.size, 3), np.uint8)
+    for image, row, pixels in zip(images, plan, out, strict=True):
+        render(np.ascontiguousarray(image), row, pixels)
+    return out
+
+
+def plan_views(
+    sizes: F64, augmentation: Augmentation, *, seed: int, epoch: int, index: npt.NDArray[np.int64], view: int
+) -> Plan:
+    """Parameters (N, 12) of one view of each image; `sizes` (N, 2) are heights and widths in pixels."""
+    keys = fold_array(fold(seed, epoch, PURPOSE, view), index)
+    u = philox(keys[:, None], np.arange(TRIES + 3)) / 2.0**32  # (N, blocks, 4), uniform on [0, 1)
+    a, (flip, jittered, grey, blurred), (order, sigma) = augmentation, u[:, TRIES].T, u[:, TRIES + 2, :2].T
+    shift = a.jitter * np.multiply(JITTER, 2 * u[:, TRIES + 1] - 1)
+    factors = NEUTRAL + np.where(jittered < JITTERED, shift.T, 0).T
+    blurs = np.where(blurred < a.blur, SIGMA[0] + sigma * (SIGMA[1] - SIGMA[0]), 0)
+    turns = np.floor(order * len(ORDERS))
+    rest = np.stack([turns, grey < a.grey, blurs], axis=1)
+    return np.hstack([crop_boxes(u[:, :TRIES], sizes, a.crop), (flip < 0.5)[:, None], factors, rest])
+
+
+def crop_boxes(u: F64, sizes: F64, smallest: float) -> F64:
+    """Top, left, height, width (N, 4) of random crops: uniform area from `smallest` to 1, uniform log aspect.
+
+    Args:
+        u: (N, TRIES, 4) uniform numbers: area, aspect, vertical and horizontal place of each try.
+        sizes: (N, 2) heights and widths in pixels.
+        smallest: share of the area.
+    """
+    H, W = sizes.T
+    area = H[:, None] * W[:, None] * (smallest + u[..., 0] * (1 - smallest))  # (N, TRIES)
+    aspect = np.exp(math.log(RATIO[0]) + u[..., 1] * math.log(RATIO[1] / RATIO[0]))
+    width, height = np.rint(np.sqrt(area * aspect)), np.rint(np.sqrt(area / aspect))
+    fits = (width >= 1) & (height >= 1) & (width <= W[:, None]) & (height <= H[:, None])
+    first = np.arange(len(u)), fits.argmax(1)
+    height, width = height[first], width[first]
+    top, left = (
+        np.floor(u[first][:, 2 + i] * (n - m + 1)) for i, (n, m) in enumerate(((H, height), (W, width)))
+    )
+    none = ~fits.any(1)
+    whole = np.minimum(H, np.rint(W / RATIO[0])), np.minimum(W, np.rint(H * RATIO[1]))
+    height, width = np.where(none, whole[0], height), np.where(none, whole[1], width)
+    top, left = np.where(none, (H - height) // 2, top), np.where(none, (W - width) // 2, left)
+    return np.stack([top, left, height, width], axis=1)

@@ -1,0 +1,1 @@
+"""The training engine: loop, state, checkpoint, metrics, optimiser."""

@@ -1,0 +1,98 @@
+"""The state of a run on disk: everything that the next step depends on, in one file that is always whole."""
+
+import io
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from texneg.datasets.storage.atomic import write_bytes
+from texneg.errors import InputError, RunFailed
+from texneg.train.config import RUN_ONLY, PretrainConfig
+from texneg.train.networks.encoder import read
+
+CHECKPOINT, ENCODER = "checkpoint.pt", "encoder.pt"
+
+
+def write_torch(path: Path, content: dict[str, Any]) -> None:
+    """Save a dictionary of plain types and tensors under `path`, atomically."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    with writing(path):
+        write_bytes(path, buffer.getvalue())
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Name the remedy where a file of a run cannot be written; what was saved before stays.
+
+    Raises:
+        RunFailed: in place of OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RunFailed(
+            f"{path} cannot be written ({error.strerror}); make room there, then run the same command again:"
+            " it goes on from the last checkpoint"
+        ) from error
+
+
+def load(path: Path, config: PretrainConfig, *, data: str, textures: str) -> dict[str, Any]:
+    """The saved state of a run with these settings, this data and these textures (their fingerprints).
+
+    Raises:
+        InputError: the state of a run with other settings or of other data, or no such state.
+    """
+    saved = read(path)
+    if "method" not in saved:
+        raise InputError(f"{path} is not the state of a pre-training run; use another --out")
+    require_same(path.parent, saved["config"], config)
+    if saved["data"] != data:
+        raise InputError(f"--data holds other images than {path.parent} was trained on; use another --out")
+    if saved["textures"] != textures:
+        raise InputError(f"--textures holds other files than {path.parent} was trained on; use another --out")
+    return saved
+
+
+def restore(path: Path, saved: dict[str, Any], method: nn.Module, optimizer: Optimizer) -> None:
+    """Put weights and optimiser back.
+
+    Raises:
+        InputError: they do not fit.
+    """
+    try:
+        method.load_state_dict(saved["method"])
+        optimizer.load_state_dict(saved["optimizer"])
+    except (RuntimeError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path} does not fit this network ({reason}); use another --out") from error
+
+
+def require_same(folder: Path, saved: dict[str, Any], config: PretrainConfig) -> None:
+    """Refuse to go on with other settings than the folder's own.
+
+    Raises:
+        InputError: listing each field that differs.
+    """
+    now, then = decisive(asdict(config)), decisive(saved)
+    changed = [
+        f"{k} {then.get(k)!r} -> {now.get(k)!r}" for k in sorted(now | then) if then.get(k) != now.get(k)
+    ]
+    if changed:
+        raise InputError(
+            f"{folder} was made with other settings ({', '.join(changed)});"
+            " use another --out or the same settings"
+        )
+
+
+def decisive(fields: dict[str, Any]) -> dict[str, Any]:
+    """The settings that decide a result, as JSON has them (tuples become lists)."""
+    kept: dict[str, Any] = json.loads(json.dumps({k: v for k, v in fields.items() if k not in RUN_ONLY}))
+    return kept

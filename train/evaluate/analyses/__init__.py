@@ -1,0 +1,1 @@
+"""Analyses of frozen encoders, one file each."""

@@ -1,0 +1,1 @@
+"""Kinds of test sets, one file each."""

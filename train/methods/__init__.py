@@ -1,0 +1,1 @@
+"""Methods: where positives, negatives and non-semantic keys come from."""

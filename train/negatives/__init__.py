@@ -1,0 +1,1 @@
+"""Kinds of non-semantic negatives, one file each."""

@@ -1,0 +1,119 @@
+"""A timm backbone with a projection head, as MoCo-v2 and BYOL use it.
+
+Shapes: N batch, S image side, F features, D embedding.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from texneg.errors import InputError
+from texneg.philox.arrays import fold
+
+PURPOSE = 0x1417
+BYOL_HIDDEN = 4096
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Everything that decides the names and shapes of the weights."""
+
+    arch: str
+    """Name of a timm model."""
+    stem: str = "standard"
+    """standard, stride1 or stride2: see `backbone`."""
+    width: int = 64
+    """Channels of a ResNet's first stage."""
+    layers: tuple[int, ...] | None = None
+    """Blocks of a ResNet's stages; None for those of the model."""
+    head: str = "moco"
+    """moco or byol: see `projection`."""
+    hidden: int | None = None
+    """Hidden units of the head; None for F (moco) or 4096 (byol)."""
+    dim: int = 128
+    """D."""
+
+
+def backbone(a: Architecture) -> nn.Module:
+    """The timm model without classifier: (N, 3, S, S) to (N, F), with `num_features` = F.
+
+    The small-image stems are one 3x3 convolution of stride 1 (the usual one for 32 px) or 2, without
+    max-pool. Dropout stays off, so that training needs no random state.
+
+    Raises:
+        InputError: an unknown model, or ResNet options for another kind of model.
+    """
+    changed = a.stem != "standard" or a.width != 64 or a.layers is not None
+    if not timm.is_model(a.arch):
+        close = ", ".join(timm.list_models(f"*{a.arch[:5]}*")[:8]) or "resnet18, resnet50"
+        raise InputError(f"--arch {a.arch}: timm has no such model; near it are: {close}")
+    if not changed:
+        return timm.create_model(a.arch, pretrained=False, num_classes=0)
+    if not a.arch.startswith("resnet"):
+        raise InputError(
+            f"--stem, --width and --layers change ResNets only, not {a.arch}; use --arch resnet18"
+        )
+    if a.width % 2 or a.width < 2 or (a.width != 64 and a.stem == "standard"):
+        raise InputError(f"--width {a.width}: an even number, with --stem stride1 or stride2")
+    options: dict[str, object] = {} if a.layers is None else {"layers": a.layers}
+    if a.stem == "standard":
+        return timm.create_model(a.arch, pretrained=False, num_classes=0, **options)
+    # timm's deep stem is the one whose channels can be chosen; its convolutions and pooling are replaced.
+    channels = tuple(a.width << stage for stage in range(4))
+    options |= {"channels": channels, "stem_type": "deep", "stem_width": a.width // 2}
+    model = timm.create_model(a.arch, pretrained=False, num_classes=0, **options)
+    model.conv1 = nn.Conv2d(3, a.width, 3, stride=1 if a.stem == "stride1" else 2, padding=1, bias=False)
+    nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
+    model.maxpool = nn.Identity()
+    return model
+
+
+class Projection(nn.Module):
+    """MoCo-v2's head F-F-D under its official names `fc.0` and `fc.2`: linear, ReLU, linear, no BN."""
+
+    def __init__(self, features: int, hidden: int, dim: int) -> None:
+        super().__init__()
+        self.fc = nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, F) to (N, D)."""
+        return self.fc(x)
+
+
+def byol_mlp(features: int, hidden: int, dim: int) -> nn.Sequential:
+    """BYOL's projector and predictor: linear, BN, ReLU, linear, no last BN (Grill et al., NeurIPS 2020)."""
+    return nn.Sequential(
+        nn.Linear(features, hidden), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True), nn.Linear(hidden, dim)
+    )
+
+
+class Network(nn.Module):
+    """Backbone and projection: (N, 3, S, S) to (N, D), not normalised."""
+
+    def __init__(self, a: Architecture) -> None:
+        super().__init__()
+        self.architecture = a
+        made: Any = backbone(a)
+        self.backbone: nn.Module = made
+        self.features: int = made.num_features
+        if a.head == "moco":
+            self.head: nn.Module = Projection(self.features, a.hidden or self.features, a.dim)
+        else:
+            self.head = byol_mlp(self.features, a.hidden or BYOL_HIDDEN, a.dim)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Embeddings of normalised float images."""
+        return self.head(self.backbone(images))
+
+
+@contextmanager
+def initial_weights(seed: int) -> Iterator[None]:
+    """Weights made on the CPU in this block depend on the seed alone; the global generator is left alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(fold(seed, PURPOSE))
+        yield

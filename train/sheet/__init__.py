@@ -1,0 +1,1 @@
+"""Contact sheets: images beside their negatives."""
