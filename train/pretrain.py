@@ -1,49 +1,41 @@
 """Pre-training: from a configuration to a run folder with `encoder.pt`."""
 
-import json
-import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 
 from texneg import __version__
 from texneg.datasets.images import ImageSet
 from texneg.datasets.pairs import pair
 from texneg.datasets.storage.atomic import write_json
+from texneg.datasets.storage.json_files import read_json
 from texneg.errors import InputError
-from texneg.train.checks import check, check_size
 from texneg.train.config import PretrainConfig
-from texneg.train.data.loader import Batches, OnDemand, Resident, crowded
+from texneg.train.data.loader import Batches, OnDemand, Resident, warn_if_oversubscribed
 from texneg.train.data.splits import open_textures, open_train
-from texneg.train.data.views import U8, Augmentation
+from texneg.train.data.views import U8
 from texneg.train.device import pick_device
+from texneg.train.distributed import process_group, processes, rank
 from texneg.train.engine import checkpoint
 from texneg.train.engine.loop import train
-from texneg.train.engine.optimiser import make_optimizer
-from texneg.train.engine.state import Training
+from texneg.train.engine.optimiser import make_optimiser
+from texneg.train.engine.run import Training
 from texneg.train.evaluate.features import data_fingerprint
 from texneg.train.evaluate.online_knn import Monitor
 from texneg.train.flags import PretrainFlags
-from texneg.train.methods.byol import BYOL
-from texneg.train.methods.moco import MoCo
-from texneg.train.negatives.negatives import kinds_of, on_device, paired_textures
-from texneg.train.networks.batch_norm import processes, rank
-from texneg.train.networks.network import Architecture
 
 CONFIG = "config.json"
 
 
 def pretrain(config: PretrainFlags) -> int:
     """Train a recipe with the flags' changes; the verb `texneg pretrain`."""
-    with process_group(pick_device(config.device)):
-        folder = run_pretraining(config, log=status_line)
+    chosen = config.config()
+    with process_group(pick_device(chosen.run.device)):
+        folder = run_pretraining(chosen, log=status_line)
         if rank() == 0:
             end = "finished" if finished(folder) else "stopped as asked; run the same command again to go on"
             status_line(f"{folder}: {end}\n")
@@ -51,7 +43,7 @@ def pretrain(config: PretrainFlags) -> int:
 
 
 def status_line(text: str) -> None:
-    """A line of progress: on a terminal in place of the one before, elsewhere below it."""
+    """Write a line of progress: on a terminal in place of the one before, elsewhere below it."""
     if sys.stdout.isatty():
         print(f"\r\x1b[K{text}", end="", flush=True)
     else:
@@ -73,39 +65,41 @@ def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = prin
         RunFailed: the loss became infinite or not a number, or a file cannot be written.
         KeyboardInterrupt: stopped by SIGINT or SIGTERM, with the state saved.
     """
-    check(config, world=processes())
-    folder = Path(config.out or f"runs/{config.recipe}-s{config.seed}")
+    config.check(world=processes())
+    folder = Path(config.run.out or f"runs/{config.recipe}-s{config.seed}")
     if (folder / CONFIG).is_file():
-        checkpoint.require_same(folder, read_config(folder / CONFIG), config)
+        checkpoint.require_same(folder, read_identity(folder / CONFIG), config.identity())
     if finished(folder):
         return folder
-    device = torch.device(pick_device(config.device))
-    train_set = open_train(config.data)
-    textures = needed_textures(config, train_set) if "texture" in dict(config.kinds) else None
-    for warning in (check_size(config, len(train_set)), crowded(config.workers, processes())):
+    device = torch.device(pick_device(config.run.device))
+    train_set = open_train(config.run.data)
+    textures = needed_textures(config, train_set) if config.negatives.need_textures else None
+    oversubscribed = warn_if_oversubscribed(config.run.workers, processes())
+    for warning in (config.check_images(len(train_set)), oversubscribed):
         if warning and rank() == 0:
             log(f"warning: {warning}\n")
-    run = assemble(config, folder, train_set, textures, device, log)
-    run.resume()
+    training = assemble(config, folder, train_set, textures, device, log)
+    training.resume()
     if rank() == 0:
-        with checkpoint.writing(folder / CONFIG):
+        with checkpoint.write_errors(folder / CONFIG):
             write_json(folder / CONFIG, record(config))
-    train(run)
-    if run.step == run.total and rank() == 0:
-        checkpoint.write_torch(folder / checkpoint.ENCODER, run.packed_encoder())
+    train(training)
+    if training.step == training.total and rank() == 0:
+        checkpoint.write_torch(folder / checkpoint.ENCODER, training.export())
     return folder
 
 
 def needed_textures(config: PretrainConfig, train_set: ImageSet) -> ImageSet:
-    """The textures of the training images.
+    """Open the textures of the training images.
 
     Raises:
         InputError: there are none; says how to come by them.
     """
-    textures = open_textures(config.textures, train_set, config.data)
+    data = config.run.data
+    textures = open_textures(config.run.textures, train_set, data)
     if textures is None:
         raise InputError(
-            f"negatives of kind texture: {config.data} has no textures beside its images; name them by"
+            f"negatives of kind texture: {data} has no textures beside its images; name them by"
             " --textures (texneg synth makes them), or train from tars of both (texneg synth --layout paired)"
         )
     return textures
@@ -119,22 +113,27 @@ def assemble(
     device: torch.device,
     log: Callable[[str], None],
 ) -> Training:
-    """Everything of a run in its state before the first step."""
-    c = config
-    method = make_method(c, total=c.epochs * (len(train_set) // c.batch))
+    """Make everything of a run in its state before the first step."""
+    steps = config.optimisation.epochs * (len(train_set) // config.optimisation.batch)
+    method = config.method.build(config.network, seed=config.seed, steps=steps)
+    method.amp = config.optimisation.amp
     method = method.to(device).to(memory_format=torch.channels_last)
-    batches = make_batches(c, train_set, textures, log, deferred=device.type == "cuda" and on_device(c))
-    watched = c.knn_every > 0 and rank() == 0
+    deferred = device.type == "cuda" and config.negatives.on_device
+    watched = config.run.knn_every > 0 and rank() == 0
+    knn = Monitor(train_set, config.run.data, config.views.image_size).measure if watched else None
     return Training(
-        config=c,
+        run=config.run,
         folder=folder,
-        batches=batches,
+        identity=config.identity(),
+        batches=make_batches(config, train_set, textures, log, deferred=deferred),
         method=method,
-        optimizer=make_optimizer(method, name=c.optimizer, lr=c.lr, weight_decay=c.weight_decay),
+        objective=config.objective,
+        optimiser=make_optimiser(method, config.optimisation),
+        optimisation=config.optimisation,
         device=device,
         data=data_fingerprint(train_set),
         textures="" if textures is None else data_fingerprint(textures),
-        monitor=Monitor(train_set, c.data, c.image_size) if watched else None,
+        monitor=knn,
         log=log,
     )
 
@@ -147,49 +146,41 @@ def make_batches(
     *,
     deferred: bool = False,
 ) -> Batches:
-    """The data of a run: images, their textures where asked for, in memory where asked for.
+    """Make the data of a run: images, their textures where asked for, in memory where asked for.
 
     With `deferred` the loop makes the negatives, on its device.
     """
-    c, n = config, len(train_set)
+    n, resident = len(train_set), config.optimisation.resident
     image: Callable[[int], U8] = OnDemand(train_set)
     texture: Callable[[int], U8] | None = None
     if textures is not None:
         texture = OnDemand(textures, pair(train_set, textures))
-    if c.resident:
+    if resident:
         if rank() == 0:
             log(f"reading {n} images into memory")
-        image = Resident(image, n, c.resident)
-        texture = texture and Resident(texture, n, c.resident)
-    augmentation = Augmentation(c.image_size, c.crop, c.jitter, c.grey, c.blur)
-    paired = texture and partial(paired_textures, texture=texture, augmentation=augmentation)
+        image = Resident(image, n, resident)
+        texture = texture and Resident(texture, n, resident)
     return Batches(
         image=image,
         n=n,
-        augmentation=augmentation,
-        batch=c.batch,
-        seed=c.seed,
-        kinds=kinds_of(c, paired),
-        count=c.count,
+        augmentation=config.views,
+        batch=config.optimisation.batch,
+        seed=config.seed,
+        negatives=config.negatives,
+        texture=texture,
         deferred=deferred,
         rank=rank(),
         world=processes(),
     )
 
 
-def make_method(config: PretrainConfig, *, total: int) -> MoCo | BYOL:
-    """The networks of a run of `total` steps, with their initial weights."""
-    c = config
-    a = Architecture(
-        arch=c.arch, stem=c.stem, width=c.width, layers=c.layers, head=c.method, hidden=c.hidden, dim=c.dim
-    )
-    return MoCo(c, a) if c.method == "moco" else BYOL(c, a, total)
-
-
 def record(config: PretrainConfig) -> dict[str, Any]:
-    """What `config.json` holds: the settings and what made them into a run."""
+    """Describe a run for `config.json`: its settings, those of its baseline, and what made them into a run."""
     return {
-        "config": asdict(config),
+        **config.identity(),
+        "baseline": config.baseline().settings(),
+        "title": config.title,
+        "run": asdict(config.run),
         "command": sys.argv,
         "version": __version__,
         "torch": torch.__version__,
@@ -198,33 +189,17 @@ def record(config: PretrainConfig) -> dict[str, Any]:
 
 
 def finished(folder: Path) -> bool:
-    """Whether the run has written its encoder and a second call has nothing to do."""
+    """True if the run has written its encoder and a second call has nothing to do."""
     return (folder / checkpoint.ENCODER).is_file()
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """The settings in a `config.json`.
+def read_identity(path: Path) -> dict[str, Any]:
+    """Read recipe, seed and settings from a `config.json`.
 
     Raises:
-        InputError: it is damaged.
+        InputError: it is damaged, or of an earlier form.
     """
-    try:
-        settings: dict[str, Any] = json.loads(path.read_text("utf-8"))["config"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is damaged; use another --out") from error
-    return settings
-
-
-@contextmanager
-def process_group(device: str) -> Iterator[None]:
-    """Join the other processes that `torchrun` started; one process alone needs none."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield
-        return
-    if device.startswith("cuda"):
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
-    try:
-        yield
-    finally:
-        dist.destroy_process_group()
+    saved = read_json(path)
+    if not isinstance(saved.get("settings"), dict):
+        raise InputError(f"{path} is damaged, or of an earlier version of texneg; use another --out")
+    return {name: saved.get(name) for name in ("recipe", "seed", "settings")}

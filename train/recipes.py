@@ -9,7 +9,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from texneg.errors import InputError
-from texneg.train.config import PretrainConfig
+from texneg.train.config import Optimisation, PretrainConfig, Run
+from texneg.train.data.views import Augmentation
+from texneg.train.methods import byol, moco
+from texneg.train.negatives import Negatives, Patch, PatchPermutation, Texture, TextureLive
+from texneg.train.networks.backbone import Architecture
+from texneg.train.objectives import Byol, InfoNCE, Objective
 
 
 def moco_v2_imagenet100() -> PretrainConfig:
@@ -20,19 +25,13 @@ def moco_v2_imagenet100() -> PretrainConfig:
     """
     return PretrainConfig(
         recipe="moco_v2_imagenet100",
-        negatives="none",
-        arch="resnet50",
-        image_size=224,
-        batch=128,
-        epochs=200,
-        lr=0.03,
-        weight_decay=1e-4,
-        momentum=0.999,
-        queue=16384,
-        temperature=0.2,
-        bn="split",
-        bn_group=16,
-        workers=16,
+        views=Augmentation(image_size=224),
+        negatives=Negatives(),
+        method=moco.Config(queue=16384, momentum=0.999),
+        objective=Objective(InfoNCE(temperature=0.2)),
+        network=Architecture("resnet50", bn="split", bn_group=16),
+        optimisation=Optimisation(batch=128, epochs=200, lr=0.03, weight_decay=1e-4),
+        run=Run(workers=16),
     )
 
 
@@ -42,7 +41,12 @@ def moco_v2_patch_imagenet100() -> PretrainConfig:
     Table: 79.35 +- 0.15 (alpha 3: 75.58 +- 0.52, but better on sketches and renditions). Hardware as the
     baseline; a step takes about a quarter longer.
     """
-    return replace(moco_v2_imagenet100(), recipe="moco_v2_patch_imagenet100", negatives="patch", alpha=2.0)
+    return replace(
+        moco_v2_imagenet100(),
+        recipe="moco_v2_patch_imagenet100",
+        negatives=Negatives.of(Patch()),
+        objective=Objective(InfoNCE(temperature=0.2, alpha=2.0)),
+    )
 
 
 def moco_v2_patch_permutation_imagenet100() -> PretrainConfig:
@@ -54,7 +58,7 @@ def moco_v2_patch_permutation_imagenet100() -> PretrainConfig:
     return replace(
         moco_v2_patch_imagenet100(),
         recipe="moco_v2_patch_permutation_imagenet100",
-        negatives="patch_permutation",
+        negatives=Negatives.of(PatchPermutation()),
     )
 
 
@@ -64,7 +68,9 @@ def moco_v2_texture_imagenet100() -> PretrainConfig:
     Table: 77.76 +- 0.17. Hardware as the baseline.
     """
     return replace(
-        moco_v2_imagenet100(), recipe="moco_v2_texture_imagenet100", negatives="texture", alpha=2.0
+        moco_v2_patch_imagenet100(),
+        recipe="moco_v2_texture_imagenet100",
+        negatives=Negatives.of(Texture()),
     )
 
 
@@ -75,7 +81,9 @@ def moco_v2_texture_live_imagenet100() -> PretrainConfig:
     reason why patches do better. Hardware as the baseline.
     """
     return replace(
-        moco_v2_texture_imagenet100(), recipe="moco_v2_texture_live_imagenet100", negatives="texture_live"
+        moco_v2_patch_imagenet100(),
+        recipe="moco_v2_texture_live_imagenet100",
+        negatives=Negatives.of(TextureLive()),
     )
 
 
@@ -88,11 +96,9 @@ def moco_v2_star_imagenet100() -> PretrainConfig:
     return replace(
         moco_v2_imagenet100(),
         recipe="moco_v2_star_imagenet100",
-        batch=512,
-        lr=0.8,
-        momentum=0.99,
-        queue=65536,
-        bn_group=64,
+        method=moco.Config(queue=65536, momentum=0.99),
+        network=Architecture("resnet50", bn="split", bn_group=64),
+        optimisation=Optimisation(batch=512, epochs=200, lr=0.8, weight_decay=1e-4),
     )
 
 
@@ -102,7 +108,10 @@ def moco_v2_star_patch_imagenet100() -> PretrainConfig:
     Table: 81.18 +- 0.09; with --queue 16384: 81.49 +- 0.11. Hardware as its baseline.
     """
     return replace(
-        moco_v2_star_imagenet100(), recipe="moco_v2_star_patch_imagenet100", negatives="patch", alpha=2.0
+        moco_v2_star_imagenet100(),
+        recipe="moco_v2_star_patch_imagenet100",
+        negatives=Negatives.of(Patch()),
+        objective=Objective(InfoNCE(temperature=0.2, alpha=2.0)),
     )
 
 
@@ -114,20 +123,15 @@ def byol_imagenet100() -> PretrainConfig:
     """
     return PretrainConfig(
         recipe="byol_imagenet100",
-        method="byol",
-        negatives="none",
-        arch="resnet50",
-        image_size=224,
-        batch=512,
-        epochs=200,
-        optimizer="lars",
-        lr=0.6,
-        warmup=10,
-        weight_decay=1e-6,
-        momentum=0.99,
-        dim=256,
-        bn="none",
-        workers=16,
+        views=Augmentation(image_size=224),
+        negatives=Negatives(),
+        method=byol.Config(momentum=0.99),
+        objective=Objective(Byol()),
+        network=Architecture("resnet50", dim=256, bn="none"),
+        optimisation=Optimisation(
+            batch=512, epochs=200, optimizer="lars", lr=0.6, warmup=10, weight_decay=1e-6
+        ),
+        run=Run(workers=16),
     )
 
 
@@ -136,7 +140,12 @@ def byol_patch_imagenet100() -> PretrainConfig:
 
     No expected number: the paper claims an out-of-distribution gain, a user of its repository found none.
     """
-    return replace(byol_imagenet100(), recipe="byol_patch_imagenet100", negatives="patch", alpha=0.5)
+    return replace(
+        byol_imagenet100(),
+        recipe="byol_patch_imagenet100",
+        negatives=Negatives.of(Patch()),
+        objective=Objective(Byol(alpha=0.5)),
+    )
 
 
 def imagenette128_gpu() -> PretrainConfig:
@@ -146,22 +155,13 @@ def imagenette128_gpu() -> PretrainConfig:
     """
     return PretrainConfig(
         recipe="imagenette128_gpu",
-        negatives="patch",
-        alpha=2.0,
-        arch="resnet18",
-        stem="stride2",
-        image_size=128,
-        batch=256,
-        epochs=400,
-        lr=0.06,
-        weight_decay=5e-4,
-        momentum=0.99,
-        queue=4096,
-        bn="split",
-        bn_group=32,
-        resident=160,
-        workers=14,
-        knn_every=20,
+        views=Augmentation(image_size=128),
+        negatives=Negatives.of(Patch()),
+        method=moco.Config(queue=4096, momentum=0.99),
+        objective=Objective(InfoNCE(temperature=0.2, alpha=2.0)),
+        network=Architecture("resnet18", stem="stride2", bn="split", bn_group=32),
+        optimisation=Optimisation(batch=256, epochs=400, lr=0.06, weight_decay=5e-4, resident=160),
+        run=Run(workers=14, knn_every=20),
     )
 
 
@@ -172,27 +172,22 @@ def imagenette128_cpu() -> PretrainConfig:
     """
     return PretrainConfig(
         recipe="imagenette128_cpu",
-        negatives="patch",
-        alpha=2.0,
-        arch="resnet18",
-        stem="stride2",
-        width=16,
-        layers=(1, 1, 1, 1),
-        dim=64,
-        hidden=256,
-        image_size=64,
-        blur=0.0,
-        batch=64,
-        epochs=20,
-        lr=0.2,
-        warmup=1,
-        weight_decay=5e-4,
-        momentum=0.99,
-        queue=2048,
-        bn="split",
-        bn_group=16,
-        resident=80,
-        knn_every=5,
+        views=Augmentation(image_size=64, blur=0.0),
+        negatives=Negatives.of(Patch()),
+        method=moco.Config(queue=2048, momentum=0.99),
+        objective=Objective(InfoNCE(temperature=0.2, alpha=2.0)),
+        network=Architecture(
+            "resnet18",
+            stem="stride2",
+            width=16,
+            layers=(1, 1, 1, 1),
+            dim=64,
+            hidden=256,
+            bn="split",
+            bn_group=16,
+        ),
+        optimisation=Optimisation(batch=64, epochs=20, lr=0.2, warmup=1, weight_decay=5e-4, resident=80),
+        run=Run(knn_every=5),
     )
 
 
@@ -205,14 +200,10 @@ def demo() -> PretrainConfig:
     return replace(
         imagenette128_cpu(),
         recipe="demo",
-        image_size=32,
-        crop=0.5,
-        grey=0.5,
-        epochs=80,
-        lr=0.25,
-        queue=512,
-        resident=64,
-        knn_every=0,
+        views=Augmentation(image_size=32, crop=0.5, grey=0.5, blur=0.0),
+        method=moco.Config(queue=512, momentum=0.99),
+        optimisation=Optimisation(batch=64, epochs=80, lr=0.25, warmup=1, weight_decay=5e-4, resident=64),
+        run=Run(),
     )
 
 
@@ -232,8 +223,8 @@ RECIPES: tuple[Callable[[], PretrainConfig], ...] = (
 )
 
 
-def recipe(name: str) -> PretrainConfig:
-    """The configuration of a recipe.
+def find_recipe(name: str) -> PretrainConfig:
+    """Return the configuration of a recipe.
 
     Raises:
         InputError: no recipe of that name; lists those there are.
@@ -244,6 +235,6 @@ def recipe(name: str) -> PretrainConfig:
     return named[name]()
 
 
-def listing() -> str:
-    """One line a recipe: name and first sentence."""
+def list_recipes() -> str:
+    """Write one line a recipe: name and first sentence."""
     return "".join(f"\n  {made.__name__:<38}{(made.__doc__ or '').splitlines()[0]}" for made in RECIPES)

@@ -1,68 +1,81 @@
 """Arms by seeds: pre-train, probe, test and analyse each, several at a time, and go on where it stopped."""
 
 import contextlib
+import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
-from texneg.train.config import Negatives, PretrainConfig
+from texneg.errors import InputError
+from texneg.train.config import PretrainConfig
 
-ARMS: tuple[Negatives, ...] = ("none", "patch", "texture")
 SHEET_PX = 128  # side of a picture on the contact sheet
 
 
 @dataclass(frozen=True)
-class Exam:
+class Evaluation:
     """A linear probe and the test sets that its head is measured on."""
 
     data: str
-    """labelled images that the head is fitted on"""
+    """Labelled images that the head is fitted on."""
     test: str | None
-    """labelled test images of the same distribution"""
+    """Labelled test images of the same distribution."""
     sets: tuple[str, ...]
-    """other test sets, NAME=PATH"""
+    """Other test sets, NAME=PATH."""
     cue_conflict: tuple[str, ...] = ()
-    """cue-conflict sets for shape bias, NAME=PATH"""
+    """Cue-conflict sets for shape bias, NAME=PATH."""
     name: str = ""
-    """subfolder of the run for its results; empty: the run folder itself"""
+    """Subfolder of the run for its results; empty: the run folder itself."""
 
 
 @dataclass(frozen=True)
 class Study:
-    """What is compared with what."""
+    """Named configurations that are compared, each with several seeds.
+
+        base = find_recipe("demo")
+        Study("runs/alpha", {f"alpha {a}": change(base, alpha=a) for a in (1, 2, 4)}, evaluations)
+    """
 
     folder: str
-    """run folders are FOLDER/<arm>-s<seed>"""
-    recipe: PretrainConfig
-    """settings that all arms share"""
-    textures: str
-    """texture set of the training images"""
-    exams: tuple[Exam, ...]
-    """what each run is tested on; a report shows one of them"""
-    arms: tuple[Negatives, ...] = ARMS
-    """kinds of negatives"""
+    """Run folders are FOLDER/<arm>-s<seed>."""
+    arms: Mapping[str, PretrainConfig]
+    """Configurations by their names in the report; seed and run folder are set here."""
+    evaluations: tuple[Evaluation, ...]
+    """What each run is tested on; a report shows one of them."""
+    textures: str = ""
+    """Textures of the training images, for the analysis of similarities and the contact sheet; empty: none."""
     seeds: int = 2
-    """runs of each arm, seeds 0, 1, ..."""
+    """Runs of each arm, seeds 0, 1, ..."""
+
+    def __post_init__(self) -> None:
+        folders = [slug(arm) for arm in self.arms]
+        if not folders or len(set(folders)) < len(folders) or "" in folders:
+            raise InputError(f"arms {', '.join(self.arms)}: one or more names that differ in letters or digits")
 
     @property
-    def jobs(self) -> list[tuple[Negatives, int]]:
+    def jobs(self) -> list[tuple[str, int]]:
         """(arm, seed), seed by seed, so that a study that is stopped compares what it has."""
         return [(arm, seed) for seed in range(self.seeds) for arm in self.arms]
 
-    def run_folder(self, arm: Negatives, seed: int) -> Path:
+    def run_folder(self, arm: str, seed: int) -> Path:
         """Folder of one run."""
-        return Path(self.folder) / f"{arm}-s{seed}"
+        return Path(self.folder) / f"{slug(arm)}-s{seed}"
+
+
+def slug(name: str) -> str:
+    """Write the name of an arm as the name of a folder."""
+    return "-".join(re.findall(r"[\w.]+", name))
 
 
 def run_study(study: Study, *, processes: int, threads: int, say: Callable[[str], None]) -> None:
     """Finish every run of a study.
 
     Args:
-        study: arms, seeds and exams.
+        study: arms, seeds and evaluations.
         processes: runs at a time.
         threads: CPU threads of each.
         say: receives a line for each run that ends.
@@ -71,8 +84,9 @@ def run_study(study: Study, *, processes: int, threads: int, say: Callable[[str]
         InputError, RunFailed: of the first run that fails; the others are finished before.
         KeyboardInterrupt: stopped by SIGINT, with the state of the runs under way saved.
     """
+    width = max(map(len, study.arms))
     failures: list[BaseException] = []
-    waiting, running = list(reversed(study.jobs)), dict[Future[float], tuple[Negatives, int]]()
+    waiting, running = list(reversed(study.jobs)), dict[Future[float], tuple[str, int]]()
     with ProcessPoolExecutor(
         processes, mp_context=get_context("spawn"), initializer=limit_threads, initargs=(threads,)
     ) as pool:
@@ -88,71 +102,68 @@ def run_study(study: Study, *, processes: int, threads: int, say: Callable[[str]
                         raise error
                     failures.append(error)
                     continue
-                say(f"{arm:<8} seed {seed}  {future.result():4.0f} s")
+                say(f"{arm:<{width}}  seed {seed}  {future.result():4.0f} s")
     if failures:
         raise failures[0]
 
 
 def limit_threads(threads: int) -> None:
-    """Called in each process before its first run."""
+    """Limit torch in a process before its first run."""
     import torch
 
     torch.set_num_threads(threads)
 
 
-def run_job(study: Study, arm: Negatives, seed: int) -> float:
-    """One run with its exams; returns the seconds it took now."""
+def run_job(study: Study, arm: str, seed: int) -> float:
+    """Make one run with its evaluations; returns the seconds it took now."""
     from texneg.train.evaluate.analyze import AnalyzeConfig, analyze
     from texneg.train.pretrain import run_pretraining
 
     start = time.monotonic()
-    folder = study.run_folder(arm, seed)
-    recipe = replace(
-        study.recipe,
-        textures=study.textures if arm == "texture" else "",
-        out=str(folder),
-        negatives=arm,
-        seed=seed,
-    )
+    folder, config = study.run_folder(arm, seed), study.arms[arm]
+    config = replace(config, seed=seed, run=replace(config.run, out=str(folder), arm=arm))
     with quiet(folder / "log.txt"):
-        run_pretraining(recipe)
-        for exam in study.exams:
-            sit(exam, folder)
+        run_pretraining(config)
+        for evaluation in study.evaluations:
+            evaluate(evaluation, folder)
         if not (folder / "similarity.json").is_file():
             analyze(
                 AnalyzeConfig(
-                    "similarity", str(folder), recipe.data, out=str(folder), textures=study.textures
+                    "similarity", str(folder), config.run.data, out=str(folder), textures=study.textures or None
                 )
             )
     return time.monotonic() - start
 
 
-def sit(exam: Exam, folder: Path) -> None:
-    """Fit the exam's head on a finished run and measure its test sets."""
+def evaluate(evaluation: Evaluation, folder: Path) -> None:
+    """Fit the evaluation's head on a finished run and measure its test sets."""
     from texneg.train.evaluate.ood import OodConfig, ood
     from texneg.train.evaluate.probe import ProbeConfig, probe
 
-    out = folder / exam.name
+    out = folder / evaluation.name
     if not (out / "probe.json").is_file():  # what a probe writes last
-        probe(ProbeConfig(str(folder), exam.data, str(out), test=exam.test))
-    if exam.sets or exam.cue_conflict:
-        head = f"{out}/head.pt"
-        ood(OodConfig(str(folder), head, str(out), sets=exam.sets, cue_conflict=exam.cue_conflict))
-    if exam.name:
+        probe(ProbeConfig(str(folder), evaluation.data, str(out), test=evaluation.test))
+    if evaluation.sets or evaluation.cue_conflict:
+        sets, conflicts = evaluation.sets, evaluation.cue_conflict
+        ood(OodConfig(str(folder), f"{out}/head.pt", str(out), sets=sets, cue_conflict=conflicts))
+    if evaluation.name:
         shutil.copy(folder / "config.json", out / "config.json")
 
 
-def write_report(study: Study, exam: Exam, out: Path) -> None:
-    """`texneg report` over all runs of a study on one of its exams, with a contact sheet of its negatives."""
+def write_report(study: Study, evaluation: Evaluation, out: Path) -> None:
+    """Report all runs of a study on one of its evaluations, with a contact sheet of its negatives."""
     from texneg.train.report.report import ReportConfig, report
     from texneg.train.sheet.sheet import SheetConfig, sheet
 
     picture = out.with_name("sheet.png")
-    if not picture.is_file():
+    negatives = [config.negatives for config in study.arms.values() if config.negatives.kinds]
+    if negatives and not picture.is_file():
+        data = next(iter(study.arms.values())).run.data
+        columns = tuple(dict.fromkeys(kind.title for one in negatives for kind, _ in one.kinds))
         with quiet(out.with_name("sheet.log")):
-            sheet(SheetConfig(study.recipe.data, str(picture), textures=study.textures, size=SHEET_PX))
-    runs = tuple(str(study.run_folder(arm, seed) / exam.name) for arm, seed in study.jobs)
-    report(ReportConfig(runs, out=str(out), sheets=(str(picture),)))
+            sheet(SheetConfig(data, str(picture), kinds=columns, textures=study.textures or None, size=SHEET_PX))
+    runs = tuple(str(study.run_folder(arm, seed) / evaluation.name) for arm, seed in study.jobs)
+    report(ReportConfig(runs, out=str(out), sheets=(str(picture),) if negatives else ()))
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@
 
 import json
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,12 +13,14 @@ from PIL import Image
 
 from texneg.philox.arrays import generator
 from texneg.train.config import PretrainConfig
+from texneg.train.flags import change
 from texneg.train.pretrain import run_pretraining
 
 GOLDEN = Path(__file__).with_name("golden_losses.json")
 TOLERANCE = 1e-3  # other CPUs round otherwise, and 20 steps magnify it
 
-MOCO = PretrainConfig(
+MOCO = change(
+    PretrainConfig(),
     recipe="golden",
     negatives="patch",
     arch="resnet18",
@@ -40,7 +41,7 @@ MOCO = PretrainConfig(
 )
 RUNS = {
     "moco, patch": MOCO,
-    "byol, patch": replace(MOCO, method="byol", bn="none", optimizer="lars", alpha=0.5),
+    "byol, patch": change(MOCO, method="byol", momentum=0.99, bn="none", optimizer="lars", alpha=0.5),
 }
 
 
@@ -52,7 +53,7 @@ def losses(config: PretrainConfig, folder: Path) -> list[float]:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(blocks).resize((40, 40), Image.Resampling.NEAREST).save(path)
     run = run_pretraining(
-        replace(config, data=str(folder / "images"), out=str(folder / "run")), log=lambda _: None
+        change(config, data=str(folder / "images"), out=str(folder / "run")), log=lambda _: None
     )
     return [json.loads(line)["loss"] for line in (run / "metrics.jsonl").read_text().splitlines()]
 

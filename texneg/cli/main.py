@@ -53,21 +53,24 @@ def parse(config: type, verb: str, argv: list[str]) -> Any:
     """The config of a verb from its command line; positional arguments are shown by their names."""
     import tyro
 
-    for name, hint in get_type_hints(config, include_extras=True).items():
+    begin = getattr(config, "begin", None)  # a config whose fields and defaults depend on the words
+    default = begin(argv) if begin else None
+    for name, hint in () if begin else get_type_hints(config, include_extras=True).items():
         positional = tyro.conf.Positional in getattr(hint, "__metadata__", ())
         named = positional and get_origin(hint.__origin__) is not Literal
         shown = tyro.conf.arg(metavar=name.upper() if named else None, help_behavior_hint=default_shown)
         config.__annotations__[name] = Annotated[hint, shown]
-    begin = getattr(config, "begin", None)  # a config whose defaults depend on the first word
     markers = (tyro.conf.FlagCreatePairsOff, *(() if begin else (tyro.conf.DisallowNone,)))
     parsed, unknown = tyro.cli(
-        config,
+        type(default) if begin else config,
         args=argv,
-        default=begin(argv) if begin else None,
+        default=default,
         prog=f"texneg {verb}",
         config=markers,
         return_unknown_args=True,
     )
+    if unknown and begin:
+        raise InputError(default.explain_unknown(unknown[0].partition("=")[0].lstrip("-").replace("-", "_")))
     if unknown:
         flags = [f"--{name.replace('_', '-')}" for name in get_type_hints(config)]
         word = unknown[0].partition("=")[0]

@@ -172,7 +172,7 @@ def mirrored(x, n):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def render(image, plan, out):  # type: ignore[no-untyped-def]
+def augment(image, plan, out):  # type: ignore[no-untyped-def]
     """One view of a uint8 (H, W, 3) image into uint8 (S, S, 3); `plan` is a row of `views.Plan`."""
     S = out.shape[0]
     planes = np.empty((3, S, S), np.float32)

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +24,8 @@ from texneg.datasets.images import ImageSet
 from texneg.datasets.sampler import epoch_order
 from texneg.errors import InputError
 from texneg.train.data.views import KEY, QUERY, U8, Augmentation, make_views
-from texneg.train.negatives.negatives import Kinds, Pixels, make_negatives
+from texneg.train.negatives import Negatives
+from texneg.train.negatives.base import Pixels
 
 THREADS = 4
 PREFETCH = 4  # batches a loader process
@@ -56,10 +57,9 @@ class Batches(Dataset[Batch | InputError]):
     batch: int
     """Images a step over all processes."""
     seed: int
-    kinds: Kinds = ()
-    """Kinds of negatives and their probabilities; none for no negatives."""
-    count: int = 1
-    """M."""
+    negatives: Negatives = Negatives()
+    texture: Callable[[int], U8] | None = None
+    """The texture of image i, for kinds of negatives that need it."""
     deferred: bool = False
     """Leave the negatives to `complete`, once the batch is on its device."""
     rank: int = 0
@@ -93,21 +93,28 @@ class Batches(Dataset[Batch | InputError]):
 
         images = [self.image(int(i)) for i in index]
         query, key = views(images, QUERY), views(images, KEY)
-        ready = self.kinds and not self.deferred
-        negatives = torch.from_numpy(self.negatives_of(query, step, index)) if ready else None
+        ready = self.negatives.kinds and not self.deferred
+        negatives = torch.from_numpy(self.make_negatives(query, step, index)) if ready else None
         pixels = torch.from_numpy(query), torch.from_numpy(key)
         return Batch(*pixels, negatives, torch.from_numpy(index), step)
 
     def complete(self, batch: Batch) -> Batch:
         """The batch with its negatives; those that were left are made on its device, of its query views."""
-        if not self.kinds or not self.deferred:
+        if not self.negatives.kinds or not self.deferred:
             return batch
-        return batch._replace(negatives=self.negatives_of(batch.query, batch.step, batch.indices))
+        return batch._replace(negatives=self.make_negatives(batch.query, batch.step, batch.indices))
 
-    def negatives_of(self, query: Pixels, step: int, index: npt.NDArray[np.int64] | Tensor) -> Pixels:
+    def make_negatives(self, query: Pixels, step: int, index: npt.NDArray[np.int64] | Tensor) -> Pixels:
         """Negatives (N, M, S, S, 3) of the query views of a step."""
         epoch = step // self.steps_per_epoch
-        return make_negatives(query, self.kinds, count=self.count, seed=self.seed, epoch=epoch, index=index)
+        textures = partial(self.texture_views, epoch=epoch) if self.texture else None
+        return self.negatives.make(query, seed=self.seed, epoch=epoch, index=index, textures=textures)
+
+    def texture_views(self, *, epoch: int, index: npt.NDArray[np.int64]) -> U8:
+        """The textures of images, each with exactly the augmentation of its query view."""
+        assert self.texture is not None
+        textures = [self.texture(int(i)) for i in index]
+        return make_views(textures, self.augmentation, seed=self.seed, epoch=epoch, index=index, view=QUERY)
 
 
 @lru_cache(maxsize=2)
@@ -119,7 +126,9 @@ def cached_order(n: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
 def load(batches: Batches, steps: range, *, workers: int, pin: bool) -> Iterator[Batch]:
     """Batches of the given steps in order, made in `workers` processes (0: in this one)."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "This DataLoader will create")  # `crowded` says it in one line
+        warnings.filterwarnings(
+            "ignore", "This DataLoader will create"
+        )  # `warn_if_oversubscribed` says it in one line
         loader: DataLoader[Batch | InputError] = DataLoader(
             batches,
             sampler=steps,
@@ -128,7 +137,7 @@ def load(batches: Batches, steps: range, *, workers: int, pin: bool) -> Iterator
             collate_fn=unchanged,
             pin_memory=pin,
             prefetch_factor=PREFETCH if workers else None,
-            worker_init_fn=outlast_signals,
+            worker_init_fn=ignore_signals,
             generator=torch.Generator(),
             # Forked workers share resident images; Python 3.14 would start them afresh.
             multiprocessing_context="fork" if workers else None,
@@ -143,8 +152,8 @@ def load(batches: Batches, steps: range, *, workers: int, pin: bool) -> Iterator
         del loaded, loader  # ends the workers now, even where an error's traceback keeps this frame
 
 
-def crowded(workers: int, processes: int) -> str:
-    """A warning where loaders and trainers outnumber the cores; else nothing."""
+def warn_if_oversubscribed(workers: int, processes: int) -> str:
+    """Return a warning where loaders and trainers outnumber the cores; else nothing."""
     cores = len(os.sched_getaffinity(0))
     wanted = (workers + 1) * processes
     if not workers or wanted <= cores:
@@ -153,11 +162,11 @@ def crowded(workers: int, processes: int) -> str:
 
 
 def unreadable(error: Exception) -> InputError:
-    """What to tell of an image that cannot be trained on."""
+    """The error of an image that cannot be trained on."""
     return InputError(f"{error}: replace this image, or take it out and train in a new run folder")
 
 
-def outlast_signals(_: int) -> None:
+def ignore_signals(_: int) -> None:
     """A terminal and a scheduler signal the whole process group: a worker goes on while the trainer saves."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE_S))

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from texneg.errors import InputError
 from texneg.philox.arrays import fold, fold_array, philox
-from texneg.train.data.augment import ORDERS, render
+from texneg.train.data.augment import ORDERS, augment
 
 PURPOSE = 0x71E3
 QUERY, KEY = 0, 1
@@ -35,18 +36,36 @@ row of `pixels.ORDERS`; grey; sigma of the blur in pixels, 0 for none."""
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Strengths of the augmentation."""
+    """The augmentation of MoCo-v2."""
 
-    size: int
+    image_size: int = 224
     """Side of a view in pixels, S."""
     crop: float = 0.2
     """Smallest share of the image's area in a crop; the largest is 1."""
     jitter: float = 1.0
-    """1: brightness, contrast, saturation within 0.4 of 1, hue within 0.1 of a turn; 0: none."""
+    """Strength of the colour jitter: 1 is brightness, contrast, saturation 0.4 and hue 0.1; 0 is none."""
     grey: float = 0.2
     """Probability of a grey view."""
     blur: float = 0.5
-    """Probability of a blur."""
+    """Probability of a blur, sigma 0.1 to 2 pixels; 0 for images up to 64 pixels."""
+
+    def check(self) -> None:
+        """Refuse values outside their range.
+
+        Raises:
+            InputError: naming the flag and what it may be.
+        """
+        for wrong, message in (
+            (self.image_size < 8, f"--image-size {self.image_size}: at least 8 pixels"),
+            (not 0 < self.crop <= 1, f"--crop {self.crop}: a share of the area, above 0 and at most 1"),
+            (
+                not 0 <= self.grey <= 1 or not 0 <= self.blur <= 1,
+                "--grey and --blur are probabilities: 0 to 1",
+            ),
+            (not 0 <= self.jitter <= 2.5, f"--jitter {self.jitter}: 0 to 2.5"),
+        ):
+            if wrong:
+                raise InputError(message)
 
 
 def make_views(
@@ -70,9 +89,9 @@ def make_views(
     """
     sizes = np.array([image.shape[:2] for image in images], np.float64)
     plan = plan_views(sizes, augmentation, seed=seed, epoch=epoch, index=index, view=view)
-    out = np.empty((len(images), augmentation.size, augmentation.size, 3), np.uint8)
+    out = np.empty((len(images), augmentation.image_size, augmentation.image_size, 3), np.uint8)
     for image, row, pixels in zip(images, plan, out, strict=True):
-        render(np.ascontiguousarray(image), row, pixels)
+        augment(np.ascontiguousarray(image), row, pixels)
     return out
 
 

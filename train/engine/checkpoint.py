@@ -2,9 +2,8 @@
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,8 @@ from torch.optim import Optimizer
 
 from texneg.datasets.storage.atomic import write_bytes
 from texneg.errors import InputError, RunFailed
-from texneg.train.config import RUN_ONLY, PretrainConfig
-from texneg.train.networks.encoder import read
+from texneg.train.networks.encoder import load_checkpoint
+from texneg.train.options import flatten
 
 CHECKPOINT, ENCODER = "checkpoint.pt", "encoder.pt"
 
@@ -24,12 +23,12 @@ def write_torch(path: Path, content: dict[str, Any]) -> None:
     """Save a dictionary of plain types and tensors under `path`, atomically."""
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    with writing(path):
+    with write_errors(path):
         write_bytes(path, buffer.getvalue())
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def write_errors(path: Path) -> Iterator[None]:
     """Name the remedy where a file of a run cannot be written; what was saved before stays.
 
     Raises:
@@ -44,16 +43,16 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-def load(path: Path, config: PretrainConfig, *, data: str, textures: str) -> dict[str, Any]:
-    """The saved state of a run with these settings, this data and these textures (their fingerprints).
+def load(path: Path, identity: Mapping[str, Any], *, data: str, textures: str) -> dict[str, Any]:
+    """Load the saved state of a run of this identity, with this data and these textures (their fingerprints).
 
     Raises:
         InputError: the state of a run with other settings or of other data, or no such state.
     """
-    saved = read(path)
-    if "method" not in saved:
+    saved = load_checkpoint(path)
+    if "method" not in saved or "identity" not in saved:
         raise InputError(f"{path} is not the state of a pre-training run; use another --out")
-    require_same(path.parent, saved["config"], config)
+    require_same(path.parent, saved["identity"], identity)
     if saved["data"] != data:
         raise InputError(f"--data holds other images than {path.parent} was trained on; use another --out")
     if saved["textures"] != textures:
@@ -61,7 +60,7 @@ def load(path: Path, config: PretrainConfig, *, data: str, textures: str) -> dic
     return saved
 
 
-def restore(path: Path, saved: dict[str, Any], method: nn.Module, optimizer: Optimizer) -> None:
+def restore(path: Path, saved: dict[str, Any], method: nn.Module, optimiser: Optimizer) -> None:
     """Put weights and optimiser back.
 
     Raises:
@@ -69,19 +68,24 @@ def restore(path: Path, saved: dict[str, Any], method: nn.Module, optimizer: Opt
     """
     try:
         method.load_state_dict(saved["method"])
-        optimizer.load_state_dict(saved["optimizer"])
+        optimiser.load_state_dict(saved["optimizer"])
     except (RuntimeError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path} does not fit this network ({reason}); use another --out") from error
 
 
-def require_same(folder: Path, saved: dict[str, Any], config: PretrainConfig) -> None:
+def require_same(folder: Path, saved: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
     """Refuse to go on with other settings than the folder's own.
 
+    Args:
+        folder: of the run, for the message.
+        saved: recipe, seed and settings of the folder.
+        identity: those of this call.
+
     Raises:
-        InputError: listing each field that differs.
+        InputError: listing each setting that differs.
     """
-    now, then = decisive(asdict(config)), decisive(saved)
+    now, then = (flatten(json.loads(json.dumps(one))) for one in (identity, saved))
     changed = [
         f"{k} {then.get(k)!r} -> {now.get(k)!r}" for k in sorted(now | then) if then.get(k) != now.get(k)
     ]
@@ -90,9 +94,3 @@ def require_same(folder: Path, saved: dict[str, Any], config: PretrainConfig) ->
             f"{folder} was made with other settings ({', '.join(changed)});"
             " use another --out or the same settings"
         )
-
-
-def decisive(fields: dict[str, Any]) -> dict[str, Any]:
-    """The settings that decide a result, as JSON has them (tuples become lists)."""
-    kept: dict[str, Any] = json.loads(json.dumps({k: v for k, v in fields.items() if k not in RUN_ONLY}))
-    return kept

@@ -6,57 +6,58 @@ from inspect import signature
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from texneg.cli.console import duration
 from texneg.datasets.storage.atomic import append_json_line
 from texneg.errors import RunFailed
+from texneg.similarity import Similarities
 from texneg.train.data.loader import Batch, load
-from texneg.train.engine.checkpoint import writing
-from texneg.train.engine.metrics import over_processes
-from texneg.train.engine.optimiser import set_lr
-from texneg.train.engine.schedule import cosine_lr
-from texneg.train.engine.signals import agreed, stop_requested
-from texneg.train.engine.state import METRICS, Training
-from texneg.train.networks.batch_norm import processes, rank
+from texneg.train.distributed import any_process, mean_over_processes, processes, rank
+from texneg.train.engine.checkpoint import write_errors
+from texneg.train.engine.optimiser import cosine_lr, set_lr
+from texneg.train.engine.run import METRICS, Training
+from texneg.train.engine.signals import stop_requested
 from texneg.train.networks.encoder import Encoder
 
 
-def train(run: Training) -> None:
-    """Train from the run's step to its end, or to --stop-after.
+def train(training: Training) -> None:
+    """Train from the present step to the end, or to --stop-after.
 
     Raises:
         KeyboardInterrupt: a signal asked to stop; the state is saved.
         RunFailed: the loss is not finite any more; the last good checkpoint is kept.
     """
-    c = run.config
-    stop_at = min(run.total, run.step + (c.stop_after or run.total))
+    run = training.run
+    stop_at = min(training.total, training.step + (run.stop_after or training.total))
     torch.backends.cudnn.benchmark = True  # the shapes of a run never change
-    module: nn.Module = run.method.train()
+    module: nn.Module = training.method.train()
     if processes() > 1:
-        module = distributed(module)
-    batches = load(run.batches, range(run.step, stop_at), workers=c.workers, pin=run.device.type == "cuda")
-    before = run.seconds - time.monotonic()
-    pace = Pace(run.step)
+        module = distribute(module)
+    steps, on_gpu = range(training.step, stop_at), training.device.type == "cuda"
+    before = training.seconds - time.monotonic()
+    pace = Pace(training.step)
     with stop_requested() as stop:
-        for batch in batches:
-            advance(run, module, batch)
-            run.seconds = before + time.monotonic()
-            measure = c.knn_every > 0 and run.step % (c.knn_every * run.epoch_steps) == 0
-            line_due = run.step % c.log_every == 0 or run.step == run.total or measure
+        for batch in load(training.batches, steps, workers=run.workers, pin=on_gpu):
+            advance(training, module, batch)
+            training.seconds = before + time.monotonic()
+            measure = run.knn_every > 0 and training.step % (run.knn_every * training.epoch_steps) == 0
+            line_due = training.step % run.log_every == 0 or training.step == training.total or measure
             if line_due:
-                write_line(run, measure=measure, pace=pace)
-            stopping = agreed(stop.is_set(), run.device, ask=line_due) and run.step < stop_at
-            if stopping or run.step == stop_at or run.step % c.checkpoint_every == 0:
-                require_finite(run)
-                run.save()
+                write_line(training, measure=measure, pace=pace)
+            # One process alone must not stop: several ask each other at every line.
+            asked = any_process(stop.is_set(), training.device) if line_due or processes() == 1 else False
+            stopping = asked and training.step < stop_at
+            if stopping or training.step == stop_at or training.step % run.checkpoint_every == 0:
+                require_finite(training)
+                training.save()
             if stopping:
                 raise KeyboardInterrupt
 
 
-def distributed(module: nn.Module) -> nn.Module:
-    """The module with gradients averaged over processes; buffers (queue, BN statistics) are not broadcast."""
+def distribute(module: nn.Module) -> nn.Module:
+    """Average gradients over processes; buffers (queue, batch norm statistics) are not broadcast."""
     known = signature(DistributedDataParallel).parameters
     # torch 2.15 renames the option and warns of the old name.
     name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
@@ -64,21 +65,29 @@ def distributed(module: nn.Module) -> nn.Module:
     return DistributedDataParallel(module, **option)
 
 
-def advance(run: Training, module: nn.Module, batch: Batch) -> None:
-    """One step."""
-    c = run.config
-    lr = cosine_lr(run.step, peak=c.lr, total=run.total, warmup=round(c.warmup * run.epoch_steps))
-    set_lr(run.optimizer, lr)
-    loss, cosines = module(run.batches.complete(moved(batch, run.device)))
-    run.optimizer.zero_grad(set_to_none=True)
+def advance(training: Training, module: nn.Module, batch: Batch) -> None:
+    """Make one step.
+
+    Args:
+        training: the run.
+        module: its method, wrapped where there are several processes.
+        batch: of this process, on the CPU.
+    """
+    c = training.optimisation
+    warmup = round(c.warmup * training.epoch_steps)
+    set_lr(training.optimiser, cosine_lr(training.step, peak=c.lr, total=training.total, warmup=warmup))
+    parts = module(training.batches.complete(move(batch, training.device)))
+    loss = training.objective(parts)
+    training.optimiser.zero_grad(set_to_none=True)
     loss.backward()
-    run.optimizer.step()
-    run.meter.add({"loss": loss.detach(), **cosines})
-    run.step += 1
+    training.optimiser.step()
+    training.method.after_step()
+    training.meter.add({"loss": loss.detach(), **mean_cosines(parts[0])})
+    training.step += 1
 
 
-def moved(batch: Batch, device: torch.device) -> Batch:
-    """The batch on the device, copied while the device still works on the step before."""
+def move(batch: Batch, device: torch.device) -> Batch:
+    """Copy a batch to the device while the device still works on the step before."""
     if device.type == "cpu":
         return batch
     query, key = (x.to(device, non_blocking=True) for x in (batch.query, batch.key))
@@ -86,40 +95,44 @@ def moved(batch: Batch, device: torch.device) -> Batch:
     return batch._replace(query=query, key=key, negatives=negatives)
 
 
-def write_line(run: Training, *, measure: bool, pace: "Pace") -> None:
-    """One line of metrics for the steps since the last one."""
-    c = run.config
-    values: dict[str, Any] = run.meter.read()
+def mean_cosines(s: Similarities) -> dict[str, Tensor]:
+    """Mean cosine of each kind of pair that is there: positive, negative, nonsemantic."""
+    kinds = {"positive": s.positive, "negative": s.negatives, "nonsemantic": s.nonsemantic}
+    return {kind: cosines.detach().mean() for kind, cosines in kinds.items() if cosines.numel()}
+
+
+def write_line(training: Training, *, measure: bool, pace: "Pace") -> None:
+    """Write one line of metrics for the steps since the last one."""
+    values: dict[str, Any] = training.meter.read()
     if not math.isfinite(values["loss"]):
-        raise not_finite(run)
+        raise not_finite(training)
     values |= {
-        "step": run.step,
-        "epoch": round(run.step / run.epoch_steps, 4),
-        "lr": run.optimizer.param_groups[0]["lr"],
-        "seconds": round(run.seconds, 3),
+        "step": training.step,
+        "epoch": round(training.step / training.epoch_steps, 4),
+        "lr": training.optimiser.param_groups[0]["lr"],
+        "seconds": round(training.seconds, 3),
     }
-    if measure and run.monitor is not None and rank() == 0:
-        values["knn"] = run.monitor.measure(
-            Encoder(run.method.encoder, image_size=c.image_size, info=run.info)
-        )
+    if measure and training.monitor is not None and rank() == 0:
+        encoder = Encoder(training.method.encoder, image_size=training.image_size, info=training.info)
+        values["knn"] = training.monitor(encoder)
     if rank() == 0:
-        with writing(run.folder / METRICS):
-            append_json_line(run.folder / METRICS, values)
-        run.log(pace.describe(values, total=run.total, batch=c.batch))
+        with write_errors(training.folder / METRICS):
+            append_json_line(training.folder / METRICS, values)
+        training.log(pace.describe(values, total=training.total, batch=training.optimisation.batch))
 
 
-def require_finite(run: Training) -> None:
+def require_finite(training: Training) -> None:
     """Raise rather than save a state that is already lost."""
-    loss = run.meter.sums.get("loss")
-    if loss is not None and not torch.isfinite(over_processes(loss)).item():
-        raise not_finite(run)
+    loss = training.meter.sums.get("loss")
+    if loss is not None and not torch.isfinite(mean_over_processes(loss)).item():
+        raise not_finite(training)
 
 
-def not_finite(run: Training) -> RunFailed:
+def not_finite(training: Training) -> RunFailed:
     """The error of a diverged run."""
     return RunFailed(
-        f"the loss is not finite at step {run.step}; train in a new --out with a lower --lr"
-        f" (now {run.config.lr:g}), a longer --warmup, or amp off"
+        f"the loss is not finite at step {training.step}; train in a new --out with a lower --lr"
+        f" (now {training.optimisation.lr:g}), a longer --warmup, or amp off"
     )
 
 
@@ -130,7 +143,7 @@ class Pace:
         self.step, self.start = step, time.monotonic()
 
     def describe(self, values: dict[str, Any], *, total: int, batch: int) -> str:
-        """One line for the terminal."""
+        """Write one line for the terminal."""
         rate = (values["step"] - self.step) / (time.monotonic() - self.start)
         shown = {k: values[k] for k in ("loss", "positive", "negative", "nonsemantic") if k in values}
         numbers = "  ".join(f"{k} {v:.3f}" for k, v in shown.items())

@@ -1,15 +1,14 @@
 """Means of what a step reports, kept on the device between two lines of `metrics.jsonl`."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from texneg.datasets.storage.atomic import to_json, write_bytes
-from texneg.train.networks.batch_norm import processes
+from texneg.datasets.storage.json_files import read_json_lines
+from texneg.train.distributed import mean_over_processes
 
 
 class Meter:
@@ -31,13 +30,13 @@ class Meter:
         if not self.count:
             return {}
         names = list(self.sums)
-        means = over_processes(torch.stack([self.sums[name] for name in names]) / self.count)
+        means = mean_over_processes(torch.stack([self.sums[name] for name in names]) / self.count)
         self.sums, self.count = {}, 0
         return dict(zip(names, means.tolist(), strict=True))
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps; the mean over processes, so that each can go on from it."""
-        return {"sums": {name: over_processes(x) for name, x in self.sums.items()}, "count": self.count}
+        return {"sums": {name: mean_over_processes(x) for name, x in self.sums.items()}, "count": self.count}
 
     def restore(self, state: dict[str, Any], device: torch.device) -> None:
         """Put `state` back."""
@@ -45,27 +44,8 @@ class Meter:
         self.count = state["count"]
 
 
-def over_processes(x: Tensor) -> Tensor:
-    """Mean of a tensor over all processes, each of which calls this."""
-    if processes() == 1:
-        return x
-    total = x.clone()
-    dist.all_reduce(total)
-    return total / processes()
-
-
-def forget_after(path: Path, step: int) -> None:
+def truncate_after(path: Path, step: int) -> None:
     """Drop the lines of steps after `step`, which a resumed run writes again."""
-    if not path.is_file():
-        return
-    lines = [line for text in path.read_text().splitlines() if (line := parsed(text)) is not None]
-    write_bytes(path, b"".join(to_json(line, indent=None) for line in lines if line["step"] <= step))
-
-
-def parsed(text: str) -> dict[str, Any] | None:
-    """A line of metrics; None for one that a kill cut short."""
-    try:
-        line: dict[str, Any] = json.loads(text)
-    except json.JSONDecodeError:
-        return None
-    return line
+    if path.is_file():
+        kept = [line for line in read_json_lines(path) if line["step"] <= step]
+        write_bytes(path, b"".join(to_json(line, indent=None) for line in kept))

@@ -5,15 +5,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
-import torch.distributed as dist
-
-from texneg.train.networks.batch_norm import processes
-
 
 @contextmanager
 def stop_requested() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; in a thread, where signals cannot be caught, nothing sets it."""
+    """Give an event that SIGINT and SIGTERM set; in a thread, where signals cannot be caught, nothing sets it."""
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event
@@ -25,14 +20,3 @@ def stop_requested() -> Iterator[threading.Event]:
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
-
-
-def agreed(stop: bool, device: torch.device, *, ask: bool) -> bool:
-    """Whether to stop here: one process alone must not, so several ask each other at every line."""
-    if processes() == 1:
-        return stop
-    if not ask:
-        return False
-    wish = torch.tensor(float(stop), device=device)
-    dist.all_reduce(wish)
-    return bool(wish.item() > 0)

@@ -63,7 +63,7 @@ def analyze(config: AnalyzeConfig) -> int:
         images,
         index,
         augmentation=augmentation_of(encoder),
-        patch=encoder.info.get("patch"),
+        patch=None,
         texture=texture,
         seed=config.seed,
         batch=config.batch,
@@ -93,5 +93,5 @@ def sample(n: int, count: int, *, seed: int) -> np.ndarray[Any, np.dtype[np.int6
 
 def augmentation_of(encoder: Encoder) -> Augmentation:
     """The views that the encoder was trained on, MoCo-v2's where it does not say."""
-    told = {name: encoder.info[name] for name in ("crop", "jitter", "grey", "blur") if name in encoder.info}
-    return Augmentation(size=encoder.image_size, **told)
+    views = encoder.info.get("settings", {}).get("views", {})
+    return Augmentation(**{**views, "image_size": encoder.image_size})

@@ -1,1 +1,9 @@
-"""Methods: where positives, negatives and non-semantic keys come from."""
+"""Methods, one file each; `METHODS` is the table that everything else reads."""
+
+from texneg.train.methods import byol, moco
+from texneg.train.methods.base import Config, Method
+
+__all__ = ["METHODS", "Config", "Method"]
+
+METHODS: list[type[Config]] = [moco.Config, byol.Config]
+"""Append the Config of a method here to train with it by its name."""

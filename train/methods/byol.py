@@ -1,60 +1,96 @@
 """BYOL (Grill et al., NeurIPS 2020) with non-semantic negatives.
 
-The use of negatives is a reconstruction: Ge et al. (NeurIPS 2021) report BYOL results, but neither
-code nor settings. Here the non-semantic embeddings of an image come from its query view, and the predictions
-of both its views are pushed away from them.
+The use of negatives is a reconstruction: Ge et al. (NeurIPS 2021) report BYOL results, but neither code nor
+settings. Here the non-semantic embeddings of an image come from its query view, and the predictions of both
+its views are pushed away from them.
 
 Shapes: N batch of a process, M non-semantic negatives a query, D embedding, S view side.
 """
 
 import copy
+import math
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
 
-from texneg.losses import byol
-from texneg.similarity import similarities
-from texneg.train.config import PretrainConfig
+from texneg.errors import InputError
+from texneg.similarity import Similarities, similarities
 from texneg.train.data.loader import Batch
-from texneg.train.engine.schedule import byol_momentum
-from texneg.train.methods.moco import mean_cosines
-from texneg.train.networks import ema
+from texneg.train.methods import base
+from texneg.train.networks.backbone import BYOL_HIDDEN, Architecture, Network, byol_mlp, initial_weights
 from texneg.train.networks.batch_norm import apply_policy
-from texneg.train.networks.network import BYOL_HIDDEN, Architecture, Network, byol_mlp, initial_weights
-from texneg.train.networks.normalise import Normalise
+from texneg.train.networks.momentum import update_average
+from texneg.train.objectives import Byol
 
 
-class BYOL(nn.Module):
-    """Online network with predictor, and momentum target; `forward` is one step up to the loss."""
+@dataclass(frozen=True)
+class Config(base.Config):
+    """Positives only; the use of non-semantic negatives is a reconstruction."""
 
-    def __init__(self, config: PretrainConfig, architecture: Architecture, total: int) -> None:
+    name = "byol"
+    loss = Byol
+    head = "byol"
+
+    momentum: float = 0.99
+    """Momentum of the target network at the first step; it rises to 1 over the run."""
+
+    def negatives(self, batch: int) -> int:
+        """None."""
+        return 0
+
+    def build(self, network: Architecture, *, seed: int, steps: int) -> "BYOL":
+        """Make online network, predictor and target network."""
+        return BYOL(self, network, seed=seed, steps=steps)
+
+    def check(self, network: Architecture, batch: int) -> None:
+        """Refuse a momentum outside its range, and batch norm policies for keys."""
+        if not 0 <= self.momentum <= 1:
+            raise InputError(f"--momentum {self.momentum}: 0 to 1")
+        if network.bn in ("shuffle", "split"):
+            raise InputError(
+                f"--bn {network.bn}: BYOL has no keys to hide; use none, or sync on several processes"
+            )
+
+
+class BYOL(base.Method):
+    """Online network with predictor, and momentum target."""
+
+    def __init__(self, config: Config, network: Architecture, *, seed: int, steps: int) -> None:
         super().__init__()
-        self.config, self.total = config, total
-        self.normalise = Normalise()
-        with initial_weights(config.seed):
-            self.online = Network(architecture)
-            self.predictor = byol_mlp(config.dim, config.hidden or BYOL_HIDDEN, config.dim)
+        self.momentum, self.steps = config.momentum, steps
+        self.step = 0
+        with initial_weights(seed):
+            self.online = Network(network, config.head)
+            self.predictor = byol_mlp(network.dim, network.hidden or BYOL_HIDDEN, network.dim)
         for part in (self.online, self.predictor):
-            apply_policy(part, config.bn, config.bn_group)
+            apply_policy(part, network.bn, network.bn_group)
         self.target = copy.deepcopy(self.online).requires_grad_(False)
 
     @property
     def encoder(self) -> Network:
-        """The network that is trained."""
+        """The online network."""
         return self.online
 
-    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Symmetric loss of a batch, and the mean cosine of each kind of pair without gradient."""
-        c = self.config
+    def similarities(self, batch: Batch) -> tuple[Similarities, ...]:
+        """Compare the predictions of either view with the target's embedding of the other."""
+        self.step = batch.step
         first, second = self.normalise(batch.query), self.normalise(batch.key)
-        with torch.autocast(first.device.type, torch.bfloat16, enabled=c.amp and first.is_cuda):
+        with self.autocast(first):
             p1, p2 = (self.predictor(self.online(x)) for x in (first, second))  # (N, D)
-            ema.update(self.target, self.online, byol_momentum(batch.step, base=c.momentum, total=self.total))
             with torch.no_grad():
                 z1, z2 = self.target(first), self.target(second)  # (N, D)
                 t = None
                 if batch.negatives is not None:
                     passes = [self.target(self.normalise(x)) for x in batch.negatives.unbind(1)]
                     t = torch.stack(passes, dim=1).float()  # (N, M, D)
-        s1, s2 = (similarities(p.float(), z.float(), None, t) for p, z in ((p1, z2), (p2, z1)))
-        return byol(s1, alpha=c.alpha) + byol(s2, alpha=c.alpha), mean_cosines(s1)
+        return tuple(similarities(p.float(), z.float(), None, t) for p, z in ((p1, z2), (p2, z1)))
+
+    def after_step(self) -> None:
+        """Let the target network follow."""
+        momentum = target_momentum(self.step + 1, base=self.momentum, steps=self.steps)
+        update_average(self.target, self.online, momentum)
+
+
+def target_momentum(step: int, *, base: float, steps: int) -> float:
+    """Momentum at a step, Grill et al., NeurIPS 2020: 1 - (1 - base) (cos(pi step / steps) + 1) / 2."""
+    return 1 - (1 - base) * (math.cos(math.pi * step / steps) + 1) / 2

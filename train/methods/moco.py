@@ -4,79 +4,122 @@ Shapes: N batch of a process, K queue, M non-semantic negatives a query, D embed
 """
 
 import copy
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from texneg.losses import info_nce
+from texneg.errors import InputError
 from texneg.philox.arrays import generator
 from texneg.queue import KeyQueue
-from texneg.selection import select
 from texneg.similarity import Similarities, similarities
-from texneg.train.config import PretrainConfig
 from texneg.train.data.loader import Batch
-from texneg.train.networks import ema
-from texneg.train.networks.batch_norm import apply_policy, gather, processes, shuffled_pass
-from texneg.train.networks.network import Architecture, Network, initial_weights
-from texneg.train.networks.normalise import Normalise
+from texneg.train.distributed import gather, processes
+from texneg.train.methods import base
+from texneg.train.networks.backbone import Architecture, Network, initial_weights
+from texneg.train.networks.batch_norm import apply_policy, shuffled_pass
+from texneg.train.networks.momentum import update_average
+from texneg.train.objectives import InfoNCE
 
 PURPOSE = 0x5F1E
 
 
-class MoCo(nn.Module):
-    """Query network, momentum key network and queue; `forward` is one step up to the loss.
+@dataclass(frozen=True)
+class Config(base.Config):
+    """Contrast with a queue of past keys."""
 
-    The order of a step is the official one: query pass; update of the key network; key pass; one pass for
-    each non-semantic negative, so that none share BN statistics; logits; then the keys alone are enqueued.
+    name = "moco"
+    loss = InfoNCE
+    head = "moco"
+
+    queue: int = 65536
+    """Keys in the queue: at least a batch, fewer than images."""
+    momentum: float = 0.999
+    """Momentum of the key network."""
+
+    def negatives(self, batch: int) -> int:
+        """The keys of the queue."""
+        return self.queue
+
+    def build(self, network: Architecture, *, seed: int, steps: int) -> "MoCo":
+        """Make query network, key network and queue."""
+        return MoCo(self, network, seed=seed)
+
+    def check(self, network: Architecture, batch: int) -> None:
+        """Refuse a momentum or a queue outside its range."""
+        if not 0 <= self.momentum <= 1:
+            raise InputError(f"--momentum {self.momentum}: 0 to 1")
+        if self.queue < batch:
+            raise InputError(f"--queue {self.queue}: at least the {batch} keys of a batch")
+
+    def check_images(self, n: int, batch: int) -> str:
+        """Refuse a queue that holds the whole data set; warn where queries meet their own old keys."""
+        if 2 * self.queue <= n:
+            return ""
+        fitting = max(batch, 1 << (max(1, n // 2).bit_length() - 1))
+        if self.queue >= n:
+            remedy = f"--queue {fitting}" if fitting < n else f"--queue and --batch of at most {n // 2}"
+            raise InputError(
+                f"--queue {self.queue} >= data set size {n}: every image would be its own negative;"
+                f" use {remedy}"
+            )
+        if fitting == self.queue:
+            return ""
+        # Two random places in successive epochs lie less than K steps apart in (K / n)^2 / 2 of all cases.
+        now, then = (50 * (queue / n) ** 2 for queue in (self.queue, fitting))
+        return (
+            f"--queue {self.queue} > half of data set size {n}: {now:.0f} % of the queries meet their own key"
+            f" of the epoch before among the negatives; with --queue {fitting} {then:.0f} %"
+        )
+
+
+class MoCo(base.Method):
+    """Query network, momentum key network and queue.
+
+    Keys and each set of non-semantic negatives have a pass of their own through the key network, so that none
+    share batch norm statistics; the keys alone are enqueued, after the step.
     """
 
-    def __init__(self, config: PretrainConfig, architecture: Architecture) -> None:
+    def __init__(self, config: Config, network: Architecture, *, seed: int) -> None:
         super().__init__()
-        self.config = config
-        self.normalise = Normalise()
-        with initial_weights(config.seed):
-            self.query = Network(architecture)
-        apply_policy(self.query, config.bn, config.bn_group)
+        self.momentum, self.seed = config.momentum, seed
+        self.shuffled = network.bn not in ("none", "sync")
+        with initial_weights(seed):
+            self.query = Network(network, config.head)
+        apply_policy(self.query, network.bn, network.bn_group)
         self.key = copy.deepcopy(self.query).requires_grad_(False)
-        self.queue = KeyQueue(config.dim, config.queue, seed=config.seed)
+        self.queue = KeyQueue(network.dim, config.queue, seed=seed)
+        self.new_keys: Tensor | None = None
 
     @property
     def encoder(self) -> Network:
-        """The network that is trained."""
+        """The query network."""
         return self.query
 
-    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of a batch, and the mean cosine of each kind of pair without gradient."""
-        c = self.config
-        with torch.autocast(batch.query.device.type, torch.bfloat16, enabled=c.amp and batch.query.is_cuda):
+    def similarities(self, batch: Batch) -> tuple[Similarities, ...]:
+        """Compare queries with their keys, the queue, and their own non-semantic negatives."""
+        with self.autocast(batch.query):
             q = self.query(self.normalise(batch.query))  # (N, D)
-            ema.update(self.key, self.query, c.momentum)
-            k = self.embed_keys(batch.key, batch.step, 0)  # (N, D)
+            k = self.embed_keys(batch.key, batch.step, 0).float()  # (N, D)
             t = None
             if batch.negatives is not None:
                 passes = enumerate(batch.negatives.unbind(1), start=1)
-                t = torch.stack(
-                    [self.embed_keys(x, batch.step, m) for m, x in passes], dim=1
-                ).float()  # (N, M, D)
-        s = similarities(q.float(), k.float(), self.queue.keys, t)
-        chosen = s
-        if c.difficulty is not None or c.hardest is not None:
-            chosen = select(s, difficulty=c.difficulty, hardest=c.hardest)
-        loss = info_nce(chosen, temperature=c.temperature, alpha=c.alpha, eqco=c.eqco)
-        self.queue.enqueue(gather(k.float()))
-        return loss, mean_cosines(s)
+                t = torch.stack([self.embed_keys(x, batch.step, m) for m, x in passes], dim=1)  # (N, M, D)
+        self.new_keys = k
+        return (similarities(q.float(), k, self.queue.keys, None if t is None else t.float()),)
+
+    def after_step(self) -> None:
+        """Let the key network follow, and replace the oldest keys."""
+        update_average(self.key, self.query, self.momentum)
+        if self.new_keys is not None:
+            self.queue.enqueue(gather(self.new_keys))
+            self.new_keys = None
 
     @torch.no_grad()
     def embed_keys(self, images: Tensor, step: int, number: int) -> Tensor:
-        """Key embeddings (N, D) of uint8 views (N, S, S, 3), in a BN pass of their own."""
+        """Embed uint8 views (N, S, S, 3) as keys (N, D), in a batch norm pass of their own."""
         x = self.normalise(images)
-        if self.config.bn in ("none", "sync"):
+        if not self.shuffled:
             return self.key(x)
-        order = generator(self.config.seed, step, number, PURPOSE).permutation(len(x) * processes())
+        order = generator(self.seed, step, number, PURPOSE).permutation(len(x) * processes())
         return shuffled_pass(self.key, x, torch.from_numpy(order).to(x.device))
-
-
-def mean_cosines(s: Similarities) -> dict[str, Tensor]:
-    """Mean cosine of each kind of pair that is there: positive, negative, nonsemantic."""
-    kinds = {"positive": s.positive, "negative": s.negatives, "nonsemantic": s.nonsemantic}
-    return {kind: cosines.detach().mean() for kind, cosines in kinds.items() if cosines.numel()}

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from texneg.errors import InputError
-from texneg.train.networks.network import Network
+from texneg.train.distributed import gather, processes, rank
 
 
 class SplitBatchNorm(_BatchNorm):
@@ -96,27 +96,8 @@ def synchronised(features: int) -> _BatchNorm:
     return nn.SyncBatchNorm(features) if on_gpus else SyncBatchNorm(features)
 
 
-def processes() -> int:
-    """Number of training processes, W; 1 without a process group."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-
-
-def rank() -> int:
-    """Number of this process, 0 ... W - 1."""
-    return dist.get_rank() if processes() > 1 else 0
-
-
-def gather(x: Tensor) -> Tensor:
-    """Rows of all processes in rank order, (W N, ...), without gradient."""
-    if processes() == 1:
-        return x
-    parts = [torch.empty_like(x) for _ in range(processes())]
-    dist.all_gather(parts, x.contiguous())
-    return torch.cat(parts)
-
-
 @torch.no_grad()
-def shuffled_pass(network: Network, images: Tensor, order: Tensor) -> Tensor:
+def shuffled_pass(network: nn.Module, images: Tensor, order: Tensor) -> Tensor:
     """Embeddings (N, D) of this process's images, each computed among images drawn from the joint batch.
 
     Args:

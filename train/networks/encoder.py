@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from texneg.errors import InputError
-from texneg.train.networks.network import Architecture, Network
+from texneg.train.networks.backbone import Architecture, Network
 
-FORMAT = 1
+FORMAT = 2
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, of channels in 0 ... 1
 
 
@@ -47,11 +47,12 @@ class Encoder(nn.Module):
         return digest.hexdigest()
 
 
-def packed(network: Network, *, image_size: int, info: dict[str, Any]) -> dict[str, Any]:
-    """The content of `encoder.pt`: plain types and tensors, all that `load_encoder` needs."""
+def export_encoder(network: Network, *, image_size: int, info: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of `encoder.pt`: plain types and tensors, all that `load_encoder` needs."""
     return {
         "format": FORMAT,
         "architecture": asdict(network.architecture),
+        "head": network.head_name,
         "image_size": image_size,
         "info": info,
         "network": network.state_dict(),
@@ -59,7 +60,7 @@ def packed(network: Network, *, image_size: int, info: dict[str, Any]) -> dict[s
 
 
 def load_encoder(checkpoint: str, device: str = "cpu") -> Encoder:
-    """The encoder of a run folder, an `encoder.pt` or a `checkpoint.pt`, in eval mode, without gradients.
+    """Load the encoder of a run folder, an `encoder.pt` or a `checkpoint.pt`, in eval mode, without gradients.
 
     Raises:
         InputError: no such file, a file that is no texneg checkpoint, or weights that do not fit.
@@ -72,12 +73,10 @@ def load_encoder(checkpoint: str, device: str = "cpu") -> Encoder:
                 f"{path} holds neither encoder.pt nor checkpoint.pt; give the folder of a pre-training run"
             )
         path = found[0]
-    saved = read(path)
+    saved = load_checkpoint(path)
     saved = saved.get("encoder", saved)
     try:
-        a = saved["architecture"]
-        layers = a["layers"]
-        network = Network(Architecture(**{**a, "layers": None if layers is None else tuple(layers)}))
+        network = Network(Architecture(**saved["architecture"]), saved["head"])
         network.load_state_dict(saved["network"])
         encoder = Encoder(network, image_size=saved["image_size"], info=saved["info"])
     except (KeyError, TypeError, RuntimeError) as error:
@@ -88,8 +87,8 @@ def load_encoder(checkpoint: str, device: str = "cpu") -> Encoder:
     return encoder.to(device).eval().requires_grad_(False)
 
 
-def read(path: Path) -> dict[str, Any]:
-    """A dictionary saved by torch, loaded without running any code of the file."""
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Load a dictionary saved by torch without running any code of the file."""
     if not path.is_file():
         raise InputError(f"no checkpoint at {path}; give a run folder or its encoder.pt")
     try:

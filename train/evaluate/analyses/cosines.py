@@ -71,7 +71,7 @@ def collect(
         made["patch"] = patch_negatives(query, size=patch, **stream)[0, 0]
         if texture is not None:
             made["texture"] = views(texture(i), i, QUERY)
-        elif SMALLEST_OUTPUT <= augmentation.size <= LARGEST_OUTPUT:
+        elif SMALLEST_OUTPUT <= augmentation.image_size <= LARGEST_OUTPUT:
             made["texture_live"] = texture_negatives(query, threads=1, **stream)[0, 0]
         return made
 

@@ -6,7 +6,7 @@ Shapes: N batch, S image side, F features, D embedding.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import timm
 import torch
@@ -21,22 +21,47 @@ BYOL_HIDDEN = 4096
 
 @dataclass(frozen=True)
 class Architecture:
-    """Everything that decides the names and shapes of the weights."""
+    """Backbone, head and batch norm."""
 
-    arch: str
+    arch: str = "resnet50"
     """Name of a timm model."""
-    stem: str = "standard"
-    """standard, stride1 or stride2: see `backbone`."""
+    stem: Literal["standard", "stride1", "stride2"] = "standard"
+    """ResNet stem: 7x7 with max-pool, or for small images one 3x3 of stride 1 or 2 without max-pool."""
     width: int = 64
-    """Channels of a ResNet's first stage."""
-    layers: tuple[int, ...] | None = None
-    """Blocks of a ResNet's stages; None for those of the model."""
-    head: str = "moco"
-    """moco or byol: see `projection`."""
-    hidden: int | None = None
-    """Hidden units of the head; None for F (moco) or 4096 (byol)."""
+    """Channels of a ResNet's first stage, even; other than 64 needs a small-image stem."""
+    layers: tuple[int, int, int, int] | None = None
+    """Blocks of a ResNet's four stages; none: those of the model."""
     dim: int = 128
-    """D."""
+    """Dimensions of the embedding, D."""
+    hidden: int | None = None
+    """Hidden units of the heads; none: as many as the features (MoCo), 4096 (BYOL)."""
+    bn: Literal["none", "shuffle", "split", "sync"] = "split"
+    """Batch norm: as it is; keys shuffled over processes; statistics of groups, keys shuffled over all groups
+    (works on one device); statistics of all processes."""
+    bn_group: int = 32
+    """Images a group for --bn split."""
+
+    def check(self, batch: int, world: int) -> None:
+        """Refuse values outside their range, and batch norm that does not fit the batch.
+
+        Args:
+            batch: images a step over all processes.
+            world: number of processes.
+
+        Raises:
+            InputError: naming the flag and what it may be.
+        """
+        if self.dim < 1 or (self.hidden is not None and self.hidden < 1):
+            raise InputError("--dim and --hidden: at least 1")
+        if self.layers is not None and min(self.layers) < 1:
+            raise InputError(f"--layers {self.layers}: four numbers of 1 or more")
+        if self.bn_group < 2:
+            raise InputError(f"--bn-group {self.bn_group}: at least 2 images")
+        if self.bn == "shuffle" and world == 1:
+            raise InputError("--bn shuffle: in one process shuffling changes no statistic; use --bn split")
+        local = batch // world
+        if self.bn == "split" and local % self.bn_group != 0:
+            raise InputError(f"--bn-group {self.bn_group}: must divide the {local} images of a process")
 
 
 def backbone(a: Architecture) -> nn.Module:
@@ -93,15 +118,15 @@ def byol_mlp(features: int, hidden: int, dim: int) -> nn.Sequential:
 
 
 class Network(nn.Module):
-    """Backbone and projection: (N, 3, S, S) to (N, D), not normalised."""
+    """Backbone and projection head (moco or byol): (N, 3, S, S) to (N, D), not normalised."""
 
-    def __init__(self, a: Architecture) -> None:
+    def __init__(self, a: Architecture, head: str = "moco") -> None:
         super().__init__()
-        self.architecture = a
+        self.architecture, self.head_name = a, head
         made: Any = backbone(a)
         self.backbone: nn.Module = made
         self.features: int = made.num_features
-        if a.head == "moco":
+        if head == "moco":
             self.head: nn.Module = Projection(self.features, a.hidden or self.features, a.dim)
         else:
             self.head = byol_mlp(self.features, a.hidden or BYOL_HIDDEN, a.dim)

@@ -1,0 +1,61 @@
+"""The processes of a run: how many, which of them this is, and what they exchange."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def processes() -> int:
+    """Number of training processes, W; 1 without a process group."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Number of this process, 0 ... W - 1."""
+    return dist.get_rank() if processes() > 1 else 0
+
+
+def gather(x: Tensor) -> Tensor:
+    """Rows of all processes in rank order, (W N, ...), without gradient."""
+    if processes() == 1:
+        return x
+    parts = [torch.empty_like(x) for _ in range(processes())]
+    dist.all_gather(parts, x.contiguous())
+    return torch.cat(parts)
+
+
+def mean_over_processes(x: Tensor) -> Tensor:
+    """Average a tensor over all processes, each of which calls this."""
+    if processes() == 1:
+        return x
+    total = x.clone()
+    dist.all_reduce(total)
+    return total / processes()
+
+
+def any_process(wish: bool, device: torch.device) -> bool:
+    """Tell whether any process wishes it; each calls this."""
+    if processes() == 1:
+        return wish
+    wishes = torch.tensor(float(wish), device=device)
+    dist.all_reduce(wishes)
+    return bool(wishes.item() > 0)
+
+
+@contextmanager
+def process_group(device: str) -> Iterator[None]:
+    """Join the other processes that `torchrun` started; one process alone needs none."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield
+        return
+    if device.startswith("cuda"):
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()

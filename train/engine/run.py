@@ -1,0 +1,157 @@
+"""Paths, pace and logging of a run, and its state in memory and on disk."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import device as Device
+from torch.optim import Optimizer
+
+from texneg.errors import InputError
+from texneg.train.data.loader import Batches
+from texneg.train.distributed import rank
+from texneg.train.engine import checkpoint
+from texneg.train.engine.metrics import Meter, truncate_after
+from texneg.train.engine.optimiser import Optimisation
+from texneg.train.methods import Method
+from texneg.train.networks.encoder import FORMAT, Encoder, export_encoder
+from texneg.train.objectives import Objective
+
+METRICS = "metrics.jsonl"
+
+
+@dataclass(frozen=True)
+class Run:
+    """Paths, pace and logging: all that may change when a run goes on."""
+
+    data: str = ""
+    """Training images: a class-folder tree, flat folder or tar shards; the `train` split if there is one."""
+    textures: str = ""
+    """Texture set made by `texneg synth` from the same images, for negatives of kind texture; empty: those in
+    the same tars as the images, which `texneg synth --layout paired` wrote."""
+    out: str = ""
+    """Run folder; empty: runs/RECIPE-sSEED. A folder with a checkpoint is resumed."""
+    arm: str = ""
+    """Name of the run's arm in reports; empty: its negatives and whatever else it differs in."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    workers: int = 0
+    """Loader processes a training process; 0 loads in the process itself."""
+    log_every: int = 50
+    """Steps between two lines of metrics.jsonl."""
+    checkpoint_every: int = 1000
+    """Steps between two checkpoints."""
+    knn_every: int = 0
+    """Epochs between two kNN measurements; 0 for none."""
+    stop_after: int | None = None
+    """Stop after this many steps of this call, with a checkpoint; the same command goes on."""
+
+    def check(self) -> None:
+        """Refuse values outside their range.
+
+        Raises:
+            InputError: naming the flag and what it may be.
+        """
+        for wrong, message in (
+            (not self.data, "no --data: name the folder or tar shards with the training images"),
+            (self.workers < 0, f"--workers {self.workers}: 0 or more"),
+            (
+                min(self.log_every, self.checkpoint_every) < 1,
+                "--log-every and --checkpoint-every: at least 1 step",
+            ),
+            (self.knn_every < 0, f"--knn-every {self.knn_every}: epochs, 0 for never"),
+            (
+                self.stop_after is not None and self.stop_after < 1,
+                f"--stop-after {self.stop_after}: at least 1 step",
+            ),
+        ):
+            if wrong:
+                raise InputError(message)
+
+
+@dataclass
+class Training:
+    """A run in memory: all that a step needs and changes."""
+
+    run: Run
+    folder: Path
+    identity: dict[str, Any]
+    """What may not change when the run goes on: recipe, seed, settings."""
+    batches: Batches
+    method: Method
+    objective: Objective
+    optimiser: Optimizer
+    optimisation: Optimisation
+    device: Device
+    data: str
+    """Fingerprint of the images."""
+    textures: str
+    """Fingerprint of their textures; empty without."""
+    monitor: Callable[[Encoder], float] | None
+    """Online kNN accuracy in percent, in the first process."""
+    log: Callable[[str], None]
+    meter: Meter = field(default_factory=Meter)
+    step: int = 0
+    """Steps done."""
+    seconds: float = 0.0
+    """Spent on them, over all calls."""
+
+    @property
+    def epoch_steps(self) -> int:
+        """Steps of an epoch."""
+        return self.batches.steps_per_epoch
+
+    @property
+    def total(self) -> int:
+        """Steps of the whole run."""
+        return self.optimisation.epochs * self.epoch_steps
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What an encoder says about its making."""
+        return {**self.identity, "step": self.step, "steps": self.total, "data": self.data}
+
+    @property
+    def image_size(self) -> int:
+        """Side of a view in pixels."""
+        return self.batches.augmentation.image_size
+
+    def export(self) -> dict[str, Any]:
+        """Return the content of `encoder.pt` at this step."""
+        return export_encoder(self.method.encoder, image_size=self.image_size, info=self.info)
+
+    def save(self) -> None:
+        """Write the checkpoint, from the first process alone; the encoder in it shares tensors."""
+        meter = self.meter.state()
+        if rank() > 0:
+            return
+        content = {
+            "format": FORMAT,
+            "identity": self.identity,
+            "data": self.data,
+            "textures": self.textures,
+            "step": self.step,
+            "seconds": self.seconds,
+            "method": self.method.state_dict(),
+            "optimizer": self.optimiser.state_dict(),
+            "meter": meter,
+            "encoder": self.export(),
+        }
+        checkpoint.write_torch(self.folder / checkpoint.CHECKPOINT, content)
+
+    def resume(self) -> None:
+        """Go back to the folder's checkpoint, if there is one.
+
+        Raises:
+            InputError: a checkpoint of other settings, other data or another architecture.
+        """
+        path = self.folder / checkpoint.CHECKPOINT
+        if path.is_file():
+            saved = checkpoint.load(path, self.identity, data=self.data, textures=self.textures)
+            checkpoint.restore(path, saved, self.method, self.optimiser)
+            self.step, self.seconds = saved["step"], saved["seconds"]
+            self.meter.restore(saved["meter"], self.device)
+        if rank() == 0:
+            with checkpoint.write_errors(self.folder / METRICS):
+                truncate_after(self.folder / METRICS, self.step)

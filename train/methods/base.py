@@ -1,0 +1,86 @@
+"""What all methods share: networks in, similarities out.
+
+A step of training is
+
+    parts = method(batch)            the method's `similarities`
+    loss = objective(parts)
+    loss.backward(), optimiser step
+    method.after_step()
+
+A method says only where positives, ordinary negatives and non-semantic keys come from. Shapes: N batch of a
+process, M non-semantic negatives a query, D embedding, S view side.
+"""
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from texneg.similarity import Similarities
+from texneg.train.data.loader import Batch
+from texneg.train.networks.backbone import Architecture, Network
+from texneg.train.networks.normalise import Normalise
+from texneg.train.objectives import Loss
+
+
+class Config(ABC):
+    """Options of a method: a frozen dataclass whose class attributes name the method."""
+
+    name: ClassVar[str]
+    loss: ClassVar[type[Loss]]
+    """The loss it is published with."""
+    head: ClassVar[str]
+    """Projection head: see `networks.backbone.Network`."""
+
+    @abstractmethod
+    def negatives(self, batch: int) -> int:
+        """Ordinary negatives of each query, K, with this many images a step."""
+
+    @abstractmethod
+    def build(self, network: Architecture, *, seed: int, steps: int) -> "Method":
+        """Make the method with its initial weights.
+
+        Args:
+            network: backbone, head and batch norm.
+            seed: of the run.
+            steps: of the whole run.
+        """
+
+    def check(self, network: Architecture, batch: int) -> None:
+        """Raise `InputError` where the method cannot train this network with this many images a step."""
+
+    def check_images(self, n: int, batch: int) -> str:
+        """Refuse a data set of n images that the method cannot learn from; return a warning, or nothing."""
+        return ""
+
+
+class Method(nn.Module, ABC):
+    """The networks of a method; `forward` is a step up to the similarities."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.normalise = Normalise()
+        self.amp = False
+        """bfloat16 on a GPU."""
+
+    @property
+    @abstractmethod
+    def encoder(self) -> Network:
+        """The network that is trained and kept."""
+
+    @abstractmethod
+    def similarities(self, batch: Batch) -> tuple[Similarities, ...]:
+        """Compare the views of a batch: one set of similarities for each direction of the loss."""
+
+    def after_step(self) -> None:
+        """Follow the optimiser's step: momentum networks, queues."""
+
+    def forward(self, batch: Batch) -> tuple[Similarities, ...]:
+        """`similarities`, under the name that wrappers of modules call."""
+        return self.similarities(batch)
+
+    def autocast(self, views: Tensor) -> AbstractContextManager[Any]:
+        """bfloat16 for the networks on a GPU, if the run asks for it."""
+        return torch.autocast(views.device.type, torch.bfloat16, enabled=self.amp and views.is_cuda)

@@ -1,0 +1,42 @@
+"""Texture negatives made in the training step, fresh in every epoch."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from texneg.errors import InputError
+from texneg.textures.live.negatives import texture_negatives
+from texneg.textures.presets import LARGEST_OUTPUT, SMALLEST_EXEMPLAR, SMALLEST_OUTPUT
+from texneg.train.negatives.base import Negative, TextureViews
+
+
+@dataclass(frozen=True)
+class TextureLive(Negative):
+    """A texture synthesised from two squares of the query view."""
+
+    name = "texture_live"
+
+    method: Literal["live", "fast", "default", "quality"] = "live"
+    """Synthesiser: live on any device, the others, those of texneg synth, on the CPU."""
+    exemplar: int | None = None
+    """Side of the two squares, pixels; none: the paper's 96 of 224, scaled."""
+
+    @property
+    def on_device(self) -> bool:
+        """True for the method that runs everywhere."""
+        return self.method == "live"
+
+    def check(self, size: int) -> None:
+        """Refuse views and squares outside the synthesiser's limits."""
+        if not SMALLEST_OUTPUT <= size <= LARGEST_OUTPUT:
+            raise InputError(
+                f"--image-size {size}: {SMALLEST_OUTPUT} to {LARGEST_OUTPUT} pixels for texture_live"
+            )
+        if self.exemplar is not None and not SMALLEST_EXEMPLAR <= self.exemplar <= size:
+            raise InputError(
+                f"--texture-live-exemplar {self.exemplar}: {SMALLEST_EXEMPLAR} to the {size} pixels of"
+                " --image-size"
+            )
+
+    def make(self, images: Any, textures: TextureViews | None = None, **stream: Any) -> Any:
+        """Make `texture_negatives` of the views."""
+        return texture_negatives(images, **vars(self), **stream)

@@ -1,0 +1,214 @@
+"""Objectives: a selection of ordinary negatives, then a loss; called with the similarities of a step."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from math import inf
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from texneg.errors import InputError
+from texneg.losses import byol, info_nce, simple_contrastive, truncated_triplet
+from texneg.selection import select
+from texneg.similarity import Similarities
+from texneg.train.options import to_plain
+
+
+class Loss:
+    """A loss of one set of similarities: a frozen dataclass whose fields are its options."""
+
+    name: ClassVar[str]
+    alpha: float
+    """Weight of the non-semantic negatives."""
+
+    @property
+    def negatives_needed(self) -> int:
+        """Ordinary negatives that each query needs at least."""
+        return 1
+
+    def check(self) -> None:
+        """Raise `InputError` for options outside their range."""
+
+    def __call__(self, s: Similarities) -> Tensor:
+        """Mean loss of the queries, a scalar."""
+        raise TypeError(f"{type(self).__name__} does not define __call__")
+
+
+@dataclass(frozen=True)
+class InfoNCE(Loss):
+    """Cross-entropy of the positive against ordinary and weighted non-semantic negatives (Ge et al.)."""
+
+    name = "info_nce"
+
+    temperature: float = 0.2
+    """Temperature, above 0."""
+    alpha: float = 2.0
+    """Weight of the non-semantic cosine, inside the exponent."""
+    eqco: int | None = None
+    """Effective number of negatives of EqCo's margin (Zhu et al.); none: as many as there are."""
+
+    def check(self) -> None:
+        """Refuse a temperature or a number of negatives outside its range."""
+        if not 0 < self.temperature < inf:
+            raise InputError(f"--temperature {self.temperature}: above 0")
+        if self.eqco is not None and self.eqco < 1:
+            raise InputError(f"--eqco {self.eqco}: at least 1 negative")
+
+    def __call__(self, s: Similarities) -> Tensor:
+        """`texneg.info_nce`."""
+        return info_nce(s, temperature=self.temperature, alpha=self.alpha, eqco=self.eqco)
+
+
+@dataclass(frozen=True)
+class SimpleContrastive(Loss):
+    """The contrastive loss without hardness awareness (Wang and Liu, CVPR 2021, eq. 3)."""
+
+    name = "simple_contrastive"
+
+    weight: float | None = None
+    """Factor on each ordinary negative; none: 1 / K."""
+    alpha: float = 1.0
+    """Factor on the mean non-semantic cosine."""
+
+    def check(self) -> None:
+        """Refuse a weight below 0."""
+        if self.weight is not None and not 0 <= self.weight < inf:
+            raise InputError(f"--weight {self.weight}: 0 or more")
+
+    def __call__(self, s: Similarities) -> Tensor:
+        """`texneg.simple_contrastive`."""
+        return simple_contrastive(s, weight=self.weight, alpha=self.alpha)
+
+
+@dataclass(frozen=True)
+class TruncatedTriplet(Loss):
+    """Triplet loss against the mean of a range of hard negatives (Wang et al., ICCV 2021)."""
+
+    name = "truncated_triplet"
+
+    ranks: tuple[int, int] = (2, 10)
+    """First and last rank of the negatives that count, the hardest being 1."""
+    margin: float = 100.0
+    """Margin, in units of squared distance; 100, as in the official code, keeps the hinge open."""
+    pull: float = 2.0
+    """Weight of the positive."""
+    alpha: float = 1.0
+    """Factor on the mean non-semantic cosine."""
+
+    @property
+    def negatives_needed(self) -> int:
+        """The last rank."""
+        return self.ranks[1]
+
+    def check(self) -> None:
+        """Refuse ranks out of order, and weights that are no numbers."""
+        first, last = self.ranks
+        if not 1 <= first <= last:
+            raise InputError(f"--ranks {first} {last}: first and last, 1 or more, in this order")
+        if not (-inf < self.margin < inf and 0 <= self.pull < inf):
+            raise InputError(f"--margin {self.margin} --pull {self.pull}: a number, and one of 0 or more")
+
+    def __call__(self, s: Similarities) -> Tensor:
+        """`texneg.truncated_triplet`."""
+        return truncated_triplet(s, ranks=self.ranks, margin=self.margin, pull=self.pull, alpha=self.alpha)
+
+
+@dataclass(frozen=True)
+class Byol(Loss):
+    """Pull towards the positive, push from non-semantic negatives; the push is a reconstruction."""
+
+    name = "byol"
+
+    alpha: float = 0.5
+    """Factor on the mean non-semantic cosine."""
+
+    @property
+    def negatives_needed(self) -> int:
+        """None: ordinary negatives play no part."""
+        return 0
+
+    def __call__(self, s: Similarities) -> Tensor:
+        """`texneg.byol`."""
+        return byol(s, alpha=self.alpha)
+
+
+LOSSES: list[type[Loss]] = [InfoNCE, SimpleContrastive, TruncatedTriplet, Byol]
+"""Append a class here to train with it by its name."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The ordinary negatives that each query keeps, by their difficulty; all of them by default."""
+
+    difficulty: tuple[float, float] | None = None
+    """Keep the negatives of these ranks, as shares, hardest first (0 0.05: the hardest 5 percent)."""
+    hardest: int | None = None
+    """Keep this many hardest negatives."""
+
+    def __call__(self, s: Similarities) -> Similarities:
+        """`texneg.select`, or everything."""
+        if self.difficulty is None and self.hardest is None:
+            return s
+        return select(s, difficulty=self.difficulty, hardest=self.hardest)
+
+    def check(self, negatives: int) -> int:
+        """Refuse what cannot be selected from so many negatives; return how many are kept.
+
+        Raises:
+            InputError: naming the flag and what it may be.
+        """
+        if self.difficulty is not None:
+            low, high = self.difficulty
+            if self.hardest is not None or not 0 <= low < high <= 1:
+                raise InputError(
+                    f"--difficulty {low} {high}: two shares, the first below the second, and not with"
+                    " --hardest"
+                )
+            kept = round(high * negatives) - round(low * negatives)
+            if not kept:
+                raise InputError(f"--difficulty {low} {high}: keeps none of {negatives} negatives; widen it")
+            return kept
+        if self.hardest is not None and not 1 <= self.hardest <= negatives:
+            raise InputError(f"--hardest {self.hardest}: 1 to the {negatives} negatives of a query")
+        return self.hardest or negatives
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a step minimises: a loss of the ordinary negatives that a selection keeps."""
+
+    loss: Loss = InfoNCE()
+    selection: Selection = Selection()
+
+    def __call__(self, parts: Sequence[Similarities]) -> Tensor:
+        """Sum the losses of the parts of a step."""
+        return torch.stack([self.loss(self.selection(s)) for s in parts]).sum()
+
+    def plain(self) -> dict[str, Any]:
+        """Return the settings as JSON has them."""
+        return {"loss": to_plain(self.loss), "selection": asdict(self.selection)}
+
+    def check(self, negatives: int, method: str) -> None:
+        """Refuse options outside their range, and a loss or a selection without its negatives.
+
+        Args:
+            negatives: ordinary negatives of each query, K.
+            method: what provides them, for the message.
+
+        Raises:
+            InputError: naming the flag and what it may be.
+        """
+        self.loss.check()
+        if not 0 <= self.loss.alpha < inf:
+            raise InputError(f"--alpha {self.loss.alpha}: 0 or more")
+        selects = self.selection != Selection()
+        if not negatives and (selects or self.loss.negatives_needed):
+            what = "--difficulty and --hardest act" if selects else f"--loss {self.loss.name} acts"
+            raise InputError(f"{what} on ordinary negatives, which --method {method} has none of")
+        kept = self.selection.check(negatives) if negatives else 0
+        if kept < self.loss.negatives_needed:
+            raise InputError(
+                f"--loss {self.loss.name} needs {self.loss.negatives_needed} ordinary negatives a query,"
+                f" --method {method} leaves {kept}"
+            )
