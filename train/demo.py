@@ -6,13 +6,14 @@ is kept: running it again goes on where it stopped.
 """
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from texneg.datasets.toy.embedded import TEST_SETS, EmbeddedConfig, write_embedded
 from texneg.errors import InputError
-from texneg.train.recipes import demo as recipe
-from texneg.train.study import Exam, Study, quiet, run_study, stopwatch, write_report
+from texneg.train.flags import change
+from texneg.train.recipes import find_recipe
+from texneg.train.study import Evaluation, Study, quiet, run_study, stopwatch, write_report
 
 EXEMPLAR_PX = 24  # of the 64 px images: a piece of the figure and a piece of the ground
 SHARD = 320  # images; four tasks, so that every core has one
@@ -25,7 +26,7 @@ class DemoConfig:
     out: str = "runs/demo"
     """folder for data, textures, runs and the report"""
     seeds: int = 2
-    """runs of each of the three arms (none, patch, texture)"""
+    """runs of each of the three arms (baseline, patch, texture)"""
     alpha: float | None = None
     """weight of the negatives inside the exponent; none: the recipe's"""
     epochs: int | None = None
@@ -48,12 +49,12 @@ def demo(config: DemoConfig) -> int:
     say(f"2/4 a texture for every training image, {workers} Dask workers -> {out / 'textures'}")
     make_textures(out, workers)
 
-    study = plan(out, config)
+    study = plan_study(out, config)
     say(f"3/4 {len(study.jobs)} runs, pre-trained and tested, {workers} at a time -> {study.folder}")
     run_study(study, processes=workers, threads=1, say=lambda line: say(f"    {line}"))
 
     say(f"4/4 the report -> {out / 'report.html'}")
-    write_report(study, study.exams[0], out / "report.html")
+    write_report(study, study.evaluations[0], out / "report.html")
     return 0
 
 
@@ -77,13 +78,14 @@ def make_textures(out: Path, workers: int) -> None:
         raise KeyboardInterrupt
 
 
-def plan(out: Path, config: DemoConfig) -> Study:
+def plan_study(out: Path, config: DemoConfig) -> Study:
     """Three arms on the training images, probed on them and tested on every test set."""
     given = {name: getattr(config, name) for name in ("alpha", "epochs")}
-    chosen = replace(recipe(), **{name: value for name, value in given.items() if value is not None})
-    data = str(out / "data" / "train")
+    flags = {name: value for name, value in given.items() if value is not None}
+    data, textures = str(out / "data" / "train"), str(out / "textures")
+    base = change(find_recipe("demo"), data=data, textures=textures, **flags)
     test = out / "data" / "test"
-    exam = Exam(
+    evaluation = Evaluation(
         data=data,
         test=str(test / "same"),
         sets=tuple(f"{name}={test / name}" for name in TEST_SETS if name != "same"),
@@ -91,8 +93,8 @@ def plan(out: Path, config: DemoConfig) -> Study:
     )
     return Study(
         folder=str(out / "runs"),
-        recipe=replace(chosen, data=data),
-        textures=str(out / "textures"),
-        exams=(exam,),
+        arms={"baseline": base.baseline(), "patch": base, "texture": change(base, negatives="texture")},
+        evaluations=(evaluation,),
+        textures=textures,
         seeds=config.seeds,
     )

@@ -4,9 +4,11 @@ Each is a frozen dataclass whose fields are its options, with a class attribute 
 plain lists, so that a program may append a class of its own.
 """
 
+import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import Field, asdict, fields
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 from texneg.errors import InputError
 
@@ -54,6 +56,44 @@ def from_plain(table: Sequence[type[C]], plain: Mapping[str, Any], flag: str) ->
         raise InputError(
             f"{flag} {cls.name} has no such options ({error}); it was written otherwise"
         ) from error
+
+
+def parse_option(table: Sequence[type[C]], text: str, flag: str) -> C:
+    """Read a class and its options from one word: `patch`, `patch:paper`, `patch:size=8-24,no-overlap`.
+
+    Raises:
+        InputError: a name that is not in the table, an option that its class does not have, or a value that
+            it does not take.
+    """
+    name, _, options = text.partition(":")
+    cls = find_named(table, name, flag)
+    hints, given = get_type_hints(cls), dict[str, Any]()
+    for word in filter(None, options.split(",")):
+        option, equals, value = word.partition("=")
+        option, negated = option.removeprefix("no-").replace("-", "_"), option.startswith("no-")
+        hint = hints.get(option) if option in cls.__dataclass_fields__ else None
+        if hint is None or (hint is bool) == bool(equals):
+            known = ", ".join(cls.__dataclass_fields__) or "none"
+            raise InputError(f"{flag} {text}: {word} is no option of {name}; its options are {known}")
+        given[option] = not negated if hint is bool else parse_value(hint, value, f"{flag} {text}")
+    return cls(**given)
+
+
+def parse_value(hint: Any, text: str, flag: str) -> Any:
+    """Read a number, a range of whole numbers such as 8-24, or a word, of the type that a field has.
+
+    Raises:
+        InputError: the type does not take it.
+    """
+    for kind in (hint, *get_args(hint)):
+        if kind in (int, float):
+            with suppress(ValueError):
+                return kind(text)
+        if get_origin(kind) is tuple and re.fullmatch(r"\d+-\d+", text):
+            return tuple(map(int, text.split("-")))
+        if kind is str or kind == text:
+            return text
+    raise InputError(f"{flag}: {text!r} is not what this option takes")
 
 
 def changed_options(option: Named) -> dict[str, Any]:

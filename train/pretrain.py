@@ -175,7 +175,7 @@ def make_batches(
 
 
 def record(config: PretrainConfig) -> dict[str, Any]:
-    """Describe a run for `config.json`: its settings, those of its baseline, and what made them into a run."""
+    """Describe a run for `config.json`: settings, those of its baseline, and what made them into a run."""
     return {
         **config.identity(),
         "baseline": config.baseline().settings(),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from texneg.errors import InputError
 from texneg.train.config import PretrainConfig
+from texneg.train.negatives import Negatives
 
 SHEET_PX = 128  # side of a picture on the contact sheet
 
@@ -36,8 +37,8 @@ class Evaluation:
 class Study:
     """Named configurations that are compared, each with several seeds.
 
-        base = find_recipe("demo")
-        Study("runs/alpha", {f"alpha {a}": change(base, alpha=a) for a in (1, 2, 4)}, evaluations)
+    base = find_recipe("demo")
+    Study("runs/alpha", {f"alpha {a}": change(base, alpha=a) for a in (1, 2, 4)}, evaluations)
     """
 
     folder: str
@@ -47,14 +48,16 @@ class Study:
     evaluations: tuple[Evaluation, ...]
     """What each run is tested on; a report shows one of them."""
     textures: str = ""
-    """Textures of the training images, for the analysis of similarities and the contact sheet; empty: none."""
+    """Textures of the training images, for the similarities and the contact sheet; empty: none."""
     seeds: int = 2
     """Runs of each arm, seeds 0, 1, ..."""
 
     def __post_init__(self) -> None:
         folders = [slug(arm) for arm in self.arms]
         if not folders or len(set(folders)) < len(folders) or "" in folders:
-            raise InputError(f"arms {', '.join(self.arms)}: one or more names that differ in letters or digits")
+            raise InputError(
+                f"arms {', '.join(self.arms)}: one or more names that differ in letters or digits"
+            )
 
     @property
     def jobs(self) -> list[tuple[str, int]]:
@@ -129,7 +132,11 @@ def run_job(study: Study, arm: str, seed: int) -> float:
         if not (folder / "similarity.json").is_file():
             analyze(
                 AnalyzeConfig(
-                    "similarity", str(folder), config.run.data, out=str(folder), textures=study.textures or None
+                    "similarity",
+                    str(folder),
+                    config.run.data,
+                    out=str(folder),
+                    textures=study.textures or None,
                 )
             )
     return time.monotonic() - start
@@ -153,15 +160,16 @@ def evaluate(evaluation: Evaluation, folder: Path) -> None:
 def write_report(study: Study, evaluation: Evaluation, out: Path) -> None:
     """Report all runs of a study on one of its evaluations, with a contact sheet of its negatives."""
     from texneg.train.report.report import ReportConfig, report
-    from texneg.train.sheet.sheet import SheetConfig, sheet
+    from texneg.train.sheet.sheet import SheetConfig, write_sheet
 
     picture = out.with_name("sheet.png")
     negatives = [config.negatives for config in study.arms.values() if config.negatives.kinds]
     if negatives and not picture.is_file():
         data = next(iter(study.arms.values())).run.data
-        columns = tuple(dict.fromkeys(kind.title for one in negatives for kind, _ in one.kinds))
+        columns = [Negatives.of(kind) for kind in dict.fromkeys(k for one in negatives for k, _ in one.kinds)]
         with quiet(out.with_name("sheet.log")):
-            sheet(SheetConfig(data, str(picture), kinds=columns, textures=study.textures or None, size=SHEET_PX))
+            config = SheetConfig(data, str(picture), textures=study.textures or None, size=SHEET_PX)
+            write_sheet(config, columns)
     runs = tuple(str(study.run_folder(arm, seed) / evaluation.name) for arm, seed in study.jobs)
     report(ReportConfig(runs, out=str(out), sheets=(str(picture),) if negatives else ()))
 

@@ -1,10 +1,11 @@
 """Whole runs: resuming bit for bit after any end, run folders that refuse to mix, encoders that load."""
 
 import json
+import math
+import pickle
 import signal
 import subprocess
 import sys
-from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -17,12 +18,15 @@ from texneg.errors import InputError, RunFailed
 from texneg.train import pretrain as verb
 from texneg.train.config import PretrainConfig
 from texneg.train.engine.checkpoint import require_same
-from texneg.train.flags import PretrainFlags
+from texneg.train.flags import PretrainFlags, change
+from texneg.train.negatives import Negatives, Patch, TextureLive
 from texneg.train.networks.encoder import load_encoder
+from texneg.train.objectives import Byol, Objective, TruncatedTriplet
 from texneg.train.pretrain import run_pretraining
-from texneg.train.recipes import RECIPES, recipe
+from texneg.train.recipes import RECIPES, find_recipe
 
-TINY = PretrainConfig(
+TINY = change(
+    PretrainConfig(),
     recipe="tiny",
     arch="resnet18",
     stem="stride2",
@@ -71,7 +75,7 @@ def data(tmp_path_factory):
 
 
 def tiny(data, out, **changes):
-    return replace(TINY, data=str(data / "set"), out=str(out), **changes)
+    return change(TINY, data=str(data / "set"), out=str(out), **changes)
 
 
 def silent(_):
@@ -100,9 +104,12 @@ ARMS = {
     "patch": {"negatives": "patch", "knn_every": 1},
     "texture": {"negatives": "texture"},
     "byol": {"method": "byol", "bn": "none", "optimizer": "lars", "negatives": "patch"},
-    "permutation": {"negatives": "patch_permutation", "patch_flip": True, "patch_rotate": True},
+    "permutation": {
+        "negatives": "patch_permutation",
+        **{f"patch_permutation_{name}": True for name in ("flip", "rotate")},
+    },
     "live": {"negatives": "texture_live"},
-    "scan": {"negatives": "texture_live", "texture_method": "fast"},
+    "scan": {"negatives": "texture_live", "texture_live_method": "fast"},
     "mixture": {
         "negatives": "mixture",
         "mixture": (("patch", 0.5), ("texture", 1.0), ("texture_live", 0.5), ("patch_permutation", 0.5)),
@@ -119,7 +126,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(data, tmp_path, arm):
     parts = tiny(data, tmp_path / "parts", stop_after=7, **changes)
     for call in range(3):
         assert (tmp_path / "parts" / "encoder.pt").is_file() is False
-        folder = run_pretraining(replace(parts, workers=call % 2), log=silent)
+        folder = run_pretraining(change(parts, workers=call % 2), log=silent)
     assert_same_run(whole, folder)
     one, two = load_encoder(str(whole)), load_encoder(str(folder))
     assert one.fingerprint == two.fingerprint
@@ -138,8 +145,7 @@ def test_negatives_made_on_the_device_change_no_bit_of_a_run(data, tmp_path, mon
 
 
 KILLED = """
-import os, signal, torch
-from texneg.train.config import PretrainConfig
+import os, pickle, signal, torch
 from texneg.train.pretrain import run_pretraining
 
 def log(text):
@@ -152,18 +158,20 @@ torch.set_num_threads(1)
 
 def test_a_killed_run_goes_on_bit_for_bit(data, tmp_path):
     config = tiny(data, tmp_path / "parts")
-    command = [sys.executable, "-c", f"{KILLED}run_pretraining({config!r}, log=log)"]
+    command = [
+        sys.executable,
+        "-c",
+        f"{KILLED}run_pretraining(pickle.loads({pickle.dumps(config)!r}), log=log)",
+    ]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     assert torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)["step"] == 4
     folder = run_pretraining(config, log=silent)
-    assert_same_run(run_pretraining(replace(config, out=str(tmp_path / "whole")), log=silent), folder)
+    assert_same_run(run_pretraining(change(config, out=str(tmp_path / "whole")), log=silent), folder)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_command_with_130_and_the_next_goes_on(data, tmp_path, monkeypatch, capsys, number):
-    changes = {
-        name: getattr(TINY, name) for name in ("width", "image_size", "batch", "epochs", "queue", "bn_group")
-    }
+    changes = {"width": 4, "image_size": 16, "batch": 8, "epochs": 3, "queue": 16, "bn_group": 4}
     changes |= {"log_every": 2, "device": "cpu", "data": str(data / "set"), "out": str(tmp_path / "parts")}
     words = [f"--{name.replace('_', '-')}={value}" for name, value in changes.items()]
     command = ["pretrain", "demo", *words]
@@ -179,14 +187,14 @@ def test_a_signal_ends_the_command_with_130_and_the_next_goes_on(data, tmp_path,
     assert main(command) == 0
     assert "finished" in capsys.readouterr().out
     changes["out"] = str(tmp_path / "whole")
-    assert_same_run(run_pretraining(replace(recipe("demo"), **changes), log=silent), tmp_path / "parts")
+    assert_same_run(run_pretraining(change(find_recipe("demo"), **changes), log=silent), tmp_path / "parts")
 
 
 def test_a_finished_run_returns_at_once(data, tmp_path):
     config = tiny(data, tmp_path / "run", epochs=1)
     folder = run_pretraining(config, log=silent)
     written = (folder / "metrics.jsonl").read_text()
-    assert run_pretraining(replace(config, data="/gone"), log=silent) == folder
+    assert run_pretraining(change(config, data="/gone"), log=silent) == folder
     assert (folder / "metrics.jsonl").read_text() == written
 
 
@@ -205,8 +213,8 @@ def test_a_folder_refuses_other_settings_and_takes_other_paces(data, tmp_path):
     config = tiny(data, tmp_path / "run", stop_after=3)
     run_pretraining(config, log=silent)
     with pytest.raises(InputError, match=r"arch 'resnet18' -> 'resnet34', lr 0\.1 -> 0\.2"):
-        run_pretraining(replace(config, lr=0.2, arch="resnet34"), log=silent)
-    run_pretraining(replace(config, log_every=1, checkpoint_every=2, stop_after=1), log=silent)
+        run_pretraining(change(config, lr=0.2, arch="resnet34"), log=silent)
+    run_pretraining(change(config, log_every=1, checkpoint_every=2, stop_after=1), log=silent)
     assert torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["step"] == 4
 
 
@@ -220,7 +228,7 @@ def test_a_checkpoint_of_another_architecture_is_refused(data, tmp_path):
     with pytest.raises(InputError, match=r"does not fit this network .*fc\.0\.weight"):
         run_pretraining(config, log=silent)
     (folder / "config.json").unlink()
-    saved["config"]["width"] = 6
+    saved["identity"]["settings"]["network"]["width"] = 6
     torch.save(saved, folder / "checkpoint.pt")
     with pytest.raises(InputError, match="width 6 -> 4"):
         run_pretraining(config, log=silent)
@@ -230,7 +238,7 @@ def test_other_images_are_refused(data, tmp_path):
     config = tiny(data, tmp_path / "run", stop_after=2)
     run_pretraining(config, log=silent)
     with pytest.raises(InputError, match="other images"):
-        run_pretraining(replace(config, data=str(data)), log=silent)
+        run_pretraining(change(config, data=str(data)), log=silent)
 
 
 def test_damaged_files_are_named(data, tmp_path):
@@ -259,7 +267,7 @@ def test_an_encoder_loads_from_folder_and_checkpoint(data, tmp_path):
     running = load_encoder(str(folder / "checkpoint.pt"))
     assert encoder.fingerprint == running.fingerprint
     assert not encoder.training
-    assert encoder.info["negatives"] == "patch"
+    assert encoder.info["settings"]["negatives"]["kinds"][0]["name"] == "patch"
     assert encoder.info["step"] == encoder.info["steps"] == 15
     x = torch.randn(3, 3, encoder.image_size, encoder.image_size)
     assert encoder(x).shape == (3, encoder.feature_dim) == (3, 32)
@@ -287,9 +295,13 @@ def test_without_dropout_there_is_no_random_state_to_save(data, tmp_path):
         ({"bn": "shuffle"}, "use --bn split"),
         ({"bn_group": 3}, "must divide the 8 images"),
         ({"method": "byol"}, "BYOL has no keys to hide"),
-        ({"method": "byol", "bn": "none", "eqco": 4}, "BYOL has none"),
+        ({"method": "byol", "bn": "none", "eqco": 4}, "--eqco is an option of --loss info_nce"),
+        ({"method": "byol", "bn": "none", "hardest": 4}, "ordinary negatives, which --method byol has none"),
+        ({"method": "byol", "bn": "none", "loss": "info_nce"}, "which --method byol has none"),
+        ({"loss": "truncated_triplet", "ranks": (2, 17)}, "needs 17 ordinary negatives a query"),
         ({"difficulty": (0.5, 0.1)}, "the first below the second"),
-        ({"hardest": 17}, "1 to the 16 keys"),
+        ({"hardest": 17}, "1 to the 16 negatives"),
+        ({"difficulty": (0.5, 0.51)}, "keeps none of 16 negatives"),
         ({"temperature": 0.0}, "above 0"),
         ({"device": "cuda"}, "0 CUDA devices"),
         ({"data": "/nothing/here"}, "/nothing/here"),
@@ -300,7 +312,7 @@ def test_what_cannot_train_is_refused_before_a_folder_is_made(data, tmp_path, wr
     if wrong == {"device": "cuda"} and torch.cuda.is_available():
         pytest.skip("this machine has a CUDA device")
     with pytest.raises(InputError, match=message):
-        run_pretraining(replace(tiny(data, tmp_path / "run"), **wrong), log=silent)
+        run_pretraining(change(tiny(data, tmp_path / "run"), **wrong), log=silent)
     assert not (tmp_path / "run").exists()
 
 
@@ -311,23 +323,67 @@ def test_recipes_are_named_after_their_functions_and_valid():
 
 
 def parsed(*words):
-    return front_door.parse(PretrainFlags, "pretrain", list(words))
+    return front_door.parse(PretrainFlags, "pretrain", list(words)).config()
 
 
 def test_the_first_word_names_a_recipe_and_flags_change_it():
-    given = vars(parsed("demo", "--patch", "2", "8", "--lr", "1", "--no-amp"))
-    assert given == vars(replace(recipe("demo"), patch=(2, 8), lr=1.0, amp=False))
+    given = parsed("demo", "--patch-size", "2", "8", "--lr", "1", "--no-amp")
+    assert given == change(find_recipe("demo"), patch_size=(2, 8), lr=1.0, amp=False)
+    assert given.negatives == Negatives.of(Patch(size=(2, 8)))
     words = ("--negatives", "mixture", "--mixture", "patch", "0.5", "texture_live", "1", "--no-patch-overlap")
     mixed = parsed("demo", *words)
-    assert mixed.mixture == mixed.kinds == (("patch", 0.5), ("texture_live", 1.0))
-    assert not mixed.patch_overlap
-    told = json.loads(json.dumps(asdict(mixed)))  # as config.json has it
-    require_same("runs/demo", told, mixed)
-    with pytest.raises(InputError, match="mixture"):
-        require_same("runs/demo", told, replace(mixed, mixture=(("patch", 1.0),)))
-    assert PretrainFlags.begin(["--help"]) is None
+    assert mixed.negatives.kinds == ((Patch(overlap=False), 0.5), (TextureLive(), 1.0))
+    written = json.loads(json.dumps(mixed.identity()))  # as config.json has it
+    require_same("runs/demo", written, mixed.identity())
+    other = change(mixed, mixture=(("patch", 1.0),), negatives="mixture")
+    with pytest.raises(InputError, match=r"patch 0\.5 -> 1\.0, .*texture_live 1\.0 -> None"):
+        require_same("runs/demo", written, other.identity())
     with pytest.raises(InputError, match="no recipe 'moco'; choose from: moco_v2_imagenet100, "):
         parsed("moco")
     for words in ((), ("--lr", "1")):
         with pytest.raises(InputError, match="name a recipe first"):
             parsed(*words)
+
+
+def test_a_choice_brings_its_own_options_and_defaults():
+    byol = parsed("demo", "--method", "byol", "--bn=none", "--momentum", "0.9")
+    assert byol == change(find_recipe("demo"), method="byol", bn="none", momentum=0.9)
+    assert byol.objective == Objective(Byol(alpha=0.5))
+    triplet = parsed("demo", "--loss=truncated_triplet", "--ranks", "3", "20")
+    assert triplet.objective.loss == TruncatedTriplet(ranks=(3, 20))
+    same = parsed("demo", "--method", "moco", "--loss", "info_nce", "--negatives", "patch")
+    assert same == find_recipe("demo")
+    for words, message in (
+        (("--method", "byol", "--queue", "8"), "--queue is an option of --method moco, which is not chosen"),
+        (("--patch-permutation-size", "2", "4"), "is an option of --negatives patch_permutation"),
+        (("--que", "8"), r"--que is not understood; did you mean --queue\?"),
+        (
+            ("--loss", "triplet"),
+            "--loss triplet: choose from info_nce, simple_contrastive, trunc",
+        ),
+    ):
+        with pytest.raises(InputError, match=message):
+            parsed("demo", *words)
+
+
+@pytest.mark.parametrize("loss", ["simple_contrastive", "truncated_triplet"])
+def test_every_loss_trains(data, tmp_path, loss):
+    config = tiny(data, tmp_path / "run", loss=loss, epochs=2)
+    rows = lines(run_pretraining(config, log=silent))
+    others = lines(run_pretraining(tiny(data, tmp_path / "other", epochs=2), log=silent))
+    assert all(math.isfinite(row["loss"]) for row in rows)
+    assert rows[-1]["positive"] != others[-1]["positive"]
+    assert load_encoder(str(tmp_path / "run")).info["settings"]["objective"]["loss"]["name"] == loss
+
+
+def test_the_authors_own_tiles_train(data, tmp_path):
+    plain, paper = (
+        run_pretraining(tiny(data, tmp_path / str(paper), patch_paper=paper, epochs=1), log=silent)
+        for paper in (False, True)
+    )
+    assert lines(plain) != lines(paper)
+    record = json.loads((paper / "config.json").read_text())
+    assert record["settings"]["negatives"]["kinds"][0]["paper"] is True
+    assert record["title"] == "patch paper α=2"
+    baseline = change(TINY, epochs=1, negatives="none").settings()
+    assert record["baseline"] == json.loads(json.dumps(baseline)) != record["settings"]

@@ -5,36 +5,45 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from texneg.errors import InputError
+from texneg.train.config import PretrainConfig
+from texneg.train.study import Study
+
 SCRIPT = """
 import sys
 for module in ("dask", "distributed", "tyro"):
     sys.modules[module] = None
-from dataclasses import replace
 from pathlib import Path
 from texneg.datasets.toy.embedded import EmbeddedConfig, write_embedded
 from texneg.synth.config import SynthConfig
 from texneg.synth.run import synth
-from texneg.train.recipes import demo
-from texneg.train.study import Exam, Study, run_study, write_report
+from texneg.train.flags import change
+from texneg.train.recipes import find_recipe
+from texneg.train.study import Evaluation, Study, run_study, write_report
 
 root = Path(sys.argv[1])
 write_embedded(root / "data", EmbeddedConfig(train_per_class=8, test_per_class=2, size=48))
 train, test = str(root / "data" / "train"), root / "data" / "test"
 synth(SynthConfig(train, str(root / "textures"), size=48, exemplar_size=16, executor="sync"))
+base = change(find_recipe("demo"), data=train, epochs=1, batch=16, bn_group=16, queue=32, workers=1)
 study = Study(
     folder=str(root / "runs"),
-    recipe=replace(demo(), data=train, epochs=1, batch=16, bn_group=16, queue=32, workers=1),
-    textures=str(root / "textures"),
-    exams=(
-        Exam(train, str(test / "same"), ()),
-        Exam(train, None, (f"blur={test / 'blur'}",), name="other"),
+    arms={
+        "nothing": base.baseline(),
+        "textures, alpha 3": change(base, negatives="texture", alpha=3.0, textures=str(root / "textures")),
+    },
+    evaluations=(
+        Evaluation(train, str(test / "same"), ()),
+        Evaluation(train, None, (f"blur={test / 'blur'}",), name="other"),
     ),
-    arms=("none", "texture"),
+    textures=str(root / "textures"),
     seeds=1,
 )
 run_study(study, processes=1, threads=1, say=print)
-for exam in study.exams:
-    write_report(study, exam, root / f"{exam.name or 'main'}.html")
+for evaluation in study.evaluations:
+    write_report(study, evaluation, root / f"{evaluation.name or 'main'}.html")
 """
 
 
@@ -46,11 +55,19 @@ def test_a_study_needs_no_dask_and_keeps_what_is_done(tmp_path: Path) -> None:
         numbers = json.loads((tmp_path / f"{name}.json").read_text())
         assert {row["name"] for row in numbers["table"]} >= sets
         assert [arm["seeds"] for arm in numbers["arms"]] == [[0], [0]]
+        assert [arm["label"] for arm in numbers["arms"]] == ["nothing", "textures, alpha 3"]
+        assert [arm["baseline"] for arm in numbers["arms"]] == [None, "nothing"]
 
     made = {path: path.read_bytes() for path in tmp_path.rglob("*.pt")}
     assert len(made) == 2 * (2 + 2)  # each run: checkpoint, encoder, two heads
-    told = tmp_path / "runs" / "none-s0" / "probe.json"
-    told.unlink()  # as a kill leaves it between the head and the probe's numbers
+    probe = tmp_path / "runs" / "textures-alpha-3-s0" / "probe.json"
+    probe.unlink()  # as a kill leaves it between the head and the probe's numbers
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
-    assert told.is_file()
+    assert probe.is_file()
     assert made == {path: path.read_bytes() for path in tmp_path.rglob("*.pt")}
+
+
+@pytest.mark.parametrize("names", [(), ("alpha 1", "alpha: 1"), ("!",)])
+def test_arms_need_names_that_differ_as_folders(names: tuple[str, ...]) -> None:
+    with pytest.raises(InputError, match="names that differ in letters or digits"):
+        Study("runs", dict.fromkeys(names, PretrainConfig()), ())

@@ -126,9 +126,7 @@ def cached_order(n: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
 def load(batches: Batches, steps: range, *, workers: int, pin: bool) -> Iterator[Batch]:
     """Batches of the given steps in order, made in `workers` processes (0: in this one)."""
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "This DataLoader will create"
-        )  # `warn_if_oversubscribed` says it in one line
+        warnings.filterwarnings("ignore", "This DataLoader will create")  # we warn in one line
         loader: DataLoader[Batch | InputError] = DataLoader(
             batches,
             sampler=steps,

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def stop_requested() -> Iterator[threading.Event]:
-    """Give an event that SIGINT and SIGTERM set; in a thread, where signals cannot be caught, nothing sets it."""
+    """Give an event that SIGINT and SIGTERM set; nothing sets it in a thread, where they cannot be caught."""
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event

@@ -83,8 +83,11 @@ class Negatives:
     @property
     def title(self) -> str:
         """All kinds in words: `0.5 patch + 0.5 texture_live ×2`; empty for none."""
+        total = sum(share for _, share in self.kinds)
         mixed = len(self.kinds) > 1
-        words = " + ".join(f"{share:g} {kind.title}" if mixed else kind.title for kind, share in self.kinds)
+        words = " + ".join(
+            f"{share / total:.3g} {kind.title}" if mixed else kind.title for kind, share in self.kinds
+        )
         return words if self.count == 1 else f"{words} ×{self.count}"
 
     def plain(self) -> dict[str, Any]:

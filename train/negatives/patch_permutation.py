@@ -17,7 +17,7 @@ class PatchPermutation(Negative):
     name = "patch_permutation"
 
     size: tuple[int, int] | None = None
-    """Smallest and largest side of a square, pixels, which divides the view; none: 16 and 72 of 224, scaled."""
+    """Smallest and largest side of a square, which divides the view; none: 16 and 72 of 224 px, scaled."""
     flip: bool = False
     """Mirror each square left to right with probability 1/2."""
     rotate: bool = False

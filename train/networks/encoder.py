@@ -60,7 +60,7 @@ def export_encoder(network: Network, *, image_size: int, info: dict[str, Any]) -
 
 
 def load_encoder(checkpoint: str, device: str = "cpu") -> Encoder:
-    """Load the encoder of a run folder, an `encoder.pt` or a `checkpoint.pt`, in eval mode, without gradients.
+    """Load the encoder of a run folder, `encoder.pt` or `checkpoint.pt`, in eval mode, without gradients.
 
     Raises:
         InputError: no such file, a file that is no texneg checkpoint, or weights that do not fit.

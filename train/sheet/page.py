@@ -24,8 +24,8 @@ class Strip:
     """Squares of the same side, uint8 (S, S, 3)."""
 
 
-def laid_out(strips: Sequence[Strip], titles: Sequence[Sequence[str]], legend: str = "") -> Pixels:
-    """All strips on one white page.
+def lay_out(strips: Sequence[Strip], titles: Sequence[Sequence[str]], legend: str = "") -> Pixels:
+    """Draw all strips on one white page.
 
     Args:
         strips: one or more, each with as many pictures.

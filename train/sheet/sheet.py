@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import get_args
 
 from texneg.cli.fields import Positional
 from texneg.datasets.decode import DecodeError, Pixels, decode
@@ -12,17 +11,13 @@ from texneg.datasets.pairs import open_beside
 from texneg.datasets.storage.atomic import write_bytes
 from texneg.datasets.storage.places import place
 from texneg.errors import InputError
-from texneg.patches.plan import default_size, divisors
 from texneg.philox.arrays import generator
-from texneg.synth.config import ledger_path
-from texneg.synth.ledger.ledger import Ledger
-from texneg.synth.ledger.record import load_record
-from texneg.synth.plan.settings import Settings, Small
-from texneg.synth.task.setup import prepare_process
-from texneg.train.sheet.columns import TITLES, Kind, Textures, functions
-from texneg.train.sheet.page import Strip, laid_out, square, whole
+from texneg.synth.preview import Preview, preview_textures
+from texneg.train.negatives import KINDS, Negatives, Patch, Texture
+from texneg.train.options import parse_option
+from texneg.train.sheet.page import Strip, lay_out, square, whole
 
-DEFAULT: tuple[Kind, ...] = ("patch", "texture")
+DEFAULT = ("patch", "texture")
 SQUARES = "negatives are made of the centre square of the image"
 BOXES = "boxes: centre (red) and random (blue) patch of the texture; other " + SQUARES
 
@@ -35,10 +30,10 @@ class SheetConfig:
     """Class-folder tree, flat folder of images, folder of .tar shards, or one .tar."""
     out: str
     """The PNG to write."""
-    kinds: tuple[Kind, ...] = DEFAULT
-    """Columns after the image: patches at random places, on the paper's tiles, disjoint, permuted so that
-    every pixel stays, flipped and rotated; the texture of the whole image; the live texture of the picture; a
-    mixture of patch and live texture."""
+    kinds: tuple[str, ...] = DEFAULT
+    """Columns after the image: patch, patch_permutation, texture, texture_live; options follow a colon
+    (patch:paper, patch:no-overlap, patch:size=8-24,flip,rotate, texture_live:method=quality); kinds joined by
+    + are a mixture (patch+texture_live)."""
     textures: str | None = None
     """Output of texneg synth on the same images. Default: those in the same tars as the images (texneg synth
     --layout paired), else made now."""
@@ -48,8 +43,6 @@ class SheetConfig:
     """Images shown."""
     size: int = 224
     """Side of each picture, px."""
-    patch: tuple[int, int] | None = None
-    """Smallest and largest patch of the patch negatives, px of the picture. Default: 16 and 72 at 224."""
     exemplar_size: int = 96
     """Side of the two patches a texture is made of, px; with --textures that run's is used."""
     seed: int = 0
@@ -62,31 +55,29 @@ def sheet(config: SheetConfig) -> int:
     Raises:
         InputError: no images, no textures, nothing that can be decoded, a value out of its range.
     """
-    check(config)
-    prepare_process()
-    images = open_images(config.src, config.split)
-    textures = _textures(config, images)
-    made = None if textures is None else _settings(config.textures or config.src)
-    picture = contact_sheet(
-        images,
-        textures,
-        kinds=config.kinds,
-        count=config.count,
-        seed=config.seed,
-        texture_seed=made.seed if made else config.seed,
-        side=config.size,
-        patch_range=config.patch,
-        exemplar_size=made.exemplar_size if made else config.exemplar_size,
-        small=made.small if made else "shrink-patch",
-        upright=made is not None and made.exif == "apply",
-    )
-    write_bytes(config.out, encode(picture, "png"))
-    print(f"{config.out}: {picture.shape[1]} x {picture.shape[0]} px")
+    write_sheet(config, read_columns(config))
     return 0
 
 
-def check(config: SheetConfig) -> None:
-    """Refuse what cannot be drawn.
+def write_sheet(config: SheetConfig, columns: Sequence[Negatives]) -> None:
+    """Write a contact sheet with these columns in place of the configuration's `kinds`."""
+    images = open_images(config.src, config.split)
+    preview = None
+    if any(column.need_textures for column in columns):
+        preview = preview_textures(
+            images,
+            open_textures(config, images),
+            config.textures or config.src,
+            seed=config.seed,
+            exemplar_size=config.exemplar_size,
+        )
+    picture = contact_sheet(images, columns, preview, count=config.count, seed=config.seed, side=config.size)
+    write_bytes(config.out, encode(picture, "png"))
+    print(f"{config.out}: {picture.shape[1]} x {picture.shape[0]} px")
+
+
+def read_columns(config: SheetConfig) -> list[Negatives]:
+    """Read the negatives of each column.
 
     Raises:
         InputError: naming the flag and what it may be.
@@ -96,65 +87,50 @@ def check(config: SheetConfig) -> None:
             f"--count {config.count} --size {config.size}: allowed is 1 or more, and 16 to 1024 px"
         )
     if not config.kinds:
-        raise InputError(f"--kinds: name one or more of {', '.join(get_args(Kind))}")
-    if config.patch is not None and not 1 <= config.patch[0] <= config.patch[1] <= config.size:
-        low, high = config.patch
-        raise InputError(f"--patch {low} {high}: allowed is 1 to --size, {config.size} px, smallest first")
-    if "permutation" in config.kinds and not divisors(
-        config.size, config.size, *(config.patch or default_size(config.size, config.size))
-    ):
-        raise InputError(
-            f"--size {config.size}: no patch side in the range of --patch divides it, as a permutation needs"
-        )
+        raise InputError(f"--kinds: name one or more of {', '.join(kind.name for kind in KINDS)}")
     if not config.out.lower().endswith(".png"):
         raise InputError(f"--out {config.out}: the sheet is a PNG; give a name that ends in .png")
+    columns = []
+    for text in config.kinds:
+        column = Negatives.of(*(parse_option(KINDS, one, "--kinds") for one in text.split("+")))
+        if column.need_textures and len(column.kinds) > 1:
+            raise InputError(f"--kinds {text}: textures from files have a column of their own")
+        try:
+            column.check(config.size)
+        except InputError as error:
+            raise InputError(f"--kinds {text}: {str(error).replace('--image-size', '--size')}") from error
+        columns.append(column)
+    return columns
 
 
-def _textures(config: SheetConfig, images: ImageSet) -> ImageSet | None:
-    """Textures made before: those of `--textures`, or those beside the images in their tars."""
+def open_textures(config: SheetConfig, images: ImageSet) -> ImageSet | None:
+    """Open textures made before: those of `--textures`, or those beside the images in their tars."""
     if config.textures is None:
         return open_beside(images, config.src, config.split)
     of_split = config.split is not None and (place(config.textures) / config.split).is_dir()
     return open_images(config.textures, config.split if of_split else None, textures=True)
 
 
-def _settings(textures: str) -> Settings | None:
-    """Settings of the run that made the textures, if its ledger is beside them."""
-    if not ledger_path(textures).is_dir():
-        return None
-    return Settings(**load_record(Ledger(ledger_path(textures), place(textures)))["settings"])
-
-
 def contact_sheet(
     images: ImageSet,
-    textures: ImageSet | None = None,
+    columns: Sequence[Negatives] = (Negatives.of(Patch()), Negatives.of(Texture())),
+    preview: Preview | None = None,
     *,
-    kinds: Sequence[Kind] = DEFAULT,
     count: int = 12,
     seed: int = 0,
-    texture_seed: int = 0,
     side: int = 224,
-    patch_range: tuple[int, int] | None = None,
-    exemplar_size: int = 96,
-    small: Small = "shrink-patch",
-    upright: bool = False,
 ) -> Pixels:
-    """Strips of an image and its negatives of each kind; beside a texture, its two exemplars are boxed.
+    """Draw strips of an image and its negatives of each kind; the exemplars of its texture are boxed.
 
-    All kinds but `texture` are made of the centre square, resized to the picture.
+    All kinds but textures from files are made of the centre square, resized to the picture.
 
     Args:
         images: to choose from; those that cannot be used are left out.
-        textures: made from `images`; None synthesises them.
-        kinds: the columns after the image.
+        columns: the negatives after the image.
+        preview: the textures, for columns that need them.
         count: images shown, fewer where there are not as many.
         seed: chooses the images, and draws the negatives that are made here.
-        texture_seed: of the textures, for the boxes and for synthesis.
         side: of each picture, px.
-        patch_range: smallest and largest patch of the patch negatives, px of the picture.
-        exemplar_size: side of the exemplars, px.
-        small: what was done with images smaller than an exemplar.
-        upright: turn the images as EXIF says, as it was done for the textures.
 
     Returns:
         (H, W, 3) uint8.
@@ -162,29 +138,40 @@ def contact_sheet(
     Raises:
         InputError: none of the images can be shown.
     """
-    offline = (
-        Textures.of(images, textures, texture_seed, exemplar_size, small) if "texture" in kinds else None
-    )
-    made_by, columns = functions(patch_range), ("image", *kinds)
     strips: list[Strip] = []
     for i in generator(seed).permutation(len(images)).tolist():
         if len(strips) == count:
             break
-        if offline is not None and not offline.has(i):
+        if preview is not None and not preview.has(i):
             continue
         try:
-            pixels = decode(images.read(i), upright=upright).pixels
-            pictures = (
-                {"image": whole(pixels, side)} if offline is None else offline.pictures(i, pixels, side)
-            )
+            strips.append(Strip(images.keys[i], pictures_of(images, i, columns, preview, seed, side)))
         except DecodeError:
             continue
-        view = square(pixels, side)[None]
-        others = [kind for kind in kinds if kind not in pictures]
-        pictures |= {kind: made_by[kind](view, seed=seed, index=[i])[0, 0] for kind in others}
-        strips.append(Strip(images.keys[i], [pictures[column] for column in columns]))
     if not strips:
         raise InputError(
             f"none of the {len(images)} images of {images.root} can be shown: unreadable or too small"
         )
-    return laid_out(strips, [TITLES[column] for column in columns], BOXES if offline else SQUARES)
+    titles = [("image",), *((c.title, " + ".join(kind.name for kind, _ in c.kinds)) for c in columns)]
+    return lay_out(strips, titles, BOXES if preview else SQUARES)
+
+
+def pictures_of(
+    images: ImageSet, i: int, columns: Sequence[Negatives], preview: Preview | None, seed: int, side: int
+) -> list[Pixels]:
+    """The pictures of one strip: image i, then each column."""
+    if preview is None:
+        pixels = decode(images.read(i)).pixels
+        shown, texture = whole(pixels, side), None
+    else:
+        pixels, boxes, made = preview.show(i, side)
+        shown, texture = whole(pixels, side, boxes), square(made, side)
+    view = square(pixels, side)[None]
+    pictures = [shown]
+    for column in columns:
+        if column.need_textures:
+            assert texture is not None
+            pictures.append(texture)
+        else:
+            pictures.append(column.make(view, seed=seed, epoch=0, index=[i])[0, 0])
+    return pictures

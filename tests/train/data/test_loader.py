@@ -1,22 +1,20 @@
 """Batches: a pure function of the step, whoever loads them and wherever they start."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 import torch
 
 from texneg.datasets.decode import DecodeError
 from texneg.errors import InputError
-from texneg.patches.patches import patch_negatives, patch_permutation
-from texneg.textures.live.negatives import texture_negatives
-from texneg.train.data.loader import Batches, OnDemand, Resident, crowded, load, shrunk
+from texneg.patches.patches import patch_negatives
+from texneg.train.data.loader import Batches, OnDemand, Resident, load, shrunk, warn_if_oversubscribed
 from texneg.train.data.views import Augmentation
-from texneg.train.negatives.negatives import paired_textures
+from texneg.train.negatives import Negatives, Patch, PatchPermutation, Texture, TextureLive
 
 N, BATCH = 22, 4
 AUGMENTATION = Augmentation(16, blur=0.5)
-PATCH = ((patch_negatives, 1.0),)
+PATCH = Negatives.of(Patch())
+MIXTURE = Negatives(((Patch(), 1.0), (PatchPermutation(), 0.5), (TextureLive(), 1.0)), count=2)
 
 
 def picture(i):
@@ -57,7 +55,7 @@ def test_an_epoch_visits_each_image_once_and_leaves_the_incomplete_batch_out():
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_loading_from_the_middle_gives_the_same_batches(workers):
-    b = batches(kinds=(*PATCH, (patch_permutation, 0.5), (texture_negatives, 1.0)), count=2)
+    b = batches(negatives=MIXTURE)
     expected = [b.make(step) for step in range(3, 8)]
     loaded = list(load(b, range(3, 8), workers=workers, pin=False))
     assert len(loaded) == 5
@@ -66,14 +64,14 @@ def test_loading_from_the_middle_gives_the_same_batches(workers):
 
 
 def test_processes_share_the_joint_batch_in_rank_order():
-    whole = batches(kinds=PATCH).make(6)
-    parts = [batches(kinds=PATCH, rank=rank, world=2).make(6) for rank in range(2)]
+    whole = batches(negatives=PATCH).make(6)
+    parts = [batches(negatives=PATCH, rank=rank, world=2).make(6) for rank in range(2)]
     for place in range(4):
         assert torch.equal(whole[place], torch.cat([part[place] for part in parts]))
 
 
 def test_patch_negatives_are_cut_from_the_finished_query_view():
-    b = batches(kinds=PATCH, count=3)
+    b = batches(negatives=Negatives.of(Patch(), count=3))
     made = b.make(7)
     expected = patch_negatives(made.query.numpy(), count=3, seed=1, epoch=1, index=b.indices(7))
     assert np.array_equal(made.negatives.numpy(), expected)
@@ -82,8 +80,7 @@ def test_patch_negatives_are_cut_from_the_finished_query_view():
 
 def test_a_texture_gets_the_querys_augmentation_and_the_key_its_own():
     def textured(texture):
-        kind = partial(paired_textures, texture=texture, augmentation=AUGMENTATION)
-        return batches(kinds=((kind, 1.0),)).make(2)
+        return batches(negatives=Negatives.of(Texture()), texture=texture).make(2)
 
     same = textured(picture)
     assert torch.equal(same.negatives[:, 0], same.query)
@@ -94,7 +91,7 @@ def test_a_texture_gets_the_querys_augmentation_and_the_key_its_own():
 
 
 def test_without_negatives_views_are_the_same_as_with():
-    plain, patched = batches().make(4), batches(kinds=PATCH).make(4)
+    plain, patched = batches().make(4), batches(negatives=PATCH).make(4)
     assert plain.negatives is None
     assert torch.equal(plain.query, patched.query)
     assert torch.equal(plain.key, patched.key)
@@ -129,7 +126,9 @@ def test_resident_images_are_shrunk_and_never_enlarged():
 
 def test_more_loaders_than_cores_are_told_once(monkeypatch, recwarn):
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2})
-    assert crowded(0, 8) == crowded(2, 1) == ""
-    assert crowded(1, 2) == "--workers 1: 4 processes share 3 cores; fewer workers may be faster"
+    assert warn_if_oversubscribed(0, 8) == warn_if_oversubscribed(2, 1) == ""
+    assert (
+        warn_if_oversubscribed(1, 2) == "--workers 1: 4 processes share 3 cores; fewer workers may be faster"
+    )
     assert len(list(load(batches(), range(2), workers=5, pin=False))) == 2
     assert not recwarn.list

@@ -2,7 +2,6 @@
 
 import json
 import tarfile
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from texneg.train.config import PretrainConfig
 from texneg.train.data.loader import load
 from texneg.train.data.splits import open_textures, open_train
 from texneg.train.evaluate.analyze import texture_reader
+from texneg.train.flags import change
 from texneg.train.pretrain import make_batches, run_pretraining
 from texneg.train.sheet.sheet import SheetConfig, sheet
 
@@ -63,7 +63,8 @@ def root(tmp_path_factory):
 
 def config(root, place, **changes):
     data, textures = PLACES[place]
-    return PretrainConfig(
+    return change(
+        PretrainConfig(),
         data=str(root / data),
         textures=str(root / textures) if textures else "",
         negatives="texture",
@@ -85,8 +86,8 @@ def config(root, place, **changes):
 
 
 def opened(c):
-    images = open_train(c.data)
-    return images, open_textures(c.textures, images, c.data)
+    images = open_train(c.run.data)
+    return images, open_textures(c.run.textures, images, c.run.data)
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +119,7 @@ def test_a_run_on_pairs_is_the_run_on_folders_and_goes_on_where_it_stopped(root,
     whole = run_pretraining(folders, log=str)
     part = run_pretraining(pairs, log=str)
     assert not (part / "encoder.pt").exists()
-    run_pretraining(replace(pairs, workers=1), log=str)
+    run_pretraining(change(pairs, workers=1), log=str)
     assert len(lines(whole)) >= 10
     assert lines(part) == lines(whole)
 
@@ -137,11 +138,11 @@ def test_the_textures_beside_the_images_are_what_others_take(root, tmp_path):
 
 @pytest.mark.parametrize("data", ["photos", "photo-tars", "texture-tars"])
 def test_images_without_textures_are_told_the_ways_to_them(root, tmp_path, data):
-    alone = replace(config(root, "pairs", out=str(tmp_path / "run")), data=str(root / data))
+    alone = change(config(root, "pairs", out=str(tmp_path / "run")), data=str(root / data))
     with pytest.raises(InputError, match=r"name them by --textures .* synth --layout paired"):
         run_pretraining(alone, log=str)
     with pytest.raises(InputError, match="are the images: name what texneg synth wrote"):
-        run_pretraining(replace(alone, textures=alone.data), log=str)
+        run_pretraining(change(alone, textures=alone.run.data), log=str)
 
 
 def test_a_class_is_the_same_in_splits_with_other_classes(root, tmp_path):

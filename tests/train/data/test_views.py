@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as reference
 
-from texneg.train.data.augment import ORDERS, render
+from texneg.train.data.augment import ORDERS, augment
 from texneg.train.data.views import KEY, QUERY, Augmentation, make_views, plan_views
 
 NEUTRAL = {
@@ -42,7 +42,7 @@ def picture(height, width, seed=0):
 def ours(image, size, box, **changes):
     values = {**NEUTRAL, **changes}
     out = np.zeros((size, size, 3), np.uint8)
-    render(image, np.array([*box, *values.values()], np.float64), out)
+    augment(image, np.array([*box, *values.values()], np.float64), out)
     return out
 
 

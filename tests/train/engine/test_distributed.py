@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,18 +10,17 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from texneg.patches.patches import patch_negatives, patch_permutation
 from texneg.queue import KeyQueue
-from texneg.textures.live.negatives import texture_negatives
-from texneg.train.config import PretrainConfig
 from texneg.train.data.loader import Batches
 from texneg.train.data.views import Augmentation
-from texneg.train.engine.loop import distributed
+from texneg.train.distributed import gather
+from texneg.train.engine.loop import distribute
 from texneg.train.engine.metrics import Meter
-from texneg.train.methods.byol import BYOL
-from texneg.train.methods.moco import MoCo
-from texneg.train.networks.batch_norm import SyncBatchNorm, gather, shuffled_pass
-from texneg.train.networks.network import Architecture
+from texneg.train.methods import byol, moco
+from texneg.train.negatives import Negatives, Patch, PatchPermutation, TextureLive
+from texneg.train.networks.backbone import Architecture
+from texneg.train.networks.batch_norm import SyncBatchNorm, shuffled_pass
+from texneg.train.objectives import Objective
 
 WORLD, STEPS = 2, 3
 pytestmark = pytest.mark.skipif(not dist.is_gloo_available(), reason="torch has no gloo")
@@ -32,14 +32,14 @@ def picture(i):
 
 def run_steps(name, rank=0, world=1):
     """A few steps of SGD; returns losses, gradients of the last step, and the state."""
-    config = PretrainConfig(
-        method=name, batch=8, queue=24, dim=6, bn="none" if world == 1 else "sync", momentum=0.9, alpha=1.5
-    )
-    architecture = Architecture("resnet18", "stride2", 4, (1, 1, 1, 1), name, 8, 6)
-    method = MoCo(config, architecture) if name == "moco" else BYOL(config, architecture, 10)
+    bn = "none" if world == 1 else "sync"
+    network = Architecture("resnet18", "stride2", 4, (1, 1, 1, 1), dim=6, hidden=8, bn=bn)
+    config = moco.Config(queue=24, momentum=0.9) if name == "moco" else byol.Config(momentum=0.9)
+    method = config.build(network, seed=0, steps=10)
+    objective = Objective(replace(config.loss(), alpha=1.5))
     for part in method.children():  # batch norm over few values magnifies rounding
         part.to(torch.float32 if isinstance(part, KeyQueue) else torch.float64)
-    module = distributed(method) if world > 1 else method
+    module = distribute(method) if world > 1 else method
     optimizer = torch.optim.SGD([p for p in method.parameters() if p.requires_grad], lr=0.1, momentum=0.9)
     batches = Batches(
         image=picture,
@@ -47,16 +47,17 @@ def run_steps(name, rank=0, world=1):
         augmentation=Augmentation(16),
         batch=8,
         seed=0,
-        kinds=((patch_negatives, 0.4), (patch_permutation, 0.2), (texture_negatives, 0.4)),
+        negatives=Negatives(((Patch(), 0.4), (PatchPermutation(), 0.2), (TextureLive(), 0.4))),
         rank=rank,
         world=world,
     )
     losses = []
     for step in range(STEPS):
-        loss, _ = module(batches.make(step))
+        loss = objective(module(batches.make(step)))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        method.after_step()
         losses.append(gather(loss.detach().view(1)).mean().item())
     gradients = [p.grad for p in method.parameters() if p.requires_grad]
     return losses, gradients, method.state_dict()

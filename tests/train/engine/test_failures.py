@@ -2,10 +2,10 @@
 
 import errno
 import os
+import pickle
 import re
 import signal
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,12 +14,13 @@ from PIL import Image
 
 from texneg.errors import InputError, RunFailed
 from texneg.train import pretrain as verb
-from texneg.train.checks import check, check_size
 from texneg.train.config import PretrainConfig
 from texneg.train.engine import checkpoint, loop
+from texneg.train.flags import change
 from texneg.train.pretrain import run_pretraining
 
-TINY = PretrainConfig(
+TINY = change(
+    PretrainConfig(),
     recipe="tiny",
     arch="resnet18",
     stem="stride2",
@@ -50,7 +51,7 @@ def write_images(root, *, seed=0, side=24):
 
 @pytest.fixture
 def config(tmp_path):
-    return replace(TINY, data=str(write_images(tmp_path / "images")), out=str(tmp_path / "run"))
+    return change(TINY, data=str(write_images(tmp_path / "images")), out=str(tmp_path / "run"))
 
 
 def silent(_):
@@ -62,7 +63,7 @@ def test_an_image_that_cannot_be_read_is_named(config, tmp_path, changes):
     image = tmp_path / "images" / "class1" / "7.png"
     image.write_bytes(image.read_bytes()[:200])
     with pytest.raises(InputError, match=r"truncated: class1/7 of .*images.*replace this image"):
-        run_pretraining(replace(config, **changes), log=silent)
+        run_pretraining(change(config, **changes), log=silent)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -70,12 +71,12 @@ def test_an_image_that_vanishes_is_named(config, tmp_path, monkeypatch, workers)
     image = tmp_path / "images" / "class1" / "7.png"
     monkeypatch.setattr(verb, "train", lambda run: (image.unlink(), loop.train(run)))
     with pytest.raises(InputError, match=r"No such file.*7\.png.*replace this image"):
-        run_pretraining(replace(config, workers=workers), log=silent)
+        run_pretraining(change(config, workers=workers), log=silent)
 
 
 @pytest.mark.parametrize("file", ["checkpoint.pt", "metrics.jsonl", "encoder.pt", "config.json"])
 def test_a_full_disk_ends_in_one_line_and_the_next_call_finishes(config, tmp_path, monkeypatch, file):
-    before = replace(config, stop_after=2)
+    before = change(config, stop_after=2)
     run_pretraining(before, log=silent)
     folder = tmp_path / "run"
     kept = (folder / "checkpoint.pt").read_bytes()
@@ -101,14 +102,14 @@ def test_a_full_disk_ends_in_one_line_and_the_next_call_finishes(config, tmp_pat
     assert not (folder / "encoder.pt").exists()
     assert not list(folder.glob(".*tmp"))
     run_pretraining(config, log=silent)
-    whole = run_pretraining(replace(config, out=str(tmp_path / "whole")), log=silent)
+    whole = run_pretraining(change(config, out=str(tmp_path / "whole")), log=silent)
     one, two = (torch.load(path / "encoder.pt", weights_only=True) for path in (folder, whole))
     assert all(torch.equal(one["network"][name], two["network"][name]) for name in one["network"])
 
 
 def test_remade_textures_are_refused(config, tmp_path):
     textures = write_images(tmp_path / "textures", seed=1)
-    arm = replace(config, negatives="texture", textures=str(textures), stop_after=1)
+    arm = change(config, negatives="texture", textures=str(textures), stop_after=1)
     run_pretraining(arm, log=silent)
     write_images(textures, seed=1, side=20)
     with pytest.raises(InputError, match="--textures holds other files"):
@@ -121,9 +122,9 @@ def test_remade_textures_are_refused(config, tmp_path):
 def test_a_signal_to_the_whole_group_reaches_the_trainer_alone(config, tmp_path, number, start_until):
     """As Ctrl-C in a terminal and a batch scheduler send it: to the loaders as well."""
     code = (
-        "import sys; from texneg.train.pretrain import run_pretraining;"
-        "from texneg.train.config import PretrainConfig\n"
-        f"try: run_pretraining({replace(config, epochs=5000, workers=2)!r}, log=lambda _: None)\n"
+        "import pickle, sys; from texneg.train.pretrain import run_pretraining\n"
+        f"config = pickle.loads({pickle.dumps(change(config, epochs=5000, workers=2))!r})\n"
+        "try: run_pretraining(config, log=lambda _: None)\n"
         "except KeyboardInterrupt: sys.exit(130)"
     )
     metrics = tmp_path / "run" / "metrics.jsonl"
@@ -156,7 +157,7 @@ def test_a_signal_to_the_whole_group_reaches_the_trainer_alone(config, tmp_path,
 )
 def test_numbers_that_cannot_train_are_refused(wrong, message):
     with pytest.raises(InputError, match=message):
-        check(replace(TINY, data="x", **wrong))
+        change(TINY, data="x", **wrong).check()
 
 
 @pytest.mark.parametrize(
@@ -169,16 +170,16 @@ def test_numbers_that_cannot_train_are_refused(wrong, message):
     ],
 )
 def test_a_queue_near_the_data_set_is_warned_of(queue, batch, said):
-    warning = check_size(replace(TINY, queue=queue, batch=batch), 200)
+    warning = change(TINY, queue=queue, batch=batch).check_images(200)
     assert bool(warning) == bool(said)
-    assert check_size(replace(TINY, method="byol", queue=queue, batch=batch), 200) == ""
+    assert change(TINY, method="byol", batch=batch).check_images(200) == ""
     assert re.match(said, warning)
 
 
 def test_a_queue_as_large_as_the_data_set_gets_a_remedy_that_works():
     for queue, batch, n in ((64, 32, 50), (200, 8, 60)):
         with pytest.raises(InputError, match=r"use --queue \d+") as found:
-            check_size(replace(TINY, queue=queue, batch=batch), n)
-        check_size(replace(TINY, queue=int(str(found.value).split()[-1]), batch=batch), n)
+            change(TINY, queue=queue, batch=batch).check_images(n)
+        change(TINY, queue=int(str(found.value).split()[-1]), batch=batch).check_images(n)
     with pytest.raises(InputError, match="use --queue and --batch of at most 16"):
-        check_size(replace(TINY, queue=64, batch=32), 32)
+        change(TINY, queue=64, batch=32).check_images(32)

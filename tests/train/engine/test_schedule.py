@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from texneg.train.engine.optimiser import make_optimizer, set_lr
-from texneg.train.engine.schedule import byol_momentum, cosine_lr
-from texneg.train.networks import ema
+from texneg.train.engine.optimiser import Optimisation, cosine_lr, make_optimiser, set_lr
+from texneg.train.methods.byol import target_momentum
+from texneg.train.networks.momentum import update_average
 
 
 def test_cosine_has_its_peak_half_and_end():
@@ -34,9 +34,9 @@ def test_warmup_is_linear_and_meets_the_cosine_at_its_peak():
 
 
 def test_byol_momentum_rises_from_base_to_one():
-    assert byol_momentum(0, base=0.99, total=80) == pytest.approx(0.99)
-    assert byol_momentum(40, base=0.99, total=80) == pytest.approx(0.995)
-    assert byol_momentum(80, base=0.99, total=80) == pytest.approx(1)
+    assert target_momentum(0, base=0.99, steps=80) == pytest.approx(0.99)
+    assert target_momentum(40, base=0.99, steps=80) == pytest.approx(0.995)
+    assert target_momentum(80, base=0.99, steps=80) == pytest.approx(1)
 
 
 def test_moving_average_is_in_place_and_leaves_buffers_alone():
@@ -51,7 +51,7 @@ def test_moving_average_is_in_place_and_leaves_buffers_alone():
     ]
     pointers = [p.data_ptr() for p in average.parameters()]
     buffers = [b.clone() for b in average.buffers()]
-    ema.update(average, source, 0.9)
+    update_average(average, source, 0.9)
     assert [p.data_ptr() for p in average.parameters()] == pointers
     for parameter, value in zip(average.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.double(), value, rtol=0, atol=3e-7)
@@ -67,7 +67,7 @@ def gradients(module, seed=1):
 
 def test_lars_step_equals_the_formula():
     module = nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3))
-    optimizer = make_optimizer(module, name="lars", lr=0.4, weight_decay=0.01)
+    optimizer = make_optimiser(module, Optimisation(optimizer="lars", lr=0.4, weight_decay=0.01))
     state = [(torch.zeros_like(p), p.detach().clone()) for p in module.parameters()]
     for step in range(2):
         gradients(module, step)
@@ -88,7 +88,7 @@ def test_lars_step_equals_the_formula():
 def test_sgd_decays_every_parameter_as_moco_does():
     module = nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3))
     before = [p.detach().clone() for p in module.parameters()]
-    optimizer = make_optimizer(module, name="sgd", lr=1.0, weight_decay=0.1)
+    optimizer = make_optimiser(module, Optimisation(optimizer="sgd", lr=1.0, weight_decay=0.1))
     set_lr(optimizer, 0.5)
     for parameter in module.parameters():
         parameter.grad = torch.zeros_like(parameter)

@@ -10,23 +10,18 @@ from torch.nn import functional as F
 from texneg.errors import InputError
 from texneg.losses import info_nce
 from texneg.similarity import similarities
-from texneg.train.config import PretrainConfig
 from texneg.train.data.loader import Batch
-from texneg.train.methods.byol import BYOL
-from texneg.train.methods.moco import MoCo
+from texneg.train.engine.loop import mean_cosines
+from texneg.train.methods import byol, moco
+from texneg.train.methods.byol import target_momentum
+from texneg.train.networks.backbone import Architecture, Network, initial_weights
 from texneg.train.networks.batch_norm import SplitBatchNorm, apply_policy, shuffled_pass
-from texneg.train.networks.network import Architecture, Network, initial_weights
+from texneg.train.objectives import LOSSES, Byol, InfoNCE, Objective, Selection
 
 N, SIDE = 8, 16
 
 
-def settings(**changes):
-    fields = {"data": "x", "batch": N, "queue": 24, "dim": 6, "bn": "none", "bn_group": 4, "momentum": 0.9}
-    return PretrainConfig(**fields | changes)
-
-
-def architecture(head="moco"):
-    return Architecture("resnet18", stem="stride2", width=4, layers=(1, 1, 1, 1), head=head, hidden=8, dim=6)
+NETWORK = Architecture("resnet18", "stride2", 4, (1, 1, 1, 1), dim=6, hidden=8, bn="none", bn_group=4)
 
 
 def batch(step=3, count=2, seed=0):
@@ -36,48 +31,62 @@ def batch(step=3, count=2, seed=0):
     return Batch(views[0], views[1], negatives, torch.arange(N), step)
 
 
-def moco(**changes):
-    return MoCo(settings(**changes), architecture()).train()
+def make_moco(seed=0):
+    return moco.Config(queue=24, momentum=0.9).build(NETWORK, seed=seed, steps=10).train()
+
+
+def make_byol():
+    return byol.Config(momentum=0.9).build(NETWORK, seed=0, steps=10).train()
 
 
 def test_a_moco_step_is_the_official_one():
-    method = moco(alpha=3.0, temperature=0.3)
-    b = batch()
+    """Two steps, since the key network moves between them."""
+    method, objective = make_moco(), Objective(InfoNCE(temperature=0.3, alpha=3.0))
     reference = copy.deepcopy(method)
-    q = reference.query(reference.normalise(b.query))
-    with torch.no_grad():
-        for key, query in zip(reference.key.parameters(), reference.query.parameters(), strict=True):
-            key.mul_(0.9).add_(query, alpha=0.1)
-        k = reference.key(reference.normalise(b.key))
-        t = torch.stack([reference.key(reference.normalise(x)) for x in b.negatives.unbind(1)], 1)
-    before = reference.queue.keys.clone()
-    expected = info_nce(similarities(q, k, before, t), temperature=0.3, alpha=3.0)
-
-    loss, cosines = method(b)
-    torch.testing.assert_close(loss, expected)
-    assert set(cosines) == {"positive", "negative", "nonsemantic"}
-    # The first N places hold this batch's keys, and nothing of the non-semantic negatives is anywhere.
-    torch.testing.assert_close(method.queue.keys[:N], F.normalize(k, dim=1))
-    assert torch.equal(method.queue.keys[N:], before[N:])
-    assert method.queue.position.item() == N
+    optimisers = [torch.optim.SGD(m.query.parameters(), lr=0.5) for m in (method, reference)]
+    for number in range(2):
+        b = batch(seed=number)
+        q = reference.query(reference.normalise(b.query))
+        with torch.no_grad():
+            for key, query in zip(reference.key.parameters(), reference.query.parameters(), strict=True):
+                key.mul_(0.9).add_(query, alpha=0.1)
+            k = reference.key(reference.normalise(b.key))
+            t = torch.stack([reference.key(reference.normalise(x)) for x in b.negatives.unbind(1)], 1)
+        before, own = reference.queue.keys.clone(), method.queue.keys.clone()
+        expected = info_nce(similarities(q, k, before, t), temperature=0.3, alpha=3.0)
+        (parts,) = method(b)
+        loss = objective((parts,))
+        torch.testing.assert_close(loss, expected)
+        assert set(mean_cosines(parts)) == {"positive", "negative", "nonsemantic"}
+        assert torch.equal(method.queue.keys, own)
+        for one, optimiser in zip((loss, expected), optimisers, strict=True):
+            optimiser.zero_grad()
+            one.backward()
+            optimiser.step()
+        method.after_step()
+        reference.queue.enqueue(k)
+        # The next N places hold this batch's keys, and nothing of the non-semantic negatives is anywhere.
+        rows = slice(number * N, (number + 1) * N)
+        torch.testing.assert_close(method.queue.keys[rows], F.normalize(k, dim=1))
+        torch.testing.assert_close(method.queue.keys, reference.queue.keys)
+        assert method.queue.position.item() == (number + 1) * N
 
 
 def test_a_key_is_never_among_its_own_negatives():
-    method = moco(negatives="none")
+    method = make_moco()
     b = batch(count=0)
     same = b._replace(key=b.query)
     method.eval()  # so that the query and key networks agree on the same image
     before = method.queue.keys.clone()
-    _, cosines = method(same)
+    cosines = mean_cosines(*method(same))
     q = F.normalize(method.query(method.normalise(b.query)), dim=1)
     torch.testing.assert_close(cosines["positive"], torch.tensor(1.0))
     torch.testing.assert_close(cosines["negative"], (q @ before.T).mean(), rtol=1e-4, atol=1e-6)
 
 
 def test_gradients_reach_the_query_network_alone():
-    method = moco()
-    loss, _ = method(batch())
-    loss.backward()
+    method = make_moco()
+    Objective()(method(batch())).backward()
     assert all(p.grad is not None for p in method.query.parameters())
     assert method.query.head.fc[0].weight.grad.abs().sum() > 0
     assert all(p.grad is None and not p.requires_grad for p in method.key.parameters())
@@ -85,19 +94,37 @@ def test_gradients_reach_the_query_network_alone():
 
 
 def test_selection_and_eqco_reach_the_loss():
-    losses = [
-        moco(**changes)(batch())[0].item()
-        for changes in ({}, {"hardest": 2}, {"difficulty": (0.5, 1.0)}, {"eqco": 240})
-    ]
-    everything, hardest, easiest, margin = losses
+    parts = make_moco()(batch())
+    everything, hardest, easiest, margin = (
+        objective(parts).item()
+        for objective in (
+            Objective(),
+            Objective(selection=Selection(hardest=2)),
+            Objective(selection=Selection(difficulty=(0.5, 1.0))),
+            Objective(InfoNCE(eqco=240)),
+        )
+    )
     assert hardest < everything
     assert easiest < everything
     assert margin > everything
 
 
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_falls_on_a_batch_that_stays(loss):
+    method, objective, b = make_moco(), Objective(loss()), batch()
+    optimiser = torch.optim.SGD(method.query.parameters(), lr=0.05)
+    losses = []
+    for _ in range(10):
+        losses.append(objective(method(b)))
+        optimiser.zero_grad()
+        losses[-1].backward()
+        optimiser.step()
+    assert losses[-1] < losses[0] - 0.01
+
+
 def test_initial_weights_depend_on_the_seed_alone():
     state = torch.get_rng_state()
-    one, again, other = moco(seed=4), moco(seed=4), moco(seed=5)
+    one, again, other = make_moco(4), make_moco(4), make_moco(5)
     assert torch.equal(torch.get_rng_state(), state)
     for a, b in zip(one.state_dict().values(), again.state_dict().values(), strict=True):
         assert torch.equal(a, b)
@@ -127,7 +154,7 @@ def test_split_statistics_are_those_of_the_groups():
 
 def test_split_hides_the_key_and_one_batch_does_not():
     """With split statistics, key i's neighbours differ from query i's; without, they are the same images."""
-    network = Network(architecture())
+    network = Network(NETWORK)
     apply_policy(network, "split", 4)
     network.train()
     x = torch.randn(N, 3, SIDE, SIDE)
@@ -138,9 +165,9 @@ def test_split_hides_the_key_and_one_batch_does_not():
 
 
 def test_policies_keep_the_names_of_the_weights():
-    plain = Network(architecture())
+    plain = Network(NETWORK)
     for policy in ("split", "sync"):
-        changed = Network(architecture())
+        changed = Network(NETWORK)
         apply_policy(changed, policy, 4)
         assert list(changed.state_dict()) == list(plain.state_dict())
         plain.load_state_dict(changed.state_dict())
@@ -152,21 +179,35 @@ def test_a_batch_norm_that_does_more_is_refused():
 
 
 def test_byol_is_symmetric_and_only_its_online_side_learns():
-    method = BYOL(settings(method="byol", alpha=0.0), architecture("byol"), total=10).train()
+    method, objective = make_byol(), Objective(Byol(alpha=0.0))
     b = batch(count=1)
     swapped = b._replace(query=b.key, key=b.query)
-    loss, _ = copy.deepcopy(method)(b)
-    torch.testing.assert_close(copy.deepcopy(method)(swapped)[0], loss)
-    loss, cosines = method(b)
-    loss.backward()
-    assert set(cosines) == {"positive", "nonsemantic"}
+    loss = objective(copy.deepcopy(method)(b))
+    torch.testing.assert_close(objective(copy.deepcopy(method)(swapped)), loss)
+    parts = method(b)
+    objective(parts).backward()
+    assert set(mean_cosines(parts[0])) == {"positive", "nonsemantic"}
     for part in (method.online, method.predictor):
         assert all(p.grad is not None for p in part.parameters())
     assert all(p.grad is None for p in method.target.parameters())
 
 
+def test_byols_target_follows_with_a_momentum_that_rises():
+    method = make_byol()
+    with torch.no_grad():
+        for parameter in method.online.parameters():
+            parameter.add_(1.0)
+    before = [p.clone() for p in method.target.parameters()]
+    method(batch(step=3))
+    method.after_step()
+    momentum = target_momentum(4, base=0.9, steps=10)
+    assert 0.9 < momentum < 1
+    for old, new, online in zip(before, method.target.parameters(), method.online.parameters(), strict=True):
+        torch.testing.assert_close(new, momentum * old + (1 - momentum) * online)
+
+
 def test_byol_loss_is_the_distance_of_normalised_vectors():
-    method = BYOL(settings(method="byol", alpha=0.7), architecture("byol"), total=10).train()
+    method = make_byol()
     b = batch(count=1)
     with torch.no_grad():
         x1, x2, xn = (method.normalise(x) for x in (b.query, b.key, b.negatives[:, 0]))
@@ -174,7 +215,7 @@ def test_byol_loss_is_the_distance_of_normalised_vectors():
         z = [F.normalize(method.target(x), dim=1) for x in (x1, x2, xn)]
         pull = (p[0] - z[1]).square().sum(1) + (p[1] - z[0]).square().sum(1)
         push = 2 * 0.7 * (p[0] * z[2] + p[1] * z[2]).sum(1)
-    torch.testing.assert_close(method(b)[0].detach(), (pull + push).mean())
+    torch.testing.assert_close(Objective(Byol(alpha=0.7))(method(b)).detach(), (pull + push).mean())
 
 
 @pytest.mark.parametrize(

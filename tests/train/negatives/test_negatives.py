@@ -1,7 +1,6 @@
 """Negatives of the trainer: each kind's own bytes, from loader and device alike, and what is refused."""
 
-from dataclasses import replace
-from functools import partial
+import json
 
 import numpy as np
 import pytest
@@ -11,22 +10,26 @@ from texneg.errors import InputError
 from texneg.mixture import chosen_kinds
 from texneg.patches.patches import patch_negatives, patch_permutation
 from texneg.textures.live.negatives import texture_negatives
-from texneg.train.checks import check
 from texneg.train.config import PretrainConfig
 from texneg.train.data.loader import Batches, load
 from texneg.train.data.views import QUERY, Augmentation, make_views
-from texneg.train.engine.loop import moved
-from texneg.train.negatives.negatives import function_of, kinds_of, make_negatives, on_device, paired_textures
+from texneg.train.engine.loop import move
+from texneg.train.flags import change
+from texneg.train.negatives import KINDS as KINDS_TABLE
+from texneg.train.negatives import Negatives, Patch, PatchPermutation, Texture, TextureLive, read_negatives
+from texneg.train.options import parse_option
 
 N, SIDE = 6, 24
 AUGMENTATION = Augmentation(SIDE)
 HALVES = (("patch", 0.5), ("patch_permutation", 0.5))
-CONFIG = PretrainConfig(data="x", image_size=SIDE, batch=N, queue=8, bn="none")
+PERMUTATION, LIVE = {"negatives": "patch_permutation"}, {"negatives": "texture_live"}
+CONFIG = change(PretrainConfig(), data="x", image_size=SIDE, batch=N, queue=8, bn="none")
 KINDS = {
     "patch": {"negatives": "patch"},
+    "paper": {"negatives": "patch", "patch_paper": True},
     "turned": {"negatives": "patch", "patch_overlap": False, "patch_flip": True, "patch_rotate": True},
-    "permutation": {"negatives": "patch_permutation", "patch": (4, 8)},
-    "live": {"negatives": "texture_live", "texture_exemplar": 9},
+    "permutation": {"negatives": "patch_permutation", "patch_permutation_size": (4, 8)},
+    "live": {"negatives": "texture_live", "texture_live_exemplar": 9},
     "mixture": {"negatives": "mixture", "mixture": (*HALVES, ("texture_live", 0.5))},
 }
 
@@ -39,65 +42,63 @@ def texture(i):
     return np.random.default_rng(1000 + i).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
 
 
-PAIRED = partial(paired_textures, texture=texture, augmentation=AUGMENTATION)
+def batches(negatives, **changes):
+    return Batches(picture, 20, AUGMENTATION, N, 3, negatives, **{"texture": texture} | changes)
 
 
-def batches(config, **changes):
-    return Batches(
-        picture, 20, AUGMENTATION, N, 3, kinds=kinds_of(config, PAIRED), count=config.count, **changes
-    )
+def negatives(kind, **changes):
+    return change(CONFIG, **KINDS[kind] | changes).negatives
 
 
 def query(seed=0):
     return np.random.default_rng(seed).integers(0, 256, (N, SIDE, SIDE, 3), dtype=np.uint8)
 
 
-STREAM = {"count": 2, "seed": 3, "epoch": 5, "index": np.arange(N) * 9}
+STREAM = {"seed": 3, "epoch": 5, "index": np.arange(N) * 9}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_tensors_give_the_bytes_of_arrays(kind):
-    kinds = kinds_of(replace(CONFIG, **KINDS[kind]))
-    made = make_negatives(query(), kinds, **STREAM)
+    kinds = negatives(kind, count=2)
+    made = kinds.make(query(), **STREAM)
     assert made.shape == (N, 2, SIDE, SIDE, 3)
-    tensor = make_negatives(torch.from_numpy(query()), kinds, **STREAM)
+    tensor = kinds.make(torch.from_numpy(query()), **STREAM)
     assert tensor.is_contiguous()
     assert np.array_equal(tensor.numpy(), made)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_negatives_left_to_the_device_are_those_of_the_loader(kind):
-    config = replace(CONFIG, count=2, **KINDS[kind])
-    assert on_device(config)
-    ready, left = batches(config), batches(config, deferred=True)
+    made = negatives(kind, count=2)
+    assert made.on_device
+    ready, left = batches(made), batches(made, deferred=True)
     for loaded, late in zip(
         *(load(b, range(2, 6), workers=0, pin=False) for b in (ready, left)), strict=True
     ):
         assert late.negatives is None
         assert torch.equal(late.query, loaded.query)
-        completed = left.complete(moved(late, torch.device("cpu")))
+        completed = left.complete(move(late, torch.device("cpu")))
         assert torch.equal(completed.negatives, loaded.negatives)
         assert ready.complete(loaded) is loaded
 
 
 def test_without_negatives_there_is_nothing_to_complete():
-    config = replace(CONFIG, negatives="none")
-    made = batches(config, deferred=on_device(config)).make(0)
+    made = batches(Negatives(), deferred=Negatives().on_device).make(0)
     assert made.negatives is None
-    assert batches(config, deferred=True).complete(made) is made
+    assert batches(Negatives(), deferred=True).complete(made) is made
 
 
 def test_options_reach_their_kinds():
-    config = replace(CONFIG, patch=(4, 6), patch_overlap=False, patch_flip=True, patch_rotate=True)
     stream = {"count": 1, "seed": 1, "epoch": 0, "index": np.arange(N)}
     turned = {"size": (4, 6), "flip": True, "rotate": True}
     expected = patch_negatives(query(), overlap=False, **turned, **stream)
-    assert np.array_equal(function_of("patch", config)(query(), **stream), expected)
+    assert np.array_equal(Patch(overlap=False, **turned).make(query(), **stream), expected)
+    expected = patch_negatives(query(), paper=True, **stream)
+    assert np.array_equal(Patch(paper=True).make(query(), **stream), expected)
     expected = patch_permutation(query(), **turned, **stream)
-    assert np.array_equal(function_of("patch_permutation", config)(query(), **stream), expected)
-    config = replace(CONFIG, texture_method="fast", texture_exemplar=10)
+    assert np.array_equal(PatchPermutation(**turned).make(query(), **stream), expected)
     expected = texture_negatives(query(), method="fast", exemplar=10, **stream)
-    assert np.array_equal(function_of("texture_live", config)(query(), **stream), expected)
+    assert np.array_equal(TextureLive(method="fast", exemplar=10).make(query(), **stream), expected)
 
 
 def test_a_mixture_reads_the_textures_it_needs_and_augments_them_as_the_query():
@@ -107,10 +108,10 @@ def test_a_mixture_reads_the_textures_it_needs_and_augments_them_as_the_query():
         read.append(i)
         return texture(i)
 
-    config = replace(CONFIG, negatives="mixture", mixture=(("texture", 0.4), ("patch", 0.6)))
-    assert not on_device(config)
-    paired = partial(paired_textures, texture=reading, augmentation=AUGMENTATION)
-    b = replace(batches(config), kinds=kinds_of(config, paired), count=2)
+    mixed = Negatives(((Texture(), 0.4), (Patch(), 0.6)), count=2)
+    assert mixed.need_textures
+    assert not mixed.on_device
+    b = batches(mixed, texture=reading)
     made, index = b.make(4), b.indices(4)
     chosen = chosen_kinds([0.4, 0.6], count=2, seed=3, epoch=1, index=index)
     textured = (chosen == 0).any(axis=1)
@@ -124,11 +125,10 @@ def test_a_mixture_reads_the_textures_it_needs_and_augments_them_as_the_query():
 
 
 def test_what_a_loader_must_make():
-    live = replace(CONFIG, negatives="texture_live")
-    assert on_device(live)
-    assert not on_device(replace(live, texture_method="quality"))
-    assert on_device(replace(CONFIG, negatives="patch", texture_method="quality"))
-    assert not on_device(replace(CONFIG, negatives="texture"))
+    assert TextureLive().on_device
+    assert not TextureLive(method="quality").on_device
+    assert not Negatives.of(Patch(), TextureLive(method="quality")).on_device
+    assert not Negatives.of(Texture()).on_device
 
 
 @pytest.mark.parametrize(
@@ -140,18 +140,68 @@ def test_what_a_loader_must_make():
         ({"negatives": "mixture", "mixture": (("patch", float("nan")),)}, "--mixture patch nan: prob"),
         ({"negatives": "mixture", "mixture": (("patch", 0.0),)}, "not all 0"),
         ({"negatives": "mixture", "mixture": HALVES[:1] * 2}, "name each kind once"),
-        ({"negatives": "patch_permutation", "image_size": 29, "patch": (2, 9)}, "--patch 2 9: none of these"),
+        ({**PERMUTATION, "image_size": 29, "patch_permutation_size": (2, 9)}, "-size 2 9: none of these"),
         ({"negatives": "texture_live", "image_size": 15}, "--image-size 15: 16 to 1024 pixels"),
-        ({"texture_exemplar": 25}, "--texture-exemplar 25: 8 to the 24 pixels"),
-        ({"texture_exemplar": 7}, "--texture-exemplar 7: 8 to"),
+        ({**LIVE, "texture_live_exemplar": 25}, "--texture-live-exemplar 25: 8 to the 24 pixels"),
+        ({**LIVE, "texture_live_exemplar": 7}, "--texture-live-exemplar 7: 8 to"),
+        (
+            {"patch_size": (2, 25)},
+            "--patch-size 2 25: smallest and largest side, between 1",
+        ),
+        ({"patch_paper": True, "patch_overlap": False}, "--patch-paper with --no-patch-overlap"),
+        ({"negatives": "texture", "count": 2}, "an image has one texture"),
+        ({"negatives": "noise"}, "--negatives noise: choose from patch, patch_permutation, texture, "),
     ],
     ids=str,
 )
 def test_wrong_settings_are_named(wrong, message):
     with pytest.raises(InputError, match=message):
-        check(replace(CONFIG, **wrong))
+        change(CONFIG, **wrong).check()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_can_train_is_not_refused(kind):
-    check(replace(CONFIG, count=3, **KINDS[kind]))
+    change(CONFIG, count=3, **KINDS[kind]).check()
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "texture"])
+def test_negatives_survive_json(kind):
+    made = Negatives.of(Texture()) if kind == "texture" else negatives(kind, count=3)
+    assert read_negatives(json.loads(json.dumps(made.plain()))) == made
+
+
+def test_titles_say_what_is_not_the_default():
+    assert Negatives.of(Patch()).title == "patch"
+    assert Negatives.of(Patch(size=(4, 8), overlap=False), count=2).title == "patch size 4-8 no overlap ×2"
+    mixed = Negatives(((Patch(paper=True), 3.0), (TextureLive(exemplar=9), 1.0)))
+    assert mixed.title == "0.75 patch paper + 0.25 texture_live exemplar 9"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("patch", Patch()),
+        ("patch:paper", Patch(paper=True)),
+        ("patch:size=4-8,no-overlap,flip", Patch(size=(4, 8), overlap=False, flip=True)),
+        ("texture_live:method=quality,exemplar=12", TextureLive(method="quality", exemplar=12)),
+    ],
+)
+def test_a_word_names_a_kind_with_its_options(text, kind):
+    assert parse_option(KINDS_TABLE, text, "--kinds") == kind
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("noise", "--kinds noise: choose from patch, "),
+        ("patch:big", "big is no option of patch; its options are size, overlap, paper, flip, rotate"),
+        ("patch:size", "size is no option"),
+        ("patch:size=big", "'big' is not what this option takes"),
+        ("patch:flip=1", "flip=1 is no option"),
+        ("texture:flip", "its options are none"),
+        ("texture_live:method=slow", "'slow' is not what"),
+    ],
+)
+def test_a_wrong_word_gets_its_remedy(text, message):
+    with pytest.raises(InputError, match=message):
+        parse_option(KINDS_TABLE, text, "--kinds")

@@ -12,14 +12,26 @@ from texneg.datasets.images import open_images
 from texneg.datasets.pairs import pair
 from texneg.errors import InputError
 from texneg.patches.patches import patch_permutation
+from texneg.synth.preview import preview_textures
 from texneg.synth.task.images import image_seed
 from texneg.textures.exemplars import exemplars
 from texneg.textures.texture import texture
-from texneg.train.sheet.columns import TITLES, functions
-from texneg.train.sheet.page import GAP, HEADER, Strip, laid_out, square
+from texneg.train.negatives import KINDS, Negatives
+from texneg.train.options import parse_option
+from texneg.train.sheet.page import GAP, HEADER, Strip, lay_out, square
 from texneg.train.sheet.sheet import SheetConfig, contact_sheet, sheet
 
 Run = Callable[..., Path]
+
+
+def draw(images, textures=None, path="", *, columns=("patch", "texture"), exemplar_size=24, **options):
+    """A sheet of three images at 32 px."""
+    preview = preview_textures(images, textures, path, exemplar_size=exemplar_size)
+    return contact_sheet(images, negatives(columns), preview, **{"count": 3, "side": 32} | options)
+
+
+def negatives(columns):
+    return [Negatives.of(*(parse_option(KINDS, one, "") for one in text.split("+"))) for text in columns]
 
 
 def test_sheet_shows_image_patch_and_texture(photos: Path, run: Run, tmp_path: Path) -> None:
@@ -29,8 +41,7 @@ def test_sheet_shows_image_patch_and_texture(photos: Path, run: Run, tmp_path: P
     shown = open_images(tmp_path)  # the PNG is an image like any other
     assert shown.keys.index("sheet") >= 0
     images, textures = open_images(photos), open_images(dst)
-    given = contact_sheet(images, textures, count=3, side=32, exemplar_size=24)
-    made = contact_sheet(images, count=3, side=32, exemplar_size=24)
+    given, made = (draw(images, source, path) for source, path in ((textures, str(dst)), (None, "")))
     np.testing.assert_array_equal(given, made)
     assert given.std() > 10
 
@@ -42,7 +53,7 @@ def test_sheet_says_when_there_is_nothing_to_show(photos: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize("side", [16, 48, 64, 100, 128, 224])
 def test_titles_stay_above_their_pictures(photos: Path, side: int) -> None:
-    page = contact_sheet(open_images(photos), count=2, side=side, exemplar_size=24)
+    page = draw(open_images(photos), count=2, side=side)
     block = page.shape[1] // 2
     for picture in range(6):
         left = picture // 3 * block + GAP + picture % 3 * (side + GAP)
@@ -53,13 +64,14 @@ def test_titles_stay_above_their_pictures(photos: Path, side: int) -> None:
 
 def test_size_of_the_patch_negatives_patches(photos: Path, tmp_path: Path) -> None:
     images = open_images(photos)
-    whole = contact_sheet(images, count=1, side=32, exemplar_size=24, patch_range=(32, 32))
+    whole = draw(images, columns=("patch:size=32-32", "texture"), count=1)
     picture = Image.fromarray(whole[HEADER : HEADER + 32, 2 * GAP + 32 : 2 * GAP + 64])
     squares = (Image.fromarray(images[i][0][:, 10:70]).resize((32, 32)) for i in range(len(images)))
     assert picture in list(squares)  # one patch is the whole picture
     for wrong in ((0, 8), (9, 8), (8, 33)):
-        with pytest.raises(InputError, match=f"--patch {wrong[0]} {wrong[1]}: allowed is 1 to --size, 32 px"):
-            sheet(SheetConfig(str(photos), str(tmp_path / "x.png"), size=32, patch=wrong))
+        kind = f"patch:size={wrong[0]}-{wrong[1]}"
+        with pytest.raises(InputError, match=f"--kinds {kind}: .* between 1 and --size 32"):
+            sheet(SheetConfig(str(photos), str(tmp_path / "x.png"), kinds=(kind,), size=32))
     with pytest.raises(InputError, match=r"give a name that ends in \.png"):
         sheet(SheetConfig(str(photos), str(tmp_path)))
 
@@ -67,26 +79,34 @@ def test_size_of_the_patch_negatives_patches(photos: Path, tmp_path: Path) -> No
 def test_sheet_of_very_long_images(tmp_path: Path) -> None:
     long = np.random.default_rng(0).integers(0, 256, (30, 3000, 3), np.uint8)
     (tmp_path / "long.png").write_bytes(encode(long, "png"))
-    assert contact_sheet(open_images(tmp_path), side=16, exemplar_size=24).shape[2] == 3
+    assert draw(open_images(tmp_path), side=16, count=1).shape[2] == 3
 
 
 def test_sheet_of_textures_with_appended_names(photos: Path, run: Run) -> None:
     images = open_images(photos)
-    plain, appended = (open_images(run(photos, name, naming=name)) for name in ("replace", "append"))
-    given = contact_sheet(images, appended, count=3, side=32, exemplar_size=24)
-    assert given.shape == contact_sheet(images, plain, count=3, side=32, exemplar_size=24).shape
+    folders = [run(photos, name, naming=name) for name in ("replace", "append")]
+    plain, appended = map(open_images, folders)
+    sheets = [draw(images, made, str(path)) for made, path in zip((plain, appended), folders, strict=True)]
+    assert sheets[0].shape == sheets[1].shape
     for i, j in enumerate(pair(images, appended).tolist()):
         own = image_seed(0, images.name(i))
         made = texture(exemplars(images[i][0], size=24, seed=own), size=32, seed=own)
         np.testing.assert_array_equal(appended[j][0], made)
 
 
-LIVE = ("patch", "paper", "disjoint", "permutation", "turned", "texture_live")
+LIVE = (
+    "patch:size=5-6",
+    "patch:paper,size=5-6",
+    "patch:no-overlap,size=5-6",
+    "patch_permutation:size=5-6",
+    "patch:flip,rotate,size=5-6",
+    "texture_live",
+)
 
 
 def test_each_kind_has_its_column_and_its_own_picture(photos: Path) -> None:
     images = open_images(photos)
-    page = contact_sheet(images, kinds=LIVE, count=3, side=48, seed=5, patch_range=(5, 6))
+    page = contact_sheet(images, negatives(LIVE), count=3, side=48, seed=5)
     assert page.shape[1] == 7 * (48 + GAP) + 2 * GAP
     columns = [
         page[HEADER : HEADER + 48, left : left + 48] for left in range(GAP, page.shape[1] - 48, 48 + GAP)
@@ -101,7 +121,7 @@ def test_each_kind_has_its_column_and_its_own_picture(photos: Path) -> None:
 
 def test_columns_stand_side_by_side_as_many_as_the_page_is_wide(photos: Path) -> None:
     images = open_images(photos)
-    one, two, many = (contact_sheet(images, kinds=LIVE[:n], count=3, side=48) for n in (1, 2, 5))
+    one, two, many = (contact_sheet(images, negatives(LIVE[:n]), count=3, side=48) for n in (1, 2, 5))
     assert [page.shape[1] // (48 + GAP) for page in (one, two, many)] == [6, 6, 6]
     assert one.shape[0] < two.shape[0] < many.shape[0]
 
@@ -109,26 +129,33 @@ def test_columns_stand_side_by_side_as_many_as_the_page_is_wide(photos: Path) ->
 def test_the_first_title_that_fits_is_shown() -> None:
     blank = [Strip("", [np.full((side, side, 3), 255, np.uint8)]) for side in (300, 70, 16)]
     titles = [("a title far too long for seventy pixels", "short")]
-    inked = [(laid_out([strip], titles)[:HEADER] < 255).any(axis=(0, 2)).nonzero()[0] for strip in blank]
+    inked = [(lay_out([strip], titles)[:HEADER] < 255).any(axis=(0, 2)).nonzero()[0] for strip in blank]
     assert inked[0].max() > 150
     assert 0 < inked[1].max() < 60
     assert not len(inked[2])
 
 
-def test_all_kinds_have_titles_that_fit_at_the_default_size() -> None:
+def test_titles_of_all_kinds_fit_at_the_default_size() -> None:
     from PIL import ImageFont
 
     font = ImageFont.load_default(13)
-    assert TITLES.keys() == {"image", "texture", *functions(None)}
-    assert all(font.getlength(wordings[0]) <= 224 for wordings in TITLES.values())
+    assert all(font.getlength(kind.name) <= 128 for kind in KINDS)
+
+
+def test_a_mixture_is_a_column_and_textures_from_files_are_none_of_it(photos: Path, tmp_path: Path) -> None:
+    images = open_images(photos)
+    mixed = contact_sheet(images, negatives(["patch:size=5-6+texture_live"]), count=3, side=48)
+    assert mixed.shape[2] == 3
+    with pytest.raises(InputError, match="--kinds patch\\+texture: textures from files have a column"):
+        sheet(SheetConfig(str(photos), str(tmp_path / "x.png"), kinds=("patch+texture",)))
 
 
 def test_kinds_that_cannot_be_drawn_are_named(photos: Path, tmp_path: Path) -> None:
     def config(**changes: object) -> SheetConfig:
         return SheetConfig(str(photos), str(tmp_path / "x.png"), **changes)  # type: ignore[arg-type]
 
-    with pytest.raises(InputError, match="--kinds: name one or more of patch, paper, "):
+    with pytest.raises(InputError, match="--kinds: name one or more of patch, patch_permutation, "):
         sheet(config(kinds=()))
-    with pytest.raises(InputError, match=r"--size 97: no patch side .* divides it"):
-        sheet(config(kinds=("permutation",), size=97))
-    assert sheet(config(kinds=("permutation",), size=97, patch=(97, 97), count=1)) == 0
+    with pytest.raises(InputError, match=r"none of these sides divides --size 97"):
+        sheet(config(kinds=("patch_permutation",), size=97))
+    assert sheet(config(kinds=("patch_permutation:size=97-97",), size=97, count=1)) == 0

@@ -1,0 +1,92 @@
+"""Textures outside a run: that of one image, made as a run would make it, or read from what a run wrote."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from texneg.datasets.decode import Pixels, decode
+from texneg.datasets.images import ImageSet
+from texneg.datasets.pairs import NONE, pair
+from texneg.datasets.storage.places import place
+from texneg.synth.config import ledger_path
+from texneg.synth.ledger.ledger import Ledger
+from texneg.synth.ledger.record import load_record
+from texneg.synth.plan.settings import Settings, Small
+from texneg.synth.task.images import enlarged, image_seed, patch_size
+from texneg.synth.task.setup import prepare_process
+from texneg.textures.exemplars import exemplar_places, exemplars
+from texneg.textures.texture import texture
+
+Box = tuple[int, int, int]
+"""Row and column of the corner, and side, pixels."""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The textures of a set of images."""
+
+    images: ImageSet
+    textures: ImageSet | None
+    """Those of a run; None to make them here."""
+    partners: npt.NDArray[np.int64] | None
+    """(N,): the index of each image's texture, or `NONE`."""
+    seed: int
+    exemplar_size: int
+    small: Small
+    upright: bool
+
+    def has(self, i: int) -> bool:
+        """True if image i has a texture, or will have one."""
+        return self.partners is None or bool(self.partners[i] != NONE)
+
+    def show(self, i: int, side: int) -> tuple[Pixels, list[Box], Pixels]:
+        """Return image i, the boxes of its two exemplars, and its texture, made here with this side.
+
+        Raises:
+            DecodeError: an image that is unreadable or too small, or an unreadable texture.
+        """
+        pixels = decode(self.images.read(i), upright=self.upright).pixels
+        patch, zoom = patch_size(*pixels.shape[:2], size=self.exemplar_size, small=self.small)
+        pixels, own = enlarged(pixels, zoom), image_seed(self.seed, self._key(i))
+        places = exemplar_places(*pixels.shape[:2], size=patch, seed=own)
+        if self.textures is None or self.partners is None:
+            made = texture(exemplars(pixels, size=patch, seed=own), size=side, seed=own)
+        else:
+            made = self.textures[int(self.partners[i])][0]
+        return pixels, [(*corner, patch) for corner in places], made
+
+    def _key(self, i: int) -> str:
+        """The key that seeds the texture: the whole name where the run's names have it."""
+        key, name = self.images.keys[i], self.images.name(i)
+        if self.textures is None or self.partners is None:
+            return key
+        return name if self.textures.keys[self.partners[i]] == name else key
+
+
+def preview_textures(
+    images: ImageSet, textures: ImageSet | None, path: str, *, seed: int = 0, exemplar_size: int = 96
+) -> Preview:
+    """Prepare to show the textures of images.
+
+    Args:
+        images: to show.
+        textures: those of a run, or None to make them here.
+        path: where the textures lie; the settings of the run that made them are used if its ledger is there.
+        seed: of textures without a ledger.
+        exemplar_size: side of the exemplars of textures without a ledger, pixels.
+    """
+    prepare_process()
+    partners = None if textures is None else pair(images, textures, allow_missing=True)
+    made = None if textures is None else run_settings(path)
+    if made is None:
+        return Preview(images, textures, partners, seed, exemplar_size, "shrink-patch", False)
+    upright = made.exif == "apply"
+    return Preview(images, textures, partners, made.seed, made.exemplar_size, made.small, upright)
+
+
+def run_settings(textures: str) -> Settings | None:
+    """Read the settings of the run that made these textures, if its ledger lies beside them."""
+    if not ledger_path(textures).is_dir():
+        return None
+    return Settings(**load_record(Ledger(ledger_path(textures), place(textures)))["settings"])
