@@ -43,7 +43,7 @@ class PretrainConfig:
         """
         objective = self.objective.plain()
         if not self.negatives.kinds:
-            objective["loss"]["alpha"] = 0.0
+            objective["loss"] |= {"alpha": 0.0} if "alpha" in objective["loss"] else {}
         return {
             "views": asdict(self.views),
             "negatives": self.negatives.plain(),

@@ -21,7 +21,7 @@ from texneg.train.objectives import LOSSES, Objective
 from texneg.train.options import find_named
 from texneg.train.recipes import RECIPES, find_recipe, list_recipes
 
-CHOICES = {"method": METHODS, "loss": LOSSES, "negatives": KINDS}
+CHOICES: dict[str, Sequence[Any]] = {"method": METHODS, "loss": LOSSES, "negatives": KINDS}
 """Flags that choose a class, whose fields are flags then."""
 
 

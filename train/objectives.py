@@ -15,12 +15,16 @@ from texneg.similarity import Similarities
 from texneg.train.options import to_plain
 
 
+@dataclass(frozen=True)
 class Loss:
     """A loss of one set of similarities: a frozen dataclass whose fields are its options."""
 
     name: ClassVar[str]
-    alpha: float
-    """Weight of the non-semantic negatives."""
+
+    @property
+    def alpha(self) -> float:
+        """Weight of the non-semantic negatives: a field of every loss that knows them."""
+        return 0.0
 
     @property
     def negatives_needed(self) -> int:

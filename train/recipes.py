@@ -9,8 +9,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from texneg.errors import InputError
-from texneg.train.config import Optimisation, PretrainConfig, Run
+from texneg.train.config import PretrainConfig
 from texneg.train.data.views import Augmentation
+from texneg.train.engine.optimiser import Optimisation
+from texneg.train.engine.run import Run
 from texneg.train.methods import byol, moco
 from texneg.train.negatives import Negatives, Patch, PatchPermutation, Texture, TextureLive
 from texneg.train.networks.backbone import Architecture

@@ -13,6 +13,7 @@ process, M non-semantic negatives a query, D embedding, S view side.
 
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -25,6 +26,7 @@ from texneg.train.networks.normalise import Normalise
 from texneg.train.objectives import Loss
 
 
+@dataclass(frozen=True)
 class Config(ABC):
     """Options of a method: a frozen dataclass whose class attributes name the method."""
 

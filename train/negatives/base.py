@@ -23,6 +23,7 @@ TextureViews = Callable[..., U8]
 """(N,) places in the data set, as `index=`, to the textures of these images as views (N, S, S, 3)."""
 
 
+@dataclass(frozen=True)
 class Negative:
     """A kind of non-semantic negative: a frozen dataclass whose fields are its options."""
 
@@ -118,7 +119,7 @@ class Negatives:
         *,
         seed: int,
         epoch: int,
-        index: npt.NDArray[np.int64] | Tensor,
+        index: npt.NDArray[np.int64] | Tensor | list[int],
         textures: TextureViews | None = None,
     ) -> Pixels:
         """Make negatives (N, M, S, S, 3) of query views (N, S, S, 3), uint8, on their device.
