@@ -7,11 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from texneg.bench import negatives as bench_negatives
-from texneg.bench.official_patch import official_patches
-from texneg.bench.ratios import MS, Gate, Row, table, verdicts
-from texneg.bench.sliced_patch import sliced_patches
-from texneg.bench.timing import Timing, compare
+from texneg.bench import negatives
+from texneg.bench.common.peers import OF_COPY, official_patches, sliced_patches
+from texneg.bench.common.ratios import MS, TIME, Gate, Row, Timing, compare, table, verdicts
 from texneg.cli.environment import environment
 from texneg.cli.main import main
 from texneg.patches.patches import patch_negatives
@@ -74,7 +72,7 @@ def test_the_table_has_a_column_for_every_ratio_and_time_first():
     rows = [Row("case", "known", None, {"deep": 1.0}), Row("case", "quick", 4200.0, {"wide": 3.0})]
     _, case, head, known, quick = table(rows).split("\n")
     assert case == "case"
-    assert head.index("us an image") < head.index("deep") < head.index("wide")
+    assert head.index(TIME) < head.index("deep") < head.index("wide")
     assert known.split() == ["known", "1"]
     assert quick.split() == ["quick", "4200.00", "3"]
 
@@ -85,10 +83,10 @@ def test_limits_of_cases_that_were_not_run_are_left_out():
 
 
 def test_every_limit_names_a_case_of_the_benchmark():
-    rows = bench_negatives.bench_negatives(quick=True)
-    found = [gate for gate in bench_negatives.GATES if gate.value(rows) is not None]
-    left_out = [gate for gate in bench_negatives.GATES if gate not in found]
-    assert {gate.case for gate in left_out} == {bench_negatives.LARGE.name}
+    rows = negatives.measure_negatives(quick=True)
+    found = [gate for gate in negatives.GATES if gate.value(rows) is not None]
+    left_out = [gate for gate in negatives.GATES if gate not in found]
+    assert {gate.case for gate in left_out} == {negatives.LARGE.name}
     assert all(value > 0 for row in rows for value in row.ratios.values())
 
 
@@ -141,12 +139,12 @@ class Dealt:
 @pytest.mark.parametrize(("side", "size"), [(224, (16, 72)), (32, (4, 12)), (48, (16, 16)), (20, (20, 20))])
 def test_paper_mode_is_the_official_code_with_our_numbers(side, size):
     views = torch.rand(12, 3, side, side, generator=torch.Generator().manual_seed(side))
-    negatives = patch_negatives(views, size=size, paper=True, seed=1, epoch=2)
+    expected = patch_negatives(views, size=size, paper=True, seed=1, epoch=2)
     base = base_key(1, 2)
     for i, view in enumerate(views):
         made = plan(fold(1, 2, PURPOSE, i, 0), side, side, Rule(base, *size, Source.PAPER))
         dealt = Dealt(made)
-        assert torch.equal(official_patches(view, size, dealt, dealt), negatives[i, 0])
+        assert torch.equal(official_patches(view, size, dealt, dealt), expected[i, 0])
         assert dealt.numbers == []
         assert dealt.ends == [size] + [(0, side - made.d)] * (2 * (side // made.d + 1) ** 2)
         last = max(0, side - made.d - 1)
@@ -154,12 +152,12 @@ def test_paper_mode_is_the_official_code_with_our_numbers(side, size):
 
 
 def test_check_turns_a_missed_limit_into_status_one(tmp_path, monkeypatch, capsys):
-    rows = [Row(bench_negatives.ONE.name, "numba", 1.0, {bench_negatives.OF_COPY: 0.01})]
-    monkeypatch.setattr(bench_negatives, "bench_negatives", lambda quick: rows)
+    rows = [Row(negatives.ONE.name, "numba", 1.0, {OF_COPY: 0.01})]
+    monkeypatch.setattr(negatives, "measure_negatives", lambda quick: rows)
     target = tmp_path / "bench.json"
     assert main(["bench", "negatives", "--json", str(target)]) == 0
     assert main(["bench", "negatives", "--check"]) == 1
     assert "MISSED" in capsys.readouterr().out
     record = json.loads(target.read_text())
-    assert record["rows"][0]["ratios"] == {bench_negatives.OF_COPY: 0.01}
+    assert record["rows"][0]["ratios"] == {OF_COPY: 0.01}
     assert set(record["environment"]) == set(environment())
