@@ -75,10 +75,10 @@ def measure_negatives(*, quick: bool) -> list[Row]:
     cases = [ONE, BATCH, *([] if quick else [LARGE]), *PLANAR, FLOAT, *SMALL]
     rounds, slot_s = (5, 0.01) if quick else (20, 0.02)
     with one_thread():
-        return [row for case in cases for row in _timed(case, rounds, slot_s)]
+        return [row for case in cases for row in _time_case(case, rounds, slot_s)]
 
 
-def _timed(case: Case, rounds: int, slot_s: float) -> list[Row]:
+def _time_case(case: Case, rounds: int, slot_s: float) -> list[Row]:
     planar = _photos(case)
     images: Any = planar if case.layout == "CHW" else planar.permute(0, 2, 3, 1).contiguous().numpy()
     result: Any = (

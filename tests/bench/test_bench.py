@@ -2,6 +2,7 @@
 
 import json
 import random
+import tarfile
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from texneg.bench import negatives
 from texneg.bench.common.peers import OF_COPY, official_patches, sliced_patches
 from texneg.bench.common.ratios import MS, TIME, Gate, Row, Timing, compare, table, verdicts
+from texneg.bench.common.results import BenchConfig, write_results
 from texneg.cli.environment import environment
 from texneg.cli.main import main
 from texneg.patches.patches import patch_negatives
@@ -161,3 +163,25 @@ def test_check_turns_a_missed_limit_into_status_one(tmp_path, monkeypatch, capsy
     record = json.loads(target.read_text())
     assert record["rows"][0]["ratios"] == {OF_COPY: 0.01}
     assert set(record["environment"]) == set(environment())
+
+
+def test_results_name_files_without_their_folders(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["texneg", "bench", "kill", "../data/photos.tar", "--rounds", "3"])
+    target = tmp_path / "kill.json"
+    write_results(BenchConfig(json=target), {"runs": []}, photographs="photos.tar, sha256 0")
+    record = json.loads(target.read_text())
+    assert record["environment"]["command"] == "texneg bench kill photos.tar --rounds 3"
+    assert record["environment"]["photographs"] == "photos.tar, sha256 0"
+    assert record["runs"] == []
+
+
+@pytest.mark.parametrize("verb", ["kill", "workers"])
+def test_a_tar_without_photographs_is_wrong_usage(tmp_path, capsys, verb):
+    (tmp_path / "text.tar").write_text("no tar")
+    with tarfile.open(tmp_path / "empty.tar", "w"):
+        pass
+    for name in ("text.tar", "nothing.tar", "empty.tar"):
+        assert main(["bench", verb, str(tmp_path / name)]) == 2
+        message = capsys.readouterr().err
+        assert name in message
+        assert message.count("\n") == 1
