@@ -4,10 +4,7 @@ from texneg.bench.common.results import PhotosConfig
 
 BENCHMARKS = {
     "negatives": ("texneg.bench.negatives:bench", "speed of negatives beside peers and a copy, GPU included"),
-    "textures": (
-        "texneg.bench.textures:bench",
-        "speed and quality of texture methods",
-    ),
+    "textures": ("texneg.bench.textures:bench", "speed and quality of texture methods"),
     "all": ("texneg.bench.bench:bench_all", "negatives and textures in one run"),
     "synth": ("texneg.bench.synth:bench", "throughput of a texture run, stage by stage"),
     "workers": ("texneg.bench.workers:bench", "two worker processes against one"),

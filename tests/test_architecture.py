@@ -1,6 +1,7 @@
 """Who may import whom, read from the syntax trees of all five folders."""
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -68,6 +69,13 @@ def test_a_texture_run_is_built_in_layers(folder):
     above = {f"texneg.synth.{name}" for name in SYNTH_MAY_NOT_IMPORT[folder]}
     for path in sorted((ROOT / "synth" / folder).glob("*.py")):
         assert not {".".join(module.split(".")[:3]) for module in imports(path)} & above, path.name
+
+
+def test_what_benchmarks_share_knows_none_of_them():
+    for path in sorted((ROOT / "benchmarks" / "common").glob("*.py")):
+        assert not [module for module in imports(path) if re.match(r"texneg\.bench\.(?!common)", module)], (
+            path.name
+        )
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "texneg").rglob("*.py")), ids=name)

@@ -2,6 +2,8 @@
 
 import json
 import random
+import subprocess
+import sys
 import tarfile
 
 import numpy as np
@@ -173,6 +175,15 @@ def test_results_name_files_without_their_folders(tmp_path, monkeypatch):
     assert record["environment"]["command"] == "texneg bench kill photos.tar --rounds 3"
     assert record["environment"]["photographs"] == "photos.tar, sha256 0"
     assert record["runs"] == []
+
+
+def test_speed_can_be_measured_where_there_is_neither_dask_nor_tyro():
+    code = (
+        "import sys; sys.modules |= dict.fromkeys(('dask', 'distributed', 'tyro'));"
+        "from texneg.bench import bench, gpu, negatives, textures; bench.PhotosConfig(photos=None)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("verb", ["kill", "workers"])
