@@ -1,4 +1,4 @@
-"""Speed of negatives on a CUDA device: patch kernels beside a copy, live textures beside a training step.
+"""GPU rows of `texneg bench negatives`: patch kernels beside a copy, live textures beside a training step.
 
 Timed by CUDA events. Patch kernels are replayed from CUDA graphs, several calls each, so that only the
 device's work counts: one is shorter than its launch from Python, which a training step hides.
@@ -11,12 +11,11 @@ from itertools import cycle, islice
 import torch
 from torch import Tensor
 
-from texneg.bench.negatives import OF_COPY
-from texneg.bench.ratios import Gate, Row
-from texneg.bench.timing import Timing, compare
+from texneg.bench.common.peers import COPY, OF_COPY
+from texneg.bench.common.ratios import Gate, Row, Timing, compare
 from texneg.devices import runs_triton
 from texneg.errors import RunFailed
-from texneg.patches import device as patch_torch
+from texneg.patches import device
 from texneg.patches.network_input import MEAN, STD, patch_inputs
 from texneg.patches.patches import patch_negatives
 from texneg.patches.plan import Rule, Source, base_key, default_size
@@ -31,7 +30,7 @@ Variant = Callable[[Rule], Tensor]
 
 OF_STEP = "of the step"
 CALLS = 16  # in a graph, each with another plan
-COPY, TRITON, STEP = "copy of the bytes", "Triton", "MoCo-v2 step, no negatives"
+TRITON, STEP = "Triton", "MoCo-v2 step, no negatives"
 TEXTURE, PATCH = "texture_live", "patch"
 
 BYTES, HALVES = "224 px uint8 CHW, batch 256, GPU", "224 px bfloat16 CHW, batch 256, GPU"
@@ -46,8 +45,8 @@ GATES = (
 )
 
 
-def bench_gpu_negatives(*, quick: bool) -> list[Row]:
-    """All cases; a line and no rows where there is no CUDA device. `quick` takes fewer rounds."""
+def measure_gpu(*, quick: bool) -> list[Row]:
+    """Time all cases; a line and no rows where there is no CUDA device. `quick` takes fewer rounds."""
     if not torch.cuda.is_available():
         print("no CUDA device: the GPU rows are left out")
         return []
@@ -58,7 +57,7 @@ def bench_gpu_negatives(*, quick: bool) -> list[Row]:
 
 
 def patch_rows(device: torch.device, *, batch: int, side: int, rounds: int) -> list[Row]:
-    """The executors on the device, and the way from bytes to network input."""
+    """Time the executors on the device, and the way from bytes to network input."""
     pixels = _photos(batch, side, device)
     rules = [Rule(base_key(0, epoch), *default_size(side, side), Source.CROPS) for epoch in range(CALLS)]
     index = torch.arange(batch, device=device)
@@ -75,13 +74,17 @@ def patch_rows(device: torch.device, *, batch: int, side: int, rounds: int) -> l
 def _executors(images: Tensor, index: Tensor, *, with_triton: bool) -> dict[str, Variant]:
     variants: dict[str, Variant] = {
         COPY: lambda rule: images.clone(),
-        "torch gather": lambda rule: patch_torch.shuffle(images, 1, index, rule),
+        "torch gather": lambda rule: _gather(images, index, rule),
     }
     if with_triton:
-        from texneg.patches.cuda import shuffle
+        from texneg.patches import cuda
 
-        variants[TRITON] = lambda rule: shuffle(images, 1, index, rule)
+        variants[TRITON] = lambda rule: cuda.shuffle(images, 1, index, rule)
     return variants
+
+
+def _gather(images: Tensor, index: Tensor, rule: Rule) -> Tensor:
+    return device.shuffle(images, 1, index, rule)
 
 
 def _input_rows(pixels: Tensor, rules: list[Rule], device: torch.device, rounds: int) -> list[Row]:
@@ -92,7 +95,7 @@ def _input_rows(pixels: Tensor, rules: list[Rule], device: torch.device, rounds:
     epochs = cycle(range(CALLS))
 
     def eager(rule: Rule) -> Tensor:
-        negatives = patch_torch.shuffle(pixels, 1, torch.arange(batch, device=device), rule)[:, 0]
+        negatives = _gather(pixels, torch.arange(batch, device=device), rule)[:, 0]
         normalised = ((negatives - mean) / std).bfloat16()
         return normalised.contiguous(memory_format=torch.channels_last)
 
@@ -107,7 +110,7 @@ def _input_rows(pixels: Tensor, rules: list[Rule], device: torch.device, rounds:
 
 
 def training_rows(config: PretrainConfig, device: torch.device, *, rounds: int) -> list[Row]:
-    """Making the negatives of a batch, as a share of the trainer's own step without negatives."""
+    """Time the negatives of a batch, as a share of the trainer's own step without negatives."""
     views = [_photos(config.batch, config.image_size, device).permute(0, 2, 3, 1).contiguous() for _ in "qk"]
     images = views[0].permute(0, 3, 1, 2)
     index = torch.arange(config.batch, device=device)
@@ -127,7 +130,7 @@ def training_rows(config: PretrainConfig, device: torch.device, *, rounds: int) 
 
 
 def moco_step(config: PretrainConfig, batch: Batch) -> Callable[[], Tensor]:
-    """A step of `texneg pretrain` on one batch, from both passes to the optimiser; it returns the loss."""
+    """Return a function that trains one step on a batch, with the optimiser, and returns the loss."""
     torch.backends.cudnn.benchmark = True  # as in the trainer's loop
     method = make_method(config, total=1).to(batch.query.device).to(memory_format=torch.channels_last).train()
     rate, decay = config.lr, config.weight_decay
@@ -144,7 +147,7 @@ def moco_step(config: PretrainConfig, batch: Batch) -> Callable[[], Tensor]:
 
 
 def device_clock(device: torch.device) -> Callable[[], float]:
-    """Seconds since now, read when the device has done all its work."""
+    """Return a clock: seconds since now, read when the device has done all its work."""
     if device.type == "cpu":
         return time.thread_time
     start = torch.cuda.Event(enable_timing=True)
@@ -167,7 +170,7 @@ def _rows(
     device: torch.device,
     rounds: int,
 ) -> list[Row]:
-    repeated = {name: _repeated(function, rules, device) for name, function in variants.items()}
+    repeated = {name: _repeat(function, rules, device) for name, function in variants.items()}
     timings: dict[str, Timing] = compare(repeated, rounds=rounds, clock=device_clock(device))
     return [
         Row(case, name, timing.seconds * 1e6 / batch / CALLS, {OF_COPY: timings[COPY].over(timing)})
@@ -175,8 +178,8 @@ def _rows(
     ]
 
 
-def _repeated(function: Variant, rules: list[Rule], device: torch.device) -> Callable[[], object]:
-    """CALLS calls as one: a CUDA graph, or a loop on the CPU."""
+def _repeat(function: Variant, rules: list[Rule], device: torch.device) -> Callable[[], object]:
+    """Join CALLS calls into one: a CUDA graph, or a loop on the CPU."""
 
     def calls() -> None:
         for rule in islice(rules, CALLS):
@@ -192,6 +195,6 @@ def _repeated(function: Variant, rules: list[Rule], device: torch.device) -> Cal
 
 
 def _photos(batch: int, side: int, device: torch.device) -> Tensor:
-    """Random pixels (N, 3, S, S): a copy does not care, nor does a step."""
+    """Random pixels (N, 3, S, S); their values change the time of neither a copy nor a step."""
     pixels = generator(0, side).integers(0, 256, (batch, 3, side, side), dtype="uint8")
     return torch.from_numpy(pixels).to(device)

@@ -1,17 +1,13 @@
 """Kill a texture run in every way there is, resume it, and compare all it leaves with an undisturbed run.
 
-    python benchmarks/kill.py imagenet-photos-000000.tar --rounds 20
-
 Each round is a fresh run that loses, at a random moment, a worker, the scheduler, or its whole process group
-to `kill -9`; a run that ended of it is started again. Then the ways to cut the same work: 1, 2 and 4 worker
-processes, threads, and a job array whose tasks are killed as well. Then Ctrl-C, and a disk that fills up (a
-small tmpfs, as root). Output files, manifest, quarantine and checksums must be the same to the byte, with no
-temporary file left. Writes `results/kill.json`.
+to `kill -9`; a run that ended because of it is started again. Then the ways to cut the same work: 1, 2 and 4
+worker processes, threads, and a job array whose tasks are killed as well. Then Ctrl-C, and a disk that fills
+up (a small tmpfs, as root). Output files, manifest, quarantine and checksums must be the same to the byte,
+with no temporary file left.
 """
 
-import argparse
 import hashlib
-import json
 import os
 import random
 import shlex
@@ -23,49 +19,99 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
+from texneg.bench.common.photographs import unpack_photos
+from texneg.bench.common.results import BenchConfig, write_results
+from texneg.cli.fields import Positional
+from texneg.errors import RunFailed
 
-from texneg.bench.photographs import unpacked
-from texneg.cli.environment import environment
-
-OUT = Path(__file__).parent / "results" / "kill.json"
 PART = 16
 SHARD = 60
 CLASSES = 5
 FORMATS = ("folder", "webdataset")
-PATIENCE_S = 300
-QUIET: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+TIMEOUT_S = 300
+SILENT: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+
+
+@dataclass(frozen=True)
+class KillConfig(BenchConfig):
+    """Kill texture runs, resume them, and compare their bytes with those of an undisturbed run."""
+
+    src: Positional[Path]
+    """tar of photographs"""
+    rounds: int = 20
+    """runs to kill"""
+    seed: int = 0
+    """seed of the moments"""
+
+
+def bench(config: KillConfig) -> int:
+    """Kill, compare, print and write the results."""
+    dice = random.Random(config.seed)
+    lines: list[dict[str, str]] = []
+    with tempfile.TemporaryDirectory(prefix="texneg-kill-") as scratch:
+        folder = Path(scratch)
+        src = folder / "photos"
+        unpack_photos(config.src, src, classes=CLASSES)
+        expected = {}
+        for form in FORMATS:
+            finish(command(src, folder / f"whole-{form}", form, "--executor", "sync"))
+            expected[form] = hash_outputs(folder / f"whole-{form}")
+
+        def compare(what: str, form: str, dst: Path, how: str) -> None:
+            if hash_outputs(dst) != expected[form]:
+                raise RunFailed(f"{what}, {form}: other bytes than the undisturbed run")
+            lines.append({"what": what, "format": form, "how": how})
+            print(f"{len(lines):3} {what:<20}{form:<12}{how}; same bytes", flush=True)
+
+        for number in range(config.rounds):
+            what, form = list(KILLS)[number % 3], FORMATS[number // 3 % 2]
+            dst = folder / f"kill-{number}"
+            compare(f"kill {what}", form, dst, KILLS[what](src, dst, form, dice))
+        for form in FORMATS:
+            for workers, threads in ((1, 1), (2, 1), (4, 1), (2, 2)):
+                dst = folder / f"way-{form}-{workers}-{threads}"
+                options = ("--workers", str(workers), "--threads-per-worker", str(threads))
+                finish(command(src, dst, form, *options))
+                compare("cut", form, dst, f"{workers} cores, {threads} threads a process")
+            ways = {"job array": kill_job_array, "Ctrl-C": interrupt}
+            if os.geteuid() == 0:
+                ways["full disk"] = fill_disk
+            for what, way in ways.items():
+                dst = folder / f"{what.replace(' ', '-')}-{form}"
+                compare(what, form, dst, way(src, dst, form, dice))
+    write_results(config, {"runs": lines})
+    return 0
 
 
 def command(src: Path, dst: Path, form: str, *options: str) -> list[str]:
-    """A `texneg synth` command line."""
+    """The command line of a `texneg synth`."""
     cut = f"--format {form} --shard-size {SHARD} --part-size {PART}"
     return [sys.executable, "-m", "texneg", "synth", str(src), str(dst), *cut.split(), *options]
 
 
 def start(words: list[str]) -> "subprocess.Popen[str]":
-    """A process group of its own."""
+    """Start a command in a process group of its own."""
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(words, start_new_session=True, text=True, **pipes)
 
 
-def finish(words: list[str], expected: int = 0) -> str:
-    """Run to the end; what it said."""
-    done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=PATIENCE_S)
-    if done.returncode != expected:
-        sys.exit(f"{shlex.join(words)} ended with {done.returncode}:\n{done.stderr}")
-    return done.stderr
+def finish(words: list[str]) -> None:
+    """Run a command to its end, which must be status 0."""
+    done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=TIMEOUT_S)
+    if done.returncode:
+        raise RunFailed(f"{shlex.join(words)} ended with {done.returncode}:\n{done.stderr}")
 
 
-def state(dst: Path) -> str:
-    """Hash of all that a run promises to reproduce."""
+def hash_outputs(dst: Path) -> str:
+    """Hash all that a run promises to reproduce; no temporary file may be left."""
     ledger = dst.with_name(f"{dst.name}.texneg")
     left = [p for root in (dst, ledger) for p in root.rglob(".*") if p.is_file()]
     if left or (ledger / "parts").exists() or (ledger / "lock").exists():
-        sys.exit(f"left behind in {dst}: {left}")
+        raise RunFailed(f"left behind in {dst}: {left}")
     tables = [ledger / "manifest/part-00000.parquet", ledger / "quarantine.parquet", ledger / "SHA256SUMS"]
     digest = hashlib.sha256()
     for path in [*sorted(p for p in dst.rglob("*") if p.is_file()), *tables]:
@@ -75,35 +121,35 @@ def state(dst: Path) -> str:
     return digest.hexdigest()
 
 
-def finished(dst: Path) -> int:
-    """Images in the markers of parts and shards."""
+def count_images(dst: Path) -> int:
+    """Count the images in the markers of parts and shards."""
     ledger = dst.with_name(f"{dst.name}.texneg")
     shards, parts = list(ledger.glob("done/**/*.json")), list(ledger.glob("parts/**/*.json"))
     return SHARD * len(shards) + PART * len(parts)
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    """Poll, a few hundred times a second."""
-    deadline = time.monotonic() + PATIENCE_S
+    """Poll a condition a few hundred times a second."""
+    deadline = time.monotonic() + TIMEOUT_S
     while not condition():
         if time.monotonic() > deadline:
-            sys.exit("nothing happened for too long")
+            raise RunFailed(f"the run made no progress in {TIMEOUT_S} s")
         time.sleep(0.003)
 
 
-def somewhere(dst: Path, run: "subprocess.Popen[str]", dice: random.Random) -> None:
-    """Wait for a random moment of a run."""
+def wait_for_random_moment(dst: Path, run: "subprocess.Popen[str]", dice: random.Random) -> None:
+    """Wait until a random number of images is committed, and a little longer."""
     goal = dice.randrange(0, 200)
-    wait_for(lambda: finished(dst) > goal or run.poll() is not None)
+    wait_for(lambda: count_images(dst) > goal or run.poll() is not None)
     time.sleep(dice.uniform(0, 0.3))
 
 
 @contextmanager
 def cluster(folder: Path) -> Iterator[tuple[str, list["subprocess.Popen[bytes]"]]]:
-    """A scheduler and two workers started by hand; the scheduler's file, and its process before theirs."""
+    """Start a scheduler and two workers; yield the scheduler's file and the processes in that order."""
     file = folder / "scheduler.json"
     file.unlink(missing_ok=True)
-    own: dict[str, Any] = {**QUIET, "start_new_session": True}
+    own: dict[str, Any] = {**SILENT, "start_new_session": True}
     scheduler = "-m distributed.cli.dask_scheduler --host 127.0.0.1 --port 0 --dashboard-address 127.0.0.1:0"
     worker = "-m distributed.cli.dask_worker --nthreads 1 --no-dashboard --memory-limit 0"
     processes = [subprocess.Popen([sys.executable, *scheduler.split(), "--scheduler-file", str(file)], **own)]
@@ -120,33 +166,42 @@ def cluster(folder: Path) -> Iterator[tuple[str, list["subprocess.Popen[bytes]"]
             process.wait()
 
 
+def find_worker(nanny: int) -> int:
+    """Find the worker process that a Dask nanny started, perhaps beside Python's resource tracker."""
+    files = Path(f"/proc/{nanny}/task").glob("*/children")
+    children = [pid for file in files for pid in file.read_text().split()]
+    for pid in children:
+        if b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+            return int(pid)
+    raise RunFailed(f"the nanny {nanny} has no worker")
+
+
 def lose_worker(src: Path, dst: Path, form: str, dice: random.Random) -> str:
     """Kill a worker process; its nanny starts another, and the run goes on."""
     with cluster(dst.parent) as (file, processes):
         run = start(command(src, dst, form, "--scheduler", file))
-        somewhere(dst, run, dice)
-        children = psutil.Process(dice.choice(processes[1:]).pid).children(recursive=True)
-        victim = next(child for child in children if "resource_tracker" not in " ".join(child.cmdline()))
-        when = finished(dst)
-        victim.kill()
-        errors = run.communicate(timeout=PATIENCE_S)[1]
+        wait_for_random_moment(dst, run, dice)
+        victim = find_worker(dice.choice(processes[1:]).pid)
+        when = count_images(dst)
+        os.kill(victim, signal.SIGKILL)
+        errors = run.communicate(timeout=TIMEOUT_S)[1]
         if run.returncode:
-            sys.exit(f"the run did not outlive a worker: {errors}")
+            raise RunFailed(f"the run did not survive the loss of a worker: {errors}")
     return f"after {when} images, went on"
 
 
 def lose_scheduler(src: Path, dst: Path, form: str, dice: random.Random) -> str:
-    """Kill the scheduler: the driver says how to go on; the same command does, on another scheduler."""
+    """Kill the scheduler: the driver names the command to resume with, which works on another scheduler."""
     with cluster(dst.parent) as (file, processes):
         run = start(command(src, dst, form, "--scheduler", file))
-        somewhere(dst, run, dice)
-        when = finished(dst)
+        wait_for_random_moment(dst, run, dice)
+        when = count_images(dst)
         os.kill(processes[0].pid, signal.SIGKILL)
-        errors = run.communicate(timeout=PATIENCE_S)[1]
+        errors = run.communicate(timeout=TIMEOUT_S)[1]
     if run.returncode == 0:
         return f"after {when} images, when it was over"
     if run.returncode != 1 or "is gone" not in errors or "resume: texneg synth" not in errors:
-        sys.exit(f"the run did not say that its scheduler is gone: {run.returncode} {errors}")
+        raise RunFailed(f"the run did not say that its scheduler is gone: {run.returncode} {errors}")
     with cluster(dst.parent) as (file, _):
         finish(command(src, dst, form, "--scheduler", file))
     return f"after {when} images, exit 1, resumed"
@@ -157,21 +212,21 @@ def lose_everything(src: Path, dst: Path, form: str, dice: random.Random) -> str
     when = []
     for _ in range(2):
         run = start(command(src, dst, form, "--workers", "2", "--threads-per-worker", "1"))
-        somewhere(dst, run, dice)
-        when.append(str(finished(dst)))
+        wait_for_random_moment(dst, run, dice)
+        when.append(str(count_images(dst)))
         os.killpg(run.pid, signal.SIGKILL)
         run.communicate()
     finish(command(src, dst, form, "--workers", "2"))
     return f"after {' and '.join(when)} images, resumed"
 
 
-def job_array(src: Path, dst: Path, form: str, dice: random.Random) -> str:
-    """Three tasks without a scheduler, each killed once and repeated; then the join."""
+def kill_job_array(src: Path, dst: Path, form: str, dice: random.Random) -> str:
+    """Kill each of three tasks without a scheduler once and repeat it; then join their shards."""
     finish(command(src, dst, form, "--plan-only"))
     for task in range(3):
         words = command(src, dst, form, "--task", f"{task}/3", "--workers", "1")
-        run, before = start(words), finished(dst)
-        wait_for(lambda: finished(dst) > before or run.poll() is not None)  # noqa: B023
+        run, before = start(words), count_images(dst)
+        wait_for(lambda: count_images(dst) > before or run.poll() is not None)  # noqa: B023
         time.sleep(dice.uniform(0, 0.1))
         os.killpg(run.pid, signal.SIGKILL)
         run.communicate()
@@ -180,38 +235,38 @@ def job_array(src: Path, dst: Path, form: str, dice: random.Random) -> str:
     return "each of 3 tasks killed once"
 
 
-def interrupted(src: Path, dst: Path, form: str, dice: random.Random) -> str:
-    """Ctrl-C to the process group: a drain, exit 130, and the same command goes on."""
+def interrupt(src: Path, dst: Path, form: str, dice: random.Random) -> str:
+    """Send Ctrl-C to the process group: a drain, exit 130, and the same command goes on."""
     run = start(command(src, dst, form, "--workers", "2"))
-    somewhere(dst, run, dice)
+    wait_for_random_moment(dst, run, dice)
     begin = time.monotonic()
     os.killpg(run.pid, signal.SIGINT)
-    errors = run.communicate(timeout=PATIENCE_S)[1]
+    errors = run.communicate(timeout=TIMEOUT_S)[1]
     seconds = time.monotonic() - begin
     if run.returncode == 0:
         return "when it was over"
     if run.returncode != 130 or "resume: texneg synth" not in errors or "Traceback" in errors:
-        sys.exit(f"Ctrl-C: {run.returncode} {errors}")
+        raise RunFailed(f"Ctrl-C: {run.returncode} {errors}")
     finish(command(src, dst, form, "--workers", "2"))
     return f"exit 130 after {seconds:.1f} s, resumed"
 
 
-def full_disk(src: Path, dst: Path, form: str, dice: random.Random) -> str:
-    """Somebody fills the disk (a tmpfs): exit 1 with the remedy; with room again the run goes on."""
+def fill_disk(src: Path, dst: Path, form: str, dice: random.Random) -> str:
+    """Fill the disk (a tmpfs): exit 1 with the remedy; with room again the run goes on."""
     mount = dst.parent / "small"
     mount.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "none", str(mount)], check=True)
     try:
         words = command(src, mount / "out", form, "--workers", "2")
         run = start(words)
-        somewhere(mount / "out", run, dice)
-        when, taken = finished(mount / "out"), mount / "taken"
+        wait_for_random_moment(mount / "out", run, dice)
+        when, taken = count_images(mount / "out"), mount / "taken"
         with suppress(OSError), taken.open("wb", buffering=0) as file:
             while True:
                 file.write(bytes(4096))
-        errors = run.communicate(timeout=PATIENCE_S)[1]
+        errors = run.communicate(timeout=TIMEOUT_S)[1]
         if run.returncode != 1 or "make room" not in errors or "resume: texneg synth" not in errors:
-            sys.exit(f"full disk: {run.returncode} {errors}")
+            raise RunFailed(f"full disk: {run.returncode} {errors}")
         taken.unlink()
         finish(words)
         shutil.copytree(mount / "out", dst)
@@ -223,55 +278,3 @@ def full_disk(src: Path, dst: Path, form: str, dice: random.Random) -> str:
 
 
 KILLS = {"worker": lose_worker, "scheduler": lose_scheduler, "process group": lose_everything}
-
-
-def main() -> None:
-    """Kill, compare, print, write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("src", type=Path, help="tar of photographs")
-    parser.add_argument("--rounds", type=int, default=20, help="runs to kill (default 20)")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments (default 0)")
-    arguments = parser.parse_args()
-    dice = random.Random(arguments.seed)
-    lines: list[dict[str, str]] = []
-    with tempfile.TemporaryDirectory(prefix="texneg-kill-") as scratch:
-        folder = Path(scratch)
-        src = folder / "photos"
-        unpacked(arguments.src, src, classes=CLASSES)
-        expected = {}
-        for form in FORMATS:
-            finish(command(src, folder / f"whole-{form}", form, "--executor", "sync"))
-            expected[form] = state(folder / f"whole-{form}")
-
-        def compare(what: str, form: str, dst: Path, how: str) -> None:
-            if state(dst) != expected[form]:
-                sys.exit(f"{what}, {form}: other bytes than the undisturbed run")
-            lines.append({"what": what, "format": form, "how": how})
-            print(f"{len(lines):3} {what:<20}{form:<12}{how}; same bytes", flush=True)
-
-        for number in range(arguments.rounds):
-            what, form = list(KILLS)[number % 3], FORMATS[number // 3 % 2]
-            dst = folder / f"kill-{number}"
-            compare(f"kill {what}", form, dst, KILLS[what](src, dst, form, dice))
-        for form in FORMATS:
-            for workers, threads in ((1, 1), (2, 1), (4, 1), (2, 2)):
-                dst = folder / f"way-{form}-{workers}-{threads}"
-                options = ("--workers", str(workers), "--threads-per-worker", str(threads))
-                finish(command(src, dst, form, *options))
-                compare("cut", form, dst, f"{workers} cores, {threads} threads a process")
-            ways = {"job array": job_array, "Ctrl-C": interrupted}
-            if os.geteuid() == 0:
-                ways["full disk"] = full_disk
-            for what, way in ways.items():
-                dst = folder / f"{what.replace(' ', '-')}-{form}"
-                compare(what, form, dst, way(src, dst, form, dice))
-    options = f"--rounds {arguments.rounds} --seed {arguments.seed}"
-    about = {**environment(), "command": f"python benchmarks/kill.py {arguments.src.name} {options}"}
-    OUT.write_text(json.dumps({"environment": about, "runs": lines}, indent=2) + "\n")
-    print(OUT)
-
-
-if __name__ == "__main__":
-    main()

@@ -6,8 +6,7 @@ the float32 (3, S, S) view that it requires, one image a call.
 """
 
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any, Literal
@@ -16,20 +15,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from texneg.bench.official_patch import official_patches
-from texneg.bench.ratios import Gate, Row
-from texneg.bench.sliced_patch import sliced_patches
-from texneg.bench.timing import Timing, compare
+from texneg.bench import gpu
+from texneg.bench.common.peers import COPY, OF_COPY, official_patches, sliced_patches
+from texneg.bench.common.ratios import Gate, Row, Timing, compare, one_thread, report
+from texneg.bench.common.results import RatioConfig
 from texneg.errors import RunFailed
 from texneg.layout import array_bytes, tensor_bytes
-from texneg.patches import cpu, device
-from texneg.patches import reference as patch_numpy
+from texneg.patches import cpu, device, reference
 from texneg.patches.patches import patch_negatives
 from texneg.patches.plan import Rule, Source, base_key, default_size
 from texneg.philox.arrays import generator
 
-OF_COPY, X_OFFICIAL, OF_SHUFFLE = "of copy speed", "x official", "of the shuffle"
-COPY, NUMBA, PLAN = "copy of the bytes", "numba", "plan alone"
+X_OFFICIAL, OF_SHUFFLE = "x official", "of the shuffle"
+NUMBA, PLAN = "numba", "plan alone"
 OFFICIAL, SLICES = "official, float32 CHW", "NumPy slices"
 EPOCHS = 64  # plans that take turns, so that no branch predictor learns one
 
@@ -45,7 +43,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        """As the table heads it."""
+        """Heading in the table."""
         number = "1 image" if self.batch == 1 else f"batch {self.batch}"
         return f"{self.side} px {self.dtype} {self.layout}, {number}"
 
@@ -66,26 +64,21 @@ GATES = (
 )
 
 
-def bench_negatives(*, quick: bool) -> list[Row]:
-    """All cases; `quick` takes fewer rounds and leaves out the largest batch."""
+def bench(config: RatioConfig) -> int:
+    """Time patch negatives on the CPU, and all negatives on a GPU where there is one."""
+    rows = measure_negatives(quick=config.quick) + gpu.measure_gpu(quick=config.quick)
+    return report(config, rows, (*GATES, *gpu.GATES))
+
+
+def measure_negatives(*, quick: bool) -> list[Row]:
+    """Time all cases; `quick` takes fewer rounds and leaves out the largest batch."""
     cases = [ONE, BATCH, *([] if quick else [LARGE]), *PLANAR, FLOAT, *SMALL]
     rounds, slot_s = (5, 0.01) if quick else (20, 0.02)
     with one_thread():
-        return [row for case in cases for row in _timed(case, rounds, slot_s)]
+        return [row for case in cases for row in _time_case(case, rounds, slot_s)]
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch with one CPU thread, so that CPU time of this thread is all there is."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _timed(case: Case, rounds: int, slot_s: float) -> list[Row]:
+def _time_case(case: Case, rounds: int, slot_s: float) -> list[Row]:
     planar = _photos(case)
     images: Any = planar if case.layout == "CHW" else planar.permute(0, 2, 3, 1).contiguous().numpy()
     result: Any = (
@@ -93,7 +86,7 @@ def _timed(case: Case, rounds: int, slot_s: float) -> list[Row]:
     )
     as_bytes: Callable[[Any], Any] = tensor_bytes if case.layout == "CHW" else array_bytes
     source, target, index = as_bytes(images), as_bytes(result), np.arange(case.batch, dtype=np.uint64)
-    reference, no_planes = source.copy(), (source[:, :0], target[:, :, :0])
+    copied, no_planes = source.copy(), (source[:, :0], target[:, :, :0])
     rules = [Rule(base_key(0, e), *default_size(case.side, case.side), Source.CROPS) for e in range(EPOCHS)]
     epochs, take = cycle(range(EPOCHS)), cycle(rules)
     size, sides = (rules[0].lo, rules[0].hi), random.Random(0)
@@ -103,7 +96,7 @@ def _timed(case: Case, rounds: int, slot_s: float) -> list[Row]:
         return device.shuffle(planar, 1, torch.arange(case.batch), next(take))
 
     variants: dict[str, Callable[[], object]] = {
-        COPY: lambda: np.copyto(reference, source),
+        COPY: lambda: np.copyto(copied, source),
         NUMBA: lambda: cpu.shuffle(source, target, index, next(take)),
         "patch_negatives(out=)": lambda: patch_negatives(images, epoch=next(epochs), out=result),
         OFFICIAL: lambda: official_patches(view, size, sides, places),
@@ -113,7 +106,7 @@ def _timed(case: Case, rounds: int, slot_s: float) -> list[Row]:
     elif case.layout == "HWC":
         variants[SLICES] = lambda: sliced_patches(images[0], size, draws)
     if case in (ONE, FLOAT):
-        variants["NumPy reference"] = lambda: patch_numpy.shuffle(source, target, index, next(take))
+        variants["NumPy reference"] = lambda: reference.shuffle(source, target, index, next(take))
         variants["torch gather, on the CPU"] = by_torch
     _check_equal(case, planar, rules[0])
     return _rows(case, compare(variants, rounds=rounds, slot_s=slot_s))
@@ -135,7 +128,7 @@ def _rows(case: Case, timings: dict[str, Timing]) -> list[Row]:
 
 
 def _check_equal(case: Case, planar: Tensor, rule: Rule) -> None:
-    """Numba, NumPy and torch must give the same bytes for this case."""
+    """Refuse to time executors (Numba, NumPy, torch) that give different bytes for this case."""
     some = planar[:4]
     gathered = device.shuffle(some, 1, torch.arange(len(some)), rule)
     if case.layout == "CHW":
@@ -143,7 +136,7 @@ def _check_equal(case: Case, planar: Tensor, rule: Rule) -> None:
     else:
         source = array_bytes(some.permute(0, 2, 3, 1).contiguous().numpy())
         expected = array_bytes(gathered.permute(0, 1, 3, 4, 2).contiguous().numpy())
-    for executor in (cpu, patch_numpy):
+    for executor in (cpu, reference):
         made = np.empty((len(some), 1, *source.shape[1:]), np.uint8)
         executor.shuffle(source, made, np.arange(len(some), dtype=np.uint64), rule)
         if not np.array_equal(made, expected):
@@ -153,7 +146,7 @@ def _check_equal(case: Case, planar: Tensor, rule: Rule) -> None:
 
 
 def _photos(case: Case) -> Tensor:
-    """Random pixels (N, 3, S, S): a copy does not care."""
+    """Random pixels (N, 3, S, S); their values do not change the time of a copy."""
     shape = (case.batch, 3, case.side, case.side)
     pixels = torch.from_numpy(generator(0, case.side).integers(0, 256, shape, dtype=np.uint8))
     return pixels if case.dtype == "uint8" else pixels.float() / 255

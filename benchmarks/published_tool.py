@@ -1,18 +1,14 @@
 """CPU time of the published texture tool and of texneg's methods, in turns on one core.
 
-    python benchmarks/published_tool.py PROGRAM imagenet-photos-000000.tar --photos 12
-
-PROGRAM is the command line of EmbarkStudios/texture-synthesis (crate `texture-synthesis-cli`, 0.8). It runs
+The tool is the command line of EmbarkStudios/texture-synthesis (crate `texture-synthesis-cli`, 0.8). It runs
 with its defaults but for the size, one thread (with more it is not reproducible), and no progress bar (which
 polls, at the cost of a second core). The exemplars are those of `texneg bench textures`; texneg makes ten
 textures by each method after every one of the tool's. A ratio is that of one photograph's times; the median
 counts. Starting the tool and reading the exemplars, measured with an output of 8 px, is taken off its time;
-writing its PNG file and its coordinate map, a few milliseconds, is not. Prints the figures, also how the
-tool's textures compare with the stored ones in quality (of forty photographs), and writes
-`results/published_tool.json`.
+writing its PNG file and its coordinate map, a few milliseconds, is not. The quality of the tool's textures is
+measured too, beside the stored figures (of forty photographs).
 """
 
-import argparse
 import json
 import os
 import resource
@@ -20,6 +16,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -28,24 +25,50 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from texneg.bench.quality import Quality, quality
-from texneg.bench.texture_quality import ANCHOR, PHOTOS, SIZE, described, photo_pairs, summary
-from texneg.cli.environment import environment
+from texneg.bench.common.photographs import describe_photos, photo_pairs
+from texneg.bench.common.quality import PUBLISHED, Quality, quality, summarise
+from texneg.bench.common.results import BenchConfig, write_results
+from texneg.cli.fields import Positional
+from texneg.errors import InputError
 from texneg.textures.presets import METHODS
 from texneg.textures.texture import texture, warm_up
 
 U8 = npt.NDArray[np.uint8]
 I32 = npt.NDArray[np.int32]
 
-OUT = Path(__file__).parent / "results" / "published_tool.json"
 OPTIONS = "--seed 0 --threads 1 --no-progress"
-SMALLEST = 8  # px
+SIZE, SMALLEST = 224, 8  # px
 SEEDS = 10
 MAGIC = 0x12340001  # of the tool's coordinate map
 
 
+@dataclass(frozen=True)
+class PublishedToolConfig(BenchConfig):
+    """Time the published texture tool beside texneg's methods."""
+
+    program: Positional[str]
+    """path of the published command line"""
+    photos_tar: Positional[Path]
+    """tar of at least 240 photographs, sides from 96 px"""
+    photos: int = 12
+    """number of photographs, of the 40 that are chosen"""
+    built: str = "not said"
+    """how the program was built, for the results"""
+
+
+def bench(config: PublishedToolConfig) -> int:
+    """Measure, print and write the results."""
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    warm_up()
+    with tempfile.TemporaryDirectory(prefix="texneg-bench-") as folder:
+        results = measure(config.program, photo_pairs(config.photos_tar)[: config.photos], Path(folder))
+    print(json.dumps(results, indent=2))
+    write_results(config, results, tool=config.built, photographs=describe_photos(config.photos_tar))
+    return 0
+
+
 def run_tool(program: str, pair: Sequence[U8], size: int, folder: Path) -> tuple[float, U8, I32]:
-    """Seconds of CPU, user and system, of one call; its texture; exemplar, row and column of each pixel."""
+    """Call the tool; its seconds of CPU, its texture, and exemplar, row and column of each pixel."""
     files = [folder / "a.png", folder / "b.png"]
     for file, exemplar in zip(files, pair, strict=True):
         Image.fromarray(exemplar).save(file)
@@ -64,16 +87,19 @@ def children_seconds() -> float:
 
 
 def read_map(file: Path, pair: Sequence[U8]) -> I32:
-    """The tool's coordinate map, which has x, y and exemplar of each pixel after the sizes of all images."""
+    """Read the tool's coordinate map: the sizes of all images, then x, y and exemplar of each pixel."""
     words = np.fromfile(file, np.uint32)
     header, (width, height) = 4 + 2 * len(pair), words[1:3]
     if words[0] != MAGIC or words[3] != len(pair):
-        raise SystemExit(f"{file}: not a coordinate map of version 1 with {len(pair)} exemplars")
+        raise InputError(
+            f"{file.name} is no coordinate map of version 1 with {len(pair)} exemplars:"
+            " give the program of crate version 0.8"
+        )
     return words[header:].reshape(height, width, 3)[..., ::-1].astype(np.int32)
 
 
-def our_seconds(pair: Sequence[U8], seed: int) -> dict[str, float]:
-    """Median seconds of CPU a texture by method, the methods in turns."""
+def time_methods(pair: Sequence[U8], seed: int) -> dict[str, float]:
+    """Time the methods in turns; median seconds of CPU a texture."""
     seconds: dict[str, list[float]] = {method: [] for method in METHODS}
     for number in range(SEEDS):
         for method in METHODS:
@@ -84,7 +110,7 @@ def our_seconds(pair: Sequence[U8], seed: int) -> dict[str, float]:
 
 
 def measure(program: str, pairs: Sequence[Sequence[U8]], folder: Path) -> dict[str, Any]:
-    """Times, ratios and the tool's quality."""
+    """Measure times, ratios and the tool's quality."""
     starts, tool = [], []
     ours: dict[str, list[float]] = {method: [] for method in METHODS}
     found: list[Quality] = []
@@ -93,11 +119,11 @@ def measure(program: str, pairs: Sequence[Sequence[U8]], folder: Path) -> dict[s
         seconds, made, coordinates = run_tool(program, pair, SIZE, folder)
         tool.append(seconds)
         found.append(quality(made, coordinates, pair))
-        for method, value in our_seconds(pair, SEEDS * k).items():
+        for method, value in time_methods(pair, SEEDS * k).items():
             ours[method].append(value)
     net = np.array(tool) - median(starts)
     ratios = {method: net / values for method, values in ours.items()}
-    figures = summary(found)
+    figures = summarise(found)
     return {
         "photographs": len(pairs),
         "tool_cpu_seconds": {"median": median(tool), "least": min(tool), "most": max(tool)},
@@ -107,31 +133,7 @@ def measure(program: str, pairs: Sequence[Sequence[U8]], folder: Path) -> dict[s
             method: {"median": float(np.median(each)), "least": float(each.min()), "most": float(each.max())}
             for method, each in ratios.items()
         },
-        "tool_quality": {name: {"here": figures[name], "stored": stored} for name, stored in ANCHOR.items()},
+        "tool_quality": {
+            name: {"here": figures[name], "stored": stored} for name, stored in PUBLISHED.items()
+        },
     }
-
-
-def main() -> None:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("program", help="path of the published command line")
-    parser.add_argument("photos_tar", type=Path, help="tar of at least 240 photographs, sides from 96 px")
-    parser.add_argument("--photos", type=int, default=12, help=f"of the {PHOTOS} photographs (default 12)")
-    parser.add_argument("--built", default="not said", help="how the program was built, for the results")
-    given = parser.parse_args()
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    warm_up()
-    with tempfile.TemporaryDirectory(prefix="texneg-bench-") as folder:
-        results = measure(given.program, photo_pairs(given.photos_tar)[: given.photos], Path(folder))
-    command = f"python benchmarks/published_tool.py PROGRAM {given.photos_tar.name} --photos {given.photos}"
-    about = {"command": command, "tool": given.built, "photographs": described(given.photos_tar)}
-    OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text(json.dumps({"environment": {**environment(), **about}, **results}, indent=2) + "\n")
-    print(json.dumps(results, indent=2))
-    print(OUT)
-
-
-if __name__ == "__main__":
-    main()

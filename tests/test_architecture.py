@@ -1,6 +1,7 @@
-"""Who may import whom, read from the syntax trees of all four folders."""
+"""Who may import whom, read from the syntax trees of all five folders."""
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -56,7 +57,9 @@ def name(path):
 def test_imports_point_the_allowed_way(path):
     own = path.relative_to(ROOT).parts[0]
     for module in imports(path):
-        assert module.split(".")[0] not in {"datasets", "synth", "train"}, f"write texneg.{module}"
+        assert module.split(".")[0] not in {"datasets", "synth", "train", "benchmarks"}, (
+            f"write texneg.{module}"
+        )
         folder = folder_of(module)
         assert folder is None or folder in MAY_IMPORT[own], f"{own}/ may not import {module}"
 
@@ -66,6 +69,13 @@ def test_a_texture_run_is_built_in_layers(folder):
     above = {f"texneg.synth.{name}" for name in SYNTH_MAY_NOT_IMPORT[folder]}
     for path in sorted((ROOT / "synth" / folder).glob("*.py")):
         assert not {".".join(module.split(".")[:3]) for module in imports(path)} & above, path.name
+
+
+def test_what_benchmarks_share_knows_none_of_them():
+    for path in sorted((ROOT / "benchmarks" / "common").glob("*.py")):
+        assert not [module for module in imports(path) if re.match(r"texneg\.bench\.(?!common)", module)], (
+            path.name
+        )
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "texneg").rglob("*.py")), ids=name)

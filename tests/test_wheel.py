@@ -69,6 +69,7 @@ def test_every_file_of_the_folders_is_in_the_wheel(wheel):
             f"{home}/{path.as_posix()}" for path in files if not {"__pycache__", "results"} & {*path.parts}
         }
         assert wanted <= packed
+    assert not [name for name in packed if name.endswith(".json")]
 
 
 def test_it_works_outside_the_checkout_beside_another_datasets(site, tmp_path):
@@ -85,6 +86,25 @@ print(texneg.__file__)
     done = run(site, code, tmp_path)
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.strip()).parent == site / "texneg"
+
+
+def test_its_benchmarks_can_be_run(site, tmp_path):
+    code = """
+import pkgutil
+from importlib import import_module
+import texneg.bench
+from texneg.cli.main import main
+assert main(['bench', '--help']) == 0
+for module in pkgutil.walk_packages(texneg.bench.__path__, 'texneg.bench.'):
+    import_module(module.name)
+print(texneg.bench.__file__)
+sys.exit(main(['bench', 'negatives', '--help']))
+"""
+    done = run(site, code, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"{site / 'texneg' / 'bench'}/" in done.stdout
+    assert "published-tool" in done.stdout
+    assert "--quick" in done.stdout
 
 
 def test_its_command_line_answers(site, tmp_path):

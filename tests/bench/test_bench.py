@@ -2,16 +2,18 @@
 
 import json
 import random
+import subprocess
+import sys
+import tarfile
 
 import numpy as np
 import pytest
 import torch
 
-from texneg.bench import negatives as bench_negatives
-from texneg.bench.official_patch import official_patches
-from texneg.bench.ratios import MS, Gate, Row, table, verdicts
-from texneg.bench.sliced_patch import sliced_patches
-from texneg.bench.timing import Timing, compare
+from texneg.bench import negatives
+from texneg.bench.common.peers import OF_COPY, official_patches, sliced_patches
+from texneg.bench.common.ratios import MS, TIME, Gate, Row, Timing, compare, table, verdicts
+from texneg.bench.common.results import BenchConfig, write_results
 from texneg.cli.environment import environment
 from texneg.cli.main import main
 from texneg.patches.patches import patch_negatives
@@ -74,7 +76,7 @@ def test_the_table_has_a_column_for_every_ratio_and_time_first():
     rows = [Row("case", "known", None, {"deep": 1.0}), Row("case", "quick", 4200.0, {"wide": 3.0})]
     _, case, head, known, quick = table(rows).split("\n")
     assert case == "case"
-    assert head.index("us an image") < head.index("deep") < head.index("wide")
+    assert head.index(TIME) < head.index("deep") < head.index("wide")
     assert known.split() == ["known", "1"]
     assert quick.split() == ["quick", "4200.00", "3"]
 
@@ -85,10 +87,10 @@ def test_limits_of_cases_that_were_not_run_are_left_out():
 
 
 def test_every_limit_names_a_case_of_the_benchmark():
-    rows = bench_negatives.bench_negatives(quick=True)
-    found = [gate for gate in bench_negatives.GATES if gate.value(rows) is not None]
-    left_out = [gate for gate in bench_negatives.GATES if gate not in found]
-    assert {gate.case for gate in left_out} == {bench_negatives.LARGE.name}
+    rows = negatives.measure_negatives(quick=True)
+    found = [gate for gate in negatives.GATES if gate.value(rows) is not None]
+    left_out = [gate for gate in negatives.GATES if gate not in found]
+    assert {gate.case for gate in left_out} == {negatives.LARGE.name}
     assert all(value > 0 for row in rows for value in row.ratios.values())
 
 
@@ -141,12 +143,12 @@ class Dealt:
 @pytest.mark.parametrize(("side", "size"), [(224, (16, 72)), (32, (4, 12)), (48, (16, 16)), (20, (20, 20))])
 def test_paper_mode_is_the_official_code_with_our_numbers(side, size):
     views = torch.rand(12, 3, side, side, generator=torch.Generator().manual_seed(side))
-    negatives = patch_negatives(views, size=size, paper=True, seed=1, epoch=2)
+    expected = patch_negatives(views, size=size, paper=True, seed=1, epoch=2)
     base = base_key(1, 2)
     for i, view in enumerate(views):
         made = plan(fold(1, 2, PURPOSE, i, 0), side, side, Rule(base, *size, Source.PAPER))
         dealt = Dealt(made)
-        assert torch.equal(official_patches(view, size, dealt, dealt), negatives[i, 0])
+        assert torch.equal(official_patches(view, size, dealt, dealt), expected[i, 0])
         assert dealt.numbers == []
         assert dealt.ends == [size] + [(0, side - made.d)] * (2 * (side // made.d + 1) ** 2)
         last = max(0, side - made.d - 1)
@@ -154,12 +156,43 @@ def test_paper_mode_is_the_official_code_with_our_numbers(side, size):
 
 
 def test_check_turns_a_missed_limit_into_status_one(tmp_path, monkeypatch, capsys):
-    rows = [Row(bench_negatives.ONE.name, "numba", 1.0, {bench_negatives.OF_COPY: 0.01})]
-    monkeypatch.setattr(bench_negatives, "bench_negatives", lambda quick: rows)
+    rows = [Row(negatives.ONE.name, "numba", 1.0, {OF_COPY: 0.01})]
+    monkeypatch.setattr(negatives, "measure_negatives", lambda quick: rows)
     target = tmp_path / "bench.json"
     assert main(["bench", "negatives", "--json", str(target)]) == 0
     assert main(["bench", "negatives", "--check"]) == 1
     assert "MISSED" in capsys.readouterr().out
     record = json.loads(target.read_text())
-    assert record["rows"][0]["ratios"] == {bench_negatives.OF_COPY: 0.01}
+    assert record["rows"][0]["ratios"] == {OF_COPY: 0.01}
     assert set(record["environment"]) == set(environment())
+
+
+def test_results_name_files_without_their_folders(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["texneg", "bench", "kill", "../data/photos.tar", "--rounds", "3"])
+    target = tmp_path / "kill.json"
+    write_results(BenchConfig(json=target), {"runs": []}, photographs="photos.tar, sha256 0")
+    record = json.loads(target.read_text())
+    assert record["environment"]["command"] == "texneg bench kill photos.tar --rounds 3"
+    assert record["environment"]["photographs"] == "photos.tar, sha256 0"
+    assert record["runs"] == []
+
+
+def test_speed_can_be_measured_where_there_is_neither_dask_nor_tyro():
+    code = (
+        "import sys; sys.modules |= dict.fromkeys(('dask', 'distributed', 'tyro'));"
+        "from texneg.bench import bench, gpu, negatives, textures; bench.PhotosConfig(photos=None)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("verb", ["kill", "workers"])
+def test_a_tar_without_photographs_is_wrong_usage(tmp_path, capsys, verb):
+    (tmp_path / "text.tar").write_text("no tar")
+    with tarfile.open(tmp_path / "empty.tar", "w"):
+        pass
+    for name in ("text.tar", "nothing.tar", "empty.tar"):
+        assert main(["bench", verb, str(tmp_path / name)]) == 2
+        message = capsys.readouterr().err
+        assert name in message
+        assert message.count("\n") == 1

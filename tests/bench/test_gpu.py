@@ -42,7 +42,7 @@ def test_every_limit_has_a_row(executors, capsys):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_without_a_cuda_device_one_line_says_so(capsys):
-    assert gpu.bench_gpu_negatives(quick=True) == []
+    assert gpu.measure_gpu(quick=True) == []
     assert capsys.readouterr().out == "no CUDA device: the GPU rows are left out\n"
 
 

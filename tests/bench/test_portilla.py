@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from texneg.bench.portilla import (
+from texneg.bench.common.portilla import (
     ORIENTATIONS,
     autocorrelation,
     crop_spectrum,

@@ -4,7 +4,15 @@ import math
 import numpy as np
 import pytest
 
-from texneg.bench.quality import blur, coverage, imbalance, laplacian, quality, sliced_wasserstein, verbatim
+from texneg.bench.common.quality import (
+    blur,
+    coverage,
+    imbalance,
+    laplacian,
+    quality,
+    sliced_wasserstein,
+    verbatim,
+)
 from texneg.textures.texture import texture_map
 
 
@@ -43,7 +51,7 @@ def test_shuffled_pixels_are_told_from_the_exemplar():
     assert bad.coverage == 1
 
 
-def test_two_flat_colors_a_level_apart_differ_in_the_low_pass_only():
+def test_two_flat_colours_a_level_apart_differ_in_the_low_pass_only():
     flat = np.full((96, 96, 3), 100, np.uint8)
     distances = sliced_wasserstein(np.full((224, 224, 3), 110, np.uint8), [flat])
     assert max(distances[:3]) < 1e-3

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from texneg.bench import texture_quality, textures
-from texneg.bench.quality import Quality
+from texneg.bench import textures
+from texneg.bench.common.photographs import PHOTOS, exemplars, photo_pairs
+from texneg.bench.common.quality import PUBLISHED, Quality, summarise
 from texneg.cli.main import main
 
 
@@ -28,17 +29,17 @@ def tar_of(path, photos):
 def test_exemplars_lie_where_the_yardstick_says():
     rows, columns = np.mgrid[:250, :200].astype(np.uint8)
     photo = np.stack([rows, columns, rows], axis=-1)
-    for k in range(texture_quality.PHOTOS):
-        corners = [cut[0, 0, :2].tolist() for cut in texture_quality.exemplars(photo, k)]
+    for k in range(PHOTOS):
+        corners = [cut[0, 0, :2].tolist() for cut in exemplars(photo, k)]
         assert corners == [[77, 52], [154 * (37 * k % 101) // 100, 104 * (61 * k % 101) // 100]]
-        assert all(cut.shape == (96, 96, 3) for cut in texture_quality.exemplars(photo, k))
+        assert all(cut.shape == (96, 96, 3) for cut in exemplars(photo, k))
 
 
 def test_every_sixth_photograph_is_taken_in_bytewise_order(tmp_path):
     shades = [(f"{number:03}.jpg", np.full((96, 96, 3), number, np.uint8)) for number in range(250)]
     shades[0] = ("B.jpg", shades[0][1])  # a capital comes after digits
     tar = tar_of(tmp_path / "photos.tar", reversed(shades))
-    taken = [int(centre[0, 0, 0]) for centre, _ in texture_quality.photo_pairs(tar)]
+    taken = [int(centre[0, 0, 0]) for centre, _ in photo_pairs(tar)]
     assert taken == list(range(1, 241, 6))
 
 
@@ -51,7 +52,7 @@ def test_every_sixth_photograph_is_taken_in_bytewise_order(tmp_path):
 )
 def test_a_tar_with_too_little_is_wrong_usage(tmp_path, capsys, monkeypatch, photos, word):
     monkeypatch.setattr(textures, "VIEWS", ())
-    monkeypatch.setattr(textures, "_textures", lambda rounds: [])
+    monkeypatch.setattr(textures, "_time_textures", lambda rounds: [])
     tar = tar_of(tmp_path / "photos.tar", photos)
     assert main(["bench", "textures", "--photos", str(tar)]) == 2
     told = capsys.readouterr().err
@@ -61,7 +62,7 @@ def test_a_tar_with_too_little_is_wrong_usage(tmp_path, capsys, monkeypatch, pho
 
 def test_no_tar_is_wrong_usage(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(textures, "VIEWS", ())
-    monkeypatch.setattr(textures, "_textures", lambda rounds: [])
+    monkeypatch.setattr(textures, "_time_textures", lambda rounds: [])
     (tmp_path / "text.tar").write_text("no tar")
     for name in ("text.tar", "nothing.tar"):
         assert main(["bench", "textures", "--photos", str(tmp_path / name)]) == 2
@@ -71,12 +72,12 @@ def test_no_tar_is_wrong_usage(tmp_path, capsys, monkeypatch):
 def test_the_live_method_shows_the_exemplars_its_map_names():
     draws = np.random.default_rng(0)
     pair = [draws.integers(0, 256, (96, 96, 3), np.uint8) for _ in range(2)]
-    made, coordinates = texture_quality.live_map(pair, seed=3)
+    made, coordinates = textures.live_map(pair, seed=3)
     owner, row, column = np.moveaxis(coordinates, -1, 0)
     assert made.shape == (224, 224, 3)
     assert np.array_equal(made, np.stack(pair)[owner, row, column])
-    assert np.array_equal(made, texture_quality.live(pair, seed=3))
-    assert not np.array_equal(made, texture_quality.live(pair, seed=4))
+    assert np.array_equal(made, textures.live(pair, seed=3))
+    assert not np.array_equal(made, textures.live(pair, seed=4))
 
 
 def one(**figures):
@@ -99,7 +100,7 @@ def test_averages_are_medians_of_seams_sizes_and_tail_and_means_of_the_rest():
         one(seam_ratio=float("nan"), largest_verbatim=10, imbalance=0.3, swd=(4.0, 2.0, 3.0, 6.0)),
         one(seam_ratio=4.0, largest_verbatim=1000, coverage=0.4, gradient_tail=9.0),
     ]
-    averages = texture_quality.summary(found)
+    averages = summarise(found)
     assert averages["seam_ratio"] == pytest.approx(2.5)  # nan: no seams, nothing to average
     assert averages["largest_verbatim"] == 10
     assert averages["gradient_tail"] == 1
@@ -110,18 +111,18 @@ def test_averages_are_medians_of_seams_sizes_and_tail_and_means_of_the_rest():
 
 
 def test_quality_on_photographs_is_a_ratio_to_the_stored_tool(tmp_path, monkeypatch):
-    halved = texture_quality.ANCHOR | {"swd": (4.2,) * 4, "coverage": 0.94, "gradient_tail": 1.0}
-    monkeypatch.setattr(texture_quality, "photo_pairs", lambda tar: [])
-    measured = texture_quality.Measured(0.004, [one(**halved)], portilla=0.531)
-    monkeypatch.setattr(texture_quality, "measure", lambda pairs, seeds: {"fast": measured})
-    tool, fast = texture_quality.bench_photos(tmp_path, quick=True)
+    halved = PUBLISHED | {"swd": (4.2,) * 4, "coverage": 0.94, "gradient_tail": 1.0}
+    monkeypatch.setattr(textures, "photo_pairs", lambda tar: [])
+    measured = textures.Measured(0.004, [one(**halved)], portilla=0.531)
+    monkeypatch.setattr(textures, "measure_quality", lambda pairs, seeds: {"fast": measured})
+    tool, fast = textures.judge_photos(tmp_path, quick=True)
     assert set(tool.ratios.values()) == {1.0}
     assert fast.ratios == pytest.approx(
-        dict.fromkeys(texture_quality.ANCHOR, 1.0) | {"swd": 0.5, "coverage": 2, "portilla": 0.5}
+        dict.fromkeys(PUBLISHED, 1.0) | {"swd": 0.5, "coverage": 2, "portilla": 0.5}
     )
     kept = {
         gate.ratio: gate.kept(value)
-        for gate in texture_quality.GATES
+        for gate in textures.QUALITY_GATES
         if (value := gate.value([fast])) is not None
     }
     assert kept == {
@@ -138,17 +139,17 @@ def test_quality_on_photographs_is_a_ratio_to_the_stored_tool(tmp_path, monkeypa
 
 
 def test_every_limit_names_what_the_benchmark_measures():
-    rows = textures.bench_textures(quick=True)
-    without_photos = [gate for gate in textures.GATES if gate not in texture_quality.GATES]
+    rows = textures.measure_textures(quick=True)
+    without_photos = [gate for gate in textures.GATES if gate not in textures.QUALITY_GATES]
     assert without_photos
     assert all(gate.value(rows) > 0 for gate in without_photos)
-    assert not any(gate.value(rows) for gate in texture_quality.GATES)
-    assert {row.case for row in rows if row.microseconds is None} == {texture_quality.PATTERNS}
+    assert not any(gate.value(rows) for gate in textures.QUALITY_GATES)
+    assert {row.case for row in rows if row.microseconds is None} == {textures.PATTERNS}
 
 
 def test_the_record_names_the_photographs_by_their_hash(tmp_path):
     tar = tmp_path / "photos.tar"
     tar.write_bytes(b"bytes")
-    told = textures.described(tar)["photographs"]
+    told = textures.describe(tar)["photographs"]
     assert told == f"photos.tar, sha256 {hashlib.sha256(b'bytes').hexdigest()}"
-    assert list(textures.described(None)) == ["texture methods"]
+    assert list(textures.describe(None)) == ["texture methods"]

@@ -6,12 +6,14 @@ import sys
 from collections.abc import Callable
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Annotated, Any, Literal, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeAlias, get_origin, get_type_hints
 
 from texneg import __version__
 from texneg.errors import InputError, RunFailed
 
-VERBS = {
+Verbs: TypeAlias = dict[str, tuple[str, str]]  # verb: (`module:function` or `module:table of verbs`, summary)
+
+VERBS: Verbs = {
     "demo": ("texneg.train.demo:demo", "the whole story on the embedded data set, on a CPU in minutes"),
     "synth": ("texneg.synth.run:synth", "make one texture for every image of a data set, through Dask"),
     "synth-status": ("texneg.synth.status:synth_status", "how far a texture run is, what failed and why"),
@@ -23,29 +25,35 @@ VERBS = {
     "ood": ("texneg.train.evaluate.ood:ood", "accuracy and shape bias on out-of-distribution test folders"),
     "analyze": ("texneg.train.evaluate.analyze:analyze", "similarity histograms of positives and negatives"),
     "report": ("texneg.train.report.report:report", "one self-contained HTML file from finished runs"),
-    "bench": ("texneg.bench.bench:bench", "speed as ratios against peers and limits, in one run"),
+    "bench": ("texneg.bench.bench:BENCHMARKS", "benchmarks: speed beside peers and limits, scale, kills"),
 }
 
 STOPPED = 130
 
 
-def usage() -> str:
-    lines = [f"  {verb:<14}{summary}" for verb, (_, summary) in VERBS.items()]
+def usage(verbs: Verbs, prog: str) -> str:
+    """The list of verbs."""
+    lines = [f"  {verb:<16}{summary}" for verb, (_, summary) in verbs.items()]
     return "\n".join(
         [
             f"texneg {__version__}: negatives with diminished semantics for contrastive vision models",
             "",
-            "usage: texneg VERB [options]      texneg VERB --help explains a verb's options",
+            f"usage: {prog} VERB [options]      {prog} VERB --help explains a verb's options",
             "",
             *lines,
         ]
     )
 
 
+def find(target: str) -> Any:
+    """Import `module:name`."""
+    module, _, name = target.partition(":")
+    return getattr(import_module(module), name)
+
+
 def load(target: str) -> tuple[Callable[[Any], int], type]:
     """Import `module:function` and return the function with the config class of its one argument."""
-    module, _, name = target.partition(":")
-    function = getattr(import_module(module), name)
+    function = find(target)
     return function, get_type_hints(function)["config"]
 
 
@@ -89,19 +97,25 @@ def main(argv: list[str] | None = None) -> int:
     """Run one verb; 0 success, 1 failures beyond what was allowed, 2 wrong input, 130 interrupted."""
     open_closed_streams()
     argv = sys.argv[1:] if argv is None else argv
-    if not argv or argv[0] in ("-h", "--help"):
-        print(usage())
-        return 0
-    if argv[0] == "--version":
+    if argv[:1] == ["--version"]:
         print(__version__)
         return 0
-    verb, *rest = argv
-    if verb not in VERBS:
-        print(f"texneg: no verb {verb!r}; choose from: {', '.join(VERBS)}", file=sys.stderr)
-        return 2
+    return call(VERBS, "", argv)
+
+
+def call(verbs: Verbs, above: str, argv: list[str]) -> int:
+    """Call the verb that `argv` begins with; after one that leads to a table comes a verb of that table."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(usage(verbs, f"texneg {above}".strip()))
+        return 0
+    if argv[0] not in verbs:
+        return complain(above, f"no verb {argv[0]!r}; choose from: {', '.join(verbs)}", 2)
+    target, verb, rest = verbs[argv[0]][0], f"{above} {argv[0]}".strip(), argv[1:]
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C
     try:
-        function, config = load(VERBS[verb][0])
+        if isinstance(table := find(target), dict):
+            return call(table, verb, rest)
+        function, config = load(target)
         return function(parse(config, verb, rest))
     except BrokenPipeError:  # the reader of our output has seen enough
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 (so that the flush at exit is silent too)
@@ -126,6 +140,6 @@ def open_closed_streams() -> None:
 
 
 def complain(verb: str, message: str, status: int) -> int:
-    """One line on standard error; returns the status."""
-    print(f"texneg {verb}: {message}", file=sys.stderr)
+    """Print one line on standard error; return the status."""
+    print(f"{f'texneg {verb}'.strip()}: {message}", file=sys.stderr)
     return status

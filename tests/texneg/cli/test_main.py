@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import texneg
-from texneg.cli.main import VERBS, load, main
+from texneg.bench.bench import BENCHMARKS
+from texneg.cli.main import VERBS, find, load, main
 
 ROOT = Path(__file__).parents[3]
 HEAVY = ("torch", "numba", "numpy", "dask", "distributed", "cv2", "tyro")
@@ -61,7 +62,7 @@ def test_an_unknown_verb_is_wrong_usage(capsys):
 
 def test_a_verb_explains_its_options(capsys):
     with pytest.raises(SystemExit) as stop:
-        main(["bench", "--help"])
+        main(["bench", "all", "--help"])
     assert stop.value.code == 0
     assert "--check" in capsys.readouterr().out
 
@@ -88,11 +89,23 @@ def test_a_wrong_flag_is_one_line_with_the_nearest_one(capsys, words):
     assert "--sizee is not understood; did you mean --size?" in told
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_leads_to_a_function_of_one_config(verb):
-    function, config = load(VERBS[verb][0])
+@pytest.mark.parametrize("target", [target for target, _ in (*VERBS.values(), *BENCHMARKS.values())])
+def test_every_verb_leads_to_a_function_of_one_config(target):
+    if find(target) is BENCHMARKS:
+        return
+    function, config = load(target)
     assert callable(function)
     assert config.__dataclass_params__.frozen
+
+
+def test_a_verb_with_verbs_of_its_own_lists_them(capsys):
+    assert main(["bench"]) == 0
+    listed = capsys.readouterr().out
+    assert all(f"  {name} " in listed for name in BENCHMARKS)
+    assert main(["bench", "unheard-of"]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("texneg bench: no verb 'unheard-of'; choose from: negatives, ")
+    assert message.count("\n") == 1
 
 
 def test_importing_the_package_stays_light_and_every_public_name_exists():
@@ -111,11 +124,14 @@ def test_patch_negatives_of_arrays_need_no_torch():
     assert python("-c", code).stdout.strip() == "False"
 
 
-@pytest.mark.parametrize("folder", ["datasets", "synth", "train"])
-def test_a_folder_under_its_bare_name_says_how_to_import_it(folder):
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("datasets", "datasets"), ("synth", "synth"), ("train", "train"), ("benchmarks", "bench")],
+)
+def test_a_folder_under_its_bare_name_says_how_to_import_it(folder, name):
     done = python("-c", f"import {folder}", cwd=ROOT)
     assert done.returncode == 1
-    assert f"ImportError: this folder is installed as texneg.{folder}" in done.stderr
+    assert f"ImportError: this folder is installed as texneg.{name}" in done.stderr
 
 
 def test_the_help_shows_what_can_be_given(capsys: pytest.CaptureFixture[str]) -> None:

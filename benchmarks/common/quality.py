@@ -1,4 +1,4 @@
-"""How well a texture keeps the statistics of its exemplars, and what it copied.
+"""Quality of a texture: how well it keeps the statistics of its exemplars, and how much it copied.
 
 No figure may be trusted alone: tiling the exemplars wins most of them and is no texture. Read all of them
 together with the pictures. Colour differences are in grey levels of 255. S is the side of the texture.
@@ -21,6 +21,16 @@ PATCHES, DIRECTIONS = 4096, 128  # a level
 PATCH, SMALL_PATCH, SMALL_LEVEL = 7, 3, 11  # px; exemplar levels under 11 px are compared by 3 x 3 patches
 QUANTILES = 2000
 TAIL = 0.005
+
+PUBLISHED = {  # of the published tool's textures, see texneg.bench.textures
+    "swd": 8.40,
+    "gradient_w1": 4.59,
+    "seam_ratio": 1.04,
+    "largest_verbatim": 2488.0,
+    "mean_verbatim": 507.0,
+    "imbalance": 0.62,
+    "coverage": 0.47,
+}
 
 
 @dataclass(frozen=True)
@@ -53,8 +63,8 @@ def quality(texture: U8, coordinates: I32, exemplars: Sequence[U8]) -> Quality:
         coordinates: (S, S, 3) exemplar, row and column of each pixel.
         exemplars: what it was made of, each (h, w, 3) uint8.
     """
-    own = color_steps([texture])
-    theirs = color_steps(exemplars)
+    own = colour_steps([texture])
+    theirs = colour_steps(exemplars)
     largest, mean = verbatim(coordinates)
     return Quality(
         swd=sliced_wasserstein(texture, exemplars),
@@ -122,7 +132,7 @@ def random_patches(image: F32, side: int, count: int, random: np.random.Generato
     return np.ascontiguousarray(windows[y, x]).reshape(count, -1)
 
 
-def color_steps(images: Sequence[U8]) -> F64:
+def colour_steps(images: Sequence[U8]) -> F64:
     """RGB distances of all horizontal and vertical neighbours, pooled over the images."""
     steps = []
     for image in images:
@@ -139,7 +149,7 @@ def gradient_distance(own: F64, theirs: F64) -> float:
 
 
 def continuations(coordinates: I32) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Where the right and where the lower neighbour continue a pixel's copy: (S, S - 1) and (S - 1, S)."""
+    """Masks of pixels whose right, and lower, neighbour continues their copy: (S, S - 1), (S - 1, S)."""
     right = (np.diff(coordinates, axis=1) == (0, 0, 1)).all(axis=2)
     down = (np.diff(coordinates, axis=0) == (0, 1, 0)).all(axis=2)
     return right, down
@@ -197,3 +207,21 @@ def coverage(coordinates: I32, exemplars: Sequence[U8]) -> float:
     """Share of all exemplar pixels that the texture uses at least once."""
     used = len(np.unique(coordinates.reshape(-1, 3), axis=0))
     return used / sum(exemplar.shape[0] * exemplar.shape[1] for exemplar in exemplars)
+
+
+def summarise(found: Sequence[Quality]) -> dict[str, float]:
+    """Average over textures: medians of seams, verbatim sizes and the tail, means of the rest."""
+
+    def column(name: str) -> F64:
+        return np.array([getattr(one, name) for one in found], np.float64)
+
+    bands = column("swd").mean(axis=0)
+    means = {
+        "swd": bands.mean(),
+        "gradient_w1": column("gradient_w1").mean(),
+        **{name: np.nanmedian(column(name)) for name in ("seam_ratio", "largest_verbatim", "mean_verbatim")},
+        **{name: column(name).mean() for name in ("imbalance", "coverage")},
+        **{f"swd_level_{number}": band for number, band in enumerate(bands)},
+        "gradient_tail": np.median(column("gradient_tail")),
+    }
+    return {name: float(value) for name, value in means.items()}

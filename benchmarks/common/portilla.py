@@ -1,7 +1,7 @@
 """Joint statistics of a texture's oriented parts, and how far a texture's are from its exemplars'.
 
 Portilla and Simoncelli, "A parametric texture model based on joint statistics of complex wavelet
-coefficients", IJCV 2000: the same families of statistics, of gray images, on the same complex steerable
+coefficients", IJCV 2000: the same families of statistics, of grey images, on the same complex steerable
 pyramid. It differs from the implementation in plenoptic in these points: all correlations are coefficients
 (the variances stand apart), magnitudes and low-pass images have the same 7 x 7 lags at every scale, and the
 correlations across scales are taken at the coarser of the two. The mean distance of textures of forty
@@ -20,7 +20,7 @@ C128 = npt.NDArray[np.complex128]
 
 SCALES, ORIENTATIONS = 3, 4
 REACH = 3  # px, largest lag of an autocorrelation in each direction
-GRAY = np.array([0.299, 0.587, 0.114]) / 255
+GREY = np.array([0.299, 0.587, 0.114]) / 255
 NOISE = 0.001  # of the range of values, on every image: in flat ones the coefficients would be 0 / 0
 FARTHEST = 5.0  # standard deviations that one statistic may add
 
@@ -51,10 +51,10 @@ def portilla_distances(textures: Sequence[U8], exemplars: Sequence[Sequence[U8]]
 
 def portilla_statistics(images: U8) -> F64:
     """(N, K) statistics of (N, S, S, 3) uint8 images; S a multiple of 8, at least 48."""
-    gray = images @ GRAY
-    gray = gray + NOISE * np.random.default_rng(0).standard_normal(gray.shape[1:])
-    high, bands, lows = steerable_pyramid(gray)
-    found = [*marginals(gray), gray.min(axis=(1, 2)), gray.max(axis=(1, 2)), high.var(axis=(1, 2))]
+    grey = images @ GREY
+    grey = grey + NOISE * np.random.default_rng(0).standard_normal(grey.shape[1:])
+    high, bands, lows = steerable_pyramid(grey)
+    found = [*marginals(grey), grey.min(axis=(1, 2)), grey.max(axis=(1, 2)), high.var(axis=(1, 2))]
     for low in lows:
         found += [*marginals(low)[1:], *autocorrelation(low)]
     for scale, band in enumerate(bands):
