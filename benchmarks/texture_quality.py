@@ -25,7 +25,7 @@ from texneg.bench.quality import Quality, quality
 from texneg.bench.ratios import MS, Gate, Row
 from texneg.errors import InputError
 from texneg.textures.live.cpu import atlas_maps
-from texneg.textures.live.cpu_draws import texture_keys
+from texneg.textures.live.cpu_search import texture_keys
 from texneg.textures.live.plan import base_key, levels
 from texneg.textures.presets import METHODS as SCANS
 from texneg.textures.texture import texture, texture_map, warm_up

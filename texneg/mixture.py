@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from texneg.arguments import Images, Index, check_count, image_sides, index_array, is_tensor, shared_key
 from texneg.philox.arrays import fold_array, philox
+from texneg.philox.streams import Stream
 
-PURPOSE = 0x3C1D
 WORDS = 1 << 32
 
 Places = npt.NDArray[np.int64]
@@ -98,7 +98,7 @@ def chosen_kinds(
     largest = max(probabilities)
     sums = list(accumulate(p / largest for p in probabilities))  # the largest sum is finite
     bounds = np.array([round(s / sums[-1] * WORDS) for s in sums])
-    keys = fold_array(shared_key(seed, epoch, PURPOSE), index_array(index, len(index)))
+    keys = fold_array(shared_key(seed, epoch, Stream.MIXTURE), index_array(index, len(index)))
     keys = fold_array(keys[:, None], np.arange(count))
     return np.searchsorted(bounds, philox(keys, 0)[..., 0].astype(np.int64), side="right")
 

@@ -29,6 +29,7 @@ from texneg.datasets.toy.patterns import FAMILIES, UNSEEN_FAMILIES, Family, patt
 from texneg.datasets.toy.shapes import SHAPES, Outline, draw, fill, place
 from texneg.errors import InputError
 from texneg.philox.arrays import generator
+from texneg.philox.streams import Stream
 
 Image = npt.NDArray[np.uint8]
 
@@ -46,7 +47,6 @@ CORRUPTED_SETS = {
 }
 TEST_SETS = (*TEXTURED_SETS, *DRAWN_SETS, *CORRUPTED_SETS)
 SEVERITY = 3
-PURPOSE = {name: 0xE0 + i for i, name in enumerate(("train", *TEST_SETS))}
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,9 @@ def embedded_image(name: str, label: int, number: int, *, size: int, seed: int) 
     """One uint8 (size, size, 3) image of a set, and the class its texture belongs to in `cue-conflict`."""
     if name in CORRUPTED_SETS:
         image, _ = embedded_image("same", label, number, size=size, seed=seed)
-        rng = generator(seed, PURPOSE[name], label, number)
+        rng = generator(seed, _stream(name), label, number)
         return corrupt(image, CORRUPTED_SETS[name], severity=SEVERITY, rng=rng), None
-    rng = generator(seed, PURPOSE[name], label, number)
+    rng = generator(seed, _stream(name), label, number)
     outlines = _placed(label, rng)
     if name == "silhouettes":
         return _ink(fill(outlines, size)), None
@@ -112,6 +112,10 @@ def embedded_image(name: str, label: int, number: int, *, size: int, seed: int) 
     mask = fill(outlines, size)[..., None]
     image = np.round(255 * (mask * figure + (1 - mask) * ground)).astype(np.uint8)
     return image, texture if name == "cue-conflict" else None
+
+
+def _stream(name: str) -> Stream:
+    return Stream[f"TOY_{name.replace('-', '_').upper()}"]
 
 
 def _placed(label: int, rng: np.random.Generator) -> list[Outline]:

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from texneg.cores import available_cores
+
 PACKAGES = ("texneg", "torch", "torchvision", "numba", "numpy", "pillow", "opencv-python-headless")
 
 
@@ -18,7 +20,7 @@ def environment() -> dict[str, str]:
         "command": " ".join(["texneg", *sys.argv[1:]]),
         "commit": _commit(),
         "cpu": _field("/proc/cpuinfo", "model name") or platform.processor() or platform.machine(),
-        "cores allowed": str(len(os.sched_getaffinity(0))),
+        "cores allowed": str(available_cores()),
         "load average": " ".join(f"{load:.2f}" for load in os.getloadavg()),
         "memory": _field("/proc/meminfo", "MemTotal"),
         "gpu": _gpu(),

@@ -8,9 +8,11 @@ from functools import partial
 from typing import Any
 
 from llvmlite import ir
-from numba import config, njit, types
+from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from texneg.jit import compiled
 
 WIDTH = 32  # bytes of the widest move
 MOST = 8  # moves of a row; longer rows are left to memcpy
@@ -19,7 +21,7 @@ LINE = 64  # bytes that memory moves at once
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def plain_rows(target, to, step, source, start, stride, rows, count):  # type: ignore[no-untyped-def]
     """target[to + y * step + b] = source[start + y * stride + b] for y < rows, b < count.
 
@@ -32,7 +34,7 @@ def plain_rows(target, to, step, source, start, stride, rows, count):  # type: i
             target[to + y * step + b] = source[start + y * stride + b]
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def plain_rows_fetching(  # type: ignore[no-untyped-def]
     target, to, step, source, start, stride, rows, count, next_to, next_start
 ):

@@ -15,7 +15,7 @@ _LAST = (1 << 63) - 1
 
 
 class Plans(NamedTuple):
-    """`patch_plan.Plan` of many negatives, padded to T tiles; all int64."""
+    """`plan.Plan` of many negatives, padded to T tiles; all int64."""
 
     d: Tensor  # (..., 1)
     columns: Tensor  # (..., 1)

@@ -76,12 +76,12 @@ def patch_inputs(
             f"mean and std have {len(lookup)} values, pixels {pixels.shape[1]} channels; give one for each"
         )
     if runs_triton(pixels.device):
-        from texneg.patches.cuda import shuffle
+        from texneg.patches import cuda
 
         check_count(count)
         rule = patch_rule(sides, size, overlap, paper, flip, rotate, seed, epoch)
         rows = index_tensor(index, len(pixels), pixels.device)
-        return shuffle(pixels, count, rows, rule, lookup=lookup, channels_last=True)
+        return cuda.shuffle(pixels, count, rows, rule, lookup=lookup, channels_last=True)
     on_cpu = pixels.device.type == "cpu"
     made: Any = patch_negatives(
         pixels.permute(0, 2, 3, 1).numpy() if on_cpu else pixels,  # bytes of a pixel together copy faster

@@ -1,7 +1,7 @@
 """Patch negatives: the image cut into squares of its own, so that its texture stays and its object goes.
 
 Ge et al., "Robust contrastive learning using negative samples with diminished semantics", NeurIPS 2021.
-`patch_plan` defines which pixels go where. Shapes: N images, k negatives each, C H W image.
+`plan` defines which pixels go where. Shapes: N images, k negatives each, C H W image.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from texneg.arguments import (
 )
 from texneg.devices import runs_triton
 from texneg.layout import array_bytes, tensor_bytes
-from texneg.patches.cpu import shuffle as shuffle_bytes
+from texneg.patches import cpu
 from texneg.patches.plan import MAX_PIXELS, Rule, Source, base_key, default_size, divisors
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _shuffled(images: Images, rule: Rule, count: int, index: Index, out: Images 
 def _from_array(images: Array, shape: tuple[int, ...], rule: Rule, index: Any, out: Array | None) -> Array:
     result = np.empty(shape, images.dtype) if out is None else out
     source = array_bytes(np.ascontiguousarray(images))
-    shuffle_bytes(source, array_bytes(result), index_array(index, shape[0]), rule)
+    cpu.shuffle(source, array_bytes(result), index_array(index, shape[0]), rule)
     return result
 
 
@@ -146,7 +146,7 @@ def _from_tensor(
     if images.device.type == "cpu":
         result = torch.empty(shape, dtype=images.dtype) if out is None else out
         source = tensor_bytes(images.contiguous())
-        shuffle_bytes(source, tensor_bytes(result), index_array(index, shape[0]), rule)
+        cpu.shuffle(source, tensor_bytes(result), index_array(index, shape[0]), rule)
         return result
     rows = index_tensor(index, shape[0], images.device)
     result = _executor(images.device)(images, shape[1], rows, rule)
@@ -155,12 +155,12 @@ def _from_tensor(
 
 def _executor(device: "torch.device") -> "Callable[[Tensor, int, Tensor, Rule], Tensor]":
     if runs_triton(device):
-        from texneg.patches.cuda import shuffle as kernel
+        from texneg.patches import cuda
 
-        return kernel
-    from texneg.patches.device import shuffle as gather
+        return cuda.shuffle
+    from texneg.patches import device as any_device
 
-    return gather
+    return any_device.shuffle
 
 
 def _checked_size(size: tuple[int, int] | None, height: int, width: int) -> tuple[int, int]:

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from texneg.jit import compiled
 from texneg.textures.window import RADIUS, SPARE
 
 BIN = 8  # side in pixels, at full size, of the places whose use is counted
@@ -124,7 +124,7 @@ def colours(exemplars: list[I16], table: Tables, level: int) -> I16:
     return flat
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def halve(image: I16) -> I16:
     """(H, W, 3) to (H // 2, W // 2, 3): separable filter 1 3 3 1 / 8, rounded, the edge repeated."""
     height, width = image.shape[0] // 2, image.shape[1] // 2

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from texneg.philox.arrays import fold, philox
-from texneg.textures.purposes import Purpose
+from texneg.philox.streams import Stream
 
 Corner = tuple[int, int]
 
@@ -31,7 +31,7 @@ def exemplar_places(height: int, width: int, *, size: int = 96, seed: int = 0) -
         )
     if not 0 <= seed < 1 << 64:
         raise ValueError(f"seed {seed}: allowed is 0 to 2^64 - 1")
-    words = philox(fold(seed, Purpose.EXEMPLAR_PLACE), 0)
+    words = philox(fold(seed, Stream.EXEMPLAR_PLACE), 0)
     top = int(words[0]) * (height - size + 1) >> 32
     left = int(words[1]) * (width - size + 1) >> 32
     return (height // 2 - size // 2, width // 2 - size // 2), (top, left)

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from texneg.philox.arrays import fold
+from texneg.philox.streams import Stream
 from texneg.textures.atlas import BIN, MARGIN, Shapes, Tables, colours, ground, halve, level_count, tables
 from texneg.textures.nearest import HEAVIEST, NAME_BITS
 from texneg.textures.presets import LARGEST_OUTPUT, METHODS, PRESETS, SMALLEST_EXEMPLAR, SMALLEST_OUTPUT
-from texneg.textures.purposes import Purpose
 from texneg.textures.search import FRACTION, Search, refine, upsample
 from texneg.textures.start import start
 from texneg.textures.window import RADIUS, SPARE
@@ -105,7 +105,7 @@ def _synthesise(
             source = upsample(source, side, coarser.pitch, table.pitch)
         stage = 0 if level == coarsest else 1 if level else 2
         search = Search(
-            key=np.uint64(fold(seed, Purpose.CANDIDATE, level)),
+            key=np.uint64(fold(seed, Stream.CANDIDATE, level)),
             passes=preset.passes[stage],
             far=level > 0 or level == coarsest,
             seams_only=level < coarsest,

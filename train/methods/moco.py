@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from texneg.losses import info_nce
 from texneg.philox.arrays import generator
+from texneg.philox.streams import Stream
 from texneg.queue import KeyQueue
 from texneg.selection import select
 from texneg.similarity import Similarities, similarities
@@ -19,8 +20,6 @@ from texneg.train.networks import ema
 from texneg.train.networks.batch_norm import apply_policy, gather, processes, shuffled_pass
 from texneg.train.networks.network import Architecture, Network, initial_weights
 from texneg.train.networks.normalise import Normalise
-
-PURPOSE = 0x5F1E
 
 
 class MoCo(nn.Module):
@@ -72,7 +71,9 @@ class MoCo(nn.Module):
         x = self.normalise(images)
         if self.config.bn in ("none", "sync"):
             return self.key(x)
-        order = generator(self.config.seed, step, number, PURPOSE).permutation(len(x) * processes())
+        order = generator(self.config.seed, step, number, Stream.KEY_SHUFFLE).permutation(
+            len(x) * processes()
+        )
         return shuffled_pass(self.key, x, torch.from_numpy(order).to(x.device))
 
 
