@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from texneg.cli.environment import environment
-from texneg.datasets.storage.atomic import write_json
+from texneg.datasets.storage.json_files import write_json
 from texneg.synth.config import SynthConfig
 from texneg.synth.run import synth
 from texneg.train.recipes import recipe

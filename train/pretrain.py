@@ -16,7 +16,7 @@ import torch.distributed as dist
 from texneg import __version__
 from texneg.datasets.images import ImageSet
 from texneg.datasets.pairs import pair
-from texneg.datasets.storage.atomic import write_json
+from texneg.datasets.storage.json_files import write_json
 from texneg.errors import InputError
 from texneg.train.checks import check, check_size
 from texneg.train.config import PretrainConfig

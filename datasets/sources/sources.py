@@ -12,7 +12,7 @@ from typing import Literal
 from texneg.datasets.sources.compressed import is_packed, tar_name
 from texneg.datasets.sources.folders import SUFFIXES, folded, is_image, walk, without_suffix
 from texneg.datasets.sources.items import Item
-from texneg.datasets.sources.tar_items import tar_listings
+from texneg.datasets.sources.tars import tar_listings
 from texneg.datasets.storage.names import escape
 from texneg.datasets.storage.places import Listed, Place, listed, place
 from texneg.datasets.storage.url import Url

@@ -4,17 +4,15 @@ On disk: temporary file, fsync, rename, fsync folder. In a store: built here, th
 """
 
 import ctypes
-import json
 import os
 import secrets
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
-from texneg.datasets.storage.places import Place, in_order, listed, place, read_all
+from texneg.datasets.storage.places import Place, in_order, place
 from texneg.datasets.storage.url import Url
 
 TEMPORARY_SUFFIX = ".tmp"
@@ -126,50 +124,3 @@ def fsync_folder(folder: str | Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def to_json(value: Any, *, indent: int | None = 2) -> bytes:
-    """JSON with sorted keys and a final newline: equal values give equal bytes."""
-    return (json.dumps(value, sort_keys=True, indent=indent, ensure_ascii=False) + "\n").encode(
-        "utf-8", "surrogateescape"
-    )
-
-
-def write_json(path: str | Place, value: Any, *, tag: str = "") -> None:
-    """`write_bytes` of `to_json(value)`."""
-    write_bytes(path, to_json(value), tag=tag)
-
-
-def append_json_line(path: str | Place, value: Any) -> None:
-    """Append one JSON line in one write; a line that a crash cut short is closed off first.
-
-    Nothing can be appended to an object of a store: there each line is an object below the file's name.
-    """
-    path = place(path)
-    line = to_json(value, indent=None)
-    if isinstance(path, Url):
-        (path / f"{time.time_ns():020d}-{secrets.token_hex(4)}.json").put(line)
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab+") as file:
-        torn = False
-        if file.tell() > 0:
-            file.seek(-1, os.SEEK_END)
-            torn = file.read(1) != b"\n"
-        file.write((b"\n" if torn else b"") + line)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def read_json_lines(path: Place, *, last: int) -> list[Any]:
-    """The `last` lines that `append_json_line` wrote, those that are whole; none where there is no file."""
-    if isinstance(path, Url):
-        lines = [line for line in read_all(path / e.name for e in listed(path)[-last:]) if line]
-    else:
-        lines = path.read_bytes().splitlines()[-last:] if path.exists() else []
-    return [value for line in lines for value in _whole(line)]
-
-
-def _whole(line: bytes) -> Iterator[Any]:
-    with suppress(ValueError):
-        yield json.loads(line)

@@ -14,7 +14,6 @@ Backgrounds are textured too, by a family drawn at random. Every image depends o
 number).
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,9 +23,10 @@ import numpy as np
 import numpy.typing as npt
 
 from texneg.datasets.corruptions import corrupt
-from texneg.datasets.storage.atomic import write_json, write_many
+from texneg.datasets.storage.atomic import write_many
+from texneg.datasets.storage.json_files import read_json, write_json
 from texneg.datasets.toy.patterns import FAMILIES, UNSEEN_FAMILIES, Family, pattern
-from texneg.datasets.toy.shapes import SHAPES, Outline, draw, fill, place
+from texneg.datasets.toy.shapes import SHAPES, Outline, draw, fill, transform
 from texneg.errors import InputError
 from texneg.philox.arrays import generator
 from texneg.philox.streams import Stream
@@ -73,7 +73,7 @@ def write_embedded(root: Path, config: EmbeddedConfig | None = None) -> None:
     marker = root / "embedded.json"
     description = {"classes": list(CLASSES), "test_sets": list(TEST_SETS), **asdict(config)}
     if marker.exists():
-        if json.loads(marker.read_bytes()) != description:
+        if read_json(marker, remedy=f"remove {root}") != description:
             raise InputError(
                 f"{root} holds an embedded data set of other settings; remove it or choose another"
             )
@@ -101,12 +101,12 @@ def embedded_image(name: str, label: int, number: int, *, size: int, seed: int) 
         rng = generator(seed, _stream(name), label, number)
         return corrupt(image, CORRUPTED_SETS[name], severity=SEVERITY, rng=rng), None
     rng = generator(seed, _stream(name), label, number)
-    outlines = _placed(label, rng)
+    outlines = _draw_outlines(label, rng)
     if name == "silhouettes":
         return _ink(fill(outlines, size)), None
     if name == "line-drawings":
         return _ink(draw(outlines, size, width=size / 40)), None
-    family, texture = _family(name, label, rng)
+    family, texture = _draw_family(name, label, rng)
     figure = pattern(family, size, rng, contrast=FIGURE_CONTRAST)
     ground = pattern(FAMILIES[rng.integers(len(FAMILIES))], size, rng, contrast=GROUND_CONTRAST)
     mask = fill(outlines, size)[..., None]
@@ -118,8 +118,8 @@ def _stream(name: str) -> Stream:
     return Stream[f"TOY_{name.replace('-', '_').upper()}"]
 
 
-def _placed(label: int, rng: np.random.Generator) -> list[Outline]:
-    return place(
+def _draw_outlines(label: int, rng: np.random.Generator) -> list[Outline]:
+    return transform(
         SHAPES[CLASSES[label]](),
         angle=rng.uniform(-0.35, 0.35),
         scale=rng.uniform(0.32, 0.44),
@@ -127,7 +127,7 @@ def _placed(label: int, rng: np.random.Generator) -> list[Outline]:
     )
 
 
-def _family(name: str, label: int, rng: np.random.Generator) -> tuple[Family, int]:
+def _draw_family(name: str, label: int, rng: np.random.Generator) -> tuple[Family, int]:
     """The texture family of one image and the class it belongs to."""
     if name == "new-textures":
         return UNSEEN_FAMILIES[rng.integers(len(UNSEEN_FAMILIES))], -1

@@ -1,7 +1,7 @@
 """Silhouettes of the embedded data set: closed outlines, filled or drawn as lines.
 
 Outlines are polygons in a unit frame (x right, y down, the shape about fits the circle of radius 1); a shape
-with a hole has two. They are placed by rotation, scale and shift, rasterised four times too large, and
+with a hole has two. They are turned, scaled and shifted, rasterised four times too large, and
 averaged down.
 """
 
@@ -76,7 +76,7 @@ SHAPES: dict[str, Callable[[], list[Outline]]] = {
 }
 
 
-def place(
+def transform(
     outlines: list[Outline], *, angle: float, scale: float, shift: tuple[float, float]
 ) -> list[Outline]:
     """Turn by `angle` radians, scale to radius `scale` and centre at `shift`, both in image sides."""

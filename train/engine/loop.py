@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from texneg.cli.console import duration
-from texneg.datasets.storage.atomic import append_json_line
+from texneg.datasets.storage.json_files import append_json_line
 from texneg.errors import RunFailed
 from texneg.train.data.loader import Batch, load
 from texneg.train.engine.checkpoint import writing

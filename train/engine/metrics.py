@@ -8,7 +8,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from texneg.datasets.storage.atomic import to_json, write_bytes
+from texneg.datasets.storage.atomic import write_bytes
+from texneg.datasets.storage.json_files import to_json
 from texneg.train.networks.batch_norm import processes
 
 

@@ -11,7 +11,7 @@ from texneg import __version__
 from texneg.cli.fields import Positional
 from texneg.datasets.images import ImageSet
 from texneg.datasets.pairs import pair
-from texneg.datasets.storage.atomic import write_json
+from texneg.datasets.storage.json_files import write_json
 from texneg.errors import InputError
 from texneg.philox.arrays import generator
 from texneg.philox.streams import Stream

@@ -13,7 +13,7 @@ from texneg.datasets.images import open_images
 from texneg.datasets.pairs import pair
 from texneg.datasets.sources.items import Item
 from texneg.datasets.sources.sources import open_source
-from texneg.datasets.sources.tar_items import NO_IMAGE
+from texneg.datasets.sources.tars import NO_IMAGE
 from texneg.datasets.storage.names import escape, hide_dots, show_dots, unescape
 from texneg.errors import InputError
 
