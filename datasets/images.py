@@ -40,7 +40,7 @@ class ImageSet:
 
     @property
     def in_tars(self) -> bool:
-        """Whether the images are members of tars."""
+        """True if the images are members of tars."""
         return any(file.endswith(".tar") for file in self._files)
 
     @property
@@ -89,7 +89,7 @@ def open_images(path: str | Place, split: str | None = None, *, textures: bool =
     root = place(path)
     if split is not None:
         if not (root / split).is_dir():
-            raise InputError(f"{path} has no folder {split!r}; {_choices(root)}")
+            raise InputError(f"{path} has no folder {split!r}; {_list_folders(root)}")
         root = root / split
     source = open_source(root, splits="none" if split is not None else "auto", textures=textures)
     if len(source.splits) > 1:
@@ -107,7 +107,7 @@ def open_images(path: str | Place, split: str | None = None, *, textures: bool =
     if not items:
         seen = ", ".join(f"{count} x {reason}" for reason, count in sorted(source.skipped.items()))
         raise InputError(f"{root} holds no images; {seen or 'expected CLASS/IMAGE folders or .tar shards'}")
-    return _image_set(source, items)
+    return _make_image_set(source, items)
 
 
 def fingerprint(images: ImageSet) -> str:
@@ -119,13 +119,13 @@ def fingerprint(images: ImageSet) -> str:
     return digest.hexdigest()
 
 
-def _choices(root: Place) -> str:
+def _list_folders(root: Place) -> str:
     folders = [entry.name for entry in listed(root) if entry.is_dir()] if root.is_dir() else []
     return f"it has: {', '.join(folders[:10])}" if folders else "it has no folders"
 
 
-def _image_set(source: Source, items: list[Item]) -> ImageSet:
-    items = _by_folder(items)
+def _make_image_set(source: Source, items: list[Item]) -> ImageSet:
+    items = _relabel_by_folder(items)
     names = {item.label for item in items if item.label is not None}
     numbers = all(name.isdecimal() for name in names)
     classes = sorted(names, key=lambda name: (int(name) if numbers else 0, name))
@@ -142,8 +142,8 @@ def _image_set(source: Source, items: list[Item]) -> ImageSet:
     )
 
 
-def _by_folder(items: list[Item]) -> list[Item]:
-    """Items labelled by the first folder of their key, where their `.cls` only numbers these folders."""
+def _relabel_by_folder(items: list[Item]) -> list[Item]:
+    """Label items by the first folder of their key where their `.cls` only numbers these folders."""
     labelled = [item for item in items if item.label is not None and item.member]
     named = {(item.label, item.key.partition("/")[0]) for item in labelled}
     numbers, folders = {number for number, _ in named}, {folder for _, folder in named}

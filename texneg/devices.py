@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
 
 def runs_triton(device: "torch.device") -> bool:
-    """Whether Triton is installed and runs a kernel on this device; tried once for each CUDA device."""
+    """True if Triton is installed and runs a kernel on this device; tried once for each CUDA device."""
     return device.type == "cuda" and find_spec("triton") is not None and _launches(device)
 
 
 @cache
 def _launches(device: "torch.device") -> bool:
-    """Triton needs a C compiler at run time and a recent GPU; only a launch can tell."""
+    """Try a launch: Triton needs a C compiler at run time and a recent GPU, and nothing else shows both."""
     try:
         from texneg.philox.cuda import probe
 

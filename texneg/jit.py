@@ -69,7 +69,7 @@ def cache_folder(source: Path) -> Path | None:
 
 
 def _is_writable(folder: Path) -> bool:
-    """Whether a file can be made in a folder, which is made first where it does not exist."""
+    """Make a folder if it does not exist, and return True if a file can be made in it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
@@ -79,7 +79,7 @@ def _is_writable(folder: Path) -> bool:
 
 
 def _is_private(folder: Path) -> bool:
-    """Whether a folder, made here where it does not exist, is this user's and closed to all others.
+    """Make a folder if it does not exist, and return True if it is this user's and closed to all others.
 
     Whoever could write there could have this process run other code.
     """

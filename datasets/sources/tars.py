@@ -51,7 +51,7 @@ class Member:
 
 @dataclass
 class Listing:
-    """The images of one tar, and what was found on the way once they are taken."""
+    """The images of one tar; once they are taken, also its faults."""
 
     items: Iterable[Item]
     skipped: Counter[str] = field(default_factory=Counter)
@@ -72,7 +72,7 @@ def split_name(name: str) -> tuple[str, str]:
 
 
 def members(path: str | Place) -> Iterator[Member]:
-    """All files of a tar in their order; links, devices and unsafe names carry a `problem`.
+    """List all files of a tar in order; links, devices and unsafe names carry a `problem`.
 
     Raises:
         BrokenTar: at the point where the tar breaks off, after the members before it.
@@ -87,7 +87,7 @@ def members(path: str | Place) -> Iterator[Member]:
                 if info.size < 0:  # tarfile would go back and read it again, for ever
                     raise BrokenTar(f"{path}: the member {info.name!r} has a negative size")
                 if not info.isdir():
-                    yield _member(info, file)
+                    yield _read_member(info, file)
                 if end is not None and info.offset_data + info.size > end:
                     raise BrokenTar(f"{path} breaks off inside the member {info.name!r}")
             file.seek(tar.offset)
@@ -103,7 +103,7 @@ def members(path: str | Place) -> Iterator[Member]:
 
 
 def samples(path: str | Place) -> Iterator[list[Member]]:
-    """Runs of members with one key.
+    """Group members into runs with one key.
 
     Raises:
         BrokenTar: after the last run, which is what there is of it, where the tar breaks off.
@@ -123,24 +123,24 @@ def samples(path: str | Place) -> Iterator[list[Member]]:
         yield run
 
 
-def _member(info: tarfile.TarInfo, file: BinaryIO) -> Member:
+def _read_member(info: tarfile.TarInfo, file: BinaryIO) -> Member:
     name = str(PurePosixPath(info.name)) if info.name.startswith("./") else info.name
     key, extension = split_name(name)
-    problem, text = _problem(name, info), b""
+    problem, text = _find_problem(name, info), b""
     if extension == "cls" and not problem:
         file.seek(info.offset_data)
         text = file.read(min(info.size, CLASS_BYTES))
     return Member(name, key, extension, info.offset_data, info.size, problem, text)
 
 
-def _problem(name: str, info: tarfile.TarInfo) -> str:
+def _find_problem(name: str, info: tarfile.TarInfo) -> str:
     if not info.isreg() or info.issparse():
         return "a link, device or sparse member, not an ordinary file"
     return "the name is absolute, climbs out with '..' or holds a NUL" if is_unsafe(name) else ""
 
 
 def is_unsafe(name: str) -> bool:
-    """Whether a file of that name below a folder could lie outside of it, or nowhere."""
+    """True if a file of this name below a folder could lie outside of it, or nowhere."""
     parts = PurePosixPath(name).parts
     return name.startswith("/") or ".." in parts or "\0" in name or not parts
 
@@ -148,7 +148,7 @@ def is_unsafe(name: str) -> bool:
 def tar_listings(
     root: Place, split: str, tars: Iterable[str], *, textures: bool = False
 ) -> Iterator[Listing]:
-    """Every tar in order; several at a time from a store, where each header may be a request of its own.
+    """List every tar in order; several at a time in a store, where each header may be a request of its own.
 
     Args:
         root: what the names are relative to.
@@ -158,47 +158,47 @@ def tar_listings(
     """
     wanted = (TEXTURE_EXTENSIONS, *IMAGES) if textures else IMAGES
     if isinstance(root, Url):
-        return in_order(lambda name: _whole(_listing(root, split, name, wanted)), tars, ahead=THREADS)
+        return in_order(lambda name: _read_whole(_listing(root, split, name, wanted)), tars, ahead=THREADS)
     return (_listing(root, split, name, wanted) for name in tars)
 
 
-def _whole(listing: Listing) -> Listing:
+def _read_whole(listing: Listing) -> Listing:
     listing.items = list(listing.items)
     return listing
 
 
 def _listing(root: Place, split: str, name: str, wanted: Wanted) -> Listing:
     listing = Listing(())
-    listing.items = _items(root / name, split, name, wanted, listing)
+    listing.items = _list_items(root / name, split, name, wanted, listing)
     return listing
 
 
-def _items(path: Place, split: str, name: str, wanted: Wanted, listing: Listing) -> Iterator[Item]:
-    """Items of a tar up to its end or break; notes in the listing what it passes over."""
+def _list_items(path: Place, split: str, name: str, wanted: Wanted, listing: Listing) -> Iterator[Item]:
+    """List the items of a tar up to its end or break; counts in the listing what it skips."""
     seen: set[str] = set()
     try:
         for sample in samples(path):
             usable = [member for member in sample if not member.problem]
             for member in sample:
                 if member.problem:
-                    yield replace(_item(split, name, member), status="unsafe_path", error=member.problem)
+                    yield replace(_make_item(split, name, member), status="unsafe_path", error=member.problem)
             image = next((m for group in wanted for m in usable if m.extension in group), None)
             if image is None or _has_no_name(image):
                 if usable:
                     listing.skipped[NO_IMAGE] += 1
                 continue
-            yield _labelled(_item(split, name, image), _label(image, usable), image.key in seen)
+            yield _add_label(_make_item(split, name, image), _label(image, usable), image.key in seen)
             seen.add(image.key)
     except BrokenTar as error:
         listing.broken = str(error)
 
 
 def _has_no_name(image: Member) -> bool:
-    """Whether nothing stands before the first dot: a hidden file, which readers of tars pass over."""
+    """True if nothing stands before the first dot: a hidden file, which readers of tars skip."""
     return not image.key or image.key.endswith("/")
 
 
-def _labelled(item: Item, label: str | None, twice: bool) -> Item:
+def _add_label(item: Item, label: str | None, twice: bool) -> Item:
     if label is not None and is_unsafe(label):
         item = replace(item, status="unsafe_path", error="its .cls would be a folder outside")
     elif label is not None:
@@ -209,7 +209,7 @@ def _labelled(item: Item, label: str | None, twice: bool) -> Item:
 
 
 def _label(image: Member, sample: list[Member]) -> str | None:
-    """Content of the sample's `.cls` unless that is empty, else the first folder of its key."""
+    """The content of the sample's `.cls` unless that is empty, else the first folder of its key."""
     named = next((member for member in sample if member.extension == "cls"), None)
     if named is not None and (label := named.text.decode("utf-8", "surrogateescape").strip()):
         return label
@@ -217,7 +217,7 @@ def _label(image: Member, sample: list[Member]) -> str | None:
     return folder if slash else None
 
 
-def _item(split: str, tar: str, member: Member) -> Item:
+def _make_item(split: str, tar: str, member: Member) -> Item:
     return Item(
         split=split,
         key=show_dots(escape(member.key, percent=False)),
@@ -230,7 +230,7 @@ def _item(split: str, tar: str, member: Member) -> Item:
 
 
 def fragment(name: str, data: bytes) -> bytes:
-    """One member with header and padding. Fragments in a row plus `TRAILER` are a tar.
+    """Build one member with header and padding. Fragments in a row plus `TRAILER` are a tar.
 
     USTAR with time 0, owner 0 and mode 0644: equal contents give equal bytes. A name that USTAR cannot
     hold takes a PAX header.

@@ -1,4 +1,4 @@
-"""Files that are complete under their name or not there.
+"""Atomic writing: a file is complete under its name, or not there.
 
 On disk: temporary file, fsync, rename, fsync folder. In a store: built here, then put whole.
 """
@@ -20,7 +20,7 @@ _NAME_BYTES = 180  # of the target's name inside the temporary name, so that bot
 
 
 def temporary_name(name: str, tag: str = "") -> str:
-    """`.<name>.<tag>-<8 hex>.tmp` (no tag: `.<name>.<8 hex>.tmp`): hidden, unique, and no loader's suffix."""
+    """Make a hidden and unique name: `.<name>.<tag>-<8 hex>.tmp`, or `.<name>.<8 hex>.tmp` without a tag."""
     token = secrets.token_hex(4)
     return (
         f".{os.fsdecode(os.fsencode(name)[:_NAME_BYTES])}.{f'{tag}-' if tag else ''}{token}{TEMPORARY_SUFFIX}"
@@ -29,7 +29,7 @@ def temporary_name(name: str, tag: str = "") -> str:
 
 @contextmanager
 def atomic_file(path: str | Place, *, tag: str = "") -> Iterator[BinaryIO]:
-    """A file to write that takes its name when the block ends well and leaves nothing when it does not.
+    """Open a file that takes its name when the block ends well and leaves nothing otherwise.
 
     Parent folders are made. A reader, or a crash at any moment, sees the old file or the whole new one.
 
@@ -59,7 +59,7 @@ def atomic_file(path: str | Place, *, tag: str = "") -> Iterator[BinaryIO]:
 
 
 def write_bytes(path: str | Place, data: bytes, *, tag: str = "") -> None:
-    """Put `data` under `path`, atomically and durably."""
+    """Write a file atomically and durably."""
     path = place(path)
     if isinstance(path, Url):
         path.put(data)
@@ -69,7 +69,7 @@ def write_bytes(path: str | Place, data: bytes, *, tag: str = "") -> None:
 
 
 def write_many(files: Sequence[tuple[Place, bytes]], *, tag: str = "") -> None:
-    """Like `write_bytes` of each (path, data), all on disk or all in one store.
+    """Write many files like `write_bytes`, all on disk or all in one store.
 
     On disk there is one flush of the file system instead of one a file, which would cost more than making an
     image does, and no file takes its name before the contents of all are on disk. A store gets several

@@ -13,19 +13,19 @@ from texneg.errors import InputError
 
 
 def to_json(value: Any, *, indent: int | None = 2) -> bytes:
-    """JSON with sorted keys and a final newline: equal values give equal bytes."""
+    """Serialise with sorted keys and a final newline: equal values give equal bytes."""
     return (json.dumps(value, sort_keys=True, indent=indent, ensure_ascii=False) + "\n").encode(
         "utf-8", "surrogateescape"
     )
 
 
 def write_json(path: str | Place, value: Any, *, tag: str = "") -> None:
-    """`write_bytes` of `to_json(value)`."""
+    """Write `to_json(value)` atomically."""
     write_bytes(path, to_json(value), tag=tag)
 
 
 def read_json(path: str | Place, *, remedy: str = "make it again, or give another") -> dict[str, Any]:
-    """The object in a JSON file.
+    """Read the object in a JSON file.
 
     Args:
         path: the file.
@@ -67,7 +67,7 @@ def append_json_line(path: str | Place, value: Any) -> None:
 
 
 def read_json_lines(path: str | Place, *, last: int | None = None) -> list[dict[str, Any]]:
-    """The objects that `append_json_line` wrote, in order; none where there is no file.
+    """Read the objects that `append_json_line` wrote, in order; none if there is no file.
 
     A line that a kill cut short is left out.
 
@@ -92,5 +92,5 @@ def read_json_lines(path: str | Place, *, last: int | None = None) -> list[dict[
 
 
 def _parse(data: bytes) -> Any:
-    """The value that `to_json` was given, also where its text holds bytes that are not UTF-8."""
+    """Parse what `to_json` wrote, also text with bytes that are not UTF-8."""
     return json.loads(data.decode("utf-8", "surrogateescape"))

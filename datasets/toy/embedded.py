@@ -1,6 +1,6 @@
 """The embedded data set: shapes filled and backed with textures, where texture is a shortcut to the class.
 
-In training, and in the test set `same`, a shape wears its class's own texture family with probability
+In training, and in the test set `same`, a shape has its class's own texture family with probability
 `CORRELATION`. In every other test set the shortcut is gone or points the wrong way:
 
     same            the training distribution
@@ -80,22 +80,22 @@ def write_embedded(root: Path, config: EmbeddedConfig | None = None) -> None:
         return
     for name in ("train", *TEST_SETS):
         folder = root / "train" if name == "train" else root / "test" / name
-        write_many([(folder / path, image) for path, image in _files(name, config)])
+        write_many([(folder / path, image) for path, image in _draw_files(name, config)])
     write_json(marker, description)
 
 
-def _files(name: str, config: EmbeddedConfig) -> Iterator[tuple[str, bytes]]:
-    """<class>/<name>.png and the encoded image, for every image of a set."""
+def _draw_files(name: str, config: EmbeddedConfig) -> Iterator[tuple[str, bytes]]:
+    """Draw every image of a set: <class>/<name>.png and the encoded image."""
     per_class = config.train_per_class if name == "train" else config.test_per_class
     for label, shape in enumerate(CLASSES):
         for number in range(per_class):
             image, texture = embedded_image(name, label, number, size=config.size, seed=config.seed)
             cue = "" if texture is None else f"-{CLASSES[texture]}{number}"
-            yield f"{shape}/{shape}{number}{cue}.png", _png(image)
+            yield f"{shape}/{shape}{number}{cue}.png", _encode_png(image)
 
 
 def embedded_image(name: str, label: int, number: int, *, size: int, seed: int) -> tuple[Image, int | None]:
-    """One uint8 (size, size, 3) image of a set, and the class its texture belongs to in `cue-conflict`."""
+    """Draw a uint8 (size, size, 3) image of a set; also returns its texture's class in `cue-conflict`."""
     if name in CORRUPTED_SETS:
         image, _ = embedded_image("same", label, number, size=size, seed=seed)
         rng = generator(seed, _stream(name), label, number)
@@ -103,10 +103,10 @@ def embedded_image(name: str, label: int, number: int, *, size: int, seed: int) 
     rng = generator(seed, _stream(name), label, number)
     outlines = _draw_outlines(label, rng)
     if name == "silhouettes":
-        return _ink(fill(outlines, size)), None
+        return _paint_black(fill(outlines, size)), None
     if name == "line-drawings":
-        return _ink(draw(outlines, size, width=size / 40)), None
-    family, texture = _draw_family(name, label, rng)
+        return _paint_black(draw(outlines, size, width=size / 40)), None
+    family, texture = draw_family(name, label, rng)
     figure = pattern(family, size, rng, contrast=FIGURE_CONTRAST)
     ground = pattern(FAMILIES[rng.integers(len(FAMILIES))], size, rng, contrast=GROUND_CONTRAST)
     mask = fill(outlines, size)[..., None]
@@ -127,8 +127,8 @@ def _draw_outlines(label: int, rng: np.random.Generator) -> list[Outline]:
     )
 
 
-def _draw_family(name: str, label: int, rng: np.random.Generator) -> tuple[Family, int]:
-    """The texture family of one image and the class it belongs to."""
+def draw_family(name: str, label: int, rng: np.random.Generator) -> tuple[Family, int]:
+    """Draw the texture family of one image and the class it belongs to."""
     if name == "new-textures":
         return UNSEEN_FAMILIES[rng.integers(len(UNSEEN_FAMILIES))], -1
     other = (label + 1 + int(rng.integers(len(CLASSES) - 1))) % len(CLASSES)
@@ -136,10 +136,10 @@ def _draw_family(name: str, label: int, rng: np.random.Generator) -> tuple[Famil
     return FAMILIES[texture], texture
 
 
-def _ink(mask: npt.NDArray[np.float32]) -> Image:
-    gray = np.round(255 * (1 - mask)).astype(np.uint8)
-    return np.repeat(gray[..., None], 3, axis=2)
+def _paint_black(mask: npt.NDArray[np.float32]) -> Image:
+    grey = np.round(255 * (1 - mask)).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=2)
 
 
-def _png(image: Image) -> bytes:
+def _encode_png(image: Image) -> bytes:
     return bytes(cv2.imencode(".png", image[..., ::-1])[1])

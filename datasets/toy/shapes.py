@@ -86,14 +86,14 @@ def transform(
 
 
 def fill(outlines: list[Outline], size: int) -> Mask:
-    """Coverage mask (size, size) of the region inside the outlines; a second outline is a hole."""
+    """Rasterise the region inside the outlines: (size, size) coverage; a second outline is a hole."""
     canvas = np.zeros((size * OVERSAMPLE, size * OVERSAMPLE), np.uint8)
     cv2.fillPoly(canvas, _pixels(outlines, size), 255)
     return _average(canvas, size)
 
 
 def draw(outlines: list[Outline], size: int, *, width: float) -> Mask:
-    """Coverage mask (size, size) of the outlines drawn as lines `width` pixels wide."""
+    """Rasterise the outlines as lines `width` pixels wide: (size, size) coverage."""
     canvas = np.zeros((size * OVERSAMPLE, size * OVERSAMPLE), np.uint8)
     cv2.polylines(canvas, _pixels(outlines, size), True, 255, max(1, round(width * OVERSAMPLE)))
     return _average(canvas, size)

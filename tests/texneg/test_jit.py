@@ -63,7 +63,7 @@ def site():
 
 
 def report(site, *prefix, **environment):
-    """What a new process finds; without `prefix`, in this environment."""
+    """Run code in a new process and return its findings; without `prefix`, in this environment."""
     given = {**({} if prefix else os.environ), "PYTHONDONTWRITEBYTECODE": "1", **environment}
     command = [*prefix, sys.executable, "-c", REPORT, str(site)]
     done = subprocess.run(command, env=given, capture_output=True, text=True, check=False, cwd="/")

@@ -1,4 +1,4 @@
-"""What a measured figure was measured on: machine, versions, commit, load."""
+"""The circumstances of a measurement: machine, versions, commit, load."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ PACKAGES = ("texneg", "torch", "torchvision", "numba", "numpy", "pillow", "openc
 
 
 def environment() -> dict[str, str]:
-    """Names and values, all text, in the order in which they are best read."""
+    """Names and values as text, in the order of a report."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": " ".join(["texneg", *sys.argv[1:]]),

@@ -38,7 +38,7 @@ def plain_rows(target, to, step, source, start, stride, rows, count):  # type: i
 def plain_rows_fetching(  # type: ignore[no-untyped-def]
     target, to, step, source, start, stride, rows, count, next_to, next_start
 ):
-    """The same: nothing is fetched."""
+    """`plain_rows` with the arguments of `vector_rows_fetching`: nothing is fetched."""
     plain_rows(target, to, step, source, start, stride, rows, count)
 
 
@@ -46,7 +46,7 @@ def plain_rows_fetching(  # type: ignore[no-untyped-def]
 def vector_rows(
     context: Any, target: Any, to: Any, step: Any, source: Any, start: Any, stride: Any, rows: Any, count: Any
 ) -> Any:
-    """The same in vector moves, of which the last in a row overlaps the one before. No bounds are checked."""
+    """`plain_rows` in vector moves; the last in a row overlaps the one before. No bounds are checked."""
     return types.void(target, to, step, source, start, stride, rows, count), _emit_rows
 
 
@@ -64,7 +64,7 @@ def vector_rows_fetching(
     next_to: Any,
     next_start: Any,
 ) -> Any:
-    """The same, and each row fetches into cache its equal of the rectangle that is copied next.
+    """`vector_rows` that also fetches into the cache, with each row, that of the rectangle copied next.
 
     A fetch is a hint and reads nothing: the next rectangle may lie outside the arrays.
     """

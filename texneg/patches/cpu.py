@@ -106,7 +106,7 @@ def _patch_turn(key, tile, flip, rotate):  # type: ignore[no-untyped-def]
 
 @compiled(inline="always")
 def _strip(images, start, out, to, W, B, d, h, tile, corners):  # type: ignore[no-untyped-def]
-    """A row of tiles, h pixels high, from the plane at byte `start` of images to byte `to` of out."""
+    """Copy a row of tiles, h pixels high, from the plane at byte `start` of images to byte `to` of out."""
     row = W * B
     for x in range(_U(0), W, d):
         copy_rows(out, to + x * B, row, images, start + corners[tile], row, h, min(d, W - x) * B)
@@ -115,7 +115,7 @@ def _strip(images, start, out, to, W, B, d, h, tile, corners):  # type: ignore[n
 
 @compiled()
 def _far_strip(images, start, out, to, W, B, d, h, tile, corners):  # type: ignore[no-untyped-def]
-    """The same while the next tile is fetched, which pays where images and result lie in no near cache."""
+    """`_strip` that fetches the next tile: faster where images and result lie in no near cache."""
     row = W * B
     for x in range(_U(0), W, d):
         next_to = to + (x + d) * B if x + d < W else to + d * row
@@ -129,7 +129,7 @@ def _far_strip(images, start, out, to, W, B, d, h, tile, corners):  # type: igno
 def _turned_strip(  # type: ignore[no-untyped-def]
     images, start, out, to, W, B, d, h, tile, corners, key, flip, rotate
 ):
-    """The same with each patch turned: its rows are read pixel by pixel."""
+    """`_strip` with each patch turned: its rows are read pixel by pixel."""
     for x in range(_U(0), W, d):
         begin, down, right = _steps(_patch_turn(key, tile, flip, rotate), d, W * B, B)
         begin += start + corners[tile]
@@ -141,7 +141,7 @@ def _turned_strip(  # type: ignore[no-untyped-def]
 
 @compiled(inline="always")
 def _steps(turn, d, row, B):  # type: ignore[no-untyped-def]
-    """Where a turned patch begins in its square, and the steps down and right in it: bytes modulo 2^64."""
+    """First byte of a turned patch in its square, and the steps down and right: bytes modulo 2^64."""
     begin, down, right = _U(0), row, B
     if turn & _U(1):
         begin, right = (d - _U(1)) * B, _U(0) - B

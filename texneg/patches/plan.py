@@ -1,4 +1,4 @@
-"""The plan of a patch negative: which square of the image lands in which tile, and how it is turned.
+"""The plan of a patch negative: for each tile, the square of the image that fills it, and its turn.
 
 A plan is a pure function of (seed, epoch, index, k): the data-set index of the image and the number of the
 negative. Every executor (`reference`, `cpu`, `device`, `cuda`) computes this plan in its own
@@ -42,7 +42,7 @@ Places = npt.NDArray[np.int64]
 
 
 class Source(IntEnum):
-    """Where the patches of a negative come from."""
+    """The origin of the patches of a negative."""
 
     CROPS = 0
     PAPER = 1
@@ -51,7 +51,7 @@ class Source(IntEnum):
 
 
 class Rule(NamedTuple):
-    """What decides a batch of plans beside the index and number of each negative."""
+    """Everything that decides a batch of plans except the index and number of each negative."""
 
     base: int  # `base_key(seed, epoch)`
     lo: int  # smallest and largest patch side in pixels

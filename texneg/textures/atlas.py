@@ -1,4 +1,4 @@
-"""Several exemplars in one flat image, at several scales, with what the search must know about each pixel.
+"""The atlas: several exemplars in one flat image at several scales, with tables for the search.
 
 Exemplars are stacked top to bottom in slots whose sides are multiples of `BIN`, so that a pixel (y, x) of
 the atlas at one level is pixels (2y + i, 2x + j) of the atlas one level finer, and a bin is the same place at
@@ -46,7 +46,7 @@ class Tables(NamedTuple):
 
 
 class Ground(NamedTuple):
-    """What a scan knows of the atlas at one level; its rows are counted from the margin's first."""
+    """Tables of the atlas at one level for the scans; rows are counted from the margin's first."""
 
     pitch: int
     """Pixels from one row to the next."""
@@ -89,7 +89,7 @@ def tables(shapes: Shapes, level: int) -> Tables:
 
 @lru_cache(maxsize=64)
 def ground(shapes: Shapes, level: int) -> Ground:
-    """What a scan knows of the atlas of exemplars of these (height, width), halved `level` times."""
+    """The scans' tables for exemplars of these (height, width), halved `level` times."""
     table = tables(shapes, level)
     margin = (MARGIN >> level) * table.pitch
     bins = np.where(table.valid, table.bins, len(table.fair))

@@ -38,7 +38,7 @@ def exemplar_places(height: int, width: int, *, size: int = 96, seed: int = 0) -
 
 
 def exemplars(image: npt.NDArray[np.uint8], *, size: int = 96, seed: int = 0) -> list[npt.NDArray[np.uint8]]:
-    """The centre patch and one random patch of an image: two new (size, size, 3) uint8 arrays.
+    """Cut the centre patch and one random patch of an image: two new (size, size, 3) uint8 arrays.
 
     Args:
         image: (H, W, 3) uint8, both sides at least `size`.
@@ -51,7 +51,7 @@ def exemplars(image: npt.NDArray[np.uint8], *, size: int = 96, seed: int = 0) ->
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(
             f"image of shape {image.shape}, {image.dtype}: allowed is (H, W, 3) uint8; "
-            "repeat a gray image over three channels"
+            "repeat a grey image over three channels"
         )
     height, width = image.shape[:2]
     places = exemplar_places(height, width, size=size, seed=seed)

@@ -48,7 +48,7 @@ def plain_nearest(
     penalty: I64,
     shift: int,
 ) -> Any:
-    """The candidate of least key for output pixel n, as a loop.
+    """Find the candidate of least key for output pixel n by a loop.
 
     Args:
         image: flat RGB of the output.
@@ -86,7 +86,7 @@ def vector_nearest(
     penalty: Any,
     shift: Any,
 ) -> Any:
-    """The same; the window is loaded once and four distances are folded together."""
+    """`plain_nearest` in vector code: the window is loaded once, four distances are folded together."""
     signature = types.int64(image, n, pitch, atlas, candidates, atlas_pitch, bins, penalty, shift)
     return signature, _emit_vector_nearest
 
@@ -132,7 +132,7 @@ def _least(builder: Any, a: Any, b: Any) -> Any:
 def plain_distances(
     image: I16, n: int, pitch: int, atlas: I16, candidates: tuple[int, ...], atlas_pitch: int
 ) -> Any:
-    """The distance of each candidate, as loops.
+    """Compute the distance of each candidate by loops.
 
     Args:
         image: flat RGB of the output.
@@ -151,7 +151,7 @@ def plain_distances(
 def vector_distances(
     context: Any, image: Any, n: Any, pitch: Any, atlas: Any, candidates: Any, atlas_pitch: Any
 ) -> Any:
-    """The same as a tuple; the window is loaded once and four distances are folded together."""
+    """`plain_distances` in vector code, as a tuple."""
     result = types.UniTuple(types.int64, len(candidates))
     return result(image, n, pitch, atlas, candidates, atlas_pitch), _emit_vector_distances
 

@@ -175,7 +175,7 @@ def upsample(coarse: I32, side: int, coarse_pitch: int, fine_pitch: int) -> I32:
 
 @compiled(error_model="numpy")
 def continues(source: I32, n: int, pitch: int, atlas_pitch: int, reach: int) -> bool:
-    """Whether the eight neighbours of output pixel n at distance `reach` all lie in the same copy as n."""
+    """True if the eight neighbours of output pixel n at distance `reach` all lie in the same copy as n."""
     here, up, atlas_up = source[np.uintp(n)], reach * pitch, reach * atlas_pitch
     broken = (source[np.uintp(n - reach)] - here + reach) | (source[np.uintp(n + reach)] - here - reach)
     for side in (-reach, 0, reach):

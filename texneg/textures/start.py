@@ -1,4 +1,4 @@
-"""Where the search begins: verbatim tiles of the exemplars, shared out by a smooth random field."""
+"""The start of a search: verbatim tiles of the exemplars, allotted by a smooth random field."""
 
 import numpy as np
 import numpy.typing as npt

@@ -29,7 +29,7 @@ _COUNTED = ir.Constant(_ROW_OF_16, [-1] * ROW + [0])
 
 @compiled(error_model="numpy")
 def plain_distance(a: I16, i: int, a_pitch: int, b: I16, j: int, b_pitch: int) -> Any:
-    """The sum as a loop: the reference, and what runs where nothing is compiled."""
+    """Sum by a loop: the reference, also used where nothing is compiled."""
     total = np.int64(0)
     for row in range(SIDE):
         for k in range(ROW):

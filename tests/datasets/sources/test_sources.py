@@ -1,4 +1,4 @@
-"""What a source holds, in which order, and what it refuses."""
+"""Sources: their images, the order, and the inputs that are refused."""
 
 import io
 import os

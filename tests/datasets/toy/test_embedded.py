@@ -63,11 +63,11 @@ def test_cue_conflict_names_another_class(root: Path) -> None:
 
 def test_texture_tells_the_class_as_often_as_stated() -> None:
     # Only the pattern of a shape's centre decides; counted through the generator's own choice.
-    from texneg.datasets.toy.embedded import _family
+    from texneg.datasets.toy.embedded import draw_family
     from texneg.philox.arrays import generator
 
     rng = generator(5)
-    own = np.mean([_family("train", 3, rng)[1] == 3 for _ in range(2000)])
+    own = np.mean([draw_family("train", 3, rng)[1] == 3 for _ in range(2000)])
     assert abs(own - CORRELATION) < 4 * np.sqrt(CORRELATION * (1 - CORRELATION) / 2000)
 
 

@@ -44,12 +44,12 @@ def _maps(images: Tensor, number: Tensor, keys: Tensor, options: LiveOptions) ->
     source, coarse = starts(keys, scales[-1]).to(torch.int32), None
     for level in reversed(scales):
         colours = atlas(pyramid[level.number], level)
-        source = refined(source, coarse, colours, keys, level, passes(level.number, len(scales)))
+        source = refine(source, coarse, colours, keys, level, passes(level.number, len(scales)))
         coarse = level
     return image_pixels(source, tops, lefts, scales[0], H, W)
 
 
-def refined(
+def refine(
     source: Tensor, coarse: Level | None, atlas: Tensor, keys: Tensor, level: Level, rules: tuple[Pass, ...]
 ) -> Tensor:
     """(T, F, F) int32 maps of a level after all its sweeps. Compiled for each size of level.
@@ -101,7 +101,7 @@ def refined(
 
 
 def _multiplies_bytes(device: torch.device) -> bool:
-    """Whether it has NVIDIA's `dp4a`; others multiply bytes one by one."""
+    """True if the device has NVIDIA's `dp4a`; others multiply bytes one by one."""
     return device.type == "cuda" and torch.version.hip is None
 
 

@@ -201,7 +201,7 @@ def _word(word0, word1, word2, word3, number: tl.constexpr):  # type: ignore[no-
 
 @triton.jit
 def _valid(position, EXEMPLAR: tl.constexpr, PITCH: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Whether it lies in the atlas and the window around it in its exemplar."""
+    """True if a position lies in the atlas and the window around it in its exemplar."""
     row, column = position // PITCH % PITCH, position % PITCH
     inside = (row >= _RADIUS) & (row < EXEMPLAR - _RADIUS)
     inside &= (column >= _RADIUS) & (column < EXEMPLAR - _RADIUS)

@@ -228,7 +228,7 @@ def _sweep_class(
         least = ((cost << _ORDER) | order).amin(2, keepdim=True) & ((1 << _ORDER) - 1)
         return candidates.gather(2, least).squeeze(2)
 
-    jumps = [_continued(source, rule.jump, side, level, row, column) for side in range(4)]
+    jumps = [_propose(source, rule.jump, side, level, row, column) for side in range(4)]
     found = torch.stack([present, *jumps], dim=3).flatten(1, 2)
     anywhere = _position(below_tensor(words[:, :, : rule.random], 2 * level.room**2), level)
     best = cheapest(torch.cat([found, anywhere], dim=2))
@@ -238,7 +238,7 @@ def _sweep_class(
     offset = (down - rule.reach) * level.pitch + right - rule.reach
     best = cheapest(torch.cat([best.unsqueeze(2), best.unsqueeze(2) + offset], dim=2)).unflatten(1, shape[1:])
     if rule.seam:
-        best = torch.where(_continues(source, level, row, column), present, best)
+        best = torch.where(_is_inside_copy(source, level, row, column), present, best)
 
     before, after = _bin(present.flatten(1), level), _bin(best.flatten(1), level)
     one = torch.ones_like(before)
@@ -247,14 +247,14 @@ def _sweep_class(
     image[pixels] = colours(atlas, best)
 
 
-def _continued(source: Tensor, jump: int, side: int, level: Level, row: int, column: int) -> Tensor:
-    """What the neighbour at distance `jump` on one side (left, above, right, below) would continue with."""
+def _propose(source: Tensor, jump: int, side: int, level: Level, row: int, column: int) -> Tensor:
+    """The continuation of the neighbour at distance `jump` on one side (left, above, right, below)."""
     down, right = ((0, -jump), (-jump, 0), (0, jump), (jump, 0))[side]
     return _neighbour(source, down, right, level, row, column) - down * level.pitch - right
 
 
-def _continues(source: Tensor, level: Level, row: int, column: int) -> Tensor:
-    """Whether the eight neighbours of each pixel of the class lie in its copy."""
+def _is_inside_copy(source: Tensor, level: Level, row: int, column: int) -> Tensor:
+    """True for each pixel of the class whose eight neighbours lie in its copy."""
     here = _neighbour(source, 0, 0, level, row, column)
     inside = torch.ones_like(here, dtype=torch.bool)
     for down in (-1, 0, 1):
@@ -291,7 +291,7 @@ def _look_up(table: Tensor, where: Tensor) -> Tensor:
 
 
 def _valid(position: Tensor, level: Level) -> Tensor:
-    """Whether the window around an atlas pixel lies inside its exemplar."""
+    """True if the window around an atlas pixel lies inside its exemplar."""
     row, column = position // level.pitch % level.pitch, position % level.pitch
     last = level.exemplar - RADIUS
     return (row >= RADIUS) & (row < last) & (column >= RADIUS) & (column < last)

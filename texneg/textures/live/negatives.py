@@ -1,4 +1,4 @@
-"""Texture negatives made in the training loop: the material of each image, synthesised anew, the object gone.
+"""Texture negatives made in the training loop: each image's material synthesised anew, without its object.
 
 The kind of negative that Ge et al., "Robust contrastive learning using negative samples with diminished
 semantics", NeurIPS 2021, made once and offline, drawn afresh for every epoch. `plan` defines the method
@@ -80,7 +80,7 @@ def texture_negatives(
             does not fit, or a method of the CPU for images elsewhere; TypeError for another kind.
     """
     check_count(count)
-    side = _checked_sides(images, exemplar)
+    side = _resolve_exemplar(images, exemplar)
     if method not in (LIVE, *METHODS):
         raise ValueError(f"method {method!r}; it must be one of {', '.join((LIVE, *METHODS))}")
     if threads is not None:
@@ -131,18 +131,18 @@ def _device_maps(pixels: "Tensor", rows: "Tensor", options: LiveOptions) -> "Ten
 
 
 def _cpu_maps(pixels: U8, index: Index, options: LiveOptions, method: str, threads: int | None) -> I32:
-    rows, threads = index_array(index, len(pixels)), threads or _threads()
+    rows, threads = index_array(index, len(pixels)), threads or _default_threads()
     if method == LIVE:
         return cpu.maps(pixels, rows, options, threads)
     return cpu.scan_maps(pixels, rows, options, method, threads)
 
 
-def _threads() -> int:
+def _default_threads() -> int:
     torch = sys.modules.get("torch")
     return int(torch.get_num_threads()) if torch else available_cores()
 
 
-def _checked_sides(images: Any, exemplar: int | None) -> int:
+def _resolve_exemplar(images: Any, exemplar: int | None) -> int:
     height, width = image_sides(images)
     channels = images.shape[1] if is_tensor(images) else images.shape[3]
     if channels not in (1, 3):

@@ -1,4 +1,4 @@
-"""The definition of a live texture: what every executor computes, to the byte.
+"""The definition of a live texture, which every executor follows to the byte.
 
 The method of `texneg.textures.texture` (a coordinate map refined from coarse to fine, after Barnes et al.,
 "PatchMatch", SIGGRAPH 2009) with the serial scan replaced by sweeps whose pixels decide in parallel. All
@@ -56,7 +56,7 @@ CLASSES = tuple((n % 3, (n + n // 3) % 3) for n in range(9))
 
 
 class LiveOptions(NamedTuple):
-    """What a batch shares beside its images and their indices."""
+    """The options of a batch: all that decides its maps except images and indices."""
 
     exemplar: int
     """Side of both exemplars in pixels."""

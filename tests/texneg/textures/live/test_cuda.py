@@ -68,9 +68,9 @@ def test_windows_multiplied_byte_by_byte_cost_the_same(monkeypatch):
     atlas = device.atlas(pictures(8, 8).unsqueeze(0).int(), level)
     start = device.starts(keys, level).int()
     rules = passes(0, 1)[:1]
-    expected = cuda.refined(start, None, atlas, keys, level, rules)
+    expected = cuda.refine(start, None, atlas, keys, level, rules)
     monkeypatch.setattr(cuda, "_multiplies_bytes", lambda _: True)
     monkeypatch.setattr(triton.language, "inline_asm_elementwise", dp4a)
-    found = cuda.refined(start, None, atlas, keys, level, rules)
+    found = cuda.refine(start, None, atlas, keys, level, rules)
     assert torch.equal(found, expected)
     assert not torch.equal(found, start)

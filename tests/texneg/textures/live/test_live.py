@@ -195,7 +195,7 @@ def test_levels_and_passes():
 
 
 def owners(images, options):
-    """Which exemplar each pixel of the first texture of each image comes from, and its place in it."""
+    """The exemplar that each pixel of the first texture of each image comes from, and its place in it."""
     side = options.exemplar
     keys = texture_keys(np.uint64(options.base), INDEX[: len(images)], 1)
     corners = places(keys, *images.shape[1:3], side)

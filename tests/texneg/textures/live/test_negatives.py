@@ -1,4 +1,4 @@
-"""`texture_negatives`: what the call promises, whatever the kind of images."""
+"""`texture_negatives`: the promises of the call, for all kinds of images."""
 
 import numpy as np
 import pytest
@@ -128,10 +128,10 @@ def test_two_colours_stay_two_colours():
 
 
 def test_one_channel_is_three_equal_ones():
-    gray = pictures()[..., :1]
-    made = texture_negatives(gray)
+    grey = pictures()[..., :1]
+    made = texture_negatives(grey)
     assert made.shape == (3, 1, 40, 48, 1)
-    assert np.array_equal(made.repeat(3, axis=-1), texture_negatives(gray.repeat(3, axis=-1)))
+    assert np.array_equal(made.repeat(3, axis=-1), texture_negatives(grey.repeat(3, axis=-1)))
 
 
 def test_any_strides():
