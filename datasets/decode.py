@@ -1,7 +1,8 @@
 """Decoding of image files to RGB pixels: one policy for every odd file, a status word for every bad one.
 
 Ordinary JPEG goes through OpenCV, which returns Pillow's bytes in less time; everything else goes through
-Pillow with an explicit list of formats. Like torchvision's loader it ignores EXIF rotation, unless asked.
+Pillow with an explicit list of formats. EXIF rotation is ignored, as in torchvision's loader, without
+`upright`.
 """
 
 import zlib
@@ -45,7 +46,7 @@ class Decoded:
     """Pixels, and the properties that the file states."""
 
     pixels: Pixels
-    """uint8 (height, width, 3), RGB; (width, height, 3) where EXIF says so and it was asked for."""
+    """uint8 (height, width, 3), RGB; (width, height, 3) where EXIF says so and `upright` was given."""
     width: int
     height: int
     mode: str
@@ -91,7 +92,7 @@ def _decode_or_diagnose(data: bytes, max_pixels: int, *, partly: bool = False) -
     """Decode, and turn whatever Pillow raises into a DecodeError."""
     try:
         return _decode(data, max_pixels, partly)
-    except (DecodeError, MemoryError):  # the latter says nothing of the image
+    except (DecodeError, MemoryError):  # the latter is no fault of the image
         raise
     except Image.DecompressionBombError as error:
         raise DecodeError("too_large", str(error)) from error
@@ -138,7 +139,7 @@ def _decode_ordinary_jpeg(data: bytes) -> Pixels | None:
 
 
 def _check_png(data: bytes) -> None:
-    """Refuse a PNG with a wrong checksum: Pillow may give black pixels for it. Ends where the file does."""
+    """Refuse a PNG with a wrong checksum, for which Pillow may give black pixels. A cut file may pass."""
     start = len(_PNG_SIGNATURE)
     while start + 12 <= len(data):
         size = int.from_bytes(data[start : start + 4])

@@ -84,7 +84,7 @@ def open_images(path: str | Place, split: str | None = None, *, textures: bool =
         textures: of tars that hold images and their textures, open the textures.
 
     Raises:
-        InputError: nothing there, no images in it, packed tars, no such split or a choice of splits.
+        InputError: nothing there, no images in it, compressed tars, no such split or a choice of splits.
     """
     root = place(path)
     if split is not None:
@@ -96,14 +96,14 @@ def open_images(path: str | Place, split: str | None = None, *, textures: bool =
         splits = ", ".join(source.splits)
         raise InputError(f"{path} has the splits {splits}: give one, such as {root / source.splits[0]}")
     items = [item for item in source.items() if not item.status]
-    packed = next((item.path for item in items if item.member and is_packed(item.path)), None)
-    if packed is not None:
+    compressed = next((item.path for item in items if item.member and is_packed(item.path)), None)
+    if compressed is not None:
         raise InputError(
-            f"{packed} is packed, which has no places to jump to: unpack it (gunzip, unxz, ...), or let"
-            " texneg synth --layout paired make plain tars of it"
+            f"{compressed} is compressed, so that no image can be read by itself: decompress it (gunzip,"
+            " unxz, ...), or let texneg synth --layout paired make plain tars of it"
         )
     if source.broken:
-        raise InputError(f"{source.broken[0]}; repair it or take it away")
+        raise InputError(f"{source.broken[0]}; repair it or remove it")
     if not items:
         seen = ", ".join(f"{count} x {reason}" for reason, count in sorted(source.skipped.items()))
         raise InputError(f"{root} holds no images; {seen or 'expected CLASS/IMAGE folders or .tar shards'}")

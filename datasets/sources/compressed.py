@@ -53,4 +53,4 @@ def _opener(where: Place) -> Any:
     try:
         return importlib.import_module("compression.zstd").open
     except ImportError:
-        raise InputError(f"{where}: Zstandard needs Python 3.14; or unpack it first, with unzstd") from None
+        raise InputError(f"{where}: Zstandard needs Python 3.14; or decompress it with unzstd") from None

@@ -1,4 +1,4 @@
-"""Images in a folder tree, in the bytewise order of their POSIX paths, whatever the file system says."""
+"""Images in a folder tree, in the bytewise order of their POSIX paths, on every file system."""
 
 import unicodedata
 from collections import Counter

@@ -121,7 +121,7 @@ def open_source(
     top = [entry for split in found for entry in listed(root / split)] if found else entries
     tars = any(_is_tar(entry) for entry in top)
     if tars and any(entry.is_dir() or is_image(entry.name) for entry in top):
-        raise InputError(f"{path} holds tar shards beside folders or images: give the one or the other")
+        raise InputError(f"{path} holds tar shards beside folders or images: give one or the other")
     if not tars and not any(entry.is_dir() or is_image(entry.name) for entry in top):
         hint = next((h for h in (_zip_hint(e.name) for e in top) if h), f"images end in {' '.join(SUFFIXES)}")
         raise InputError(f"{path} holds no images and no .tar shards; {hint}")
@@ -152,7 +152,7 @@ def _is_split(root: Place, entry: Listed) -> bool:
 
 
 def _zip_hint(name: str) -> str:
-    return f"{name} is packed: unpack it first" if name.lower().endswith(".zip") else ""
+    return f"{name} is an archive: unpack it first" if name.lower().endswith(".zip") else ""
 
 
 def _refuse_equal_outputs(source: Source) -> None:
@@ -161,7 +161,7 @@ def _refuse_equal_outputs(source: Source) -> None:
     for split in source.splits:
         for name in source.tars(split):
             if (earlier := taken.setdefault(folded(tar_name(name)), name)) != name:
-                raise InputError(f"{earlier} and {name} would give one output tar: take one of them away")
+                raise InputError(f"{earlier} and {name} would give one output tar: remove one of them")
 
 
 def _tree_items(source: Source, split: str, unique: bool) -> Iterator[Item]:

@@ -1,7 +1,7 @@
 """Tar shards by the WebDataset rules: members listed in place, the images among them, tars written anew.
 
 A sample is a run of members with one key; the key is the name up to the first dot of its last part.
-Members are read in place and never extracted. The places in a packed tar are those in the stream inside.
+Members are read in place and never extracted. Offsets in a compressed tar are in the decompressed stream.
 """
 
 import tarfile
@@ -92,7 +92,7 @@ def members(path: str | Place) -> Iterator[Member]:
                     raise BrokenTar(f"{path} breaks off inside the member {info.name!r}")
             file.seek(tar.offset)
             rest = file.read(BLOCK)
-            while end is None and file.read(DRAIN):  # to the end, where the checksum of a packed tar is
+            while end is None and file.read(DRAIN):  # to the end, where the checksum of a compressed tar is
                 pass
     except (tarfile.TarError, ValueError, *DAMAGED) as error:  # damaged PAX headers leak ValueError
         if isinstance(error, InputError) or getattr(error, "errno", None) is not None:

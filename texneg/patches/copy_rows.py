@@ -155,7 +155,7 @@ def _fetch(builder: Any, byte: Any, most: int, *, write: bool) -> None:
         builder.call(prefetch, [address, _I32(int(write)), _I32(3), _I32(1)])  # to the first level, for data
 
 
-# An intrinsic has no Python body and knows no bounds: where either is asked for, the loop takes its place.
+# An intrinsic has no Python body and knows no bounds: where either is needed, the loop replaces it.
 _PLAIN = config.DISABLE_JIT or config.BOUNDSCHECK
 copy_rows = plain_rows if _PLAIN else vector_rows
 copy_rows_fetching = plain_rows_fetching if _PLAIN else vector_rows_fetching

@@ -1,4 +1,4 @@
-"""Patch negatives: the image cut into squares of its own, which keeps its texture and destroys its object.
+"""Patch negatives: an image rebuilt from its own squares, which keeps the texture and destroys the object.
 
 Ge et al., "Robust contrastive learning using negative samples with diminished semantics", NeurIPS 2021.
 `plan` defines which pixels go where. Shapes: N images, k negatives each, C H W image.

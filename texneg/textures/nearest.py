@@ -167,6 +167,6 @@ def _emit_vector_distances(context: Any, builder: Any, signature: Any, arguments
     return context.make_tuple(builder, signature.return_type, found)
 
 
-# An intrinsic has no Python body, so without compilation the loops take its place.
+# An intrinsic has no Python body, so without compilation the loops replace it.
 nearest = plain_nearest if config.DISABLE_JIT else vector_nearest
 distances = plain_distances if config.DISABLE_JIT else vector_distances

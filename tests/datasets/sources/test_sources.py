@@ -213,7 +213,7 @@ def test_refused_sources_name_the_remedy(tmp_path: Path) -> None:
         "nothing": "does not exist; give",
         "empty": "holds no images",
         "packed": "unpack it first",
-        "both": "give the one or the other",
+        "both": "give one or the other",
         "file.txt": "give a folder or a .tar",
     }.items():
         with pytest.raises(InputError, match=remedy):

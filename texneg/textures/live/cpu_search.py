@@ -180,7 +180,7 @@ def _sweep(source, image, use, atlas, table, key, rule):  # type: ignore[no-unty
 
 @compiled(error_model="numpy")
 def _class(source, image, before, use, atlas, table, key, rule, row, column):  # type: ignore[no-untyped-def]
-    """One colour class, pixel after pixel, with hardly a branch that depends on the picture."""
+    """One colour class, pixel after pixel, with almost no branch that depends on the image."""
     pitch, flat = source.shape[1], source.ravel()
     side = pitch - 2 * RADIUS
     atlas_pitch, valid, last = table.pitch, table.valid, np.int64(len(table.valid) - 1)
