@@ -19,25 +19,25 @@ SMALL_SIDE = 64
 
 
 class Normal(Protocol):
-    """What a corruption draws from: a NumPy Generator, or the legacy RandomState of the published files."""
+    """The source of noise: a NumPy Generator, or the legacy RandomState of the published files."""
 
     def normal(self, *, size: tuple[int, ...], scale: float) -> Pixels: ...
 
 
 def gaussian_noise(image: Image, scale: float, rng: Normal) -> Image:
-    return _levels(image / 255.0 + rng.normal(size=image.shape, scale=scale))
+    return _to_bytes(image / 255.0 + rng.normal(size=image.shape, scale=scale))
 
 
 def gaussian_blur(image: Image, sigma: float, rng: Normal) -> Image:
     side = 2 * int(4 * sigma + 0.5) + 1
     blurred = cv2.GaussianBlur(image / 255.0, (side, side), sigma, borderType=cv2.BORDER_REPLICATE)
-    return _levels(np.asarray(blurred))
+    return _to_bytes(np.asarray(blurred))
 
 
 def contrast(image: Image, factor: float, rng: Normal) -> Image:
     x = image / 255.0
     mean = x.mean(axis=(0, 1), keepdims=True)
-    return _levels((x - mean) * factor + mean)
+    return _to_bytes((x - mean) * factor + mean)
 
 
 def pixelate(image: Image, factor: float, rng: Normal) -> Image:
@@ -78,6 +78,6 @@ def corrupt(image: Image, name: str, *, severity: int, rng: Normal) -> Image:
     return function(image, constants[severity - 1], rng)
 
 
-def _levels(x: Pixels) -> Image:
-    """0 ... 1 to 0 ... 255, truncating as the official generator does."""
+def _to_bytes(x: Pixels) -> Image:
+    """Scale 0 ... 1 to 0 ... 255, truncating as the official generator does."""
     return (np.clip(x, 0, 1) * 255).astype(np.uint8)

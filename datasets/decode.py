@@ -1,7 +1,8 @@
-"""Image bytes to RGB pixels, with one policy for every odd file and a status word for every bad one.
+"""Decoding of image files to RGB pixels: one policy for every odd file, a status word for every bad one.
 
 Ordinary JPEG goes through OpenCV, which returns Pillow's bytes in less time; everything else goes through
-Pillow with an explicit list of formats. Like torchvision's loader it ignores EXIF rotation, unless asked.
+Pillow with an explicit list of formats. EXIF rotation is ignored, as in torchvision's loader, without
+`upright`.
 """
 
 import zlib
@@ -42,10 +43,10 @@ class DecodeError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """Pixels, and what the file said about itself."""
+    """Pixels, and the properties that the file states."""
 
     pixels: Pixels
-    """uint8 (height, width, 3), RGB; (width, height, 3) where EXIF says so and it was asked for."""
+    """uint8 (height, width, 3), RGB; (width, height, 3) where EXIF says so and `upright` was given."""
     width: int
     height: int
     mode: str
@@ -54,7 +55,7 @@ class Decoded:
     exif_orientation: int
     """1 to 8; 1 where the file has none."""
     truncated: str = ""
-    """How the file is cut short, where that is allowed; the pixels that it lacks are gray or black."""
+    """How the file is cut short, where that is allowed; the pixels that it lacks are grey or black."""
 
 
 def decode(
@@ -62,7 +63,7 @@ def decode(
 ) -> Decoded:
     """Decode one image file held in memory.
 
-    Gray becomes three equal channels, 16-bit gray is scaled to 8 bit, transparency is laid over white,
+    Grey becomes three equal channels, 16-bit grey is scaled to 8 bit, transparency is laid over white,
     CMYK is converted by Pillow, an animation gives its first frame. The content decides, not the file name.
 
     Args:
@@ -79,24 +80,24 @@ def decode(
     if not data:
         raise DecodeError("empty", "the file has no bytes")
     try:
-        decoded = _diagnosed(data, max_pixels)
+        decoded = _decode_or_diagnose(data, max_pixels)
     except DecodeError as error:
         if not allow_truncated or error.status != "truncated":
             raise
-        decoded = replace(_diagnosed(data, max_pixels, partly=True), truncated=error.reason)
-    return replace(decoded, pixels=_upright(decoded)) if upright else decoded
+        decoded = replace(_decode_or_diagnose(data, max_pixels, partly=True), truncated=error.reason)
+    return replace(decoded, pixels=_turn_upright(decoded)) if upright else decoded
 
 
-def _diagnosed(data: bytes, max_pixels: int, *, partly: bool = False) -> Decoded:
-    """The image, or a DecodeError whatever Pillow raises."""
+def _decode_or_diagnose(data: bytes, max_pixels: int, *, partly: bool = False) -> Decoded:
+    """Decode, and turn whatever Pillow raises into a DecodeError."""
     try:
         return _decode(data, max_pixels, partly)
-    except (DecodeError, MemoryError):  # the latter says nothing of the image
+    except (DecodeError, MemoryError):  # the latter is no fault of the image
         raise
     except Image.DecompressionBombError as error:
         raise DecodeError("too_large", str(error)) from error
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, OverflowError) as error:
-        raise DecodeError(*_diagnosis(data, error)) from error
+        raise DecodeError(*_diagnose(data, error)) from error
     except Exception as error:  # Pillow's readers also leak struct.error, zlib.error and others
         raise DecodeError("decode_error", f"{type(error).__name__}: {error}") from error
 
@@ -107,28 +108,28 @@ def _decode(data: bytes, max_pixels: int, partly: bool) -> Decoded:
         width, height = image.size
         if width * height > max_pixels:
             raise DecodeError("too_large", f"{width} x {height} pixels, the limit is {max_pixels}")
-        found = (width, height, image.mode, str(image.format), _orientation(image))
+        found = (width, height, image.mode, str(image.format), _read_orientation(image))
         if image.format == "PNG":
             _check_png(data)
         if partly:
-            _load_what_there_is(image)
-        pixels = _ordinary_jpeg(data) if _is_ordinary_jpeg(image, data) else None
+            _load_partly(image)
+        pixels = _decode_ordinary_jpeg(data) if _is_ordinary_jpeg(image, data) else None
         return Decoded(_to_rgb(image) if pixels is None else pixels, *found)
 
 
-def _load_what_there_is(image: ImageFile.ImageFile) -> None:
-    """Decode until the data end; what was decoded by then is the image. A JPEG has got its end mark."""
+def _load_partly(image: ImageFile.ImageFile) -> None:
+    """Decode as far as the data go. A JPEG was given an end mark by then."""
     with suppress(OSError, EOFError):
         image.load()
     image.tile = []
 
 
 def _is_ordinary_jpeg(image: Image.Image, data: bytes) -> bool:
-    """8-bit gray or colour, and not cut short: OpenCV fills a truncated file with gray instead of failing."""
+    """True for 8-bit grey or colour that is not cut short: OpenCV would fill the rest with grey."""
     return image.format == "JPEG" and image.mode in ("L", "RGB") and data.endswith(_JPEG_END)
 
 
-def _ordinary_jpeg(data: bytes) -> Pixels | None:
+def _decode_ordinary_jpeg(data: bytes) -> Pixels | None:
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -138,7 +139,7 @@ def _ordinary_jpeg(data: bytes) -> Pixels | None:
 
 
 def _check_png(data: bytes) -> None:
-    """Refuse a PNG with a wrong checksum: Pillow may give black pixels for it. Ends where the file does."""
+    """Refuse a PNG with a wrong checksum, for which Pillow may give black pixels. A cut file may pass."""
     start = len(_PNG_SIGNATURE)
     while start + 12 <= len(data):
         size = int.from_bytes(data[start : start + 4])
@@ -152,8 +153,8 @@ def _check_png(data: bytes) -> None:
 def _to_rgb(image: Image.Image) -> Pixels:
     image.load()
     if image.mode in _SIXTEEN_BIT or (image.mode == "I" and image.format == "PNG"):
-        gray = (np.asarray(image).astype(np.uint32) + 128) // 257
-        return np.repeat(gray.clip(0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
+        grey = (np.asarray(image).astype(np.uint32) + 128) // 257
+        return np.repeat(grey.clip(0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
     if image.mode in ("I", "F"):
         raise DecodeError("unsupported", f"mode {image.mode} has no defined white; convert it to 8 or 16 bit")
     if image.mode in _ALPHA or "transparency" in image.info:
@@ -162,7 +163,7 @@ def _to_rgb(image: Image.Image) -> Pixels:
     return np.array(image.convert("RGB"))
 
 
-def _orientation(image: Image.Image) -> int:
+def _read_orientation(image: Image.Image) -> int:
     try:
         value = image.getexif().get(_ORIENTATION_TAG, 1)
         return int(value) if value in range(1, 9) else 1
@@ -170,8 +171,8 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _upright(decoded: Decoded) -> Pixels:
-    """The pixels with the first row on top and the first column on the left, as EXIF names the sides."""
+def _turn_upright(decoded: Decoded) -> Pixels:
+    """Turn and mirror the pixels so that the first row is on top and the first column on the left."""
     number, pixels = decoded.exif_orientation, decoded.pixels
     if number >= 5:  # rows are columns
         pixels = pixels.transpose(1, 0, 2)
@@ -179,8 +180,8 @@ def _upright(decoded: Decoded) -> Pixels:
     return np.ascontiguousarray(pixels[:: -1 if vertically else 1, :: -1 if horizontally else 1])
 
 
-def _diagnosis(data: bytes, error: Exception) -> tuple[str, str]:
-    """Status and reason of a file that Pillow refused."""
+def _diagnose(data: bytes, error: Exception) -> tuple[str, str]:
+    """Return status and reason for a file that Pillow refused."""
     reason = " ".join(str(error).split()) or type(error).__name__
     if not data.startswith(_MAGIC):
         return "unsupported", f"not one of {', '.join(FORMATS)}"

@@ -1,4 +1,4 @@
-"""RGB pixels to the bytes of a lossless file, the same bytes for the same encoder version."""
+"""Encoding of RGB pixels as lossless files: the same bytes from the same version of the encoder."""
 
 from io import BytesIO
 from typing import Literal
@@ -18,7 +18,7 @@ _OPTIONS: dict[str, dict[str, int | bool]] = {
 
 
 def encode(pixels: npt.NDArray[np.uint8], encoding: Encoding = "webp") -> bytes:
-    """Lossless file of uint8 (height, width, 3) RGB pixels, without metadata."""
+    """Encode uint8 (height, width, 3) RGB pixels losslessly, without metadata."""
     buffer = BytesIO()
     Image.fromarray(pixels).save(buffer, encoding, **_OPTIONS[encoding])
     return buffer.getvalue()

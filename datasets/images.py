@@ -1,5 +1,6 @@
 """A labelled image data set by index: class-folder tree, flat folder, folder of tar shards or one tar."""
 
+import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,7 +40,7 @@ class ImageSet:
 
     @property
     def in_tars(self) -> bool:
-        """Whether the images are members of tars."""
+        """True if the images are members of tars."""
         return any(file.endswith(".tar") for file in self._files)
 
     @property
@@ -83,39 +84,48 @@ def open_images(path: str | Place, split: str | None = None, *, textures: bool =
         textures: of tars that hold images and their textures, open the textures.
 
     Raises:
-        InputError: nothing there, no images in it, packed tars, no such split or a choice of splits.
+        InputError: nothing there, no images in it, compressed tars, no such split or a choice of splits.
     """
     root = place(path)
     if split is not None:
         if not (root / split).is_dir():
-            raise InputError(f"{path} has no folder {split!r}; {_choices(root)}")
+            raise InputError(f"{path} has no folder {split!r}; {_list_folders(root)}")
         root = root / split
     source = open_source(root, splits="none" if split is not None else "auto", textures=textures)
     if len(source.splits) > 1:
         splits = ", ".join(source.splits)
         raise InputError(f"{path} has the splits {splits}: give one, such as {root / source.splits[0]}")
     items = [item for item in source.items() if not item.status]
-    packed = next((item.path for item in items if item.member and is_packed(item.path)), None)
-    if packed is not None:
+    compressed = next((item.path for item in items if item.member and is_packed(item.path)), None)
+    if compressed is not None:
         raise InputError(
-            f"{packed} is packed, which has no places to jump to: unpack it (gunzip, unxz, ...), or let"
-            " texneg synth --layout paired make plain tars of it"
+            f"{compressed} is compressed, so that no image can be read by itself: decompress it (gunzip,"
+            " unxz, ...), or let texneg synth --layout paired make plain tars of it"
         )
     if source.broken:
-        raise InputError(f"{source.broken[0]}; repair it or take it away")
+        raise InputError(f"{source.broken[0]}; repair it or remove it")
     if not items:
         seen = ", ".join(f"{count} x {reason}" for reason, count in sorted(source.skipped.items()))
         raise InputError(f"{root} holds no images; {seen or 'expected CLASS/IMAGE folders or .tar shards'}")
-    return _image_set(source, items)
+    return _make_image_set(source, items)
 
 
-def _choices(root: Place) -> str:
+def fingerprint(images: ImageSet) -> str:
+    """sha256 over keys, classes and encoded sizes: tells added, renamed, moved and replaced images."""
+    digest = hashlib.sha256()
+    names = (*images.classes, "")
+    for key, label, size in zip(images.keys, images.labels.tolist(), images.sizes.tolist(), strict=True):
+        digest.update(f"{key}\0{names[label]}\0{size}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def _list_folders(root: Place) -> str:
     folders = [entry.name for entry in listed(root) if entry.is_dir()] if root.is_dir() else []
     return f"it has: {', '.join(folders[:10])}" if folders else "it has no folders"
 
 
-def _image_set(source: Source, items: list[Item]) -> ImageSet:
-    items = _by_folder(items)
+def _make_image_set(source: Source, items: list[Item]) -> ImageSet:
+    items = _relabel_by_folder(items)
     names = {item.label for item in items if item.label is not None}
     numbers = all(name.isdecimal() for name in names)
     classes = sorted(names, key=lambda name: (int(name) if numbers else 0, name))
@@ -132,8 +142,8 @@ def _image_set(source: Source, items: list[Item]) -> ImageSet:
     )
 
 
-def _by_folder(items: list[Item]) -> list[Item]:
-    """Items labelled by the first folder of their key, where their `.cls` only numbers these folders."""
+def _relabel_by_folder(items: list[Item]) -> list[Item]:
+    """Label items by the first folder of their key where their `.cls` only numbers these folders."""
     labelled = [item for item in items if item.label is not None and item.member]
     named = {(item.label, item.key.partition("/")[0]) for item in labelled}
     numbers, folders = {number for number, _ in named}, {folder for _, folder in named}

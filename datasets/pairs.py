@@ -1,4 +1,4 @@
-"""Which texture belongs to which image."""
+"""Pairing of images with their textures."""
 
 from collections.abc import Iterator, Sequence
 
@@ -16,7 +16,7 @@ _TWICE = -2
 def open_pairs(
     path: str | Place, textures: str | Place | None = None, split: str | None = None
 ) -> tuple[ImageSet, ImageSet, npt.NDArray[np.int64]]:
-    """Images, textures, and the index of each image's texture.
+    """Open images and textures, and find the index of each image's texture.
 
     Args:
         path: images, or tars that `texneg synth --layout paired` wrote.
@@ -40,7 +40,7 @@ def open_pairs(
 
 
 def open_beside(images: ImageSet, path: str | Place, split: str | None = None) -> ImageSet | None:
-    """The textures that lie in one set of tars with their images; None where any of these has none.
+    """Open the textures that lie in the tars of their images; None if an image has none there.
 
     Args:
         images: those of `path`.
@@ -55,7 +55,7 @@ def open_beside(images: ImageSet, path: str | Place, split: str | None = None) -
 
 
 def pair(images: ImageSet, textures: ImageSet, *, allow_missing: bool = False) -> npt.NDArray[np.int64]:
-    """Index of each image's texture, by key.
+    """Find the index of each image's texture by key.
 
     Args:
         images: N images.
@@ -72,7 +72,7 @@ def pair(images: ImageSet, textures: ImageSet, *, allow_missing: bool = False) -
     index: dict[str, int] = {}
     for i, key in enumerate(textures.keys):
         index[key] = _TWICE if key in index else i
-    found = _best(index, images)
+    found = _find_best(index, images)
     if (found == _TWICE).any():
         key = images.keys[int(np.argmax(found == _TWICE))]
         raise InputError(
@@ -89,8 +89,8 @@ def pair(images: ImageSet, textures: ImageSet, *, allow_missing: bool = False) -
     return found
 
 
-def _best(index: dict[str, int], images: ImageSet) -> npt.NDArray[np.int64]:
-    """Indices by the first way of naming textures that finds all, or else by the one that finds most."""
+def _find_best(index: dict[str, int], images: ImageSet) -> npt.NDArray[np.int64]:
+    """Find indices by the first naming that matches all images, else by the one that matches most."""
     best = np.full(len(images), NONE, np.int64)
     for names in _namings(images):
         found = np.array([index.get(name, NONE) for name in names], np.int64)

@@ -4,10 +4,9 @@ import numpy as np
 import numpy.typing as npt
 
 from texneg.philox.arrays import generator
-
-PURPOSE = 0x0DE5
+from texneg.philox.streams import Stream
 
 
 def epoch_order(n: int, *, seed: int, epoch: int) -> npt.NDArray[np.int64]:
     """A permutation of 0 ... n - 1 (int64) that depends on (seed, epoch) alone."""
-    return generator(seed, epoch, PURPOSE).permutation(n)
+    return generator(seed, epoch, Stream.EPOCH_ORDER).permutation(n)

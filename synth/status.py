@@ -8,7 +8,7 @@ from typing import Any
 
 from texneg.cli.console import duration
 from texneg.cli.fields import Positional
-from texneg.datasets.storage.atomic import read_json_lines, to_json
+from texneg.datasets.storage.json_files import read_json_lines, to_json
 from texneg.datasets.storage.places import Place, place
 from texneg.errors import InputError
 from texneg.synth.config import ledger_path

@@ -1,4 +1,4 @@
-"""What every kind of negative accepts: image batches of two kinds, data-set indices, a result to fill.
+"""Checks of the arguments of every kind of negative: image batches, data-set indices, a result to fill.
 
 Shapes: N images, C H W image.
 """
@@ -22,18 +22,18 @@ Index: TypeAlias = "Sequence[int] | Array | Tensor | None"
 Images = TypeVar("Images", bound="Array | Tensor")
 
 _DTYPES = ("uint8", "float16", "float32", "float64")
-_ARRAY_DTYPES = frozenset(map(np.dtype, _DTYPES))  # NumPy takes 2 us to name a dtype
+_ARRAY_DTYPES = frozenset(map(np.dtype, _DTYPES))  # NumPy takes 2 µs to name a dtype
 _TENSOR_DTYPES = frozenset(f"torch.{name}" for name in (*_DTYPES, "bfloat16"))
 
 
 def is_tensor(value: Any) -> bool:
-    """Whether it is a torch tensor, without importing torch: nobody has a tensor who has not."""
+    """True for a torch tensor. Torch is not imported for this: a tensor exists only where it has been."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
 
 
 def image_sides(images: Any) -> tuple[int, int]:
-    """Height and width of a batch that can be used: NumPy (N, H, W, C) or torch (N, C, H, W).
+    """Check a batch, NumPy (N, H, W, C) or torch (N, C, H, W), and return its height and width.
 
     Raises:
         ValueError: another rank, layout or dtype, or no pixels; TypeError for another kind.
@@ -65,7 +65,7 @@ def check_count(count: int) -> None:
 
 
 def check_integer(name: str, value: Any, least: int, most: int = sys.maxsize) -> None:
-    """Refuse what is no integer of Python or NumPy, or outside its range."""
+    """Refuse a value that is no integer of Python or NumPy, or outside its range."""
     integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if integer and least <= value <= most:
         return
@@ -82,12 +82,12 @@ def shared_key(seed: int, epoch: int, purpose: int) -> int:
         TypeError: a seed or epoch that is not an integer, a NumPy integer or a tensor of one.
     """
     try:
-        return _folded(as_int(seed), as_int(epoch), purpose)
+        return _fold_cached(as_int(seed), as_int(epoch), purpose)
     except TypeError:
         raise TypeError(f"seed is {seed!r} and epoch {epoch!r}; both must be integers") from None
 
 
-_folded = lru_cache(maxsize=64)(fold)
+_fold_cached = lru_cache(maxsize=64)(fold)
 
 
 def index_array(index: Any, N: int) -> U64:
@@ -103,7 +103,7 @@ def index_array(index: Any, N: int) -> U64:
 
 
 def index_tensor(index: Any, N: int, device: Any) -> "Tensor":
-    """The same as int64 bits on a device, without a wait for it."""
+    """`index_array` as int64 bits on a device, without waiting for the device."""
     import torch
 
     if index is None:
@@ -134,5 +134,5 @@ def check_out(out: Any, images: Any, shape: tuple[int, ...]) -> None:
     if not (fits and apart and tuple(out.shape) == shape and out.dtype == images.dtype):
         raise ValueError(
             f"out must be C-contiguous and writable, of shape {shape}, dtype {images.dtype} and the device of"
-            " images, in memory of its own"
+            " images, and share no memory with them"
         )

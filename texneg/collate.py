@@ -1,4 +1,4 @@
-"""Negatives made where a loader joins samples to a batch: one call for the batch, in the worker.
+"""Negatives made in the loader's workers, by one call for each batch.
 
 Shapes: N batch, C H W image.
 """
@@ -51,9 +51,9 @@ class NegativeCollate:
     Args:
         make: `patch_negatives` or another kind with the same call, its own options bound by `partial`; it is
             called once a batch with the views, `index` and `epoch`.
-        view: where in a sample the view is: position, key, or a tuple of those that leads inwards.
-        index: where in a sample the index of the image in its data set is. Labels are integers too: a wrong
-            place cannot be told from a right one.
+        view: place of the view in a sample: position, key, or a tuple of those that leads inwards.
+        index: place in a sample of the image's index in its data set. Labels are integers too, so a wrong
+            place goes unnoticed.
 
     Raises:
         ValueError: in a call, where a sample holds no view or no integer there, or has "negatives" already;
@@ -73,16 +73,16 @@ class NegativeCollate:
         self.epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
     def set_epoch(self, epoch: int) -> None:
-        """Say, before the loader is iterated, which epoch comes; workers that live on see it too."""
+        """Set the epoch before the loader is iterated; persistent workers see it too."""
         self.epoch.fill_(as_int(epoch))
 
     def __call__(self, samples: Sequence[Any]) -> Any:
-        """The joined batch with the negatives added."""
+        """Join samples to a batch and add their negatives."""
         batch = default_collate(list(samples))
-        views, index = _at(batch, self.view, "view"), _at(batch, self.index, "index")
+        views, index = _find(batch, self.view, "view"), _find(batch, self.index, "index")
         if not isinstance(views, Tensor) or views.ndim != 4:
             raise ValueError(
-                f"view={self.view!r} leads to {_kind(views)}; it must lead to the images, (N, C, H, W);"
+                f"view={self.view!r} leads to {_describe(views)}; it must lead to the images, (N, C, H, W);"
                 " a view within a list of views is named by a tuple, such as view=(0, 0)"
             )
         if (
@@ -92,30 +92,30 @@ class NegativeCollate:
             or index.dtype == torch.bool
         ):
             raise ValueError(
-                f"index={self.index!r} leads to {_kind(index)}; it must lead to one integer a sample,"
+                f"index={self.index!r} leads to {_describe(index)}; it must lead to one integer a sample,"
                 " the image's index in its data set; Indexed(dataset) adds it as the last element"
             )
         options = {"index": index, "epoch": int(self.epoch)}
-        if isinstance(_at(samples[0], self.view, "view"), np.ndarray):
-            return _with(batch, torch.from_numpy(self.make(views.numpy(), **options)))
-        return _with(batch, self.make(views, **options))
+        if isinstance(_find(samples[0], self.view, "view"), np.ndarray):
+            return _add_negatives(batch, torch.from_numpy(self.make(views.numpy(), **options)))
+        return _add_negatives(batch, self.make(views, **options))
 
 
-def _at(batch: Any, place: Place, name: str) -> Any:
-    """What lies at a place."""
+def _find(batch: Any, place: Place, name: str) -> Any:
+    """Look up the value at a place of a batch."""
     found = batch
     for step in place if isinstance(place, tuple) else (place,):
         try:
             found = found[step]
         except (LookupError, TypeError):
             raise ValueError(
-                f"{name}={place!r} leads nowhere: there is no {step!r} in {_kind(found)};"
+                f"{name}={place!r} leads nowhere: there is no {step!r} in {_describe(found)};"
                 " give a position, a key, or a tuple of those"
             ) from None
     return found
 
 
-def _with(batch: Any, negatives: Tensor) -> Any:
+def _add_negatives(batch: Any, negatives: Tensor) -> Any:
     if not isinstance(batch, Mapping):
         return [*batch, negatives]
     if "negatives" in batch:
@@ -123,8 +123,8 @@ def _with(batch: Any, negatives: Tensor) -> Any:
     return {**batch, "negatives": negatives}
 
 
-def _kind(value: Any) -> str:
-    """What it is, in a few words."""
+def _describe(value: Any) -> str:
+    """Describe a value in a few words."""
     if isinstance(value, Tensor):
         return f"a tensor of shape {tuple(value.shape)}, {value.dtype}"
     if isinstance(value, Mapping):

@@ -1,31 +1,26 @@
-"""Which devices run Triton kernels; torch operations do the work elsewhere, to the same bytes."""
+"""The devices that run Triton kernels; torch operations do the work elsewhere, to the same bytes."""
 
 import warnings
 from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from texneg.patches.plan import Rule, Source
-
 if TYPE_CHECKING:
     import torch
 
 
 def runs_triton(device: "torch.device") -> bool:
-    """Whether Triton is installed and runs a kernel on this device; tried once for each CUDA device."""
-    return device.type == "cuda" and find_spec("triton") is not None and _tried(device)
+    """True if Triton is installed and runs a kernel on this device; tried once for each CUDA device."""
+    return device.type == "cuda" and find_spec("triton") is not None and _launches(device)
 
 
 @cache
-def _tried(device: "torch.device") -> bool:
-    """Triton needs a C compiler at run time and a recent GPU; neither can be known but by a launch."""
-    import torch
-
+def _launches(device: "torch.device") -> bool:
+    """Try a launch: Triton needs a C compiler at run time and a recent GPU, and nothing else shows both."""
     try:
-        from texneg.patches.cuda import shuffle
+        from texneg.philox.cuda import probe
 
-        pixel = torch.zeros(1, 1, 1, 1, dtype=torch.uint8, device=device)
-        shuffle(pixel, 1, torch.zeros(1, dtype=torch.int64, device=device), Rule(0, 1, 1, Source.CROPS))
+        probe(device)
     except Exception as error:  # compilers fail in many ways
         reason = str(error).strip().partition("\n")[0]
         warnings.warn(

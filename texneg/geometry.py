@@ -1,4 +1,4 @@
-"""How embeddings lie on the sphere: uniformity and tolerance (Wang and Liu, CVPR 2021, eqs. 10 and 11).
+"""Uniformity and tolerance of embeddings on the sphere (Wang and Liu, CVPR 2021, eqs. 10 and 11).
 
 Shapes: N embeddings, D embedding.
 """

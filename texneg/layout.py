@@ -1,4 +1,4 @@
-"""Any image batch as bytes: P planes of H x W pixels of B bytes, so that one kernel serves every layout.
+"""Image batches of any layout as bytes: P planes of H x W pixels of B bytes each.
 
 Interleaved (H, W, C) images are one plane of C * itemsize bytes a pixel; (C, H, W) images are C planes of
 itemsize bytes a pixel. Shapes: N images, k negatives each.
@@ -16,13 +16,13 @@ Bytes = npt.NDArray[np.uint8]
 
 
 def array_bytes(images: npt.NDArray[Any]) -> Bytes:
-    """C-contiguous (..., H, W, C) as (..., 1, H, W, C * itemsize) bytes, sharing memory."""
+    """View a C-contiguous (..., H, W, C) array as (..., 1, H, W, C * itemsize) bytes."""
     *lead, H, W, C = images.shape
     return np.ndarray((*lead, 1, H, W, C * images.itemsize), np.uint8, images)
 
 
 def tensor_bytes(images: "Tensor") -> Bytes:
-    """Contiguous CPU (..., C, H, W) as (..., C, H, W, itemsize) bytes, sharing memory."""
+    """View a contiguous CPU (..., C, H, W) tensor as (..., C, H, W, itemsize) bytes."""
     import torch
 
     flat: Bytes = images.detach().reshape(-1).view(torch.uint8).numpy()

@@ -106,7 +106,7 @@ def truncated_triplet(
     hard = s.negatives.topk(last, dim=1).values[:, first - 1 :].mean(1)  # (N,)
     gap = 2 * hard - 2 * pull * s.positive
     if s.nonsemantic.shape[1]:
-        gap = gap + 2 * _checked(alpha) * s.nonsemantic.mean(1)
+        gap = gap + 2 * _check_alpha(alpha) * s.nonsemantic.mean(1)
     return F.relu(gap + margin).mean()
 
 
@@ -130,10 +130,10 @@ def byol(s: Similarities, *, alpha: float = 1.0) -> Tensor:
 
 def _nonsemantic_push(s: Similarities, alpha: float) -> Tensor | float:
     """Batch mean of alpha mean_m t_m; zero when M = 0."""
-    return _checked(alpha) * s.nonsemantic.mean() if s.nonsemantic.shape[1] else 0.0
+    return _check_alpha(alpha) * s.nonsemantic.mean() if s.nonsemantic.shape[1] else 0.0
 
 
-def _checked(alpha: float) -> float:
+def _check_alpha(alpha: float) -> float:
     if alpha < 0:
         raise ValueError(f"alpha is {alpha}; it must be >= 0")
     return alpha

@@ -1,4 +1,4 @@
-"""Several kinds of negatives in one batch, each negative of a kind of its own drawing.
+"""Mixtures: several kinds of negatives in one batch, the kind of each negative drawn at random.
 
 Shapes: N images, k negatives each, C H W image.
 """
@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from texneg.arguments import Images, Index, check_count, image_sides, index_array, is_tensor, shared_key
 from texneg.philox.arrays import fold_array, philox
+from texneg.philox.streams import Stream
 
-PURPOSE = 0x3C1D
 WORDS = 1 << 32
 
 Places = npt.NDArray[np.int64]
@@ -29,15 +29,15 @@ def mixed_negatives(
     epoch: int = 0,
     index: Index = None,
 ) -> Images:
-    """Negatives of several kinds: which kind negative k of an image has is drawn by the probabilities.
+    """Make negatives of several kinds; the kind of each negative is drawn by the given probabilities.
 
         live = partial(texture_negatives, exemplar=96)
         mixed_negatives(x, ((patch_negatives, 0.5), (live, 0.5)), index=index, epoch=epoch)
 
-    The draw depends only on (seed, epoch, index, k), and negative k of an image is exactly the one its kind
-    alone would have made: not of batch split, order, worker or device. A kind receives no other images than
-    those it makes a negative of; with count above 1 it also makes their negatives before the last that it is
-    wanted for. The draw happens on the host: an index there never waits, one on a device is copied first.
+    The draw depends on (seed, epoch, index, k) only, not on batch split, order, worker or device, and
+    negative k of an image is exactly the one its kind alone would have made. A kind receives only the images
+    that it makes a negative of; with count above 1 it makes their negatives up to the last one needed. The
+    draw happens on the host: an index there never waits, one on a device is copied first.
 
     Args:
         images: NumPy (N, H, W, C) or torch (N, C, H, W), as the kinds accept them.
@@ -58,7 +58,7 @@ def mixed_negatives(
     """
     image_sides(images)
     check_count(count)
-    kinds = _checked_kinds(kinds)
+    kinds = _parse_kinds(kinds)
     rows = index_array(index, images.shape[0])
     chosen = chosen_kinds([p for _, p in kinds], count=count, seed=seed, epoch=epoch, index=rows)
     result = _empty((images.shape[0] * count, *images.shape[1:]), images)
@@ -69,7 +69,7 @@ def mixed_negatives(
             last, given = int(numbers.max()) + 1, _take(images, own)
             made = function(given, count=last, seed=seed, epoch=epoch, index=rows[own].view(np.int64))
             _check_made(function, made, given, last)
-            _put(result, wanted * count + numbers, _take(_flat(made), place * last + numbers))
+            _put(result, wanted * count + numbers, _take(_flatten(made), place * last + numbers))
     mixed: Images = result.reshape(images.shape[0], count, *images.shape[1:])
     return mixed
 
@@ -77,7 +77,7 @@ def mixed_negatives(
 def chosen_kinds(
     probabilities: Sequence[float], *, index: Any, count: int = 1, seed: int = 0, epoch: int = 0
 ) -> Places:
-    """Place of the kind of each negative: (N, count), a function of (seed, epoch, index, k) alone.
+    """Draw the number of each negative's kind: (N, count), a function of (seed, epoch, index, k) alone.
 
     Kind i is chosen where the first Philox word of the negative lies in an interval of p_i 2^32 words.
 
@@ -98,12 +98,12 @@ def chosen_kinds(
     largest = max(probabilities)
     sums = list(accumulate(p / largest for p in probabilities))  # the largest sum is finite
     bounds = np.array([round(s / sums[-1] * WORDS) for s in sums])
-    keys = fold_array(shared_key(seed, epoch, PURPOSE), index_array(index, len(index)))
+    keys = fold_array(shared_key(seed, epoch, Stream.MIXTURE), index_array(index, len(index)))
     keys = fold_array(keys[:, None], np.arange(count))
     return np.searchsorted(bounds, philox(keys, 0)[..., 0].astype(np.int64), side="right")
 
 
-def _checked_kinds(kinds: Any) -> list[tuple[Callable[..., Any], float]]:
+def _parse_kinds(kinds: Any) -> list[tuple[Callable[..., Any], float]]:
     wrong = TypeError(f"kinds are {kinds!r}; they must be pairs of a function and its probability")
     try:
         pairs = [(function, float(probability)) for function, probability in kinds]
@@ -118,12 +118,12 @@ def _empty(shape: tuple[int, ...], like: Any) -> Any:
     return like.new_empty(shape) if is_tensor(like) else np.empty(shape, like.dtype)
 
 
-def _flat(made: Any) -> Any:
+def _flatten(made: Any) -> Any:
     return made.reshape(-1, *made.shape[2:])
 
 
 def _take(images: Any, rows: Places) -> Any:
-    """These rows of a batch; the batch itself where they are all, in order."""
+    """Take rows of a batch; the batch itself if they are all rows in order."""
     if np.array_equal(rows, np.arange(len(images))):
         return images
     return images.index_select(0, _on_device(rows, images)) if is_tensor(images) else images[rows]

@@ -8,8 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from texneg.philox.arrays import generator
-
-PURPOSE = 0x0E0E
+from texneg.philox.streams import Stream
 
 
 class KeyQueue(nn.Module):
@@ -31,7 +30,7 @@ class KeyQueue(nn.Module):
         super().__init__()
         if dim < 1 or size < 1:
             raise ValueError(f"a queue of {size} keys of dimension {dim}; both must be >= 1")
-        start = torch.from_numpy(generator(seed, PURPOSE).standard_normal((size, dim)))
+        start = torch.from_numpy(generator(seed, Stream.KEY_QUEUE).standard_normal((size, dim)))
         self.register_buffer("keys", F.normalize(start, dim=1).float())
         self.register_buffer("position", torch.zeros((), dtype=torch.long))
 

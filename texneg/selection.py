@@ -1,4 +1,4 @@
-"""Which ordinary negatives a query keeps, by their difficulty: the cosine with that query.
+"""Selection of a query's ordinary negatives by difficulty: their cosine with the query.
 
 Cai et al., "Are all negatives created equal in contrastive instance discrimination?", arXiv 2010.06682;
 Wang and Liu, "Understanding the behaviour of contrastive loss", CVPR 2021, eqs. 8 and 9.

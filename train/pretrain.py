@@ -11,8 +11,7 @@ import torch
 from texneg import __version__
 from texneg.datasets.images import ImageSet
 from texneg.datasets.pairs import pair
-from texneg.datasets.storage.atomic import write_json
-from texneg.datasets.storage.json_files import read_json
+from texneg.datasets.storage.json_files import read_json, write_json
 from texneg.errors import InputError
 from texneg.train.config import PretrainConfig
 from texneg.train.data.loader import Batches, OnDemand, Resident, warn_if_oversubscribed

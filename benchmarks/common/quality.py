@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from texneg.jit import compiled
 
 U8 = npt.NDArray[np.uint8]
 I32 = npt.NDArray[np.int32]
@@ -173,7 +174,7 @@ def verbatim(coordinates: I32) -> tuple[int, float]:
     return int(sizes.max()), float((sizes**2).sum() / sizes.sum())
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _regions(right: npt.NDArray[np.bool_], down: npt.NDArray[np.bool_]) -> I32:
     height, width = right.shape[0], down.shape[1]
     parent = np.arange(height * width).astype(np.int32)

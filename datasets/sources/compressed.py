@@ -1,4 +1,4 @@
-"""Packed tars as streams: what is inside has an order but no places to jump to."""
+"""Compressed tars, which can be read in order but not from any place."""
 
 import bz2
 import gzip
@@ -19,19 +19,19 @@ DAMAGED = (EOFError, zlib.error, lzma.LZMAError, OSError)
 
 
 def is_packed(name: str) -> bool:
-    """Whether a file of that name is a packed tar."""
+    """True if a file of this name is a compressed tar."""
     return name.lower().endswith(PACKED)
 
 
 def tar_name(name: str) -> str:
-    """The name with `.tar` in place of a packed tar's suffix."""
+    """Replace the suffix of a compressed tar by `.tar`."""
     suffix = next((suffix for suffix in PACKED if name.lower().endswith(suffix)), None)
     return name if suffix is None else f"{name[: -len(suffix)]}.tar"
 
 
 @contextmanager
 def open_stream(where: Place) -> Iterator[BinaryIO]:
-    """A tar to read from its beginning, unpacked. Seeking forward in a packed one reads what it passes.
+    """Open a tar to read from its beginning, decompressed. Seeking forward reads all bytes on the way.
 
     Raises:
         InputError: Zstandard, and this Python cannot read it; or a server that gives no spans of a tar.
@@ -53,4 +53,4 @@ def _opener(where: Place) -> Any:
     try:
         return importlib.import_module("compression.zstd").open
     except ImportError:
-        raise InputError(f"{where}: Zstandard needs Python 3.14; or unpack it first, with unzstd") from None
+        raise InputError(f"{where}: Zstandard needs Python 3.14; or decompress it with unzstd") from None

@@ -1,4 +1,4 @@
-"""Images in a folder tree, in the bytewise order of their POSIX paths, whatever the file system says."""
+"""Images in a folder tree, in the bytewise order of their POSIX paths, on every file system."""
 
 import unicodedata
 from collections import Counter
@@ -16,12 +16,12 @@ Found = tuple[str, int | None]
 
 
 def is_image(name: str) -> bool:
-    """By the suffix; the content decides when the file is decoded."""
+    """True if the suffix is that of an image; the content decides when the file is decoded."""
     return name.lower().endswith(SUFFIXES)
 
 
-def without_suffix(path: str) -> str:
-    """`a/b.c.jpg` gives `a/b.c`."""
+def strip_suffix(path: str) -> str:
+    """Drop the last suffix: `a/b.c.jpg` gives `a/b.c`."""
     return path[: path.rindex(".")]
 
 
@@ -34,7 +34,7 @@ def walk(
     above: tuple[tuple[int, int], ...] = (),
     entries: Sequence[Listed] | None = None,
 ) -> Iterator[Found]:
-    """Images below a folder with their bytes (None for a link to no file), following links but no circle.
+    """Find the images below a folder with their sizes (None for a broken link). Follows links, but no circle.
 
     Args:
         folder: where to begin.
@@ -57,7 +57,7 @@ def walk(
     entries = listed(folder) if entries is None else entries
     if key is not None:
         _refuse_collisions(entries, key, prefix)
-    inside = _listed_ahead(folder, [entry.name for entry in entries if entry.is_dir()])
+    inside = _list_ahead(folder, [entry.name for entry in entries if entry.is_dir()])
     for entry in entries:
         if entry.is_dir():
             below = f"{prefix}{entry.name}/"
@@ -70,8 +70,8 @@ def walk(
             skipped["no image by its suffix"] += 1
 
 
-def _listed_ahead(folder: Place, names: list[str]) -> Iterator[Sequence[Listed] | None]:
-    """The listing of each folder: several requests at a time to a store, on disk none before it is needed."""
+def _list_ahead(folder: Place, names: list[str]) -> Iterator[Sequence[Listed] | None]:
+    """List folders: in a store by several requests at a time, on disk not before each is needed."""
     if isinstance(folder, Url):
         return in_order(lambda name: listed(folder / name), names)
     return iter([None] * len(names))
@@ -88,7 +88,7 @@ def _size(entry: Listed) -> int | None:
 
 
 def _refuse_collisions(entries: Sequence[Listed], key: Callable[[str], str], prefix: str) -> None:
-    """Names equal after case folding and Unicode composition overwrite each other on some file systems."""
+    """Refuse names that differ in case or Unicode composition only: one file on some file systems."""
     taken: dict[str, Listed] = {}
     for entry in entries:
         for name in _output_names(entry, key):
@@ -103,13 +103,13 @@ def _refuse_collisions(entries: Sequence[Listed], key: Callable[[str], str], pre
 
 
 def _output_names(entry: Listed, key: Callable[[str], str]) -> tuple[str, ...]:
-    """What an entry takes: a folder its name, and that of the texture whose file would be called so."""
+    """The output names that an entry takes: of a folder its own, and that of a texture so called."""
     if entry.is_dir():
         texture = entry.name.endswith(TEXTURE_SUFFIXES)
-        return (f"{entry.name}/", without_suffix(entry.name)) if texture else (f"{entry.name}/",)
+        return (f"{entry.name}/", strip_suffix(entry.name)) if texture else (f"{entry.name}/",)
     return (key(entry.name),) if is_image(entry.name) else ()
 
 
 def folded(name: str) -> str:
-    """Equal for names that some file systems take for one: case and Unicode composition put aside."""
+    """Normalise case and Unicode composition: equal results are one file on some file systems."""
     return unicodedata.normalize("NFC", name).casefold()

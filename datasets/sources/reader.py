@@ -1,4 +1,4 @@
-"""Bytes of images in the order of a plan: a packed tar as one stream, a store several requests ahead."""
+"""Reading images in the order of a plan: a compressed tar as one stream, a store several requests ahead."""
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -19,13 +19,13 @@ _Answer = bytes | Exception
 
 
 def read_item(root: str | Place, item: Item) -> bytes:
-    """Bytes of a file, one more than `item.size` if it has grown, or of a member of an ordinary tar."""
+    """Read a file, one byte more than `item.size` if it has grown, or a member of a plain tar."""
     return read_span(place(root) / unescape(item.path), item.offset, item.size + (not item.member))
 
 
 @contextmanager
 def reader(root: str | Place, items: Sequence[Item]) -> Iterator[Read]:
-    """A function that gives the bytes of each of some images, asked for in their order.
+    """Open images for reading: yields a function that takes them one by one, in their order.
 
     Args:
         root: what the images' paths are relative to.
@@ -34,17 +34,17 @@ def reader(root: str | Place, items: Sequence[Item]) -> Iterator[Read]:
     root = place(root)
     if items and items[0].member and is_packed(unescape(items[0].path)):
         with open_stream(root / unescape(items[0].path)) as stream:
-            yield partial(_from_stream, stream)
+            yield partial(_read_stream, stream)
     elif isinstance(root, Url):
         wanted = [item for item in items if not item.status and item.size <= MAX_FILE_BYTES]
-        with closing(_fetched(root, wanted)) as fetched:
-            yield _ahead(root, set(wanted), fetched)
+        with closing(_fetch_ahead(root, wanted)) as fetched:
+            yield _read_ahead(root, set(wanted), fetched)
     else:
         yield partial(read_item, root)
 
 
-def _from_stream(stream: BinaryIO, item: Item) -> bytes:
-    """Bytes of a member; fewer where the stream breaks off."""
+def _read_stream(stream: BinaryIO, item: Item) -> bytes:
+    """Read a member; fewer bytes where the stream breaks off."""
     try:
         stream.seek(item.offset)
         return stream.read(item.size)
@@ -54,8 +54,8 @@ def _from_stream(stream: BinaryIO, item: Item) -> bytes:
         return b""
 
 
-def _ahead(root: Url, wanted: set[Item], fetched: Iterator[dict[Item, _Answer]]) -> Read:
-    """A function that takes what was fetched ahead, and asks again for what failed before."""
+def _read_ahead(root: Url, wanted: set[Item], fetched: Iterator[dict[Item, _Answer]]) -> Read:
+    """Return a function that takes answers fetched ahead, and repeats the requests that failed."""
     here: dict[Item, _Answer] = {}
 
     def read(item: Item) -> bytes:
@@ -72,15 +72,15 @@ def _ahead(root: Url, wanted: set[Item], fetched: Iterator[dict[Item, _Answer]])
     return read
 
 
-def _fetched(root: Url, items: list[Item]) -> Generator[dict[Item, _Answer], None, None]:
-    """Answers of the store in order, a few megabytes or a few files ahead of whoever takes them."""
+def _fetch_ahead(root: Url, items: list[Item]) -> Generator[dict[Item, _Answer], None, None]:
+    """Fetch the store's answers in order, a few megabytes or files ahead of the caller."""
     if items and items[0].member:
-        return in_order(partial(_fetch, root), _spans(items), threads=2, ahead=2)
+        return in_order(partial(_fetch, root), _join_runs(items), threads=2, ahead=2)
     return in_order(partial(_fetch, root), [[item] for item in items], ahead=THREADS)
 
 
-def _spans(items: list[Item]) -> Iterator[list[Item]]:
-    """Runs of members of a tar that lie together within `SPAN_BYTES`."""
+def _join_runs(items: list[Item]) -> Iterator[list[Item]]:
+    """Group members of a tar that lie together within `SPAN_BYTES`."""
     run: list[Item] = []
     for item in items:
         if run and item.offset + item.size - run[0].offset > SPAN_BYTES:
@@ -92,7 +92,7 @@ def _spans(items: list[Item]) -> Iterator[list[Item]]:
 
 
 def _fetch(root: Url, run: list[Item]) -> dict[Item, _Answer]:
-    """Bytes of a run in one request, or the exception for each."""
+    """Fetch a run in one request: the bytes of each item, or the exception."""
     first, last = run[0], run[-1]
     try:
         if not first.member:

@@ -1,4 +1,4 @@
-"""What a data set holds: images in class folders, or WebDataset tar shards, in a fixed order.
+"""The images of a data set in a fixed order, from class folders or WebDataset tar shards.
 
 The order is bytewise by POSIX path below the split, so that a plan made on one machine equals the plan made
 on another.
@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from texneg.datasets.sources.compressed import is_packed, tar_name
-from texneg.datasets.sources.folders import SUFFIXES, folded, is_image, walk, without_suffix
+from texneg.datasets.sources.folders import SUFFIXES, folded, is_image, strip_suffix, walk
 from texneg.datasets.sources.items import Item
-from texneg.datasets.sources.tar_items import tar_listings
+from texneg.datasets.sources.tars import tar_listings
 from texneg.datasets.storage.names import escape
 from texneg.datasets.storage.places import Listed, Place, listed, place
 from texneg.datasets.storage.url import Url
@@ -42,7 +42,7 @@ class Source:
     """Tars that `items` found to break off."""
 
     def items(self, *, unique: bool = False) -> Iterator[Item]:
-        """Every image in order.
+        """Walk every image in order.
 
         Raises:
             InputError: with `unique`, when two names of a folder would give one key on some file system.
@@ -79,7 +79,7 @@ class Source:
         )
 
     def folder(self, split: str) -> Place:
-        """Where a split lies."""
+        """The folder of a split."""
         return self.root / split if split else self.root
 
 
@@ -121,18 +121,18 @@ def open_source(
     top = [entry for split in found for entry in listed(root / split)] if found else entries
     tars = any(_is_tar(entry) for entry in top)
     if tars and any(entry.is_dir() or is_image(entry.name) for entry in top):
-        raise InputError(f"{path} holds tar shards beside folders or images: give the one or the other")
+        raise InputError(f"{path} holds tar shards beside folders or images: give one or the other")
     if not tars and not any(entry.is_dir() or is_image(entry.name) for entry in top):
         hint = next((h for h in (_zip_hint(e.name) for e in top) if h), f"images end in {' '.join(SUFFIXES)}")
         raise InputError(f"{path} holds no images and no .tar shards; {hint}")
     source = Source(root, "webdataset" if tars else "folder", found or ("",), "", naming, textures)
     if tars:
-        _refuse_twins(source)
+        _refuse_equal_outputs(source)
     return source
 
 
 def root_of(path: str | Place) -> Place:
-    """What the paths of a source's items are relative to."""
+    """The folder that the paths of a source's items are relative to."""
     root = place(path)
     return root.parent if root.is_file() else root
 
@@ -152,20 +152,20 @@ def _is_split(root: Place, entry: Listed) -> bool:
 
 
 def _zip_hint(name: str) -> str:
-    return f"{name} is packed: unpack it first" if name.lower().endswith(".zip") else ""
+    return f"{name} is an archive: unpack it first" if name.lower().endswith(".zip") else ""
 
 
-def _refuse_twins(source: Source) -> None:
-    """x.tar and x.tar.gz would give one output tar; x.tar and X.tar would on some file systems."""
+def _refuse_equal_outputs(source: Source) -> None:
+    """Refuse tars with one output name: x.tar and x.tar.gz, or x.tar and X.tar on some file systems."""
     taken: dict[str, str] = {}
     for split in source.splits:
         for name in source.tars(split):
             if (earlier := taken.setdefault(folded(tar_name(name)), name)) != name:
-                raise InputError(f"{earlier} and {name} would give one output tar: take one of them away")
+                raise InputError(f"{earlier} and {name} would give one output tar: remove one of them")
 
 
 def _tree_items(source: Source, split: str, unique: bool) -> Iterator[Item]:
-    name = without_suffix if source.naming == "replace" else str
+    name = strip_suffix if source.naming == "replace" else str
     for relative, size in walk(source.folder(split), source.skipped, key=name if unique else None):
         label, slash, _ = relative.partition("/")
         yield Item(

@@ -1,20 +1,18 @@
-"""Files that are complete under their name or not there.
+"""Atomic writing: a file is complete under its name, or not there.
 
 On disk: temporary file, fsync, rename, fsync folder. In a store: built here, then put whole.
 """
 
 import ctypes
-import json
 import os
 import secrets
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
-from texneg.datasets.storage.places import Place, in_order, listed, place, read_all
+from texneg.datasets.storage.places import Place, in_order, place
 from texneg.datasets.storage.url import Url
 
 TEMPORARY_SUFFIX = ".tmp"
@@ -22,7 +20,7 @@ _NAME_BYTES = 180  # of the target's name inside the temporary name, so that bot
 
 
 def temporary_name(name: str, tag: str = "") -> str:
-    """`.<name>.<tag>-<8 hex>.tmp` (no tag: `.<name>.<8 hex>.tmp`): hidden, unique, and no loader's suffix."""
+    """Make a hidden and unique name: `.<name>.<tag>-<8 hex>.tmp`, or `.<name>.<8 hex>.tmp` without a tag."""
     token = secrets.token_hex(4)
     return (
         f".{os.fsdecode(os.fsencode(name)[:_NAME_BYTES])}.{f'{tag}-' if tag else ''}{token}{TEMPORARY_SUFFIX}"
@@ -31,7 +29,7 @@ def temporary_name(name: str, tag: str = "") -> str:
 
 @contextmanager
 def atomic_file(path: str | Place, *, tag: str = "") -> Iterator[BinaryIO]:
-    """A file to write that takes its name when the block ends well and leaves nothing when it does not.
+    """Open a file that takes its name when the block ends well and leaves nothing otherwise.
 
     Parent folders are made. A reader, or a crash at any moment, sees the old file or the whole new one.
 
@@ -61,7 +59,7 @@ def atomic_file(path: str | Place, *, tag: str = "") -> Iterator[BinaryIO]:
 
 
 def write_bytes(path: str | Place, data: bytes, *, tag: str = "") -> None:
-    """Put `data` under `path`, atomically and durably."""
+    """Write a file atomically and durably."""
     path = place(path)
     if isinstance(path, Url):
         path.put(data)
@@ -71,7 +69,7 @@ def write_bytes(path: str | Place, data: bytes, *, tag: str = "") -> None:
 
 
 def write_many(files: Sequence[tuple[Place, bytes]], *, tag: str = "") -> None:
-    """Like `write_bytes` of each (path, data), all on disk or all in one store.
+    """Write many files like `write_bytes`, all on disk or all in one store.
 
     On disk there is one flush of the file system instead of one a file, which would cost more than making an
     image does, and no file takes its name before the contents of all are on disk. A store gets several
@@ -126,50 +124,3 @@ def fsync_folder(folder: str | Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def to_json(value: Any, *, indent: int | None = 2) -> bytes:
-    """JSON with sorted keys and a final newline: equal values give equal bytes."""
-    return (json.dumps(value, sort_keys=True, indent=indent, ensure_ascii=False) + "\n").encode(
-        "utf-8", "surrogateescape"
-    )
-
-
-def write_json(path: str | Place, value: Any, *, tag: str = "") -> None:
-    """`write_bytes` of `to_json(value)`."""
-    write_bytes(path, to_json(value), tag=tag)
-
-
-def append_json_line(path: str | Place, value: Any) -> None:
-    """Append one JSON line in one write; a line that a crash cut short is closed off first.
-
-    Nothing can be appended to an object of a store: there each line is an object below the file's name.
-    """
-    path = place(path)
-    line = to_json(value, indent=None)
-    if isinstance(path, Url):
-        (path / f"{time.time_ns():020d}-{secrets.token_hex(4)}.json").put(line)
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab+") as file:
-        torn = False
-        if file.tell() > 0:
-            file.seek(-1, os.SEEK_END)
-            torn = file.read(1) != b"\n"
-        file.write((b"\n" if torn else b"") + line)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def read_json_lines(path: Place, *, last: int) -> list[Any]:
-    """The `last` lines that `append_json_line` wrote, those that are whole; none where there is no file."""
-    if isinstance(path, Url):
-        lines = [line for line in read_all(path / e.name for e in listed(path)[-last:]) if line]
-    else:
-        lines = path.read_bytes().splitlines()[-last:] if path.exists() else []
-    return [value for line in lines for value in _whole(line)]
-
-
-def _whole(line: bytes) -> Iterator[Any]:
-    with suppress(ValueError):
-        yield json.loads(line)

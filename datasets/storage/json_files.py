@@ -1,35 +1,96 @@
-"""JSON files and files of JSON lines."""
+"""JSON files and files of JSON lines, on disk and in a store."""
 
 import json
-from pathlib import Path
+import os
+import secrets
+import time
 from typing import Any
 
+from texneg.datasets.storage.atomic import write_bytes
+from texneg.datasets.storage.places import Place, listed, place, read_all
+from texneg.datasets.storage.url import Url
 from texneg.errors import InputError
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
+def to_json(value: Any, *, indent: int | None = 2) -> bytes:
+    """Serialise with sorted keys and a final newline: equal values give equal bytes."""
+    return (json.dumps(value, sort_keys=True, indent=indent, ensure_ascii=False) + "\n").encode(
+        "utf-8", "surrogateescape"
+    )
+
+
+def write_json(path: str | Place, value: Any, *, tag: str = "") -> None:
+    """Write `to_json(value)` atomically."""
+    write_bytes(path, to_json(value), tag=tag)
+
+
+def read_json(path: str | Place, *, remedy: str = "make it again, or give another") -> dict[str, Any]:
+    """Read the object in a JSON file.
+
+    Args:
+        path: the file.
+        remedy: end of the message where it cannot be read.
 
     Raises:
-        InputError: the file cannot be read, or holds anything else.
+        InputError: there is no such file, or it does not hold a JSON object.
     """
     try:
-        value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as JSON ({error}); make it again") from error
+        value = _parse(place(path).read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{path} does not exist; {remedy}") from None
+    except ValueError as error:
+        raise InputError(f"{path} cannot be read as JSON ({error}); {remedy}") from error
     if not isinstance(value, dict):
-        raise InputError(f"{path} holds no JSON object; make it again")
+        raise InputError(f"{path} holds JSON, but no object; {remedy}")
     return value
 
 
-def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """Read the objects of a file of JSON lines; a line that a kill cut short is passed over."""
-    rows = []
-    for line in path.read_text("utf-8").splitlines() if path.is_file() else ():
+def append_json_line(path: str | Place, value: Any) -> None:
+    """Append one JSON line in one write; a line that a kill cut short is closed off first.
+
+    Nothing can be appended to an object of a store: there each line is an object below the file's name.
+    """
+    path = place(path)
+    line = to_json(value, indent=None)
+    if isinstance(path, Url):
+        (path / f"{time.time_ns():020d}-{secrets.token_hex(4)}.json").put(line)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab+") as file:
+        torn = False
+        if file.tell() > 0:
+            file.seek(-1, os.SEEK_END)
+            torn = file.read(1) != b"\n"
+        file.write((b"\n" if torn else b"") + line)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_json_lines(path: str | Place, *, last: int | None = None) -> list[dict[str, Any]]:
+    """Read the objects that `append_json_line` wrote, in order; none if there is no file.
+
+    A line that a kill cut short is left out.
+
+    Args:
+        path: the file.
+        last: read this many lines from the end; None for all.
+    """
+    path, wanted = place(path), slice(None if last is None else -last, None)
+    if isinstance(path, Url):
+        lines = [line for line in read_all(path / entry.name for entry in listed(path)[wanted]) if line]
+    else:
+        lines = path.read_bytes().splitlines()[wanted] if path.exists() else []
+    objects = []
+    for line in lines:
         try:
-            row = json.loads(line)
+            value = _parse(line)
         except ValueError:
             continue
-        if isinstance(row, dict):
-            rows.append(row)
-    return rows
+        if isinstance(value, dict):
+            objects.append(value)
+    return objects
+
+
+def _parse(data: bytes) -> Any:
+    """Parse what `to_json` wrote, also text with bytes that are not UTF-8."""
+    return json.loads(data.decode("utf-8", "surrogateescape"))

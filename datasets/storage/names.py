@@ -1,4 +1,4 @@
-"""File names as text that any table can hold, and back to the same bytes."""
+"""Reversible escaping of file names as text that any table can hold."""
 
 import os
 import re
@@ -13,25 +13,25 @@ def escape(name: str, *, percent: bool = True) -> str:
 
     Only the form that escapes `%` can be undone by `unescape`.
     """
-    return (_ODD_OR_PERCENT if percent else _ODD).sub(_escaped, name)
+    return (_ODD_OR_PERCENT if percent else _ODD).sub(_escape_match, name)
 
 
-def _escaped(match: re.Match[str]) -> str:
+def _escape_match(match: re.Match[str]) -> str:
     return "".join(f"%{byte:02X}" for byte in os.fsencode(match[0]))
 
 
 def unescape(name: str) -> str:
-    """The file name that `escape` was given."""
+    """Undo `escape`."""
     return os.fsdecode(_ESCAPE.sub(lambda match: bytes.fromhex(match[1].decode()), os.fsencode(name)))
 
 
 def hide_dots(key: str) -> str:
-    """A key whose last part has its dots written `%2E`: a WebDataset reader would take them for a suffix."""
+    """Write the dots in a key's last part as `%2E`: a WebDataset reader would take them for a suffix."""
     folder, slash, base = key.rpartition("/")
     return folder + slash + base.replace(".", "%2E")
 
 
 def show_dots(key: str) -> str:
-    """The key that `hide_dots` was given; a folder `%2E%2E` above it must not become `..`."""
+    """Undo `hide_dots`; a folder `%2E%2E` above it must not become `..`."""
     folder, slash, base = key.rpartition("/")
     return folder + slash + base.replace("%2E", ".")

@@ -1,4 +1,4 @@
-"""Places: a `pathlib.Path` on disk or a `Url` in a store, and what is done alike with both."""
+"""Places, a `pathlib.Path` on disk or a `Url` in a store, and functions that treat both alike."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ R = TypeVar("R")
 
 
 def place(text: str | Place) -> Place:
-    """The place that a path or a URL names; `file://` is a path.
+    """Parse a path or a URL; `file://` is a path.
 
     Raises:
         InputError: a chain of URLs.
@@ -39,24 +39,24 @@ def place(text: str | Place) -> Place:
 
 
 def absolute(where: Place) -> Place:
-    """A path made absolute; a URL is."""
+    """Make a path absolute; a URL is."""
     return where if isinstance(where, Url) else where.absolute()
 
 
 def resolved(where: Place) -> Place:
-    """A path with its links resolved; a URL as it is."""
+    """Resolve the links of a path; a URL stays as it is."""
     return where if isinstance(where, Url) else where.resolve()
 
 
 def is_inside(where: Place, folder: Place) -> bool:
-    """Whether a place is a folder or lies below it."""
+    """True if a place is a folder or lies below it."""
     if isinstance(where, Url) or isinstance(folder, Url):
         return f"{where}/".startswith(f"{folder}/") and type(where) is type(folder)
     return where.resolve().is_relative_to(folder.resolve())
 
 
 def size_of(where: Place) -> int:
-    """Bytes of a file; -1 where there is none."""
+    """The size of a file in bytes; -1 if there is none."""
     try:
         return where.size() if isinstance(where, Url) else where.stat().st_size
     except (FileNotFoundError, NotADirectoryError):
@@ -64,7 +64,7 @@ def size_of(where: Place) -> int:
 
 
 def read_span(where: str | Place, offset: int, size: int) -> bytes:
-    """`size` bytes of a file from `offset` on; fewer where the file ends."""
+    """Read `size` bytes of a file from `offset` on; fewer where the file ends."""
     where = place(where)
     if isinstance(where, Url):
         return where.read_span(offset, size)
@@ -74,23 +74,23 @@ def read_span(where: str | Place, offset: int, size: int) -> bytes:
 
 
 def open_read(where: Place) -> BinaryIO:
-    """A file to read from."""
+    """Open a file for reading."""
     return where.open_read() if isinstance(where, Url) else where.open("rb")
 
 
 def listed(folder: Place) -> Sequence[Listed]:
-    """Visible entries of a folder, in the bytewise order of the paths below them."""
+    """List the visible entries of a folder, in the bytewise order of the paths below them."""
     visible: list[Listed]
     if isinstance(folder, Url):
         visible = [entry for entry in folder.listing() if not entry.name.startswith(".")]
     else:
         with os.scandir(folder) as entries:
-            visible = [_followed(entry) for entry in entries if not entry.name.startswith(".")]
+            visible = [_without_circle(entry) for entry in entries if not entry.name.startswith(".")]
     return sorted(visible, key=lambda e: os.fsencode(f"{e.name}/" if e.is_dir() else e.name))
 
 
-def _followed(entry: os.DirEntry[str]) -> Listed:
-    """The entry, unless it is a link in a circle, of which one cannot even ask whether it is a folder."""
+def _without_circle(entry: os.DirEntry[str]) -> Listed:
+    """Replace a link in a circle, for which `is_dir` fails, by an entry for a broken link."""
     try:
         entry.is_dir()
     except OSError:
@@ -99,7 +99,7 @@ def _followed(entry: os.DirEntry[str]) -> Listed:
 
 
 def files_below(folder: Place) -> Iterator[str]:
-    """Name below a folder of every file there, hidden ones too. Links are not followed."""
+    """List every file below a folder by its path from there, hidden ones too. Links are not followed."""
     if isinstance(folder, Url):
         yield from folder.files()
         return
@@ -109,14 +109,14 @@ def files_below(folder: Place) -> Iterator[str]:
 
 
 def is_empty(folder: Place) -> bool:
-    """Whether nothing is in a folder, or there is none."""
+    """True if a folder is empty or does not exist."""
     if isinstance(folder, Url):
         return not folder.listing()
     return not (folder.is_dir() and any(folder.iterdir()))
 
 
 def free_bytes(folder: Path) -> int:
-    """Room on the file system where a folder lies or would lie."""
+    """Free space on the file system where a folder lies or would lie."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     return shutil.disk_usage(there).free
 
@@ -136,7 +136,7 @@ def remove_empty_folders(folder: Place) -> None:
 
 
 def remove_all(places: Iterable[Place]) -> None:
-    """Remove files, those that are there."""
+    """Remove those files that exist."""
     remote: list[Url] = []
     for where in places:
         if isinstance(where, Url):
@@ -156,7 +156,7 @@ def remove_tree(folder: Place) -> None:
 
 
 def sizes_in(folder: Place) -> Iterator[tuple[str, int]]:
-    """Name and bytes of each file directly in a folder; nothing where there is none."""
+    """List name and size of each file directly in a folder; nothing if there is no folder."""
     if isinstance(folder, Url):
         yield from ((entry.name, entry.size or 0) for entry in folder.listing() if not entry.folder)
     elif folder.is_dir():
@@ -165,12 +165,12 @@ def sizes_in(folder: Place) -> Iterator[tuple[str, int]]:
 
 
 def read_all(places: Iterable[Place]) -> Iterator[bytes | None]:
-    """Contents of many small files, in order; None where there is none."""
+    """Read many small files in order; None for each that does not exist."""
     return in_order(content, places, threads=SMALL_THREADS, ahead=2 * SMALL_THREADS)
 
 
 def content(where: Place) -> bytes | None:
-    """Bytes of a file; None where there is none."""
+    """Read a file; None if it does not exist."""
     try:
         return where.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -180,7 +180,7 @@ def content(where: Place) -> bytes | None:
 def in_order(
     function: Callable[[T], R], values: Iterable[T], *, threads: int = THREADS, ahead: int = 2 * THREADS
 ) -> Generator[R, None, None]:
-    """`map` in a thread pool that is never more than `ahead` values in front of whoever takes the results."""
+    """Map in a thread pool, in order, never more than `ahead` values in front of the caller."""
     pending: deque[Future[R]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:

@@ -1,4 +1,4 @@
-"""Storage that fails for a moment: the same call again, a little later."""
+"""Retries of calls to storage that fails for a moment."""
 
 import errno
 import time
@@ -22,11 +22,11 @@ THROTTLED = 429  # HTTP: too many requests
 
 
 class Permanent(OSError):
-    """An error that trying again cannot mend, whatever its number."""
+    """An error that a retry cannot mend, whatever its number."""
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether another attempt may succeed: errors of a shared file system, time-outs, HTTP 5xx and 429."""
+    """True if a retry may succeed: errors of a shared file system, time-outs, HTTP 5xx and 429."""
     if isinstance(error, Permanent):
         return False
     if isinstance(error, ConnectionError | TimeoutError):
@@ -38,7 +38,7 @@ def is_transient(error: Exception) -> bool:
 
 
 def _http_status(error: BaseException | None) -> int | None:
-    """Of an exception of aiohttp (`status`), gcsfs (`code`) or botocore (inside `response`)."""
+    """The status in an exception of aiohttp (`status`), gcsfs (`code`) or botocore (inside `response`)."""
     status = getattr(error, "status", None) or getattr(error, "code", None)
     response = getattr(error, "response", None)
     if isinstance(response, dict):
@@ -47,7 +47,7 @@ def _http_status(error: BaseException | None) -> int | None:
 
 
 def patiently(call: Callable[[], T]) -> T:
-    """What `call` returns, tried again 1, 4 and 16 s after a transient error.
+    """Call, and again 1, 4 and 16 s after a transient error.
 
     Raises:
         Exception: the last error, or the first that is not transient.

@@ -1,7 +1,7 @@
-"""Objects of a remote store, under the few methods of `pathlib.Path` that a data set and a ledger need.
+"""Objects of a remote store, with the few methods of `pathlib.Path` that a data set and a ledger need.
 
 A store has no folders to make, nothing to rename and nothing to append to: an object is put whole or not at
-all, and a folder is whatever begins with its name and a slash. fsspec does the talking.
+all, and a folder is whatever begins with its name and a slash. Requests go through fsspec.
 """
 
 import os
@@ -28,18 +28,18 @@ class Entry:
     name: str
     folder: bool
     size: int | None
-    """None for a link that leads nowhere, of which stores have none."""
+    """None for a broken link, of which stores have none."""
 
     def is_dir(self) -> bool:
-        """Whether objects lie below it."""
+        """True if objects lie below it."""
         return self.folder
 
     def is_file(self) -> bool:
-        """Whether it is an object."""
+        """True if it is an object."""
         return not self.folder and self.size is not None
 
     def is_symlink(self) -> bool:
-        """Whether it is a link that leads nowhere."""
+        """True if it is a broken link."""
         return self.size is None
 
 
@@ -58,22 +58,22 @@ class Url:
 
     @property
     def name(self) -> str:
-        """Last part."""
+        """The last part of the path."""
         return self.text.rpartition("/")[2]
 
     @property
     def parent(self) -> "Url":
-        """What lies above."""
+        """The place above."""
         return Url(self.text.rpartition("/")[0])
 
     @property
     def scheme(self) -> str:
-        """What stands before `://`."""
+        """The part before `://`."""
         return self.text.partition("://")[0]
 
     @property
     def is_bucket(self) -> bool:
-        """Whether nothing follows the name of the bucket or host."""
+        """True if nothing follows the name of the bucket or host."""
         return "/" not in self._path
 
     @property
@@ -81,15 +81,15 @@ class Url:
         return self.text.partition("://")[2]
 
     def exists(self) -> bool:
-        """Whether there is an object of that name, or one below it."""
+        """True if there is an object of this name, or one below it."""
         return self._kind() != ""
 
     def is_dir(self) -> bool:
-        """Whether there are objects below."""
+        """True if there are objects below."""
         return self._kind() == "directory"
 
     def is_file(self) -> bool:
-        """Whether there is an object of that name."""
+        """True if there is an object of this name."""
         return self._kind() == "file"
 
     def _kind(self) -> str:
@@ -99,15 +99,15 @@ class Url:
             return ""
 
     def size(self) -> int:
-        """Bytes of the object."""
+        """The size of the object in bytes."""
         return int(self._call("info", fresh=True)["size"])
 
     def read_bytes(self) -> bytes:
-        """The whole object."""
+        """Read the whole object."""
         return bytes(self._call("cat_file"))
 
     def read_span(self, offset: int, size: int) -> bytes:
-        """`size` bytes from `offset` on; fewer where the object ends.
+        """Read `size` bytes from `offset` on; fewer where the object ends.
 
         Raises:
             OSError: also where a server gives no spans.
@@ -125,7 +125,7 @@ class Url:
         return data
 
     def open_read(self) -> BinaryIO:
-        """A file to read from in small blocks; it can seek where the server gives spans."""
+        """Open the object for reading in small blocks; it can seek where the server gives spans."""
         return self._call("open", "rb", block_size=_BLOCK, cache_type="readahead", fresh=True)
 
     def put(self, data: bytes) -> None:
@@ -148,7 +148,7 @@ class Url:
                 raise
 
     def listing(self) -> list[Entry]:
-        """What lies directly below, in any order, from one listing; nothing where nothing is."""
+        """List the entries directly below, in any order, by one request."""
         try:
             found = self._call("ls", detail=True, fresh=True)
         except FileNotFoundError:
@@ -161,7 +161,7 @@ class Url:
         return entries
 
     def files(self, prefix: str = "") -> Iterator[str]:
-        """Name below this place of every object there."""
+        """List every object below by its path from here."""
         for entry in self.listing():
             if entry.folder:
                 yield from (self / entry.name).files(f"{prefix}{entry.name}/")
@@ -177,7 +177,7 @@ class Url:
         return self._ask(call)
 
     def _ask(self, call: Callable[[Any], Any]) -> Any:
-        """A request to the store. The kinds of exception of its client library become OSError."""
+        """Send a request to the store. Exceptions of its client library become OSError."""
         fs = _filesystem(f"{self.scheme}://{self._path.partition('/')[0]}", os.getpid())
         try:
             return call(fs)
@@ -204,7 +204,7 @@ def _filesystem(root: str, process: int) -> Any:
 
 
 def as_text(name: str) -> str:
-    """A name as stores can hold it: bytes that are not UTF-8 are percent-escaped."""
+    """Percent-escape the bytes of a name that are not UTF-8, which stores cannot hold."""
     try:
         name.encode()
     except UnicodeEncodeError:

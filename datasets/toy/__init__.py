@@ -1,1 +1,1 @@
-"""The embedded data set: shapes that wear the texture of their class."""
+"""The embedded data set: shapes filled with the texture of their class."""

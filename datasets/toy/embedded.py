@@ -1,6 +1,6 @@
 """The embedded data set: shapes filled and backed with textures, where texture is a shortcut to the class.
 
-In training, and in the test set `same`, a shape wears its class's own texture family with probability
+In training, and in the test set `same`, a shape has its class's own texture family with probability
 `CORRELATION`. In every other test set the shortcut is gone or points the wrong way:
 
     same            the training distribution
@@ -14,7 +14,6 @@ Backgrounds are textured too, by a family drawn at random. Every image depends o
 number).
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,11 +23,13 @@ import numpy as np
 import numpy.typing as npt
 
 from texneg.datasets.corruptions import corrupt
-from texneg.datasets.storage.atomic import write_json, write_many
+from texneg.datasets.storage.atomic import write_many
+from texneg.datasets.storage.json_files import read_json, write_json
 from texneg.datasets.toy.patterns import FAMILIES, UNSEEN_FAMILIES, Family, pattern
-from texneg.datasets.toy.shapes import SHAPES, Outline, draw, fill, place
+from texneg.datasets.toy.shapes import SHAPES, Outline, draw, fill, transform
 from texneg.errors import InputError
 from texneg.philox.arrays import generator
+from texneg.philox.streams import Stream
 
 Image = npt.NDArray[np.uint8]
 
@@ -46,7 +47,6 @@ CORRUPTED_SETS = {
 }
 TEST_SETS = (*TEXTURED_SETS, *DRAWN_SETS, *CORRUPTED_SETS)
 SEVERITY = 3
-PURPOSE = {name: 0xE0 + i for i, name in enumerate(("train", *TEST_SETS))}
 
 
 @dataclass(frozen=True)
@@ -73,40 +73,40 @@ def write_embedded(root: Path, config: EmbeddedConfig | None = None) -> None:
     marker = root / "embedded.json"
     description = {"classes": list(CLASSES), "test_sets": list(TEST_SETS), **asdict(config)}
     if marker.exists():
-        if json.loads(marker.read_bytes()) != description:
+        if read_json(marker, remedy=f"remove {root}") != description:
             raise InputError(
                 f"{root} holds an embedded data set of other settings; remove it or choose another"
             )
         return
     for name in ("train", *TEST_SETS):
         folder = root / "train" if name == "train" else root / "test" / name
-        write_many([(folder / path, image) for path, image in _files(name, config)])
+        write_many([(folder / path, image) for path, image in _draw_files(name, config)])
     write_json(marker, description)
 
 
-def _files(name: str, config: EmbeddedConfig) -> Iterator[tuple[str, bytes]]:
-    """<class>/<name>.png and the encoded image, for every image of a set."""
+def _draw_files(name: str, config: EmbeddedConfig) -> Iterator[tuple[str, bytes]]:
+    """Draw every image of a set: <class>/<name>.png and the encoded image."""
     per_class = config.train_per_class if name == "train" else config.test_per_class
     for label, shape in enumerate(CLASSES):
         for number in range(per_class):
             image, texture = embedded_image(name, label, number, size=config.size, seed=config.seed)
             cue = "" if texture is None else f"-{CLASSES[texture]}{number}"
-            yield f"{shape}/{shape}{number}{cue}.png", _png(image)
+            yield f"{shape}/{shape}{number}{cue}.png", _encode_png(image)
 
 
 def embedded_image(name: str, label: int, number: int, *, size: int, seed: int) -> tuple[Image, int | None]:
-    """One uint8 (size, size, 3) image of a set, and the class its texture belongs to in `cue-conflict`."""
+    """Draw a uint8 (size, size, 3) image of a set; also returns its texture's class in `cue-conflict`."""
     if name in CORRUPTED_SETS:
         image, _ = embedded_image("same", label, number, size=size, seed=seed)
-        rng = generator(seed, PURPOSE[name], label, number)
+        rng = generator(seed, _stream(name), label, number)
         return corrupt(image, CORRUPTED_SETS[name], severity=SEVERITY, rng=rng), None
-    rng = generator(seed, PURPOSE[name], label, number)
-    outlines = _placed(label, rng)
+    rng = generator(seed, _stream(name), label, number)
+    outlines = _draw_outlines(label, rng)
     if name == "silhouettes":
-        return _ink(fill(outlines, size)), None
+        return _paint_black(fill(outlines, size)), None
     if name == "line-drawings":
-        return _ink(draw(outlines, size, width=size / 40)), None
-    family, texture = _family(name, label, rng)
+        return _paint_black(draw(outlines, size, width=size / 40)), None
+    family, texture = draw_family(name, label, rng)
     figure = pattern(family, size, rng, contrast=FIGURE_CONTRAST)
     ground = pattern(FAMILIES[rng.integers(len(FAMILIES))], size, rng, contrast=GROUND_CONTRAST)
     mask = fill(outlines, size)[..., None]
@@ -114,8 +114,12 @@ def embedded_image(name: str, label: int, number: int, *, size: int, seed: int) 
     return image, texture if name == "cue-conflict" else None
 
 
-def _placed(label: int, rng: np.random.Generator) -> list[Outline]:
-    return place(
+def _stream(name: str) -> Stream:
+    return Stream[f"TOY_{name.replace('-', '_').upper()}"]
+
+
+def _draw_outlines(label: int, rng: np.random.Generator) -> list[Outline]:
+    return transform(
         SHAPES[CLASSES[label]](),
         angle=rng.uniform(-0.35, 0.35),
         scale=rng.uniform(0.32, 0.44),
@@ -123,8 +127,8 @@ def _placed(label: int, rng: np.random.Generator) -> list[Outline]:
     )
 
 
-def _family(name: str, label: int, rng: np.random.Generator) -> tuple[Family, int]:
-    """The texture family of one image and the class it belongs to."""
+def draw_family(name: str, label: int, rng: np.random.Generator) -> tuple[Family, int]:
+    """Draw the texture family of one image and the class it belongs to."""
     if name == "new-textures":
         return UNSEEN_FAMILIES[rng.integers(len(UNSEEN_FAMILIES))], -1
     other = (label + 1 + int(rng.integers(len(CLASSES) - 1))) % len(CLASSES)
@@ -132,10 +136,10 @@ def _family(name: str, label: int, rng: np.random.Generator) -> tuple[Family, in
     return FAMILIES[texture], texture
 
 
-def _ink(mask: npt.NDArray[np.float32]) -> Image:
-    gray = np.round(255 * (1 - mask)).astype(np.uint8)
-    return np.repeat(gray[..., None], 3, axis=2)
+def _paint_black(mask: npt.NDArray[np.float32]) -> Image:
+    grey = np.round(255 * (1 - mask)).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=2)
 
 
-def _png(image: Image) -> bytes:
+def _encode_png(image: Image) -> bytes:
     return bytes(cv2.imencode(".png", image[..., ::-1])[1])

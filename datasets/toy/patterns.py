@@ -17,7 +17,7 @@ Family = Callable[[Plane, Plane, np.random.Generator], Plane]
 EDGE = 7.0  # steepness of the transition between the two colours, per period
 PERIOD = (0.12, 0.2)  # range of one repeat, as a share of the image side
 MAX_TURN = 0.35  # radians
-# Few and muted: with free colours, every image is told from the others by its colours alone.
+# Few and muted: with free colours, every image could be recognised by its colours alone.
 TINTS = ((0.0, 0.0, 0.0), (0.1, 0.0, -0.1), (-0.1, 0.0, 0.1), (-0.07, 0.1, -0.07), (0.08, -0.08, 0.08))
 
 
@@ -99,7 +99,7 @@ UNSEEN_FAMILIES: tuple[Family, ...] = (zigzag, rings, triangles, speckle)
 
 
 def pattern(family: Family, size: int, rng: np.random.Generator, *, contrast: tuple[float, float]) -> Plane:
-    """An RGB image (size, size, 3) float32 in 0 ... 1 with random period, turn, shift and colours.
+    """Draw an RGB image (size, size, 3) float32 in 0 ... 1 with random period, turn, shift and colours.
 
     `contrast` is the range of the distance between the two colours, in grey levels of 0 ... 1.
     """
@@ -115,7 +115,7 @@ def pattern(family: Family, size: int, rng: np.random.Generator, *, contrast: tu
 
 
 def colours(rng: np.random.Generator, contrast: tuple[float, float]) -> npt.NDArray[np.float64]:
-    """A dark and a light colour, (2, 3), a random step of grey apart, under one muted tint."""
+    """Draw a dark and a light colour, (2, 3), a random step of grey apart, with one muted tint."""
     low, high = contrast
     step = rng.uniform(low, high)
     dark = rng.uniform(0, 1 - step)

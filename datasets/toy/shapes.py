@@ -1,7 +1,7 @@
 """Silhouettes of the embedded data set: closed outlines, filled or drawn as lines.
 
 Outlines are polygons in a unit frame (x right, y down, the shape about fits the circle of radius 1); a shape
-with a hole has two. They are placed by rotation, scale and shift, rasterised four times too large, and
+with a hole has two. They are turned, scaled and shifted, rasterised four times too large, and
 averaged down.
 """
 
@@ -76,7 +76,7 @@ SHAPES: dict[str, Callable[[], list[Outline]]] = {
 }
 
 
-def place(
+def transform(
     outlines: list[Outline], *, angle: float, scale: float, shift: tuple[float, float]
 ) -> list[Outline]:
     """Turn by `angle` radians, scale to radius `scale` and centre at `shift`, both in image sides."""
@@ -86,14 +86,14 @@ def place(
 
 
 def fill(outlines: list[Outline], size: int) -> Mask:
-    """Coverage mask (size, size) of the region inside the outlines; a second outline is a hole."""
+    """Rasterise the region inside the outlines: (size, size) coverage; a second outline is a hole."""
     canvas = np.zeros((size * OVERSAMPLE, size * OVERSAMPLE), np.uint8)
     cv2.fillPoly(canvas, _pixels(outlines, size), 255)
     return _average(canvas, size)
 
 
 def draw(outlines: list[Outline], size: int, *, width: float) -> Mask:
-    """Coverage mask (size, size) of the outlines drawn as lines `width` pixels wide."""
+    """Rasterise the outlines as lines `width` pixels wide: (size, size) coverage."""
     canvas = np.zeros((size * OVERSAMPLE, size * OVERSAMPLE), np.uint8)
     cv2.polylines(canvas, _pixels(outlines, size), True, 255, max(1, round(width * OVERSAMPLE)))
     return _average(canvas, size)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from texneg.datasets.storage.atomic import atomic_file, write_json
+from texneg.datasets.storage.atomic import atomic_file
+from texneg.datasets.storage.json_files import write_json
 from texneg.datasets.storage.names import unescape
 from texneg.datasets.storage.places import read_all
 from texneg.errors import RunFailed

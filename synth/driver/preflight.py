@@ -7,7 +7,7 @@ from pathlib import Path
 
 from texneg.cli.console import sized
 from texneg.datasets.sources.sources import Source, open_source
-from texneg.datasets.storage.atomic import write_json
+from texneg.datasets.storage.json_files import write_json
 from texneg.datasets.storage.places import (
     Place,
     absolute,

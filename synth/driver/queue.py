@@ -5,7 +5,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from texneg.datasets.storage.atomic import append_json_line
+from texneg.datasets.storage.json_files import append_json_line
 from texneg.datasets.storage.places import Place
 from texneg.datasets.storage.retries import patiently
 from texneg.synth.ledger.ledger import Ledger

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from texneg.datasets.storage.atomic import to_json, write_json
+from texneg.datasets.storage.json_files import to_json, write_json
 from texneg.datasets.storage.places import Place, size_of
 from texneg.datasets.storage.retries import patiently
 from texneg.errors import InputError, RunFailed

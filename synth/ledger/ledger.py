@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from texneg.datasets.storage.atomic import TEMPORARY_SUFFIX, write_json
+from texneg.datasets.storage.atomic import TEMPORARY_SUFFIX
+from texneg.datasets.storage.json_files import write_json
 from texneg.datasets.storage.names import escape, unescape
 from texneg.datasets.storage.places import (
     Place,

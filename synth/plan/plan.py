@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from texneg.datasets.sources.items import Item
-from texneg.datasets.storage.atomic import atomic_file, write_json
+from texneg.datasets.storage.atomic import atomic_file
+from texneg.datasets.storage.json_files import write_json
 from texneg.datasets.storage.names import escape, hide_dots
 from texneg.datasets.storage.places import Place, open_read
 from texneg.synth.plan.settings import Settings

@@ -13,7 +13,8 @@ from texneg import __version__
 from texneg.datasets.sources.items import Item
 from texneg.datasets.sources.reader import Read, reader
 from texneg.datasets.sources.tars import TRAILER
-from texneg.datasets.storage.atomic import append_json_line, atomic_file, write_bytes, write_many
+from texneg.datasets.storage.atomic import atomic_file, write_bytes, write_many
+from texneg.datasets.storage.json_files import append_json_line
 from texneg.datasets.storage.names import unescape
 from texneg.datasets.storage.places import size_of
 from texneg.datasets.storage.retries import Permanent, patiently

@@ -17,8 +17,9 @@ from texneg.bench.common.results import BenchConfig, write_results
 from texneg.cli.environment import environment
 from texneg.cli.main import main
 from texneg.patches.patches import patch_negatives
-from texneg.patches.plan import PURPOSE, Rule, Source, base_key, plan
+from texneg.patches.plan import Rule, Source, base_key, plan
 from texneg.philox.arrays import fold
+from texneg.philox.streams import Stream
 
 
 class Clock:
@@ -146,7 +147,7 @@ def test_paper_mode_is_the_official_code_with_our_numbers(side, size):
     expected = patch_negatives(views, size=size, paper=True, seed=1, epoch=2)
     base = base_key(1, 2)
     for i, view in enumerate(views):
-        made = plan(fold(1, 2, PURPOSE, i, 0), side, side, Rule(base, *size, Source.PAPER))
+        made = plan(fold(1, 2, Stream.PATCHES, i, 0), side, side, Rule(base, *size, Source.PAPER))
         dealt = Dealt(made)
         assert torch.equal(official_patches(view, size, dealt, dealt), expected[i, 0])
         assert dealt.numbers == []

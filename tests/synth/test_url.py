@@ -19,7 +19,7 @@ import fsspec
 import pytest
 
 from texneg.datasets.storage import places
-from texneg.datasets.storage.atomic import read_json_lines
+from texneg.datasets.storage.json_files import read_json_lines
 from texneg.datasets.storage.places import Place
 from texneg.datasets.storage.url import Url
 from texneg.errors import InputError, RunFailed

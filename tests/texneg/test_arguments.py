@@ -1,4 +1,4 @@
-"""What every kind of negative accepts: integers of any library, and one line that names what it refuses."""
+"""Arguments of every kind of negative: integers of any library, and one clear line for a wrong one."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""What a measured figure was measured on: machine, versions, commit, load."""
+"""The circumstances of a measurement: machine, versions, commit, load."""
 
 import os
 import platform
@@ -8,17 +8,19 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from texneg.cores import available_cores
+
 PACKAGES = ("texneg", "torch", "torchvision", "numba", "numpy", "pillow", "opencv-python-headless")
 
 
 def environment() -> dict[str, str]:
-    """Names and values, all text, in the order in which they are best read."""
+    """Names and values as text, in the order of a report."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": " ".join(["texneg", *sys.argv[1:]]),
         "commit": _commit(),
         "cpu": _field("/proc/cpuinfo", "model name") or platform.processor() or platform.machine(),
-        "cores allowed": str(len(os.sched_getaffinity(0))),
+        "cores allowed": str(available_cores()),
         "load average": " ".join(f"{load:.2f}" for load in os.getloadavg()),
         "memory": _field("/proc/meminfo", "MemTotal"),
         "gpu": _gpu(),

@@ -1,4 +1,4 @@
-"""How a config field says that it is a positional argument, without needing the command-line parser."""
+"""The mark of a config field that is a positional argument; works without the command-line parser."""
 
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, TypeVar

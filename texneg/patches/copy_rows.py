@@ -8,9 +8,11 @@ from functools import partial
 from typing import Any
 
 from llvmlite import ir
-from numba import config, njit, types
+from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from texneg.jit import compiled
 
 WIDTH = 32  # bytes of the widest move
 MOST = 8  # moves of a row; longer rows are left to memcpy
@@ -19,7 +21,7 @@ LINE = 64  # bytes that memory moves at once
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def plain_rows(target, to, step, source, start, stride, rows, count):  # type: ignore[no-untyped-def]
     """target[to + y * step + b] = source[start + y * stride + b] for y < rows, b < count.
 
@@ -32,11 +34,11 @@ def plain_rows(target, to, step, source, start, stride, rows, count):  # type: i
             target[to + y * step + b] = source[start + y * stride + b]
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def plain_rows_fetching(  # type: ignore[no-untyped-def]
     target, to, step, source, start, stride, rows, count, next_to, next_start
 ):
-    """The same: nothing is fetched."""
+    """`plain_rows` with the arguments of `vector_rows_fetching`: nothing is fetched."""
     plain_rows(target, to, step, source, start, stride, rows, count)
 
 
@@ -44,7 +46,7 @@ def plain_rows_fetching(  # type: ignore[no-untyped-def]
 def vector_rows(
     context: Any, target: Any, to: Any, step: Any, source: Any, start: Any, stride: Any, rows: Any, count: Any
 ) -> Any:
-    """The same in vector moves, of which the last in a row overlaps the one before. No bounds are checked."""
+    """`plain_rows` in vector moves; the last in a row overlaps the one before. No bounds are checked."""
     return types.void(target, to, step, source, start, stride, rows, count), _emit_rows
 
 
@@ -62,7 +64,7 @@ def vector_rows_fetching(
     next_to: Any,
     next_start: Any,
 ) -> Any:
-    """The same, and each row fetches into cache its equal of the rectangle that is copied next.
+    """`vector_rows` that also fetches into the cache, with each row, that of the rectangle copied next.
 
     A fetch is a hint and reads nothing: the next rectangle may lie outside the arrays.
     """
@@ -153,7 +155,7 @@ def _fetch(builder: Any, byte: Any, most: int, *, write: bool) -> None:
         builder.call(prefetch, [address, _I32(int(write)), _I32(3), _I32(1)])  # to the first level, for data
 
 
-# An intrinsic has no Python body and knows no bounds: where either is asked for, the loop takes its place.
+# An intrinsic has no Python body and knows no bounds: where either is needed, the loop replaces it.
 _PLAIN = config.DISABLE_JIT or config.BOUNDSCHECK
 copy_rows = plain_rows if _PLAIN else vector_rows
 copy_rows_fetching = plain_rows_fetching if _PLAIN else vector_rows_fetching

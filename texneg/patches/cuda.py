@@ -254,7 +254,7 @@ def _copy_kernel(  # type: ignore[no-untyped-def]
 
 @triton.jit
 def _element(pointers, lookup, entry, inside, LOOKUP: tl.constexpr):  # type: ignore[no-untyped-def]
-    """What is there, or what the lookup table has for it."""
+    """Load elements, or the lookup table's values for them."""
     value = tl.load(pointers, mask=inside)
     if LOOKUP:
         value = tl.load(lookup + entry + value.to(tl.int32), mask=inside)

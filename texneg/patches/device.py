@@ -15,7 +15,7 @@ _LAST = (1 << 63) - 1
 
 
 class Plans(NamedTuple):
-    """`patch_plan.Plan` of many negatives, padded to T tiles; all int64."""
+    """`plan.Plan` of many negatives, padded to T tiles; all int64."""
 
     d: Tensor  # (..., 1)
     columns: Tensor  # (..., 1)
@@ -63,7 +63,7 @@ def _source_pixels(plans: Plans, H: int, W: int) -> Tensor:
 
 
 def _before_turn(i: Tensor, j: Tensor, d: Tensor, turns: Tensor) -> tuple[Tensor, Tensor]:
-    """Where in the patch the pixel was that its turn brought to row i, column j."""
+    """Row and column before the turn of the pixel that the turn brings to row i, column j."""
     mirrored, odd, half = turns & 1, turns >> 1 & 1, turns >> 2
     i, j = torch.where(odd == 1, j, i), torch.where(odd == 1, i, j)
     return torch.where(half == 1, d - 1 - i, i), torch.where((half ^ odd ^ mirrored) == 1, d - 1 - j, j)

@@ -69,19 +69,19 @@ def patch_inputs(
     Source: Ge et al., "Robust contrastive learning using negative samples with diminished semantics",
     NeurIPS 2021; He et al., CVPR 2020 for the statistics.
     """
-    sides = _checked_sides(pixels)
-    lookup = _lookup(_floats("mean", mean), _floats("std", std), dtype, pixels.device)
+    sides = _check_pixels(pixels)
+    lookup = _make_table(_parse_floats("mean", mean), _parse_floats("std", std), dtype, pixels.device)
     if len(lookup) != pixels.shape[1]:
         raise ValueError(
             f"mean and std have {len(lookup)} values, pixels {pixels.shape[1]} channels; give one for each"
         )
     if runs_triton(pixels.device):
-        from texneg.patches.cuda import shuffle
+        from texneg.patches import cuda
 
         check_count(count)
         rule = patch_rule(sides, size, overlap, paper, flip, rotate, seed, epoch)
         rows = index_tensor(index, len(pixels), pixels.device)
-        return shuffle(pixels, count, rows, rule, lookup=lookup, channels_last=True)
+        return cuda.shuffle(pixels, count, rows, rule, lookup=lookup, channels_last=True)
     on_cpu = pixels.device.type == "cpu"
     made: Any = patch_negatives(
         pixels.permute(0, 2, 3, 1).numpy() if on_cpu else pixels,  # bytes of a pixel together copy faster
@@ -95,10 +95,10 @@ def patch_inputs(
         epoch=epoch,
         index=index,
     )
-    return _looked_up(torch.from_numpy(made) if on_cpu else made.permute(0, 1, 3, 4, 2), lookup)
+    return _apply_table(torch.from_numpy(made) if on_cpu else made.permute(0, 1, 3, 4, 2), lookup)
 
 
-def _checked_sides(pixels: Tensor) -> tuple[int, int]:
+def _check_pixels(pixels: Tensor) -> tuple[int, int]:
     if not isinstance(pixels, Tensor):
         raise TypeError(f"pixels is a {type(pixels).__name__}; it must be a torch tensor")
     if pixels.dtype != torch.uint8:
@@ -106,7 +106,7 @@ def _checked_sides(pixels: Tensor) -> tuple[int, int]:
     return image_sides(pixels)
 
 
-def _floats(name: str, values: Any) -> tuple[float, ...]:
+def _parse_floats(name: str, values: Any) -> tuple[float, ...]:
     try:
         return tuple(map(float, values))
     except (TypeError, ValueError):
@@ -114,7 +114,7 @@ def _floats(name: str, values: Any) -> tuple[float, ...]:
 
 
 @cache
-def _lookup(
+def _make_table(
     mean: tuple[float, ...], std: tuple[float, ...], dtype: torch.dtype, device: torch.device
 ) -> Tensor:
     """(C, 256): what each byte of each channel becomes."""
@@ -127,7 +127,7 @@ def _lookup(
     return ((torch.arange(256) - centre) / scale).to(dtype).to(device)
 
 
-def _looked_up(negatives: Tensor, lookup: Tensor) -> Tensor:
+def _apply_table(negatives: Tensor, lookup: Tensor) -> Tensor:
     """(N, k, C, H, W) of the table's dtype for bytes (N, k, H, W, C)."""
     channels = torch.arange(len(lookup), dtype=torch.int32, device=lookup.device)
     entries = negatives + 256 * channels

@@ -1,7 +1,7 @@
-"""Patch negatives: the image cut into squares of its own, so that its texture stays and its object goes.
+"""Patch negatives: an image rebuilt from its own squares, which keeps the texture and destroys the object.
 
 Ge et al., "Robust contrastive learning using negative samples with diminished semantics", NeurIPS 2021.
-`patch_plan` defines which pixels go where. Shapes: N images, k negatives each, C H W image.
+`plan` defines which pixels go where. Shapes: N images, k negatives each, C H W image.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from texneg.arguments import (
 )
 from texneg.devices import runs_triton
 from texneg.layout import array_bytes, tensor_bytes
-from texneg.patches.cpu import shuffle as shuffle_bytes
+from texneg.patches import cpu
 from texneg.patches.plan import MAX_PIXELS, Rule, Source, base_key, default_size, divisors
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def patch_negatives(
             TypeError for another kind.
     """
     rule = patch_rule(image_sides(images), size, overlap, paper, flip, rotate, seed, epoch)
-    return _shuffled(images, rule, count, index, out)
+    return _shuffle(images, rule, count, index, out)
 
 
 def patch_permutation(
@@ -99,10 +99,10 @@ def patch_permutation(
     squares is drawn from the common divisors of H and W. Arguments, result and errors as in
     `patch_negatives`; `size` must hold a common divisor of H and W.
     """
-    lo, hi = _checked_size(size, *image_sides(images))
+    lo, hi = _resolve_size(size, *image_sides(images))
     _check_divisors(*image_sides(images), lo, hi)
     rule = Rule(base_key(seed, epoch), lo, hi, Source.PERMUTATION, flip, rotate)
-    return _shuffled(images, rule, count, index, out)
+    return _shuffle(images, rule, count, index, out)
 
 
 def patch_rule(
@@ -119,10 +119,10 @@ def patch_rule(
     if paper and not overlap:
         raise ValueError("paper=True with overlap=False; the authors' code draws patches that may overlap")
     source = Source.PAPER if paper else Source.CROPS if overlap else Source.DISJOINT
-    return Rule(base_key(seed, epoch), *_checked_size(size, *sides), source, flip, rotate)
+    return Rule(base_key(seed, epoch), *_resolve_size(size, *sides), source, flip, rotate)
 
 
-def _shuffled(images: Images, rule: Rule, count: int, index: Index, out: Images | None) -> Images:
+def _shuffle(images: Images, rule: Rule, count: int, index: Index, out: Images | None) -> Images:
     check_count(count)
     shape = (images.shape[0], count, *images.shape[1:])
     if out is not None:
@@ -134,7 +134,7 @@ def _shuffled(images: Images, rule: Rule, count: int, index: Index, out: Images 
 def _from_array(images: Array, shape: tuple[int, ...], rule: Rule, index: Any, out: Array | None) -> Array:
     result = np.empty(shape, images.dtype) if out is None else out
     source = array_bytes(np.ascontiguousarray(images))
-    shuffle_bytes(source, array_bytes(result), index_array(index, shape[0]), rule)
+    cpu.shuffle(source, array_bytes(result), index_array(index, shape[0]), rule)
     return result
 
 
@@ -146,26 +146,26 @@ def _from_tensor(
     if images.device.type == "cpu":
         result = torch.empty(shape, dtype=images.dtype) if out is None else out
         source = tensor_bytes(images.contiguous())
-        shuffle_bytes(source, tensor_bytes(result), index_array(index, shape[0]), rule)
+        cpu.shuffle(source, tensor_bytes(result), index_array(index, shape[0]), rule)
         return result
     rows = index_tensor(index, shape[0], images.device)
-    result = _executor(images.device)(images, shape[1], rows, rule)
+    result = _pick_executor(images.device)(images, shape[1], rows, rule)
     return result if out is None else out.copy_(result)
 
 
-def _executor(device: "torch.device") -> "Callable[[Tensor, int, Tensor, Rule], Tensor]":
+def _pick_executor(device: "torch.device") -> "Callable[[Tensor, int, Tensor, Rule], Tensor]":
     if runs_triton(device):
-        from texneg.patches.cuda import shuffle as kernel
+        from texneg.patches import cuda
 
-        return kernel
-    from texneg.patches.device import shuffle as gather
+        return cuda.shuffle
+    from texneg.patches import device as any_device
 
-    return gather
+    return any_device.shuffle
 
 
-def _checked_size(size: tuple[int, int] | None, height: int, width: int) -> tuple[int, int]:
+def _resolve_size(size: tuple[int, int] | None, height: int, width: int) -> tuple[int, int]:
     largest = min(height, width)
-    lo, hi = _integers(size) if size is not None else default_size(height, width)
+    lo, hi = _parse_range(size) if size is not None else default_size(height, width)
     if not 1 <= lo <= hi <= largest:
         raise ValueError(
             f"patch size {(lo, hi) if size is None else size} for images of {height} x {width} pixels;"
@@ -176,7 +176,7 @@ def _checked_size(size: tuple[int, int] | None, height: int, width: int) -> tupl
     return lo, hi
 
 
-def _integers(size: Any) -> tuple[int, int]:
+def _parse_range(size: Any) -> tuple[int, int]:
     """Both sides of a range; (0, 0), which is none, for anything else."""
     try:
         lo, hi = map(as_int, size)

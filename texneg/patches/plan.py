@@ -1,10 +1,10 @@
-"""The plan of a patch negative: which square of the image lands in which tile, and how it is turned.
+"""The plan of a patch negative: for each tile, the square of the image that fills it, and its turn.
 
 A plan is a pure function of (seed, epoch, index, k): the data-set index of the image and the number of the
-negative. Every executor (`patch_numpy`, `patch_numba`, `patch_torch`, `patch_triton`) computes this plan in
-its own language and moves the same bytes. This file is the definition.
+negative. Every executor (`reference`, `cpu`, `device`, `cuda`) computes this plan in its own
+language and moves the same bytes. This file is the definition.
 
-The key of a sample is `fold(seed, epoch, PURPOSE, index, k)`; its Philox words are spent as follows.
+The key of a sample is `fold(seed, epoch, Stream.PATCHES, index, k)`; its Philox words are spent as follows.
 
     block 0          word 0: patch side d; words 1, 2: y, x of the source grid (disjoint grids)
     block 1 + j      crops: y, x of tile 2j (words 0, 1) and of tile 2j + 1 (words 2, 3)
@@ -33,8 +33,8 @@ import numpy.typing as npt
 
 from texneg.arguments import shared_key
 from texneg.philox.arrays import philox
+from texneg.philox.streams import Stream
 
-PURPOSE = 0x9A7C
 MAX_PIXELS = 1 << 26  # the sort words of disjoint grids leave 26 bits for the cell
 TURN_BLOCK = 1 << 31
 
@@ -42,7 +42,7 @@ Places = npt.NDArray[np.int64]
 
 
 class Source(IntEnum):
-    """Where the patches of a negative come from."""
+    """The origin of the patches of a negative."""
 
     CROPS = 0
     PAPER = 1
@@ -51,7 +51,7 @@ class Source(IntEnum):
 
 
 class Rule(NamedTuple):
-    """What decides a batch of plans beside the index and number of each negative."""
+    """Everything that decides a batch of plans except the index and number of each negative."""
 
     base: int  # `base_key(seed, epoch)`
     lo: int  # smallest and largest patch side in pixels
@@ -84,7 +84,7 @@ def default_size(height: int, width: int) -> tuple[int, int]:
 
 def base_key(seed: int, epoch: int) -> int:
     """The part of the key that a whole batch shares."""
-    return shared_key(seed, epoch, PURPOSE)
+    return shared_key(seed, epoch, Stream.PATCHES)
 
 
 def tiling(height: int, width: int, d: int, source: Source) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """Patch negatives in plain NumPy: slow, short, and the reference that the other executors must equal.
 
-Shapes: N images, k negatives each, P planes, H W pixels, B bytes a pixel (`patch_layout`).
+Shapes: N images, k negatives each, P planes, H W pixels, B bytes a pixel (`layout`).
 """
 
 import numpy as np

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 ROUNDS = 10
 MASK64 = (1 << 64) - 1
@@ -17,12 +16,14 @@ MASK64 = (1 << 64) - 1
 U64 = npt.NDArray[np.uint64]
 U32 = npt.NDArray[np.uint32]
 
-# Philox4x32 multipliers and key increments, then the splitmix64 increment and multipliers.
-_M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
-_W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
-_GOLDEN, _MIX0, _MIX1 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
-_LOW = np.uint64(0xFFFFFFFF)
-_32 = np.uint64(32)
+MULTIPLIERS, INCREMENTS = (0xD2511F53, 0xCD9E8D57), (0x9E3779B9, 0xBB67AE85)  # of Philox4x32, of its keys
+GOLDEN, MIXERS = 0x9E3779B97F4A7C15, (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)  # of splitmix64
+LOW = 0xFFFFFFFF
+
+_M0, _M1 = map(np.uint64, MULTIPLIERS)
+_W0, _W1 = map(np.uint64, INCREMENTS)
+_MIX0, _MIX1 = MIXERS
+_LOW, _32 = np.uint64(LOW), np.uint64(32)
 
 
 def fold(*fields: int) -> int:
@@ -32,7 +33,7 @@ def fold(*fields: int) -> int:
     """
     key = 0
     for field in fields:
-        z = (key + field + _GOLDEN) & MASK64
+        z = (key + field + GOLDEN) & MASK64
         z = ((z ^ (z >> 30)) * _MIX0) & MASK64
         z = ((z ^ (z >> 27)) * _MIX1) & MASK64
         key = z ^ (z >> 31)
@@ -42,7 +43,7 @@ def fold(*fields: int) -> int:
 def fold_array(key: U64 | int, field: npt.NDArray[Any]) -> U64:
     """One more `fold` step, elementwise: (..., ) uint64 keys extended by an integer array."""
     with np.errstate(over="ignore"):
-        z = np.asarray(key, dtype=np.uint64) + field.astype(np.uint64) + np.uint64(_GOLDEN)
+        z = np.asarray(key, dtype=np.uint64) + field.astype(np.uint64) + np.uint64(GOLDEN)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(_MIX0)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(_MIX1)
         return z ^ (z >> np.uint64(31))
@@ -62,33 +63,6 @@ def philox(key: U64 | int, counter: npt.NDArray[Any] | int) -> U32:
     return np.stack([c0, c1, c2, c3], axis=-1).astype(np.uint32)
 
 
-@njit(nogil=True, cache=True, inline="always")
-def fold_field(key, field):  # type: ignore[no-untyped-def]
-    """One more `fold` step of a uint64 key by an integer: for compiled code."""
-    z = np.uint64(key) + np.uint64(field) + np.uint64(_GOLDEN)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(_MIX0)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(_MIX1)
-    return z ^ (z >> np.uint64(31))
-
-
-@njit(nogil=True, cache=True, inline="always")
-def philox_words(key, counter):  # type: ignore[no-untyped-def]
-    """Four uint64 values below 2^32 for a uint64 key and counter: `philox` for compiled code."""
-    k0, k1 = key & _LOW, key >> _32
-    c0, c1, c2, c3 = counter & _LOW, np.uint64(0), np.uint64(0), np.uint64(0)
-    for _ in range(ROUNDS):
-        p0, p1 = _M0 * c0, _M1 * c2
-        c0, c1, c2, c3 = (p1 >> _32) ^ c1 ^ k0, p1 & _LOW, (p0 >> _32) ^ c3 ^ k1, p0 & _LOW
-        k0, k1 = (k0 + _W0) & _LOW, (k1 + _W1) & _LOW
-    return c0, c1, c2, c3
-
-
-@njit(nogil=True, cache=True, inline="always")
-def below(word, bound):  # type: ignore[no-untyped-def]
-    """Uniform integer in 0 ... bound - 1 from one word, by multiply and shift (bias under bound / 2^32)."""
-    return (word * bound) >> _32
-
-
 def generator(*fields: int) -> np.random.Generator:
-    """A NumPy generator on its own Philox stream, for draws that need no compiled twin."""
+    """A NumPy generator on its own Philox stream, for draws outside of compiled code and kernels."""
     return np.random.Generator(np.random.Philox(key=fold(*fields)))

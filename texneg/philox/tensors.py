@@ -1,4 +1,4 @@
-"""`texneg.philox.arrays` in torch integer operations, on any device, without a wait for the host.
+"""The words of `philox.arrays` in torch integer operations, on any device, without a wait for the host.
 
 Torch has no full set of unsigned 64-bit operations: words live in int64, whose products wrap to the right low
 64 bits, and every right shift is masked to be a logical one. Keys are the same 64 bits, read as signed.
@@ -7,9 +7,7 @@ Torch has no full set of unsigned 64-bit operations: words live in int64, whose 
 import torch
 from torch import Tensor
 
-from texneg.philox.arrays import ROUNDS
-
-_LOW = 0xFFFFFFFF
+from texneg.philox.arrays import GOLDEN, INCREMENTS, LOW, MIXERS, MULTIPLIERS, ROUNDS
 
 
 def signed(value: int) -> int:
@@ -17,9 +15,8 @@ def signed(value: int) -> int:
     return value - (1 << 64) if value >> 63 else value
 
 
-_M0, _M1 = 0xD2511F53, 0xCD9E8D57
-_W0, _W1 = 0x9E3779B9, 0xBB67AE85
-_GOLDEN, _MIX0, _MIX1 = map(signed, (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+(_M0, _M1), (_W0, _W1) = MULTIPLIERS, INCREMENTS
+_GOLDEN, _MIX0, _MIX1 = map(signed, (GOLDEN, *MIXERS))
 
 
 def fold_tensor(key: Tensor | int, field: Tensor) -> Tensor:
@@ -33,12 +30,12 @@ def fold_tensor(key: Tensor | int, field: Tensor) -> Tensor:
 def philox_tensor(key: Tensor, counter: Tensor) -> Tensor:
     """Philox words of every (key, counter) pair, broadcast together: (..., 4) int64 in 0 ... 2^32 - 1."""
     key, counter = torch.broadcast_tensors(key, counter)
-    k0, k1 = key & _LOW, _shift(key, 32)
-    c0, c1, c2, c3 = counter & _LOW, torch.zeros_like(key), torch.zeros_like(key), torch.zeros_like(key)
+    k0, k1 = key & LOW, _shift(key, 32)
+    c0, c1, c2, c3 = counter & LOW, torch.zeros_like(key), torch.zeros_like(key), torch.zeros_like(key)
     for _ in range(ROUNDS):
         p0, p1 = c0 * _M0, c2 * _M1
-        c0, c1, c2, c3 = _shift(p1, 32) ^ c1 ^ k0, p1 & _LOW, _shift(p0, 32) ^ c3 ^ k1, p0 & _LOW
-        k0, k1 = (k0 + _W0) & _LOW, (k1 + _W1) & _LOW
+        c0, c1, c2, c3 = _shift(p1, 32) ^ c1 ^ k0, p1 & LOW, _shift(p0, 32) ^ c3 ^ k1, p0 & LOW
+        k0, k1 = (k0 + _W0) & LOW, (k1 + _W1) & LOW
     return torch.stack([c0, c1, c2, c3], dim=-1)
 
 

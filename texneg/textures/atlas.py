@@ -1,4 +1,4 @@
-"""Several exemplars in one flat image, at several scales, with what the search must know about each pixel.
+"""The atlas: several exemplars in one flat image at several scales, with tables for the search.
 
 Exemplars are stacked top to bottom in slots whose sides are multiples of `BIN`, so that a pixel (y, x) of
 the atlas at one level is pixels (2y + i, 2x + j) of the atlas one level finer, and a bin is the same place at
@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from texneg.jit import compiled
 from texneg.textures.window import RADIUS, SPARE
 
 BIN = 8  # side in pixels, at full size, of the places whose use is counted
@@ -46,7 +46,7 @@ class Tables(NamedTuple):
 
 
 class Ground(NamedTuple):
-    """What a scan knows of the atlas at one level; its rows are counted from the margin's first."""
+    """Tables of the atlas at one level for the scans; rows are counted from the margin's first."""
 
     pitch: int
     """Pixels from one row to the next."""
@@ -89,7 +89,7 @@ def tables(shapes: Shapes, level: int) -> Tables:
 
 @lru_cache(maxsize=64)
 def ground(shapes: Shapes, level: int) -> Ground:
-    """What a scan knows of the atlas of exemplars of these (height, width), halved `level` times."""
+    """The scans' tables for exemplars of these (height, width), halved `level` times."""
     table = tables(shapes, level)
     margin = (MARGIN >> level) * table.pitch
     bins = np.where(table.valid, table.bins, len(table.fair))
@@ -124,7 +124,7 @@ def colours(exemplars: list[I16], table: Tables, level: int) -> I16:
     return flat
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def halve(image: I16) -> I16:
     """(H, W, 3) to (H // 2, W // 2, 3): separable filter 1 3 3 1 / 8, rounded, the edge repeated."""
     height, width = image.shape[0] // 2, image.shape[1] // 2

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from texneg.philox.arrays import fold, philox
-from texneg.textures.purposes import Purpose
+from texneg.philox.streams import Stream
 
 Corner = tuple[int, int]
 
@@ -31,14 +31,14 @@ def exemplar_places(height: int, width: int, *, size: int = 96, seed: int = 0) -
         )
     if not 0 <= seed < 1 << 64:
         raise ValueError(f"seed {seed}: allowed is 0 to 2^64 - 1")
-    words = philox(fold(seed, Purpose.EXEMPLAR_PLACE), 0)
+    words = philox(fold(seed, Stream.EXEMPLAR_PLACE), 0)
     top = int(words[0]) * (height - size + 1) >> 32
     left = int(words[1]) * (width - size + 1) >> 32
     return (height // 2 - size // 2, width // 2 - size // 2), (top, left)
 
 
 def exemplars(image: npt.NDArray[np.uint8], *, size: int = 96, seed: int = 0) -> list[npt.NDArray[np.uint8]]:
-    """The centre patch and one random patch of an image: two new (size, size, 3) uint8 arrays.
+    """Cut the centre patch and one random patch of an image: two new (size, size, 3) uint8 arrays.
 
     Args:
         image: (H, W, 3) uint8, both sides at least `size`.
@@ -51,7 +51,7 @@ def exemplars(image: npt.NDArray[np.uint8], *, size: int = 96, seed: int = 0) ->
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(
             f"image of shape {image.shape}, {image.dtype}: allowed is (H, W, 3) uint8; "
-            "repeat a gray image over three channels"
+            "repeat a grey image over three channels"
         )
     height, width = image.shape[:2]
     places = exemplar_places(height, width, size=size, seed=seed)

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
-from numba import config, njit, types
+from numba import config, types
 from numba.extending import intrinsic
 
+from texneg.jit import compiled
 from texneg.textures.window import (
     GROUP,
     INT32,
@@ -35,7 +36,7 @@ I64 = npt.NDArray[np.int64]
 U32 = npt.NDArray[np.uint32]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def plain_nearest(
     image: I16,
     n: int,
@@ -47,7 +48,7 @@ def plain_nearest(
     penalty: I64,
     shift: int,
 ) -> Any:
-    """The candidate of least key for output pixel n, as a loop.
+    """Find the candidate of least key for output pixel n by a loop.
 
     Args:
         image: flat RGB of the output.
@@ -85,7 +86,7 @@ def vector_nearest(
     penalty: Any,
     shift: Any,
 ) -> Any:
-    """The same; the window is loaded once and four distances are folded together."""
+    """`plain_nearest` in vector code: the window is loaded once, four distances are folded together."""
     signature = types.int64(image, n, pitch, atlas, candidates, atlas_pitch, bins, penalty, shift)
     return signature, _emit_vector_nearest
 
@@ -127,5 +128,45 @@ def _least(builder: Any, a: Any, b: Any) -> Any:
     return builder.select(builder.icmp_signed("<", a, b), a, b)
 
 
-# An intrinsic has no Python body, so without compilation the loop takes its place.
+@compiled(error_model="numpy")
+def plain_distances(
+    image: I16, n: int, pitch: int, atlas: I16, candidates: tuple[int, ...], atlas_pitch: int
+) -> Any:
+    """Compute the distance of each candidate by loops.
+
+    Args:
+        image: flat RGB of the output.
+        n: the pixel whose 5 x 5 window is compared.
+        pitch: pixels from one row of the output to the next.
+        atlas: flat RGB of the exemplars.
+        candidates: indices of atlas pixels.
+        atlas_pitch: pixels from one row of the atlas to the next.
+    """
+    first = 3 * (n - RADIUS * (pitch + 1))
+    corners = [3 * (candidate - RADIUS * (atlas_pitch + 1)) for candidate in candidates]
+    return [plain_distance(image, first, 3 * pitch, atlas, corner, 3 * atlas_pitch) for corner in corners]
+
+
+@intrinsic
+def vector_distances(
+    context: Any, image: Any, n: Any, pitch: Any, atlas: Any, candidates: Any, atlas_pitch: Any
+) -> Any:
+    """`plain_distances` in vector code, as a tuple."""
+    result = types.UniTuple(types.int64, len(candidates))
+    return result(image, n, pitch, atlas, candidates, atlas_pitch), _emit_vector_distances
+
+
+def _emit_vector_distances(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    _, sums = window_sums(context, builder, *zip(signature.args, arguments, strict=True))
+    found = []
+    for first in range(0, len(sums), GROUP):
+        chosen = [sums[min(first + k, len(sums) - 1)] for k in range(GROUP)]
+        four = fold_four(builder, chosen)
+        found += [builder.extract_element(four, ir.Constant(INT32, k)) for k in range(GROUP)]
+    found = [builder.zext(distance, INT64) for distance in found[: len(sums)]]
+    return context.make_tuple(builder, signature.return_type, found)
+
+
+# An intrinsic has no Python body, so without compilation the loops replace it.
 nearest = plain_nearest if config.DISABLE_JIT else vector_nearest
+distances = plain_distances if config.DISABLE_JIT else vector_distances

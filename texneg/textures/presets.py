@@ -1,4 +1,4 @@
-"""What can be asked of the synthesiser; light to import, unlike the synthesiser itself."""
+"""The synthesiser's presets and limits; light to import, unlike the synthesiser itself."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ SMALLEST_OUTPUT, LARGEST_OUTPUT = 16, 1024
 
 @dataclass(frozen=True)
 class Preset:
-    """How long the search is. Triples are for the coarsest, the middle and the finest levels."""
+    """The effort of a search. Triples are for the coarsest, the middle and the finest levels."""
 
     version: int
     """Raised whenever the bytes of a texture by this method change."""

@@ -9,11 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from texneg.philox.arrays import below
+from texneg.jit import compiled
+from texneg.philox.compiled import below, fill_words
 from texneg.textures.atlas import Ground
-from texneg.textures.draws import fill_words
 from texneg.textures.nearest import NAME_BITS, NEVER, nearest
 from texneg.textures.window import RADIUS, SPARE
 
@@ -40,7 +39,7 @@ class Search(NamedTuple):
     """Opposite sides meet: the frame repeats them."""
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def refine(source: I32, ground: Ground, atlas: I16, step: I64, search: Search) -> I16:
     """All scans of one level, in place; returns the flat RGB of the map, `SPARE` elements longer.
 
@@ -70,7 +69,7 @@ def refine(source: I32, ground: Ground, atlas: I16, step: I64, search: Search) -
     return image
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def scan(
     source: I32, image: I16, penalty: I64, ground: Ground, atlas: I16, step: I64, search: Search, number: int
 ) -> None:
@@ -136,7 +135,7 @@ def scan(
                 penalty[after] += step[after] << NAME_BITS
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def wrap(source: I32) -> None:
     """Make the frame of a map repeat its opposite sides."""
     side = source.shape[0] - 2 * RADIUS
@@ -146,7 +145,7 @@ def wrap(source: I32) -> None:
         source[:, k], source[:, side + RADIUS + k] = source[:, side + k], source[:, RADIUS + k]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def paint(source: I32, atlas: I16) -> I16:
     """Flat RGB of a map, `SPARE` elements longer."""
     flat = source.ravel()
@@ -158,7 +157,7 @@ def paint(source: I32, atlas: I16) -> I16:
     return image
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def upsample(coarse: I32, side: int, coarse_pitch: int, fine_pitch: int) -> I32:
     """The framed map of a (side, side) output from the map one level coarser: every pixel becomes four."""
     framed = side + 2 * RADIUS
@@ -174,9 +173,9 @@ def upsample(coarse: I32, side: int, coarse_pitch: int, fine_pitch: int) -> I32:
     return fine
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def continues(source: I32, n: int, pitch: int, atlas_pitch: int, reach: int) -> bool:
-    """Whether the eight neighbours of output pixel n at distance `reach` all lie in the same copy as n."""
+    """True if the eight neighbours of output pixel n at distance `reach` all lie in the same copy as n."""
     here, up, atlas_up = source[np.uintp(n)], reach * pitch, reach * atlas_pitch
     broken = (source[np.uintp(n - reach)] - here + reach) | (source[np.uintp(n + reach)] - here - reach)
     for side in (-reach, 0, reach):

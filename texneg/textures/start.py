@@ -1,13 +1,13 @@
-"""Where the search begins: verbatim tiles of the exemplars, shared out by a smooth random field."""
+"""The start of a search: verbatim tiles of the exemplars, allotted by a smooth random field."""
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from texneg.jit import compiled
 from texneg.philox.arrays import fold
+from texneg.philox.compiled import words
+from texneg.philox.streams import Stream
 from texneg.textures.atlas import Tables
-from texneg.textures.draws import words
-from texneg.textures.purposes import Purpose
 from texneg.textures.window import RADIUS
 
 TILE = 8  # px at the coarsest level: 32 px at full size with three levels
@@ -27,11 +27,11 @@ def start(table: Tables, side: int, seed: int, parts: tuple[int, ...] | None = N
     count = len(table.tops)
     tile = min(TILE, (int(table.sides.min()) - 2 * RADIUS) // 2)  # leaves every tile several places
     down = -(-(side + 2 * RADIUS) // tile)
-    drawn = words(fold(seed, Purpose.TILE), down * (1 + (down + 1) * count * 2))
+    drawn = words(fold(seed, Stream.TILE), down * (1 + (down + 1) * count * 2))
     return lay_tiles(shares(count, side, seed, parts), tile, drawn, table.sides, table.tops, table.pitch)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def lay_tiles(labels: I64, tile: int, drawn: U32, sides: I32, tops: I32, pitch: int) -> I32:
     """The framed map in which every pixel shows the tile that its label's exemplar has at its place."""
     side, count = len(labels), len(tops)
@@ -65,7 +65,7 @@ def shares(count: int, side: int, seed: int, parts: tuple[int, ...] | None = Non
             labels[pixels] = first
             continue
         lower = members // 2
-        height = smooth_field(side, fold(seed, Purpose.FIELD, len(groups))).ravel()[pixels]
+        height = smooth_field(side, fold(seed, Stream.FIELD, len(groups))).ravel()[pixels]
         height = height * len(pixels) + np.arange(len(pixels))  # no two equal, so that the cut is exact
         cut = len(pixels) * sum(parts[first : first + lower]) // sum(parts[first : first + members])
         cut = min(cut, len(pixels) - 1)
@@ -81,7 +81,7 @@ def smooth_field(side: int, key: int) -> I64:
     return interpolate(words(key, knots * knots).reshape(knots, knots) >> 16, side)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def interpolate(noise: U32, side: int) -> I64:
     """(side, side) from one value a tile: 3 x 3 box filter, then linear in between."""
     knots = len(noise) - 2

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from texneg.philox.arrays import fold
+from texneg.philox.streams import Stream
 from texneg.textures.atlas import BIN, MARGIN, Shapes, Tables, colours, ground, halve, level_count, tables
 from texneg.textures.nearest import HEAVIEST, NAME_BITS
 from texneg.textures.presets import LARGEST_OUTPUT, METHODS, PRESETS, SMALLEST_EXEMPLAR, SMALLEST_OUTPUT
-from texneg.textures.purposes import Purpose
 from texneg.textures.search import FRACTION, Search, refine, upsample
 from texneg.textures.start import start
 from texneg.textures.window import RADIUS, SPARE
@@ -41,11 +41,11 @@ def texture(
     weights: Sequence[float] | None = None,
     tile: bool = False,
 ) -> U8:
-    """A (size, size, 3) uint8 texture in which every exemplar is represented about equally.
+    """Synthesise a (size, size, 3) uint8 texture in which every exemplar is represented about equally.
 
     Args:
-        exemplars: 1 to 8 arrays (h, w, 3), or gray (h, w) or (h, w, 1), uint8, each side at least 8 px; sizes
-            may differ. A gray exemplar counts as three equal channels.
+        exemplars: 1 to 8 arrays (h, w, 3), or grey (h, w) or (h, w, 1), uint8, each side at least 8 px; sizes
+            may differ. A grey exemplar counts as three equal channels.
         size: side of the output in pixels, 16 to 1024.
         seed: 0 to 2^64 - 1; the same seed gives the same bytes on any machine and in any thread.
         method: "fast", "default" or "quality": about 1, 1.5 and 4.5 times the work.
@@ -70,7 +70,7 @@ def texture_map(
     weights: Sequence[float] | None = None,
     tile: bool = False,
 ) -> tuple[U8, I32]:
-    """`texture`, and where each pixel comes from: (size, size, 3) int32 of exemplar, row, column."""
+    """Synthesise a `texture` and its map: for each pixel its exemplar, row, column, (size, size, 3) int32."""
     image, source, table = _synthesise(exemplars, size, seed, method, levels, weights, tile)
     row, column = np.divmod(source, table.pitch)
     owner = np.searchsorted(table.tops, row, side="right") - 1
@@ -87,9 +87,9 @@ def _synthesise(
     tile: bool,
 ) -> tuple[U8, I32, Tables]:
     """Image, atlas index of each pixel, and the tables that explain the index."""
-    exemplars = [_colored(index, exemplar) for index, exemplar in enumerate(given)]
+    exemplars = [_to_colour(index, exemplar) for index, exemplar in enumerate(given)]
     _check(exemplars, size, seed, method, levels)
-    parts, preset = _parts(weights, len(exemplars)), PRESETS[method]
+    parts, preset = _round_weights(weights, len(exemplars)), PRESETS[method]
     shapes = tuple((exemplar.shape[0], exemplar.shape[1]) for exemplar in exemplars)
     narrowest = NARROWEST if levels is None else NARROWEST_GIVEN
     coarsest = level_count(shapes, size, levels or LEVELS, narrowest) - 1
@@ -105,7 +105,7 @@ def _synthesise(
             source = upsample(source, side, coarser.pitch, table.pitch)
         stage = 0 if level == coarsest else 1 if level else 2
         search = Search(
-            key=np.uint64(fold(seed, Purpose.CANDIDATE, level)),
+            key=np.uint64(fold(seed, Stream.CANDIDATE, level)),
             passes=preset.passes[stage],
             far=level > 0 or level == coarsest,
             seams_only=level < coarsest,
@@ -123,7 +123,7 @@ def _synthesise(
 def _steps(
     shapes: Shapes, level: int, parts: tuple[int, ...], balance: int, side: int
 ) -> npt.NDArray[np.int64]:
-    """(bins + 1,) what one use of a bin adds to its cost; 0 for the bin of what is never used."""
+    """Cost of one use of each bin, (bins + 1,); 0 for the bin of pixels that are never used."""
     table = tables(shapes, level)
     fair = table.fair * sum(parts) // (len(parts) * np.array(parts)[table.owners])
     heaviest = np.minimum(fair * (balance * 75 * 25 << FRACTION), HEAVIEST)
@@ -136,24 +136,24 @@ def warm_up() -> None:
     texture_map([np.zeros((32, 32, 3), np.uint8)] * 2, size=32)
 
 
-def _colored(index: int, exemplar: U8) -> U8:
-    """The exemplar as (h, w, 3)."""
-    gray = exemplar.ndim == 2 or (exemplar.ndim == 3 and exemplar.shape[2] == 1)
-    colored = np.repeat(exemplar.reshape(*exemplar.shape[:2], 1), 3, axis=2) if gray else exemplar
-    if colored.ndim != 3 or colored.shape[2] != 3 or colored.dtype != np.uint8:
+def _to_colour(index: int, exemplar: U8) -> U8:
+    """Check an exemplar and give it three channels: (h, w, 3)."""
+    grey = exemplar.ndim == 2 or (exemplar.ndim == 3 and exemplar.shape[2] == 1)
+    coloured = np.repeat(exemplar.reshape(*exemplar.shape[:2], 1), 3, axis=2) if grey else exemplar
+    if coloured.ndim != 3 or coloured.shape[2] != 3 or coloured.dtype != np.uint8:
         raise ValueError(
             f"exemplar {index} of shape {exemplar.shape}, {exemplar.dtype}: "
-            "allowed are uint8 arrays of (h, w, 3), or gray ones of (h, w) or (h, w, 1)"
+            "allowed are uint8 arrays of (h, w, 3), or grey ones of (h, w) or (h, w, 1)"
         )
-    if min(colored.shape[:2]) < SMALLEST_EXEMPLAR:
+    if min(coloured.shape[:2]) < SMALLEST_EXEMPLAR:
         raise ValueError(
-            f"exemplar {index} of {colored.shape[0]} x {colored.shape[1]} px: "
+            f"exemplar {index} of {coloured.shape[0]} x {coloured.shape[1]} px: "
             f"allowed are sides from {SMALLEST_EXEMPLAR} px"
         )
-    return colored
+    return coloured
 
 
-def _parts(weights: Sequence[float] | None, count: int) -> tuple[int, ...]:
+def _round_weights(weights: Sequence[float] | None, count: int) -> tuple[int, ...]:
     """Whole numbers in the ratio of the weights, to a 65 536th."""
     if weights is None:
         return (1,) * count

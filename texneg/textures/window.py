@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
-from numba import njit, types
+from numba import types
+
+from texneg.jit import compiled
 
 RADIUS = 2
 SIDE = 2 * RADIUS + 1
@@ -25,9 +27,9 @@ _ROW_OF_16, _ROW_OF_32 = ir.VectorType(INT16, 16), ir.VectorType(INT32, 16)
 _COUNTED = ir.Constant(_ROW_OF_16, [-1] * ROW + [0])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def plain_distance(a: I16, i: int, a_pitch: int, b: I16, j: int, b_pitch: int) -> Any:
-    """The sum as a loop: the reference, and what runs where nothing is compiled."""
+    """Sum by a loop: the reference, also used where nothing is compiled."""
     total = np.int64(0)
     for row in range(SIDE):
         for k in range(ROW):

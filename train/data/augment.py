@@ -7,7 +7,8 @@ happens once, at the end. Between the operators the image is three float32 plane
 import math
 
 import numpy as np
-from numba import njit
+
+from texneg.jit import compiled
 
 # The 24 orders of brightness, contrast, saturation and hue.
 ORDERS = np.array(
@@ -19,7 +20,7 @@ ZERO, ONE = np.float32(0), np.float32(1)
 DEVIATIONS = 3  # the blur's kernel ends here
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def triangle_taps(length, n):  # type: ignore[no-untyped-def]
     """First and end pixel (n,), weights (n, taps) of an antialiased bilinear resize from `length` to n."""
     scale = length / n
@@ -38,7 +39,7 @@ def triangle_taps(length, n):  # type: ignore[no-untyped-def]
     return first, end, weights
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def resized_crop(image, plan, planes):  # type: ignore[no-untyped-def]
     """Crop of a uint8 (H, W, 3) image, resized to fill the planes and mirrored if the plan says so."""
     top, left, height, width = int(plan[0]), int(plan[1]), int(plan[2]), int(plan[3])
@@ -65,19 +66,19 @@ def resized_crop(image, plan, planes):  # type: ignore[no-untyped-def]
             red[to], green[to], blue[to] = r, g, b
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def unit(x):  # type: ignore[no-untyped-def]
     """The nearest value in 0 ... 1."""
     return min(max(x, ZERO), ONE)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def luma(planes, i):  # type: ignore[no-untyped-def]
     """Grey value of pixel i of (3, P) planes."""
     return RED * planes[0, i] + GREEN * planes[1, i] + BLUE * planes[2, i]
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def brightness(planes, factor):  # type: ignore[no-untyped-def]
     """Multiply by the factor."""
     for c in range(3):
@@ -85,7 +86,7 @@ def brightness(planes, factor):  # type: ignore[no-untyped-def]
             planes[c, i] = unit(factor * planes[c, i])
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def contrast(planes, factor):  # type: ignore[no-untyped-def]
     """Blend with the mean grey value."""
     total = 0.0
@@ -97,7 +98,7 @@ def contrast(planes, factor):  # type: ignore[no-untyped-def]
             planes[c, i] = unit(factor * planes[c, i] + mean)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def saturation(planes, factor):  # type: ignore[no-untyped-def]
     """Blend with the grey image; factor 0 makes it grey."""
     red, green, blue = planes[0], planes[1], planes[2]
@@ -109,7 +110,7 @@ def saturation(planes, factor):  # type: ignore[no-untyped-def]
         blue[i] = unit(factor * b + grey)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def hue(planes, turn):  # type: ignore[no-untyped-def]
     """Rotate the hue of HSV by `turn` full turns, saturation and value unchanged."""
     red, green, blue = planes[0], planes[1], planes[2]
@@ -128,14 +129,14 @@ def hue(planes, turn):  # type: ignore[no-untyped-def]
         blue[i] = top - chroma * hexagon(sixth + np.float32(1))
 
 
-@njit(nogil=True, cache=True, inline="always")
+@compiled(inline="always")
 def hexagon(sixths):  # type: ignore[no-untyped-def]
     """Share of the chroma that a channel lacks at this place of the colour hexagon, six sixths around."""
     k = sixths - np.float32(6) * np.floor(sixths * (ONE / np.float32(6)))
     return unit(min(k, np.float32(4) - k))
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def blur(planes, sigma):  # type: ignore[no-untyped-def]
     """Gaussian blur of (3, S, S) planes, sigma in pixels, mirrored at the edges."""
     S = planes.shape[1]
@@ -165,13 +166,13 @@ def blur(planes, sigma):  # type: ignore[no-untyped-def]
                     out[x] += weight * row[x]
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def mirrored(x, n):  # type: ignore[no-untyped-def]
     """Index inside 0 ... n - 1, the edge pixel not repeated."""
     return abs(x) if x < n else 2 * (n - 1) - x
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def augment(image, plan, out):  # type: ignore[no-untyped-def]
     """One view of a uint8 (H, W, 3) image into uint8 (S, S, 3); `plan` is a row of `views.Plan`."""
     S = out.shape[0]

@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from texneg.errors import InputError
 from texneg.philox.arrays import fold, fold_array, philox
+from texneg.philox.streams import Stream
 from texneg.train.data.augment import ORDERS, augment
 
-PURPOSE = 0x71E3
 QUERY, KEY = 0, 1
 TRIES = 10  # crops drawn before the largest central one is taken, as in torchvision
 RATIO = 3 / 4, 4 / 3
@@ -99,7 +99,7 @@ def plan_views(
     sizes: F64, augmentation: Augmentation, *, seed: int, epoch: int, index: npt.NDArray[np.int64], view: int
 ) -> Plan:
     """Parameters (N, 12) of one view of each image; `sizes` (N, 2) are heights and widths in pixels."""
-    keys = fold_array(fold(seed, epoch, PURPOSE, view), index)
+    keys = fold_array(fold(seed, epoch, Stream.VIEWS, view), index)
     u = philox(keys[:, None], np.arange(TRIES + 3)) / 2.0**32  # (N, blocks, 4), uniform on [0, 1)
     a, (flip, jittered, grey, blurred), (order, sigma) = augmentation, u[:, TRIES].T, u[:, TRIES + 2, :2].T
     shift = a.jitter * np.multiply(JITTER, 2 * u[:, TRIES + 1] - 1)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from texneg.cli.console import duration
-from texneg.datasets.storage.atomic import append_json_line
+from texneg.datasets.storage.json_files import append_json_line
 from texneg.errors import RunFailed
 from texneg.similarity import Similarities
 from texneg.train.data.loader import Batch, load

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from texneg.datasets.storage.atomic import to_json, write_bytes
-from texneg.datasets.storage.json_files import read_json_lines
+from texneg.datasets.storage.atomic import write_bytes
+from texneg.datasets.storage.json_files import read_json_lines, to_json
 from texneg.train.distributed import mean_over_processes
 
 

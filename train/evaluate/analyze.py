@@ -11,17 +11,16 @@ from texneg import __version__
 from texneg.cli.fields import Positional
 from texneg.datasets.images import ImageSet
 from texneg.datasets.pairs import pair
-from texneg.datasets.storage.atomic import write_json
+from texneg.datasets.storage.json_files import write_json
 from texneg.errors import InputError
 from texneg.philox.arrays import generator
+from texneg.philox.streams import Stream
 from texneg.train.data.splits import open_textures, open_train
 from texneg.train.data.views import Augmentation
 from texneg.train.device import pick_device
 from texneg.train.evaluate.analyses.cosines import collect, histograms
 from texneg.train.evaluate.features import U8, Encoder, data_fingerprint
 from texneg.train.networks.encoder import load_encoder
-
-_SAMPLE = 0x73696D69  # the purpose of the stream that draws the images
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ def texture_reader(images: ImageSet, textures: ImageSet) -> Callable[[int], U8]:
 
 def sample(n: int, count: int, *, seed: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     """`count` of n places without replacement, in rising order; all of them where n is smaller."""
-    return np.sort(generator(seed, _SAMPLE).permutation(n)[:count]).astype(np.int64)
+    return np.sort(generator(seed, Stream.SIMILARITY_SAMPLE).permutation(n)[:count]).astype(np.int64)
 
 
 def augmentation_of(encoder: Encoder) -> Augmentation:

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from texneg.philox.arrays import generator
+from texneg.philox.streams import Stream
 
 LEVEL = 0.95
 RESAMPLES = 10_000
-_BOOTSTRAP = 0x626F6F74  # the purpose of the resampling stream
 
 
 class Interval(NamedTuple):
@@ -95,7 +95,7 @@ def bootstrap(
     if not len(values):
         raise ValueError("no values to resample")
     kinds, counts = np.unique(values, return_counts=True)
-    draw = generator(seed, _BOOTSTRAP)
+    draw = generator(seed, Stream.BOOTSTRAP)
     means = draw.multinomial(len(values), counts / len(values), size=resamples) @ kinds / len(values)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high))

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from texneg import __version__
 from texneg.cli.fields import Positional
 from texneg.datasets.images import open_images
-from texneg.datasets.storage.atomic import write_json
+from texneg.datasets.storage.json_files import write_json
 from texneg.errors import InputError
 from texneg.train.data.splits import find_test, labelled, open_train
 from texneg.train.device import pick_device

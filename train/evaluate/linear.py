@@ -14,11 +14,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from texneg.philox.arrays import generator
+from texneg.philox.streams import Stream
 from texneg.train.evaluate.head import Head
 
 PENALTIES = tuple(10.0 ** (-2 * i / 3) for i in range(10))  # 1 ... 1e-6, strong to weak
 VALIDATION_SHARE = 0.1
-_SPLIT = 0x73706C69  # the purpose of the stream that draws the validation split
 
 
 def validation_split(labels: Tensor, *, share: float = VALIDATION_SHARE, seed: int = 0) -> Tensor:
@@ -27,7 +27,7 @@ def validation_split(labels: Tensor, *, share: float = VALIDATION_SHARE, seed: i
     for label in labels.unique().tolist():
         members = np.flatnonzero(labels.numpy() == label)
         count = max(1, round(share * len(members))) if len(members) > 1 else 0
-        held[generator(seed, _SPLIT, label).permutation(members)[:count]] = True
+        held[generator(seed, Stream.VALIDATION_SPLIT, label).permutation(members)[:count]] = True
     return torch.from_numpy(held)
 
 

@@ -8,12 +8,12 @@ from torch import Tensor
 from texneg.datasets.images import ImageSet
 from texneg.errors import InputError
 from texneg.philox.arrays import generator
+from texneg.philox.streams import Stream
 from texneg.train.data.splits import find_test, labelled
 from texneg.train.evaluate.features import crop, device_of, evaluation_mode, normalise, read_crops
 from texneg.train.evaluate.knn import knn_accuracy
 from texneg.train.networks.encoder import Encoder
 
-PURPOSE = 0x4EA2
 BANK, TEST = 5000, 1000  # images at most
 BLOCK = 256
 
@@ -49,7 +49,7 @@ class Monitor:
 
 def sample(images: ImageSet, most: int) -> npt.NDArray[np.int64]:
     """At most so many places in the data set, the same at every call, in random order."""
-    return generator(len(images), PURPOSE).permutation(len(images))[:most]
+    return generator(len(images), Stream.ONLINE_KNN).permutation(len(images))[:most]
 
 
 def crops(images: ImageSet, places: npt.NDArray[np.int64], side: int) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ from typing import Any
 from texneg import __version__
 from texneg.cli.fields import Positional
 from texneg.datasets.images import ImageSet, open_images
-from texneg.datasets.storage.atomic import append_json_line, write_json
+from texneg.datasets.storage.json_files import append_json_line, write_json
 from texneg.errors import InputError
 from texneg.train.data.splits import labelled, open_train
 from texneg.train.device import pick_device

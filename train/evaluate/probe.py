@@ -8,7 +8,7 @@ from typing import Any
 from texneg import __version__
 from texneg.cli.fields import Positional
 from texneg.datasets.images import ImageSet, open_images
-from texneg.datasets.storage.atomic import write_json
+from texneg.datasets.storage.json_files import write_json
 from texneg.train.data.splits import find_test, labelled, open_train
 from texneg.train.device import pick_device
 from texneg.train.evaluate.accuracy import predictions, score, share_classes

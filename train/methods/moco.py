@@ -11,6 +11,7 @@ from torch import Tensor
 
 from texneg.errors import InputError
 from texneg.philox.arrays import generator
+from texneg.philox.streams import Stream
 from texneg.queue import KeyQueue
 from texneg.similarity import Similarities, similarities
 from texneg.train.data.loader import Batch
@@ -20,8 +21,6 @@ from texneg.train.networks.backbone import Architecture, Network, initial_weight
 from texneg.train.networks.batch_norm import apply_policy, shuffled_pass
 from texneg.train.networks.momentum import update_average
 from texneg.train.objectives import InfoNCE
-
-PURPOSE = 0x5F1E
 
 
 @dataclass(frozen=True)
@@ -121,5 +120,5 @@ class MoCo(base.Method):
         x = self.normalise(images)
         if not self.shuffled:
             return self.key(x)
-        order = generator(self.seed, step, number, PURPOSE).permutation(len(x) * processes())
+        order = generator(self.seed, step, number, Stream.KEY_SHUFFLE).permutation(len(x) * processes())
         return shuffled_pass(self.key, x, torch.from_numpy(order).to(x.device))

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from texneg.errors import InputError
 from texneg.philox.arrays import fold
+from texneg.philox.streams import Stream
 
-PURPOSE = 0x1417
 BYOL_HIDDEN = 4096
 
 
@@ -140,5 +140,5 @@ class Network(nn.Module):
 def initial_weights(seed: int) -> Iterator[None]:
     """Weights made on the CPU in this block depend on the seed alone; the global generator is left alone."""
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(fold(seed, PURPOSE))
+        torch.default_generator.manual_seed(fold(seed, Stream.NETWORK))
         yield

@@ -12,7 +12,8 @@ from typing import Any
 from texneg import __version__
 from texneg.cli.environment import environment
 from texneg.cli.fields import Positional
-from texneg.datasets.storage.atomic import write_bytes, write_json
+from texneg.datasets.storage.atomic import write_bytes
+from texneg.datasets.storage.json_files import write_json
 from texneg.errors import InputError
 from texneg.train.report import curves, markdown, plain, table
 from texneg.train.report.page import embed, render

@@ -1,4 +1,4 @@
-"""What a source holds, in which order, and what it refuses."""
+"""Sources: their images, the order, and the inputs that are refused."""
 
 import io
 import os
@@ -13,7 +13,7 @@ from texneg.datasets.images import open_images
 from texneg.datasets.pairs import pair
 from texneg.datasets.sources.items import Item
 from texneg.datasets.sources.sources import open_source
-from texneg.datasets.sources.tar_items import NO_IMAGE
+from texneg.datasets.sources.tars import NO_IMAGE
 from texneg.datasets.storage.names import escape, hide_dots, show_dots, unescape
 from texneg.errors import InputError
 
@@ -213,7 +213,7 @@ def test_refused_sources_name_the_remedy(tmp_path: Path) -> None:
         "nothing": "does not exist; give",
         "empty": "holds no images",
         "packed": "unpack it first",
-        "both": "give the one or the other",
+        "both": "give one or the other",
         "file.txt": "give a folder or a .tar",
     }.items():
         with pytest.raises(InputError, match=remedy):

@@ -1,8 +1,6 @@
 """Files are whole or absent, whatever fails."""
 
 import errno
-import json
-import os
 from pathlib import Path
 
 import pytest
@@ -52,20 +50,3 @@ def test_longest_name_has_room_for_its_temporary_name(tmp_path: Path) -> None:
     target = tmp_path / ("ü" * 127)  # 254 bytes
     atomic.write_bytes(target, b"x", tag="12345678")
     assert target.read_bytes() == b"x"
-
-
-def test_json_is_equal_for_equal_values(tmp_path: Path) -> None:
-    atomic.write_json(tmp_path / "a", {"b": 1, "a": [1.5, None]})
-    atomic.write_json(tmp_path / "b", {"a": [1.5, None], "b": 1})
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-    assert json.loads((tmp_path / "a").read_text()) == {"a": [1.5, None], "b": 1}
-
-
-def test_a_line_cut_short_spoils_only_itself(tmp_path: Path) -> None:
-    log = tmp_path / "log" / "x.jsonl"
-    for less in (1, 2, 3):
-        atomic.append_json_line(log, {"n": {"ok": less}})
-        os.truncate(log, log.stat().st_size - less)  # once all but the newline is there
-    atomic.append_json_line(log, {"n": 2})
-    assert json.loads(log.read_text().splitlines()[-1]) == {"n": 2}
-    assert atomic.read_json_lines(log, last=9) == [{"n": {"ok": 1}}, {"n": 2}]

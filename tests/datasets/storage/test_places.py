@@ -11,7 +11,7 @@ import pytest
 
 from texneg.datasets.images import open_images
 from texneg.datasets.sources.sources import open_source
-from texneg.datasets.storage import atomic
+from texneg.datasets.storage import atomic, json_files
 from texneg.datasets.storage import places as store
 from texneg.datasets.storage.places import Place, place
 from texneg.datasets.storage.url import Url
@@ -74,10 +74,10 @@ def test_a_block_that_raises_leaves_no_object(folder: Place) -> None:
 
 
 def test_lines_are_appended_and_read(folder: Place) -> None:
-    assert atomic.read_json_lines(folder / "log.jsonl", last=9) == []
+    assert json_files.read_json_lines(folder / "log.jsonl", last=9) == []
     for n in range(5):
-        atomic.append_json_line(folder / "log.jsonl", {"n": n})
-    assert atomic.read_json_lines(folder / "log.jsonl", last=3) == [{"n": 2}, {"n": 3}, {"n": 4}]
+        json_files.append_json_line(folder / "log.jsonl", {"n": n})
+    assert json_files.read_json_lines(folder / "log.jsonl", last=3) == [{"n": 2}, {"n": 3}, {"n": 4}]
 
 
 def test_large_files_are_put_from_disk(bucket: Url, monkeypatch: pytest.MonkeyPatch) -> None:

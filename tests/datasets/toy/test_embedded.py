@@ -15,7 +15,7 @@ from texneg.datasets.toy.embedded import (
     embedded_image,
     write_embedded,
 )
-from texneg.datasets.toy.shapes import SHAPES, draw, fill, place
+from texneg.datasets.toy.shapes import SHAPES, draw, fill, transform
 from texneg.errors import InputError
 
 SMALL = EmbeddedConfig(train_per_class=3, test_per_class=2, size=32)
@@ -63,20 +63,20 @@ def test_cue_conflict_names_another_class(root: Path) -> None:
 
 def test_texture_tells_the_class_as_often_as_stated() -> None:
     # Only the pattern of a shape's centre decides; counted through the generator's own choice.
-    from texneg.datasets.toy.embedded import _family
+    from texneg.datasets.toy.embedded import draw_family
     from texneg.philox.arrays import generator
 
     rng = generator(5)
-    own = np.mean([_family("train", 3, rng)[1] == 3 for _ in range(2000)])
+    own = np.mean([draw_family("train", 3, rng)[1] == 3 for _ in range(2000)])
     assert abs(own - CORRELATION) < 4 * np.sqrt(CORRELATION * (1 - CORRELATION) / 2000)
 
 
 @pytest.mark.parametrize("shape", sorted(SHAPES))
 def test_shapes_are_inside_the_image_and_distinct(shape: str) -> None:
-    outlines = place(SHAPES[shape](), angle=0.3, scale=0.4, shift=(0.5, 0.5))
+    outlines = transform(SHAPES[shape](), angle=0.3, scale=0.4, shift=(0.5, 0.5))
     mask, line = fill(outlines, 64), draw(outlines, 64, width=1.5)
     assert mask[0].max() == mask[-1].max() == mask[:, 0].max() == mask[:, -1].max() == 0
     assert 0.05 < mask.mean() < 0.5
     assert 0 < line.mean() < mask.mean()
-    others = [place(SHAPES[s](), angle=0.3, scale=0.4, shift=(0.5, 0.5)) for s in SHAPES if s != shape]
+    others = [transform(SHAPES[s](), angle=0.3, scale=0.4, shift=(0.5, 0.5)) for s in SHAPES if s != shape]
     assert all(np.abs(mask - fill(other, 64)).mean() > 0.02 for other in others)

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from texneg.devices import runs_triton
 from texneg.layout import tensor_bytes
-from texneg.patches import reference as patch_numpy
+from texneg.patches import reference as by_numpy
 from texneg.patches.plan import Rule, Source, base_key, default_size, divisors
 
 pytest.importorskip("triton")
-from texneg.patches import cuda as patch_triton
+from texneg.patches import cuda
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 INDEX = np.array([7, 2**31 + 5, 2**63 + 11], np.uint64)
@@ -24,16 +24,16 @@ def pixels(shape, dtype=torch.uint8, seed=0):
 
 
 def reference(images, count, index, rule):
-    """By `patch_numpy`, (N, count, C, H, W)."""
+    """By NumPy, (N, count, C, H, W)."""
     source = tensor_bytes(images.contiguous())
     out = np.zeros((len(source), count, *source.shape[1:]), np.uint8)
-    patch_numpy.shuffle(source, out, index, rule)
+    by_numpy.shuffle(source, out, index, rule)
     return torch.from_numpy(out).view(images.dtype).squeeze(-1)
 
 
 def kernel(images, count, index, rule, **options):
     rows = torch.from_numpy(index.view(np.int64)).to(DEVICE)
-    return patch_triton.shuffle(images.to(DEVICE), count, rows, rule, **options).cpu()
+    return cuda.shuffle(images.to(DEVICE), count, rows, rule, **options).cpu()
 
 
 @pytest.mark.parametrize("turns", [(False, False), (True, False), (False, True), (True, True)])
@@ -118,7 +118,7 @@ def test_bytes_become_what_the_table_says_in_channels_last():
 
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_images_too_large_for_int32_take_the_same_way_in_int64(monkeypatch, channels_last):
-    monkeypatch.setattr(patch_triton, "_INT32", 1)
+    monkeypatch.setattr(cuda, "_INT32", 1)
     images = pixels((3, 3, 20, 31))
     rule = Rule(base_key(0, 2), 3, 9, Source.CROPS, rotate=True)
     made = kernel(images, 2, INDEX, rule, channels_last=channels_last)
@@ -132,7 +132,7 @@ def test_a_batch_of_more_than_two_to_the_31_bytes():
     images = torch.zeros(N, 3, 224, 224, dtype=torch.uint8, device=DEVICE)
     images[-1] = pixels((3, 224, 224)).to(DEVICE)
     rule = Rule(base_key(0, 0), 16, 72, Source.CROPS)
-    made = patch_triton.shuffle(images, 1, torch.arange(N, device=DEVICE), rule)
+    made = cuda.shuffle(images, 1, torch.arange(N, device=DEVICE), rule)
     expected = reference(images[-1:].cpu(), 1, np.array([N - 1], np.uint64), rule)
     assert torch.equal(made[-1:].cpu(), expected)
     assert not made[:-1].any()
@@ -151,7 +151,7 @@ def test_images_stay_and_carry_no_gradient():
     images = torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(0)).to(DEVICE)
     before = images.clone()
     images.requires_grad_()
-    made = patch_triton.shuffle(images, 1, torch.arange(2, device=DEVICE), Rule(3, 2, 5, Source.CROPS))
+    made = cuda.shuffle(images, 1, torch.arange(2, device=DEVICE), Rule(3, 2, 5, Source.CROPS))
     assert not made.requires_grad
     assert torch.equal(images.detach(), before)
 

@@ -1,4 +1,4 @@
-"""What a plan draws: sizes, places, and that the pixels are where the plan says."""
+"""Plans: the sizes and places they draw, and pixels that lie where the plan puts them."""
 
 import doctest
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numba import njit
 
-from texneg.philox.arrays import MASK64, below, fold, fold_array, fold_field, generator, philox, philox_words
+from texneg.philox.arrays import MASK64, fold, fold_array, generator, philox
+from texneg.philox.compiled import below, fill_every_third, fill_words, fold_field, philox_words, words
 from texneg.philox.tensors import below_tensor, fold_tensor, philox_tensor, signed
 
 # Salmon et al., Random123, kat_vectors: philox4x32 with 10 rounds; counter, key, result.
@@ -42,9 +43,9 @@ def compiled_fold(key, field):
 
 
 @njit
-def compiled_below(words, bounds, out):
-    for i in range(len(words)):
-        out[i] = below(words[i], bounds[i])
+def compiled_below(drawn, bounds, out):
+    for i in range(len(drawn)):
+        out[i] = below(drawn[i], bounds[i])
 
 
 def words_of(text: str) -> list[int]:
@@ -71,18 +72,30 @@ def test_compiled_and_torch_words_equal_numpy():
     keys = draws.integers(0, MASK64, 500, dtype=np.uint64, endpoint=True)
     counters = draws.integers(0, 2**32, 500, dtype=np.uint64)
     expected = philox(keys, counters)
-    words = np.empty((500, 4), np.uint64)
-    compiled_words(keys, counters, words)
-    assert np.array_equal(words, expected)
+    found = np.empty((500, 4), np.uint64)
+    compiled_words(keys, counters, found)
+    assert np.array_equal(found, expected)
     tensors = torch.from_numpy(keys.view(np.int64)), torch.from_numpy(counters.view(np.int64))
     assert np.array_equal(philox_tensor(*tensors).numpy(), expected)
 
 
+def test_words_in_bulk_equal_numpy():
+    key = fold(3, 4)
+    expected = philox(key, np.arange(2**31, 2**31 + 24))
+    found = np.empty(96, np.uint32)
+    fill_words(found, np.uint64(key), 2**31)
+    assert np.array_equal(found.reshape(-1, 4), expected)
+    third = np.empty((8, 4), np.uint32)
+    fill_every_third(third, np.uint64(key), 2**31)
+    assert np.array_equal(third, expected[::3])
+    assert np.array_equal(words(key, 6), philox(key, np.arange(2)).ravel()[:6])
+
+
 def test_words_broadcast_keys_against_counters():
     keys = np.array([[3], [2**63 + 5]], np.uint64)
-    words = philox(keys, np.arange(7))
-    assert words.shape == (2, 7, 4)
-    assert np.array_equal(words[1, 4], philox(2**63 + 5, 4))
+    found = philox(keys, np.arange(7))
+    assert found.shape == (2, 7, 4)
+    assert np.array_equal(found[1, 4], philox(2**63 + 5, 4))
 
 
 # One field is the first output of the splitmix64 generator at that seed, as Vigna's reference implementation
@@ -116,12 +129,12 @@ def test_fold_depends_on_the_order_of_fields():
 
 
 def test_bounded_integers_reach_both_ends_and_agree():
-    words = np.array([0, 2**32 - 1, 2**31, 2**32 - 1], np.uint64)
+    drawn = np.array([0, 2**32 - 1, 2**31, 2**32 - 1], np.uint64)
     bounds = np.array([57, 57, 2, 1], np.uint64)
     out = np.empty(4, np.uint64)
-    compiled_below(words, bounds, out)
+    compiled_below(drawn, bounds, out)
     assert out.tolist() == [0, 56, 1, 0]
-    as_tensors = [torch.from_numpy(values.view(np.int64)) for values in (words, bounds)]
+    as_tensors = [torch.from_numpy(values.view(np.int64)) for values in (drawn, bounds)]
     assert below_tensor(*as_tensors).tolist() == [0, 56, 1, 0]
 
 

@@ -32,10 +32,10 @@ def waves(seed, height=96, width=96):
     y, x = np.mgrid[:height, :width]
     angle, period = random.uniform(0, np.pi), random.uniform(6, 30)
     mix = 0.5 + 0.5 * np.sin((x * np.cos(angle) + y * np.sin(angle)) * 2 * np.pi / period)
-    colors = random.uniform(0, 255, (2, 3))
+    colours = random.uniform(0, 255, (2, 3))
     image = (
-        mix[..., None] * colors[0]
-        + (1 - mix[..., None]) * colors[1]
+        mix[..., None] * colours[0]
+        + (1 - mix[..., None]) * colours[1]
         + random.normal(0, 8, (height, width, 3))
     )
     return image.clip(0, 255).astype(np.uint8)
@@ -132,11 +132,11 @@ def test_constant_colors_stay_and_use_is_spread():
 
 def test_noise_and_gray():
     noise = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
-    gray = np.repeat(waves(3)[..., :1], 3, axis=2)
-    image, coordinates = texture_map([noise, gray], size=96)
-    assert_made_of(image, coordinates, [noise, gray])
-    only_gray = texture([gray, gray[::-1]], size=96)
-    assert (only_gray == only_gray[..., :1]).all()
+    grey = np.repeat(waves(3)[..., :1], 3, axis=2)
+    image, coordinates = texture_map([noise, grey], size=96)
+    assert_made_of(image, coordinates, [noise, grey])
+    only_grey = texture([grey, grey[::-1]], size=96)
+    assert (only_grey == only_grey[..., :1]).all()
 
 
 def test_same_seed_same_bytes_and_other_seed_other_bytes():
@@ -241,8 +241,8 @@ PAIR = [np.zeros((96, 96, 3), np.uint8)] * 2
         ([], {}, "0 exemplars"),
         (PAIR * 5, {}, "10 exemplars: allowed are 1 to 8"),
         ([PAIR[0], np.zeros((7, 96, 3), np.uint8)], {}, "exemplar 1 of 7 x 96 px"),
-        ([np.zeros((96, 96, 4), np.uint8)], {}, r"\(h, w, 3\), or gray ones"),
-        ([np.zeros(96, np.uint8)], {}, r"\(h, w, 3\), or gray ones"),
+        ([np.zeros((96, 96, 4), np.uint8)], {}, r"\(h, w, 3\), or grey ones"),
+        ([np.zeros(96, np.uint8)], {}, r"\(h, w, 3\), or grey ones"),
         ([np.broadcast_to(np.uint8(0), (4100, 4100, 3))], {}, "allowed are 16777216 px"),
         (PAIR, {"weights": [1]}, "2 positive numbers"),
         (PAIR, {"weights": [1, 0]}, r"weights \(1, 0\)"),

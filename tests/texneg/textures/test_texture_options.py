@@ -1,4 +1,4 @@
-"""Gray exemplars, weights, tiling, sizes, and exemplars that are hardly textures."""
+"""Grey exemplars, weights, tiling, sizes, and exemplars that are hardly textures."""
 
 import numpy as np
 import pytest
@@ -13,8 +13,8 @@ def stripes(seed, height=96, width=96):
     y, x = np.mgrid[:height, :width]
     angle = random.uniform(0, np.pi)
     mix = 0.5 + 0.5 * np.sin((x * np.cos(angle) + y * np.sin(angle)) * 2 * np.pi / random.uniform(8, 24))
-    colors = random.uniform(0, 255, (2, 3))
-    return (mix[..., None] * colors[0] + (1 - mix[..., None]) * colors[1]).astype(np.uint8)
+    colours = random.uniform(0, 255, (2, 3))
+    return (mix[..., None] * colours[0] + (1 - mix[..., None]) * colours[1]).astype(np.uint8)
 
 
 def clouds(seed, side=96):
@@ -26,11 +26,11 @@ def clouds(seed, side=96):
 
 
 def test_gray_counts_as_three_equal_channels():
-    gray = stripes(0)[..., 0]
-    colored = np.repeat(gray[..., None], 3, axis=2)
-    expected = texture([colored, stripes(1)], size=64)
-    assert np.array_equal(texture([gray, stripes(1)], size=64), expected)
-    assert np.array_equal(texture([gray[..., None], stripes(1)], size=64), expected)
+    grey = stripes(0)[..., 0]
+    coloured = np.repeat(grey[..., None], 3, axis=2)
+    expected = texture([coloured, stripes(1)], size=64)
+    assert np.array_equal(texture([grey, stripes(1)], size=64), expected)
+    assert np.array_equal(texture([grey[..., None], stripes(1)], size=64), expected)
 
 
 @pytest.mark.parametrize("weights", [(3, 1), (1, 9), (1, 2, 1)])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from texneg.textures.live.distances import distances
+from texneg.textures.nearest import distances
 from texneg.textures.window import RADIUS, SPARE, plain_distance
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from texneg.datasets.storage.atomic import write_json
+from texneg.datasets.storage.json_files import write_json
 from texneg.errors import InputError
 from texneg.train.config import PretrainConfig
 from texneg.train.evaluate.analyses.cosines import histograms

@@ -1,21 +1,23 @@
-"""Live textures on the CPU: maps of a batch, its textures shared out over threads.
+"""Live textures on the CPU: maps of a batch, its textures shared out over threads, and images through maps.
 
-Shapes: N images, k textures each, T textures, H W image, e exemplar.
+Shapes: N images, k textures each, T textures, P planes, H W image, e exemplar, B bytes a pixel.
 """
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
+from texneg.jit import compiled
+from texneg.layout import Bytes
 from texneg.philox.arrays import U64
 from texneg.textures.atlas import halve, tables
-from texneg.textures.live.cpu_draws import texture_keys
-from texneg.textures.live.cpu_start import places, starts
-from texneg.textures.live.cpu_sweep import refine_all, to_image
-from texneg.textures.live.plan import Job, Level, levels, passes
-from texneg.textures.live.share import share
+from texneg.textures.live.cpu_search import places, refine_all, starts, texture_keys, to_image
+from texneg.textures.live.plan import Level, LiveOptions, levels, passes
 from texneg.textures.search import upsample
+from texneg.textures.texture import texture_map
 
 U8 = npt.NDArray[np.uint8]
 I16 = npt.NDArray[np.int16]
@@ -24,30 +26,30 @@ I32 = npt.NDArray[np.int32]
 AT_ONCE = 16  # textures that one call of compiled code makes: few, so that they stay in the cache
 
 
-def maps(images: U8, index: U64, job: Job, threads: int) -> I32:
+def maps(images: U8, index: U64, options: LiveOptions, threads: int) -> I32:
     """For every pixel of every texture the pixel y * W + x of its image that it shows: (N, k, H, W).
 
     Args:
         images: (N, H, W, 3) uint8, any strides.
         index: (N,) data-set indices.
-        job: exemplars, count and key.
-        threads: workers; the maps do not depend on it.
+        options: exemplars, count and key.
+        threads: workers, which hold no GIL; the maps do not depend on it.
     """
     N, H, W, _ = images.shape
-    keys = texture_keys(np.uint64(job.base), index, job.textures)
-    corners = places(keys, H, W, job.exemplar)
+    keys = texture_keys(np.uint64(options.base), index, options.textures)
+    corners = places(keys, H, W, options.exemplar)
     found = np.empty((len(keys), H, W), np.int32)
-    share(partial(_fill, found, images, keys, corners, job), len(keys), AT_ONCE, threads)
-    return found.reshape(N, job.textures, H, W)
+    _share(partial(_fill, found, images, keys, corners, options), len(keys), AT_ONCE, threads)
+    return found.reshape(N, options.textures, H, W)
 
 
-def _fill(found: I32, images: U8, keys: U64, corners: I32, job: Job, part: slice) -> None:
+def _fill(found: I32, images: U8, keys: U64, corners: I32, options: LiveOptions, part: slice) -> None:
     """The maps of some of the textures."""
-    side = job.exemplar
+    side = options.exemplar
     crops = np.empty((part.stop - part.start, 2, side, side, 3), np.int16)
     for crop, t in zip(crops, range(part.start, part.stop), strict=True):
         for owner, (y, x) in enumerate(corners[t]):
-            crop[owner] = images[t // job.textures, y : y + side, x : x + side]
+            crop[owner] = images[t // options.textures, y : y + side, x : x + side]
     scales = levels(max(found.shape[1:]), side)
     to_image(found[part], atlas_maps(crops, keys[part], scales), corners[part], scales[0].pitch)
 
@@ -68,3 +70,55 @@ def atlas_maps(crops: I16, keys: U64, scales: tuple[Level, ...]) -> I32:
         steps = np.array([(*rule, level.step(rule.balance)) for rule in rules], np.int64)
         refine_all(source, pyramid[level.number], keys, tables(shapes, level.number), level.number, steps)
     return source
+
+
+def scan_maps(images: U8, index: U64, options: LiveOptions, method: str, threads: int) -> I32:
+    """`maps` by a method of `textures.texture`: serial scans, with the keys and places of live textures."""
+    N, H, W, _ = images.shape
+    keys = texture_keys(np.uint64(options.base), index, options.textures)
+    corners = places(keys, H, W, options.exemplar)
+    found = np.empty((len(keys), H, W), np.int32)
+    _share(partial(_fill_by_scan, found, images, keys, corners, options, method), len(keys), 1, threads)
+    return found.reshape(N, options.textures, H, W)
+
+
+def _fill_by_scan(
+    found: I32, images: U8, keys: U64, corners: I32, options: LiveOptions, method: str, part: slice
+) -> None:
+    H, W = found.shape[1:]
+    side = options.exemplar
+    for t in range(part.start, part.stop):
+        image = images[t // options.textures]
+        pair = [image[y : y + side, x : x + side] for y, x in corners[t]]
+        _, where = texture_map(pair, size=max(H, W), seed=int(keys[t]), method=method)
+        owner, row, column = np.moveaxis(where[:H, :W], 2, 0)
+        top, left = corners[t].T[:, owner]
+        found[t] = (top + row) * W + left + column
+
+
+def _share(make: Callable[[slice], None], count: int, at_most: int, threads: int) -> None:
+    """Call `make` for slices of range(count) of up to `at_most`, enough of them for `threads` workers."""
+    size = max(1, min(at_most, -(-count // threads)))
+    parts = [slice(first, min(first + size, count)) for first in range(0, count, size)]
+    if len(parts) <= 1 or threads == 1:
+        for part in parts:
+            make(part)
+        return
+    with ThreadPoolExecutor(min(threads, len(parts))) as pool:
+        for _ in pool.map(make, parts):
+            pass
+
+
+@compiled()
+def gather(images: Bytes, maps: I32, out: Bytes) -> None:
+    """Fill out (N, k, P, H, W, B) from images (N, P, H, W, B) by maps (N, k, H, W) of pixels y * W + x."""
+    N, planes, H, W, size = images.shape
+    for n in range(N):
+        for k in range(maps.shape[1]):
+            for p in range(planes):
+                source = images[n, p].reshape(-1)
+                for y in range(H):
+                    for x in range(W):
+                        first = np.intp(maps[n, k, y, x]) * size
+                        for b in range(size):
+                            out[n, k, p, y, x, b] = source[first + b]

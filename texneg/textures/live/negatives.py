@@ -1,11 +1,10 @@
-"""Texture negatives made in the training loop: the material of each image, synthesised anew, the object gone.
+"""Texture negatives made in the training loop: each image's material synthesised anew, without its object.
 
 The kind of negative that Ge et al., "Robust contrastive learning using negative samples with diminished
-semantics", NeurIPS 2021, made once and offline, drawn afresh for every epoch. `synth.live.plan` defines the
-method "live". Shapes: N images, k textures each, C H W image.
+semantics", NeurIPS 2021, made once and offline, drawn afresh for every epoch. `plan` defines the method
+"live". Shapes: N images, k textures each, C H W image.
 """
 
-import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -24,13 +23,11 @@ from texneg.arguments import (
     index_tensor,
     is_tensor,
 )
+from texneg.cores import available_cores
 from texneg.devices import runs_triton
 from texneg.layout import array_bytes, tensor_bytes
-from texneg.textures.live.cpu import maps as live_maps
-from texneg.textures.live.cpu_gather import gather
-from texneg.textures.live.eight_bit import eight_bit_array, eight_bit_tensor
-from texneg.textures.live.plan import Job, base_key, default_exemplar
-from texneg.textures.live.scan import maps as scan_maps
+from texneg.textures.live import cpu
+from texneg.textures.live.plan import LiveOptions, base_key, default_exemplar
 from texneg.textures.presets import LARGEST_OUTPUT, METHODS, SMALLEST_EXEMPLAR, SMALLEST_OUTPUT
 
 if TYPE_CHECKING:
@@ -83,67 +80,69 @@ def texture_negatives(
             does not fit, or a method of the CPU for images elsewhere; TypeError for another kind.
     """
     check_count(count)
-    side = _checked_sides(images, exemplar)
+    side = _resolve_exemplar(images, exemplar)
     if method not in (LIVE, *METHODS):
         raise ValueError(f"method {method!r}; it must be one of {', '.join((LIVE, *METHODS))}")
     if threads is not None:
         check_integer("threads", threads, 1)
-    job = Job(side, count, base_key(seed, epoch))
+    options = LiveOptions(side, count, base_key(seed, epoch))
     make: Callable[..., Any] = _from_tensor if is_tensor(images) else _from_array
-    return make(images, index, job, method, threads)
+    return make(images, index, options, method, threads)
 
 
-def _from_array(images: Array, index: Index, job: Job, method: str, threads: int | None) -> Array:
-    result = np.empty((len(images), job.textures, *images.shape[1:]), images.dtype)
-    maps = _maps(eight_bit_array(images), index, job, method, threads)
-    gather(array_bytes(np.ascontiguousarray(images)), maps, array_bytes(result))
+def _from_array(images: Array, index: Index, options: LiveOptions, method: str, threads: int | None) -> Array:
+    result = np.empty((len(images), options.textures, *images.shape[1:]), images.dtype)
+    maps = _cpu_maps(eight_bit_array(images), index, options, method, threads)
+    cpu.gather(array_bytes(np.ascontiguousarray(images)), maps, array_bytes(result))
     return result
 
 
-def _from_tensor(images: "Tensor", index: Index, job: Job, method: str, threads: int | None) -> "Tensor":
+def _from_tensor(
+    images: "Tensor", index: Index, options: LiveOptions, method: str, threads: int | None
+) -> "Tensor":
     import torch
 
     images = images.detach()
     N, C, H, W = images.shape
     if images.device.type == "cpu":
-        result = torch.empty((N, job.textures, C, H, W), dtype=images.dtype)
-        maps = _maps(eight_bit_tensor(images).numpy(), index, job, method, threads)
-        gather(tensor_bytes(images.contiguous()), maps, tensor_bytes(result))
+        result = torch.empty((N, options.textures, C, H, W), dtype=images.dtype)
+        maps = _cpu_maps(eight_bit_tensor(images).numpy(), index, options, method, threads)
+        cpu.gather(tensor_bytes(images.contiguous()), maps, tensor_bytes(result))
         return result
     if method != LIVE:
         raise ValueError(
             f"method {method!r} for images on {images.device}: it runs on the CPU only; "
             f"use method {LIVE!r}, or images.cpu()"
         )
-    found = _device_maps(eight_bit_tensor(images), index_tensor(index, N, images.device), job)
-    pixels = found.reshape(N, job.textures, 1, H * W).expand(-1, -1, C, -1)
-    source = images.reshape(N, 1, C, H * W).expand(-1, job.textures, -1, -1)
-    return source.gather(3, pixels).reshape(N, job.textures, C, H, W)
+    found = _device_maps(eight_bit_tensor(images), index_tensor(index, N, images.device), options)
+    pixels = found.reshape(N, options.textures, 1, H * W).expand(-1, -1, C, -1)
+    source = images.reshape(N, 1, C, H * W).expand(-1, options.textures, -1, -1)
+    return source.gather(3, pixels).reshape(N, options.textures, C, H, W)
 
 
-def _device_maps(pixels: "Tensor", rows: "Tensor", job: Job) -> "Tensor":
+def _device_maps(pixels: "Tensor", rows: "Tensor", options: LiveOptions) -> "Tensor":
     if runs_triton(pixels.device):
-        from texneg.textures.live.cuda import maps as fused_maps
+        from texneg.textures.live import cuda
 
-        return fused_maps(pixels, rows, job)
-    from texneg.textures.live.device import maps
+        return cuda.maps(pixels, rows, options)
+    from texneg.textures.live import device
 
-    return maps(pixels, rows, job)
+    return device.maps(pixels, rows, options)
 
 
-def _maps(pixels: U8, index: Index, job: Job, method: str, threads: int | None) -> I32:
-    rows = index_array(index, len(pixels))
+def _cpu_maps(pixels: U8, index: Index, options: LiveOptions, method: str, threads: int | None) -> I32:
+    rows, threads = index_array(index, len(pixels)), threads or _default_threads()
     if method == LIVE:
-        return live_maps(pixels, rows, job, threads or _threads())
-    return scan_maps(pixels, rows, job, method, threads or _threads())
+        return cpu.maps(pixels, rows, options, threads)
+    return cpu.scan_maps(pixels, rows, options, method, threads)
 
 
-def _threads() -> int:
+def _default_threads() -> int:
     torch = sys.modules.get("torch")
-    return int(torch.get_num_threads()) if torch else os.cpu_count() or 1
+    return int(torch.get_num_threads()) if torch else available_cores()
 
 
-def _checked_sides(images: Any, exemplar: int | None) -> int:
+def _resolve_exemplar(images: Any, exemplar: int | None) -> int:
     height, width = image_sides(images)
     channels = images.shape[1] if is_tensor(images) else images.shape[3]
     if channels not in (1, 3):
@@ -157,3 +156,27 @@ def _checked_sides(images: Any, exemplar: int | None) -> int:
     side = default_exemplar(height, width) if exemplar is None else exemplar
     check_integer("exemplar", side, SMALLEST_EXEMPLAR, shorter)
     return int(side)
+
+
+def eight_bit_array(images: Array) -> U8:
+    """(N, H, W, 1 or 3) to (N, H, W, 3) uint8, a view where nothing changes."""
+    if images.dtype != np.uint8 and images.size:
+        with np.errstate(all="ignore"):
+            values = images.astype(np.float32)
+            least = values.min(axis=(1, 2, 3), keepdims=True)
+            span = values.max(axis=(1, 2, 3), keepdims=True) - least
+            values = np.nan_to_num((values - least) / span * np.float32(255), posinf=255, neginf=0)
+            images = np.rint(values).astype(np.uint8)
+    return np.broadcast_to(images.astype(np.uint8, copy=False), (*images.shape[:3], 3))
+
+
+def eight_bit_tensor(images: "Tensor") -> "Tensor":
+    """(N, 1 or 3, H, W) on any device to (N, H, W, 3) uint8, a view where nothing changes."""
+    import torch
+
+    if images.dtype != torch.uint8:
+        values = images.to(torch.float32)
+        least = values.amin(dim=(1, 2, 3), keepdim=True)
+        span = values.amax(dim=(1, 2, 3), keepdim=True) - least
+        images = ((values - least) / span * 255).nan_to_num(0, 255, 0).round().to(torch.uint8)
+    return images.permute(0, 2, 3, 1).expand(-1, -1, -1, 3)

@@ -1,21 +1,21 @@
-"""The definition of a live texture: what every executor computes, to the byte.
+"""The definition of a live texture, which every executor follows to the byte.
 
 The method of `texneg.textures.texture` (a coordinate map refined from coarse to fine, after Barnes et al.,
 "PatchMatch", SIGGRAPH 2009) with the serial scan replaced by sweeps whose pixels decide in parallel. All
 numbers are integers and every draw has an address, so the map is a function of the image and of (seed, epoch,
-index, k) alone. `numba_maps` and `torch_maps` execute this plan.
+index, k) alone. `cpu`, `device` and `cuda` execute this plan.
 
-    texture key   fold(seed, epoch, PURPOSE, index, k). A stream is fold(texture key, purpose, ...) with the
-                  purposes of `kernel.purposes`; `word i` is word i % 4 of Philox block i // 4.
+    texture key   fold(seed, epoch, Stream.LIVE_TEXTURES, index, k). A stream is fold(texture key, purpose,
+                  ...) with a purpose of `philox.streams`; `word i` is word i % 4 of Philox block i // 4.
     exemplars     two squares of side e: one at the image's centre, one at a uniform place, both by
                   `exemplars.exemplar_places` with the texture key as its seed.
     atlas         the two, one below the other in slots of side `pitch`, halved level by level
-                  (`kernel.atlas.halve`). Pixels are named by their linear index, y * pitch + x.
-    start         at the coarsest level, `kernel.start.start` with the texture key: verbatim tiles, exactly
+                  (`atlas.halve`). Pixels are named by their linear index, y * pitch + x.
+    start         at the coarsest level, `start.start` with the texture key: verbatim tiles, exactly
                   half of the pixels (to one) from either exemplar. Past its last knot the smooth field
                   stays as it is (there it falls to 0; no matter where sides are multiples of 8). The map is
                   framed by 2 pixels a side, which windows and neighbours read and nothing writes.
-    level         the map doubled (`kernel.patchmatch.upsample`), then its sweeps, `passes(number, levels)`.
+    level         the map doubled (`search.upsample`), then its sweeps, `passes(number, levels)`.
     use           of a bin (8 x 8 exemplar pixels at full size): output pixels it feeds, frame left out.
 
 A sweep visits nine colour classes, pixels 3 apart in both directions, in the order of `CLASSES`. No 5 x 5
@@ -43,6 +43,7 @@ with step so that a bin at its fair share costs like a root mean square differen
 from typing import NamedTuple
 
 from texneg.arguments import shared_key
+from texneg.philox.streams import Stream
 from texneg.textures.atlas import BIN, level_count
 from texneg.textures.presets import SMALLEST_EXEMPLAR
 from texneg.textures.search import FRACTION
@@ -50,14 +51,12 @@ from texneg.textures.start import TILE
 from texneg.textures.texture import LEVELS, NARROWEST
 from texneg.textures.window import RADIUS
 
-PURPOSE = 0x7E47
-
 CLASSES = tuple((n % 3, (n + n // 3) % 3) for n in range(9))
 """Row and column offset of each colour class, along diagonals."""
 
 
-class Job(NamedTuple):
-    """What a batch shares beside its images and their indices."""
+class LiveOptions(NamedTuple):
+    """The options of a batch: all that decides its maps except images and indices."""
 
     exemplar: int
     """Side of both exemplars in pixels."""
@@ -164,4 +163,4 @@ def passes(number: int, count: int) -> tuple[Pass, ...]:
 
 def base_key(seed: int, epoch: int) -> int:
     """The part of the texture key that a whole batch shares."""
-    return shared_key(seed, epoch, PURPOSE)
+    return shared_key(seed, epoch, Stream.LIVE_TEXTURES)

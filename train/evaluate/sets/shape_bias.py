@@ -18,10 +18,10 @@ from torch import Tensor
 
 from texneg.errors import InputError
 from texneg.philox.arrays import generator
+from texneg.philox.streams import Stream
 from texneg.train.evaluate.intervals import LEVEL, RESAMPLES, Interval
 
 _TEXTURE = re.compile(r".*-(?P<texture>.*?)\d*$")
-_BOOTSTRAP = 0x73686170  # the purpose of the resampling stream
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def change_interval(
     """
     S, N = mine.shape
     kinds, counts = np.unique(np.concatenate([mine, base]), axis=1, return_counts=True)  # (2S, kinds)
-    drawn = generator(seed, _BOOTSTRAP).multinomial(N, counts / N, size=RESAMPLES)
+    drawn = generator(seed, Stream.SHAPE_BIAS_BOOTSTRAP).multinomial(N, counts / N, size=RESAMPLES)
     shape, texture = (drawn @ (kinds == cue).T for cue in (1, -1))  # (RESAMPLES, 2S)
     with np.errstate(invalid="ignore"):  # a resample may hold no decision for a cue
         biases = shape / (shape + texture)
@@ -133,7 +133,7 @@ def summarise(
     if shape + texture == 0:
         return ShapeBias(n, 0, 0, None, None, by_category)
     shares = np.array([shape, texture, n - shape - texture]) / n
-    drawn = generator(seed, _BOOTSTRAP).multinomial(n, shares, size=RESAMPLES)
+    drawn = generator(seed, Stream.SHAPE_BIAS_BOOTSTRAP).multinomial(n, shares, size=RESAMPLES)
     cued = drawn[:, 0] + drawn[:, 1]
     ratios = drawn[cued > 0, 0] / cued[cued > 0]
     low, high = np.quantile(ratios, [(1 - level) / 2, (1 + level) / 2])

@@ -13,24 +13,23 @@ from hypothesis import strategies as st
 from numba import njit
 
 from texneg.philox.arrays import fold
+from texneg.philox.streams import Stream
 from texneg.textures.atlas import halve, tables
 from texneg.textures.exemplars import exemplar_places
-from texneg.textures.live import cpu, device, device_start
-from texneg.textures.live.cpu_draws import texture_keys
-from texneg.textures.live.cpu_start import places, starts
-from texneg.textures.live.distances import distances, plain_distances
+from texneg.textures.live import cpu, device
+from texneg.textures.live.cpu_search import places, starts, texture_keys
 from texneg.textures.live.plan import (
     CLASSES,
     COARSEST,
     FINER,
     FINEST,
-    PURPOSE,
-    Job,
+    LiveOptions,
     base_key,
     default_exemplar,
     levels,
     passes,
 )
+from texneg.textures.nearest import distances, plain_distances
 from texneg.textures.start import start
 from texneg.textures.window import RADIUS, SPARE
 
@@ -38,13 +37,13 @@ LAST = 2**64 - 1
 ANY_SIDES = """
 import numpy as np
 from texneg.textures.live.cpu import maps
-from texneg.textures.live.plan import Job, base_key
+from texneg.textures.live.plan import LiveOptions, base_key
 random = np.random.default_rng(0)
 for seed in range(100):
     sides = random.integers(16, 80, 2)
     images = random.integers(0, 256, (2, *sides, 3), dtype=np.uint8)
     exemplar = int(random.integers(8, sides.min() + 1))
-    found = maps(images, np.arange(2, dtype=np.uint64), Job(exemplar, 1, base_key(seed, 0)), 1)
+    found = maps(images, np.arange(2, dtype=np.uint64), LiveOptions(exemplar, 1, base_key(seed, 0)), 1)
     assert 0 <= found.min() <= found.max() < sides.prod()
 """
 DIGEST = "0ccf57c2323a50ffb0db7a3a73f5a9fb811fb39fc413e8fdcfb7a84ad4a220ca"
@@ -72,27 +71,27 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def by_numba(images, job, index=INDEX, threads=1):
-    return cpu.maps(images, index[: len(images)], job, threads)
+def by_numba(images, options, index=INDEX, threads=1):
+    return cpu.maps(images, index[: len(images)], options, threads)
 
 
-def by_torch(images, job, index=INDEX):
+def by_torch(images, options, index=INDEX):
     rows = torch.from_numpy(index[: len(images)].view(np.int64))
-    return device.maps(torch.from_numpy(images), rows, job).numpy()
+    return device.maps(torch.from_numpy(images), rows, options).numpy()
 
 
-def default_job(side, count=1):
-    return Job(default_exemplar(side, side), count, base_key(5, 6))
+def default_options(side, count=1):
+    return LiveOptions(default_exemplar(side, side), count, base_key(5, 6))
 
 
 @pytest.mark.parametrize(
     ("side", "N", "count"), [(32, 3, 3), (48, 2, 2), (64, 2, 2), (96, 1, 1), (224, 1, 1)]
 )
 def test_executors_agree_to_the_byte(side, N, count):
-    images, job = pictures(N, side, side), default_job(side, count)
-    found = by_numba(images, job)
+    images, options = pictures(N, side, side), default_options(side, count)
+    found = by_numba(images, options)
     assert found.shape == (N, count, side, side)
-    assert np.array_equal(found, by_torch(images, job))
+    assert np.array_equal(found, by_torch(images, options))
 
 
 @settings(max_examples=10, deadline=None)
@@ -106,18 +105,18 @@ def test_executors_agree_to_the_byte(side, N, count):
 def test_executors_agree_on_any_sides(sides, share, count, seed, flat):
     exemplar = 8 + int(share * (min(sides) - 8))
     images = pictures(2, *sides, seed=seed % 1000) // (255 if flat else 1)
-    job = Job(exemplar, count, base_key(seed, 0))
-    found = by_numba(images, job)
+    options = LiveOptions(exemplar, count, base_key(seed, 0))
+    found = by_numba(images, options)
     assert found.min() >= 0
     assert found.max() < sides[0] * sides[1]
-    assert np.array_equal(found, by_torch(images, job))
+    assert np.array_equal(found, by_torch(images, options))
 
 
 def test_chunks_of_the_torch_executor_do_not_show(monkeypatch):
-    images, job = pictures(3, 32, 32), default_job(32, 3)
-    whole = by_torch(images, job)
+    images, options = pictures(3, 32, 32), default_options(32, 3)
+    whole = by_torch(images, options)
     monkeypatch.setattr(device, "AT_ONCE", 2 * 32 * 32)
-    assert np.array_equal(whole, by_torch(images, job))
+    assert np.array_equal(whole, by_torch(images, options))
 
 
 @pytest.mark.slow
@@ -129,7 +128,7 @@ def test_nothing_is_read_outside_an_array(tmp_path):
 
 def test_keys_are_the_folded_fields():
     keys = texture_keys(np.uint64(base_key(2, 3)), INDEX, 2)
-    assert keys.tolist() == [fold(2, 3, PURPOSE, int(n), k) for n in INDEX for k in range(2)]
+    assert keys.tolist() == [fold(2, 3, Stream.LIVE_TEXTURES, int(n), k) for n in INDEX for k in range(2)]
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (32, 57), (16, 16), (224, 224)])
@@ -151,7 +150,7 @@ def test_places_and_starts_are_those_of_the_scan_method(height, width):
 @pytest.mark.parametrize("side", [16, 17, 27])
 def test_torch_halves_as_the_kernel_does(side):
     image = pictures(1, side, side)[0]
-    found = device_start.halve(torch.from_numpy(image.astype(np.int32)))
+    found = device.halve(torch.from_numpy(image.astype(np.int32)))
     assert np.array_equal(found.numpy(), halve(image.astype(np.int16)))
 
 
@@ -195,10 +194,10 @@ def test_levels_and_passes():
     assert passes(0, 1) == COARSEST
 
 
-def owners(images, job):
-    """Which exemplar each pixel of the first texture of each image comes from, and its place in it."""
-    side = job.exemplar
-    keys = texture_keys(np.uint64(job.base), INDEX[: len(images)], 1)
+def owners(images, options):
+    """The exemplar that each pixel of the first texture of each image comes from, and its place in it."""
+    side = options.exemplar
+    keys = texture_keys(np.uint64(options.base), INDEX[: len(images)], 1)
     corners = places(keys, *images.shape[1:3], side)
     crops = np.array(
         [
@@ -213,12 +212,12 @@ def owners(images, job):
 
 @pytest.mark.parametrize("side", [32, 64, 96, 224])
 def test_both_exemplars_in_about_equal_parts(side):
-    shares = owners(pictures(3, side, side), default_job(side))[0].mean(axis=(1, 2))
+    shares = owners(pictures(3, side, side), default_options(side))[0].mean(axis=(1, 2))
     assert (abs(shares - 0.5) < 0.2).all()
 
 
 def test_constant_images_spread_their_use():
-    owner, source = owners(np.full((2, 96, 96, 3), 77, np.uint8), default_job(96))
+    owner, source = owners(np.full((2, 96, 96, 3), 77, np.uint8), default_options(96))
     assert (abs(owner.mean(axis=(1, 2)) - 0.5) < 0.1).all()
     assert min(len(np.unique(one)) for one in source) > 0.6 * 2 * 38**2
 
@@ -227,5 +226,5 @@ def test_bytes_stay():
     """Whoever changes these changes every training run with live textures, and says so in the changelog."""
     values = np.arange(2 * 48 * 56 * 3, dtype=np.int64)
     images = (values * values * 7919 // 1024 % 256).astype(np.uint8).reshape(2, 48, 56, 3)
-    found = by_numba(images, Job(33, 2, base_key(1, 2)))
+    found = by_numba(images, LiveOptions(33, 2, base_key(1, 2)))
     assert hashlib.sha256(found.astype("<i4").tobytes()).hexdigest() == DIGEST

@@ -1,14 +1,14 @@
-"""`texture_negatives`: what the call promises, whatever the kind of images."""
+"""`texture_negatives`: the promises of the call, for all kinds of images."""
 
 import numpy as np
 import pytest
 import torch
 
 from texneg.philox.arrays import fold
+from texneg.philox.streams import Stream
 from texneg.textures.exemplars import exemplar_places, exemplars
-from texneg.textures.live.eight_bit import eight_bit_array, eight_bit_tensor
-from texneg.textures.live.negatives import texture_negatives
-from texneg.textures.live.plan import PURPOSE, default_exemplar
+from texneg.textures.live.negatives import eight_bit_array, eight_bit_tensor, texture_negatives
+from texneg.textures.live.plan import default_exemplar
 from texneg.textures.presets import METHODS
 from texneg.textures.texture import texture
 
@@ -35,7 +35,7 @@ def test_every_pixel_is_a_pixel_of_an_exemplar(method, height, width):
     made = texture_negatives(images, count=2, seed=1, epoch=2, index=[9], method=method)
     side = default_exemplar(height, width)
     for k in range(2):
-        corners = exemplar_places(height, width, size=side, seed=fold(1, 2, PURPOSE, 9, k))
+        corners = exemplar_places(height, width, size=side, seed=fold(1, 2, Stream.LIVE_TEXTURES, 9, k))
         inside = [
             (abs(made[0, k, ..., 0] - top - (side - 1) / 2) < side / 2)
             & (abs(made[0, k, ..., 1] - left - (side - 1) / 2) < side / 2)
@@ -128,10 +128,10 @@ def test_two_colours_stay_two_colours():
 
 
 def test_one_channel_is_three_equal_ones():
-    gray = pictures()[..., :1]
-    made = texture_negatives(gray)
+    grey = pictures()[..., :1]
+    made = texture_negatives(grey)
     assert made.shape == (3, 1, 40, 48, 1)
-    assert np.array_equal(made.repeat(3, axis=-1), texture_negatives(gray.repeat(3, axis=-1)))
+    assert np.array_equal(made.repeat(3, axis=-1), texture_negatives(grey.repeat(3, axis=-1)))
 
 
 def test_any_strides():
@@ -162,7 +162,7 @@ def test_on_another_device_without_a_wait(dtype, exemplar):
 
 def test_scan_methods_are_those_of_texture():
     images = pictures(1, 48, 48)
-    key = fold(0, 0, PURPOSE, 0, 0)
+    key = fold(0, 0, Stream.LIVE_TEXTURES, 0, 0)
     pair = exemplars(images[0], size=20, seed=key)
     for method in METHODS:
         made = texture_negatives(images, exemplar=20, method=method)

@@ -3,15 +3,13 @@
 import pytest
 import torch
 
-from texneg.textures.live import device as torch_maps
-from texneg.textures.live import device_start
-from texneg.textures.live.plan import Job, base_key, default_exemplar, levels, passes
+from texneg.textures.live import device
+from texneg.textures.live.plan import LiveOptions, base_key, default_exemplar, levels, passes
 
 pytest.importorskip("triton")
 import triton
 
-from texneg.textures.live import cuda as triton_maps
-from texneg.textures.live import cuda_sweep
+from texneg.textures.live import cuda
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 INDEX = torch.tensor([3, -(2**62)])
@@ -35,16 +33,16 @@ def pictures(height, width):
     return (128 + 90 * wave + noise).clamp(0, 255).byte()
 
 
-def both(images, job):
-    expected = torch_maps.maps(images, INDEX, job)
-    return triton_maps.maps(images.to(DEVICE), INDEX.to(DEVICE), job).cpu(), expected
+def both(images, options):
+    expected = device.maps(images, INDEX, options)
+    return cuda.maps(images.to(DEVICE), INDEX.to(DEVICE), options).cpu(), expected
 
 
 @pytest.mark.parametrize(("sides", "count", "pixels"), [((18, 20), 1, 32), ((56, 56), 1, 512)])
 def test_the_same_bytes_as_torch(monkeypatch, sides, count, pixels):
-    monkeypatch.setattr(cuda_sweep, "_PIXELS", pixels)
-    job = Job(default_exemplar(*sides), count, base_key(1, 2))
-    found, expected = both(pictures(*sides), job)
+    monkeypatch.setattr(cuda, "_PIXELS", pixels)
+    options = LiveOptions(default_exemplar(*sides), count, base_key(1, 2))
+    found, expected = both(pictures(*sides), options)
     assert found.shape == (2, count, *sides)
     assert torch.equal(found, expected)
 
@@ -53,7 +51,7 @@ def test_the_same_bytes_as_torch(monkeypatch, sides, count, pixels):
 @pytest.mark.skipif(DEVICE == "cpu", reason="no CUDA device")
 @pytest.mark.parametrize("side", [64, 96, 224])
 def test_the_same_bytes_as_torch_at_training_sizes(side):
-    found, expected = both(pictures(side, side), Job(default_exemplar(side, side), 2, base_key(0, 0)))
+    found, expected = both(pictures(side, side), LiveOptions(default_exemplar(side, side), 2, base_key(0, 0)))
     assert torch.equal(found, expected)
 
 
@@ -67,12 +65,12 @@ def test_windows_multiplied_byte_by_byte_cost_the_same(monkeypatch):
         return total + (a & 255) * (b & 255) + (a >> 8 & 255) * (b >> 8 & 255) + (a >> 16) * (b >> 16)
 
     level, keys = levels(16, 8)[0], torch.tensor([5])
-    atlas = device_start.atlas(pictures(8, 8).unsqueeze(0).int(), level)
-    start = device_start.starts(keys, level).int()
+    atlas = device.atlas(pictures(8, 8).unsqueeze(0).int(), level)
+    start = device.starts(keys, level).int()
     rules = passes(0, 1)[:1]
-    expected = cuda_sweep.refined(start, None, atlas, keys, level, rules)
-    monkeypatch.setattr(cuda_sweep, "_multiplies_bytes", lambda device: True)
+    expected = cuda.refine(start, None, atlas, keys, level, rules)
+    monkeypatch.setattr(cuda, "_multiplies_bytes", lambda _: True)
     monkeypatch.setattr(triton.language, "inline_asm_elementwise", dp4a)
-    found = cuda_sweep.refined(start, None, atlas, keys, level, rules)
+    found = cuda.refine(start, None, atlas, keys, level, rules)
     assert torch.equal(found, expected)
     assert not torch.equal(found, start)

@@ -1,30 +1,125 @@
-"""The sweeps of one level as compiled code, one pixel after the other."""
+"""The search of live textures as compiled code, one pixel after the other.
+
+`places` and `starts` equal `exemplars.exemplar_places` and `start.start` for two exemplars of one size, whose
+NumPy calls would take longer than the search of a small texture; `plan` names the one difference. T textures.
+"""
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from texneg.philox.arrays import U64, below, fold_field
+from texneg.jit import compiled
+from texneg.philox.arrays import U64
+from texneg.philox.compiled import below, fill_every_third, fill_words, fold_field, philox_words
+from texneg.philox.streams import Stream
 from texneg.textures.atlas import Tables
-from texneg.textures.live.cpu_draws import fill_every_third, stream
-from texneg.textures.live.distances import distances
-from texneg.textures.live.plan import CLASSES
-from texneg.textures.purposes import Purpose
+from texneg.textures.live.plan import CLASSES, Level
+from texneg.textures.nearest import distances
 from texneg.textures.search import FRACTION, continues, paint
+from texneg.textures.start import TILE
 from texneg.textures.window import RADIUS, SPARE
 
 I16 = npt.NDArray[np.int16]
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 
-_CANDIDATE = int(Purpose.CANDIDATE)
+_PLACE, _FIELD, _TILE = int(Stream.EXEMPLAR_PLACE), int(Stream.FIELD), int(Stream.TILE)
+_CANDIDATE = int(Stream.CANDIDATE)
 ORDER = 4  # bits of a key that hold the number of the candidate
 _NUMBER = np.int64((1 << ORDER) - 1)
 _NONE = np.int64(1 << 62)  # above every key
 _LOW, _32 = np.uint64(0xFFFFFFFF), np.uint64(32)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(inline="always")
+def stream(key, purpose):  # type: ignore[no-untyped-def]
+    """The key of a stream of one texture: `fold(key, purpose)`."""
+    return fold_field(fold_field(0, key), purpose)
+
+
+@compiled()
+def texture_keys(base: int, index: U64, count: int) -> U64:
+    """Keys of every texture, (N * count,): `base` extended by the index and the number of the negative."""
+    keys = np.empty(len(index) * count, np.uint64)
+    for n in range(len(index)):
+        key = fold_field(base, index[n])
+        for k in range(count):
+            keys[n * count + k] = fold_field(key, k)
+    return keys
+
+
+@compiled(error_model="numpy")
+def places(keys: U64, height: int, width: int, exemplar: int) -> I32:
+    """(T, 2, 2) row and column in the image of both exemplars."""
+    corners = np.empty((len(keys), 2, 2), np.int32)
+    for t in range(len(keys)):
+        words = philox_words(stream(keys[t], _PLACE), np.uint64(0))
+        corners[t, 0, 0] = height // 2 - exemplar // 2
+        corners[t, 0, 1] = width // 2 - exemplar // 2
+        corners[t, 1, 0] = below(words[0], np.uint64(height - exemplar + 1))
+        corners[t, 1, 1] = below(words[1], np.uint64(width - exemplar + 1))
+    return corners
+
+
+def starts(keys: U64, level: Level) -> I32:
+    """(T, side + 4, side + 4) framed maps of verbatim tiles."""
+    field = _fields(keys, level.side)  # the second exemplar feeds what lies above the median
+    middle = level.side**2 // 2
+    second = field >= np.partition(field, middle, axis=1)[:, middle, None]
+    return _tiles(keys, second, level.side, level.tile, level.room, level.pitch)
+
+
+@compiled(error_model="numpy")
+def _tiles(keys, second, side, tile, room, pitch):  # type: ignore[no-untyped-def]
+    framed = side + 2 * RADIUS
+    down = -(-framed // tile)
+    drawn = 1 + (down + 1) * 4  # words a row of tiles: its shift; row and column in either exemplar
+    words = np.empty(-(-down * drawn // 4) * 4, np.uint32)
+    sources = np.empty((len(keys), framed, framed), np.int32)
+    spare = np.uint64(room - tile + 1)
+    for t in range(len(keys)):
+        fill_words(words, stream(keys[t], _TILE), 0)
+        for y in range(framed):
+            row = y // tile
+            shift = np.int64(below(np.uint64(words[row * drawn]), np.uint64(tile)))
+            inner_y = min(max(y - RADIUS, 0), side - 1)
+            for x in range(framed):
+                inner_x = min(max(x - RADIUS, 0), side - 1)
+                owner = np.int64(second[t, inner_y * side + inner_x])
+                at = row * drawn + 1 + 4 * ((x + shift) // tile) + 2 * owner
+                top = np.int64(below(np.uint64(words[at]), spare)) + RADIUS + owner * pitch
+                left = np.int64(below(np.uint64(words[at + 1]), spare)) + RADIUS
+                sources[t, y, x] = (top + y % tile) * pitch + left + (x + shift) % tile
+    return sources
+
+
+@compiled(error_model="numpy")
+def _fields(keys, side):  # type: ignore[no-untyped-def]
+    """A smooth random field for each texture, (T, side * side), no two values equal."""
+    knots, pixels = side // TILE + 4, side * side
+    noise = np.empty(-(-knots * knots // 4) * 4, np.uint32)
+    boxed = np.empty((knots - 2, knots - 2), np.int64)
+    field = np.empty((len(keys), pixels), np.int64)
+    for t in range(len(keys)):
+        fill_words(noise, fold_field(stream(keys[t], _FIELD), 1), 0)
+        for y in range(knots - 2):
+            for x in range(knots - 2):
+                boxed[y, x] = 0
+                for n in range(9):
+                    boxed[y, x] += noise[(y + n // 3) * knots + x + n % 3] >> 16
+        for y in range(side):
+            top, low = y // TILE + 1, y % TILE
+            bottom = min(top + 1, knots - 3)
+            for x in range(side):
+                left, part = x // TILE + 1, x % TILE
+                right = min(left + 1, knots - 3)
+                above = (TILE - part) * boxed[top, left] + part * boxed[top, right]
+                beneath = (TILE - part) * boxed[bottom, left] + part * boxed[bottom, right]
+                value = (TILE - low) * above + low * beneath
+                field[t, y * side + x] = value * pixels + y * side + x
+    return field
+
+
+@compiled(error_model="numpy")
 def refine_all(sources: I32, exemplars: I16, keys: U64, table: Tables, level: int, steps: I64) -> None:
     """All sweeps of a level, in place.
 
@@ -52,7 +147,7 @@ def refine_all(sources: I32, exemplars: I16, keys: U64, table: Tables, level: in
             _sweep(sources[t], image, use, atlas, table, fold_field(key, number), steps[number])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def to_image(found: I32, sources: I32, corners: I32, pitch: int) -> None:
     """Fill (T, H, W) pixels y * W + x of the image from atlas indices and the exemplars' corners in it."""
     for t in range(len(found)):
@@ -64,7 +159,7 @@ def to_image(found: I32, sources: I32, corners: I32, pitch: int) -> None:
                 found[t, y, x] = (top + row - owner * pitch) * found.shape[2] + left + column
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _count_use(source: I32, bins: I32, count: int) -> I64:
     use = np.zeros(count, np.int64)
     for y in range(RADIUS, source.shape[0] - RADIUS):
@@ -73,7 +168,7 @@ def _count_use(source: I32, bins: I32, count: int) -> I64:
     return use
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _sweep(source, image, use, atlas, table, key, rule):  # type: ignore[no-untyped-def]
     """Nine colour classes, one after the other; use is frozen while a class decides."""
     before = np.empty_like(use)
@@ -83,9 +178,9 @@ def _sweep(source, image, use, atlas, table, key, rule):  # type: ignore[no-unty
         _class(source, image, before, use, atlas, table, key, rule, row, column)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _class(source, image, before, use, atlas, table, key, rule, row, column):  # type: ignore[no-untyped-def]
-    """One colour class, pixel after pixel, with hardly a branch that depends on the picture."""
+    """One colour class, pixel after pixel, with almost no branch that depends on the image."""
     pitch, flat = source.shape[1], source.ravel()
     side = pitch - 2 * RADIUS
     atlas_pitch, valid, last = table.pitch, table.valid, np.int64(len(table.valid) - 1)
@@ -136,7 +231,7 @@ def _class(source, image, before, use, atlas, table, key, rule, row, column):  #
             use[np.uintp(table.bins[np.uintp(best)])] += 1
 
 
-@njit(nogil=True, cache=True, error_model="numpy", inline="always")
+@compiled(error_model="numpy", inline="always")
 def _least(least, candidates, first, count, image, n, pitch, atlas, table, costs):  # type: ignore[no-untyped-def]
     """The least of a key and those of `count` candidates, two at a time."""
     for k in range(first, first + count, 2):
@@ -148,7 +243,7 @@ def _least(least, candidates, first, count, image, n, pitch, atlas, table, costs
     return least
 
 
-@njit(nogil=True, cache=True, error_model="numpy", inline="always")
+@compiled(error_model="numpy", inline="always")
 def _key(distance, candidate, number, bins, costs):  # type: ignore[no-untyped-def]
     """Cost and, in the low bits, number: the least key is the cheapest candidate, the earliest of equals."""
     return (distance << (FRACTION + ORDER)) + costs[np.uintp(bins[np.uintp(candidate)])] + number

@@ -1,96 +1,23 @@
-"""The levels of a live texture as Triton kernels: the bytes of `torch_sweep`, fused.
+"""Triton kernels of live textures: one thread decides one pixel.
 
-One thread decides one pixel. A colour is one word of four bytes (the last is 0), so that the product of two
-windows is 25 instructions where the device multiplies bytes. A class of pixels is one launch; between two
-launches the counts of use are frozen. Importing this imports Triton. Shapes: T textures, F side of the
-output with its frame, A atlas pixels.
+A colour is one word of four bytes (the last is 0), so that the product of two windows is 25 instructions
+where the device multiplies bytes. Importing this imports Triton. Shapes: T textures.
 """
 
-import torch
-import torch.nn.functional as F
 import triton
 import triton.language as tl
-from torch import Tensor
 
 from texneg.philox.cuda import below, fold
-from texneg.textures.live.plan import CLASSES, Level, Pass
-from texneg.textures.purposes import Purpose
 from texneg.textures.search import FRACTION
 from texneg.textures.window import RADIUS, SIDE
 
-_PIXELS = 128  # of one program
 _RADIUS, _SIDE, _FRACTION = tl.constexpr(RADIUS), tl.constexpr(SIDE), tl.constexpr(FRACTION)
 _DP4A = tl.constexpr("dp4a.u32.u32 $0, $1, $2, $3;")  # $3 and the products of the bytes of $1 and $2
 _REGISTERS = tl.constexpr("=r,r,r,r")
 
 
-def refined(
-    source: Tensor, coarse: Level | None, atlas: Tensor, keys: Tensor, level: Level, rules: tuple[Pass, ...]
-) -> Tensor:
-    """(T, F, F) int32 maps of a level after all its sweeps. Compiled for each size of level.
-
-    Args:
-        source: (T, F, F) int32 maps of atlas indices, all valid, of this level or of the coarser one.
-        coarse: the level of `source` where it is to be doubled first, else None.
-        atlas: (T, A, 3) uint8 colours.
-        keys: (T,) int64 texture keys.
-        level: sizes.
-        rules: the sweeps.
-    """
-    T, device = len(source), source.device
-    colours = F.pad(atlas, (0, 1)).view(torch.int32)  # (T, A, 1)
-    start, source = source, torch.empty(T, level.framed, level.framed, dtype=torch.int32, device=device)
-    image = torch.empty_like(source)
-    use = torch.zeros(T, level.bins, dtype=torch.int32, device=device)
-    sizes = {"SIZE": level.side, "PITCH": level.pitch, "CELL": level.cell, "PIXELS": _PIXELS}
-    _start_kernel[(T, triton.cdiv(level.framed**2, _PIXELS))](
-        start, source, image, colours, use, COARSE=coarse.side if coarse else 0, **sizes
-    )
-    streams = torch.empty(len(rules), T, dtype=torch.int64, device=device)
-    _stream_kernel[(triton.cdiv(T, _PIXELS), len(rules))](
-        streams, keys, T, int(Purpose.CANDIDATE), level.number, TEXTURES=_PIXELS
-    )
-    blocks = triton.cdiv(triton.cdiv(level.side, 3) ** 2, _PIXELS)
-    for stream, rule in zip(streams, rules, strict=True):
-        for row, column in CLASSES:
-            _class_kernel[(T * blocks,)](
-                source,
-                image,
-                colours,
-                use.clone(),
-                use,
-                stream,
-                row,
-                column,
-                rule.jump,
-                level.step(rule.balance),
-                EXEMPLAR=level.exemplar,
-                RANDOM=rule.random,
-                LOCAL=rule.local,
-                REACH=rule.reach,
-                SEAM=rule.seam,
-                BYTEWISE=_multiplies_bytes(device),
-                **sizes,
-            )
-    return source
-
-
-def _multiplies_bytes(device: torch.device) -> bool:
-    """Whether it has NVIDIA's `dp4a`; others multiply bytes one by one."""
-    return device.type == "cuda" and torch.version.hip is None
-
-
-def image_pixels(source: Tensor, tops: Tensor, lefts: Tensor, level: Level, H: int, W: int) -> Tensor:
-    """(T, H, W) int64 pixels y * W + x of the image, from finished maps and the exemplars' corners (T, 2)."""
-    found = torch.empty(len(source), H, W, dtype=torch.int64, device=source.device)
-    _pixel_kernel[(len(source), triton.cdiv(H * W, _PIXELS))](
-        found, source, tops, lefts, H, W, SIZE=level.side, PITCH=level.pitch, PIXELS=_PIXELS
-    )
-    return found
-
-
 @triton.jit
-def _start_kernel(  # type: ignore[no-untyped-def]
+def start_kernel(  # type: ignore[no-untyped-def]
     start,
     source,
     image,
@@ -125,7 +52,7 @@ def _start_kernel(  # type: ignore[no-untyped-def]
 
 
 @triton.jit(do_not_specialize=["textures", "level"])
-def _stream_kernel(streams, keys, textures, purpose, level, TEXTURES: tl.constexpr):  # type: ignore[no-untyped-def]
+def stream_kernel(streams, keys, textures, purpose, level, TEXTURES: tl.constexpr):  # type: ignore[no-untyped-def]
     """Keys of the candidates' streams, (passes, T): `fold(texture key, purpose, level, pass)`."""
     texture = tl.program_id(0) * TEXTURES + tl.arange(0, TEXTURES)
     number = tl.program_id(1)
@@ -138,7 +65,7 @@ def _stream_kernel(streams, keys, textures, purpose, level, TEXTURES: tl.constex
 
 
 @triton.jit(do_not_specialize=["row", "column", "jump", "step"])
-def _class_kernel(  # type: ignore[no-untyped-def]
+def class_kernel(  # type: ignore[no-untyped-def]
     source,
     image,
     colours,
@@ -274,7 +201,7 @@ def _word(word0, word1, word2, word3, number: tl.constexpr):  # type: ignore[no-
 
 @triton.jit
 def _valid(position, EXEMPLAR: tl.constexpr, PITCH: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Whether it lies in the atlas and the window around it in its exemplar."""
+    """True if a position lies in the atlas and the window around it in its exemplar."""
     row, column = position // PITCH % PITCH, position % PITCH
     inside = (row >= _RADIUS) & (row < EXEMPLAR - _RADIUS)
     inside &= (column >= _RADIUS) & (column < EXEMPLAR - _RADIUS)
@@ -292,7 +219,7 @@ def _bins(PITCH: tl.constexpr, CELL: tl.constexpr):  # type: ignore[no-untyped-d
 
 
 @triton.jit(do_not_specialize=["height", "width"])
-def _pixel_kernel(  # type: ignore[no-untyped-def]
+def pixel_kernel(  # type: ignore[no-untyped-def]
     found, source, tops, lefts, height, width, SIZE: tl.constexpr, PITCH: tl.constexpr, PIXELS: tl.constexpr
 ):
     """Pixels y * W + x of the image, (T, H, W), from atlas indices and the exemplars' corners (T, 2)."""

@@ -1,0 +1,53 @@
+"""Every purpose that random numbers are drawn for.
+
+A purpose is one field of a stream's key, so that no two uses share numbers. Whoever changes a value changes
+the results of every experiment.
+"""
+
+from enum import IntEnum, unique
+
+
+@unique
+class Stream(IntEnum):
+    """The purpose of a draw. Values are unique whatever the other fields of the key are."""
+
+    # fold(texture seed, purpose, ...): inside one texture
+    EXEMPLAR_PLACE = 1
+    FIELD = 2
+    TILE = 3
+    CANDIDATE = 4
+
+    # fold(seed, purpose, label, number): the embedded data set
+    TOY_TRAIN = 0xE0
+    TOY_SAME = 0xE1
+    TOY_CUE_CONFLICT = 0xE2
+    TOY_NEW_TEXTURES = 0xE3
+    TOY_SILHOUETTES = 0xE4
+    TOY_LINE_DRAWINGS = 0xE5
+    TOY_NOISE = 0xE6
+    TOY_BLUR = 0xE7
+    TOY_CONTRAST = 0xE8
+    TOY_PIXELATE = 0xE9
+
+    # fold(seed, epoch, purpose, ...): negatives, the order of an epoch, augmentation
+    PATCHES = 0x9A7C
+    LIVE_TEXTURES = 0x7E47
+    MIXTURE = 0x3C1D
+    EPOCH_ORDER = 0x0DE5
+    VIEWS = 0x71E3
+
+    # fold(seed, purpose): the start of training
+    KEY_QUEUE = 0x0E0E
+    NETWORK = 0x1417
+
+    # fold(seed, step, number, purpose): the order of keys on their way through batch normalisation
+    KEY_SHUFFLE = 0x5F1E
+
+    # fold(number of images, purpose): the sample of the k-nearest-neighbour accuracy during training
+    ONLINE_KNN = 0x4EA2
+
+    # fold(seed, purpose, ...): evaluation
+    SIMILARITY_SAMPLE = 0x73696D69
+    VALIDATION_SPLIT = 0x73706C69
+    BOOTSTRAP = 0x626F6F74
+    SHAPE_BIAS_BOOTSTRAP = 0x73686170
