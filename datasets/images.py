@@ -1,5 +1,6 @@
 """A labelled image data set by index: class-folder tree, flat folder, folder of tar shards or one tar."""
 
+import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -107,6 +108,15 @@ def open_images(path: str | Place, split: str | None = None, *, textures: bool =
         seen = ", ".join(f"{count} x {reason}" for reason, count in sorted(source.skipped.items()))
         raise InputError(f"{root} holds no images; {seen or 'expected CLASS/IMAGE folders or .tar shards'}")
     return _image_set(source, items)
+
+
+def fingerprint(images: ImageSet) -> str:
+    """sha256 over keys, classes and encoded sizes: tells added, renamed, moved and replaced images."""
+    digest = hashlib.sha256()
+    names = (*images.classes, "")
+    for key, label, size in zip(images.keys, images.labels.tolist(), images.sizes.tolist(), strict=True):
+        digest.update(f"{key}\0{names[label]}\0{size}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
 
 
 def _choices(root: Place) -> str:

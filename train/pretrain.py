@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 
 from texneg import __version__
-from texneg.datasets.images import ImageSet
+from texneg.datasets.images import ImageSet, fingerprint
 from texneg.datasets.pairs import pair
 from texneg.datasets.storage.atomic import write_json
 from texneg.errors import InputError
@@ -28,8 +28,7 @@ from texneg.train.engine import checkpoint
 from texneg.train.engine.loop import train
 from texneg.train.engine.optimiser import make_optimizer
 from texneg.train.engine.state import Training
-from texneg.train.evaluate.features import data_fingerprint
-from texneg.train.evaluate.online_knn import Monitor
+from texneg.train.evaluate.online_knn import OnlineKnn
 from texneg.train.flags import PretrainFlags
 from texneg.train.methods.byol import BYOL
 from texneg.train.methods.moco import MoCo
@@ -132,9 +131,9 @@ def assemble(
         method=method,
         optimizer=make_optimizer(method, name=c.optimizer, lr=c.lr, weight_decay=c.weight_decay),
         device=device,
-        data=data_fingerprint(train_set),
-        textures="" if textures is None else data_fingerprint(textures),
-        monitor=Monitor(train_set, c.data, c.image_size) if watched else None,
+        data=fingerprint(train_set),
+        textures="" if textures is None else fingerprint(textures),
+        monitor=OnlineKnn(train_set, c.data, c.image_size) if watched else None,
         log=log,
     )
 

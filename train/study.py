@@ -102,7 +102,8 @@ def limit_threads(threads: int) -> None:
 
 def run_job(study: Study, arm: Negatives, seed: int) -> float:
     """One run with its exams; returns the seconds it took now."""
-    from texneg.train.evaluate.analyze import AnalyzeConfig, analyze
+    from texneg.train.evaluate.analyses.similarity import Similarity
+    from texneg.train.evaluate.analyze import analyze
     from texneg.train.pretrain import run_pretraining
 
     start = time.monotonic()
@@ -119,11 +120,7 @@ def run_job(study: Study, arm: Negatives, seed: int) -> float:
         for exam in study.exams:
             sit(exam, folder)
         if not (folder / "similarity.json").is_file():
-            analyze(
-                AnalyzeConfig(
-                    "similarity", str(folder), recipe.data, out=str(folder), textures=study.textures
-                )
-            )
+            analyze(Similarity(str(folder), recipe.data, str(folder), textures=study.textures))
     return time.monotonic() - start
 
 
@@ -131,13 +128,16 @@ def sit(exam: Exam, folder: Path) -> None:
     """Fit the exam's head on a finished run and measure its test sets."""
     from texneg.train.evaluate.ood import OodConfig, ood
     from texneg.train.evaluate.probe import ProbeConfig, probe
+    from texneg.train.evaluate.sets.accuracy import Accuracy
+    from texneg.train.evaluate.sets.shape_bias import ShapeBias
 
     out = folder / exam.name
     if not (out / "probe.json").is_file():  # what a probe writes last
         probe(ProbeConfig(str(folder), exam.data, str(out), test=exam.test))
     if exam.sets or exam.cue_conflict:
         head = f"{out}/head.pt"
-        ood(OodConfig(str(folder), head, str(out), sets=exam.sets, cue_conflict=exam.cue_conflict))
+        kinds = (Accuracy(exam.sets), ShapeBias(exam.cue_conflict))
+        ood(OodConfig(str(folder), head, str(out), kinds=kinds))
     if exam.name:
         shutil.copy(folder / "config.json", out / "config.json")
 

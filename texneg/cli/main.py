@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Annotated, Any, Literal, get_origin, get_type_hints
@@ -21,7 +22,10 @@ VERBS = {
     "probe": ("texneg.train.evaluate.probe:probe", "linear probe on frozen features"),
     "knn": ("texneg.train.evaluate.knn:knn", "k-nearest-neighbour accuracy of frozen features"),
     "ood": ("texneg.train.evaluate.ood:ood", "accuracy and shape bias on out-of-distribution test folders"),
-    "analyze": ("texneg.train.evaluate.analyze:analyze", "similarity histograms of positives and negatives"),
+    "analyze": (
+        "texneg.train.evaluate.analyze:analyze",
+        "analyses of a frozen encoder, such as its negatives' similarity",
+    ),
     "report": ("texneg.train.report.report:report", "one self-contained HTML file from finished runs"),
     "bench": ("texneg.bench.bench:bench", "speed as ratios against peers and limits, in one run"),
 }
@@ -53,13 +57,15 @@ def parse(config: type, verb: str, argv: list[str]) -> Any:
     """The config of a verb from its command line; positional arguments are shown by their names."""
     import tyro
 
-    for name, hint in get_type_hints(config, include_extras=True).items():
+    hints = get_type_hints(config, include_extras=True)
+    for name, hint in ((field.name, hints[field.name]) for field in fields(config)):
         positional = tyro.conf.Positional in getattr(hint, "__metadata__", ())
         named = positional and get_origin(hint.__origin__) is not Literal
         shown = tyro.conf.arg(metavar=name.upper() if named else None, help_behavior_hint=default_shown)
         config.__annotations__[name] = Annotated[hint, shown]
     begin = getattr(config, "begin", None)  # a config whose defaults depend on the first word
-    markers = (tyro.conf.FlagCreatePairsOff, *(() if begin else (tyro.conf.DisallowNone,)))
+    flat = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
+    markers = (*flat, *(() if begin else (tyro.conf.DisallowNone,)))
     parsed, unknown = tyro.cli(
         config,
         args=argv,
@@ -99,7 +105,8 @@ def main(argv: list[str] | None = None) -> int:
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C
     try:
         function, config = load(VERBS[verb][0])
-        return function(parse(config, verb, rest))
+        own = getattr(sys.modules[function.__module__], "read_command", None)  # flags depend on a table
+        return function(own(rest) if own else parse(config, verb, rest))
     except BrokenPipeError:  # the reader of our output has seen enough
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 (so that the flush at exit is silent too)
         return 0

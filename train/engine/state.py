@@ -12,7 +12,7 @@ from texneg.train.config import PretrainConfig
 from texneg.train.data.loader import Batches
 from texneg.train.engine import checkpoint
 from texneg.train.engine.metrics import Meter, forget_after
-from texneg.train.evaluate.online_knn import Monitor
+from texneg.train.evaluate.online_knn import OnlineKnn
 from texneg.train.methods.byol import BYOL
 from texneg.train.methods.moco import MoCo
 from texneg.train.networks.batch_norm import rank
@@ -35,7 +35,7 @@ class Training:
     """Fingerprint of the images."""
     textures: str
     """Fingerprint of their textures; empty without."""
-    monitor: Monitor | None
+    monitor: OnlineKnn | None
     """kNN, in the first process."""
     log: Callable[[str], None]
     meter: Meter = field(default_factory=Meter)
