@@ -1,7 +1,7 @@
 """Figures for the report: plain matplotlib, saved as SVG with text as text and in the page's colours.
 
-matplotlib is given stand-in colours, which the SVG exchanges for CSS variables of the page: light and dark
-mode, print and screen share one drawing. Lengths are CSS pixels.
+A figure is drawn in stand-in colours, which its SVG exchanges for CSS variables of the page: light mode, dark
+mode and print share one drawing. Lengths are CSS pixels.
 """
 
 import io
@@ -22,12 +22,15 @@ DASHES = ((0, ()), (0, (4, 1.8)), (0, (1.2, 1.8)), (0, (5, 1.8, 1.2, 1.8)))
 INK, SOFT, GRID, AXIS, PAPER, FAINT = (f"#01020{i}" for i in range(6))  # stand-ins, nearly black
 _VARIABLES = {INK: "ink", SOFT: "soft", GRID: "grid", AXIS: "axis", PAPER: "paper", FAINT: "faint"}
 _ARM = "#01030"  # and one digit
+_LEFT_OUT = re.compile(
+    r'<metadata>.*?</metadata>|<style\b.*?</style>|<!--.*?-->| id="[\w.]+_\d+"', flags=re.DOTALL
+)
 _POINTS = 72  # pixels an inch: one unit of the SVG is then a point, and a pixel of the page
 
 
 @dataclass(frozen=True)
 class Look:
-    """How an arm is told from the others, in every figure alike."""
+    """Label, colour, marker and dashes of an arm, the same in every figure."""
 
     label: str
     number: int
@@ -73,23 +76,22 @@ def draw(title: str, make: Callable[[], "Figure | None"]) -> str | None:
 
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    with matplotlib.rc_context({**_style(), "svg.hashsalt": title}), warnings.catch_warnings():
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        matplotlib.rcdefaults()  # whatever style the user has chosen
+        matplotlib.rcParams.update({**_style(), "svg.hashsalt": title})
         warnings.filterwarnings("ignore", "Glyph .* missing")  # the reader's fonts are not ours
         figure = make()
         if figure is None:
             return None
         figure.savefig(buffer, format="svg", metadata=nothing)
-    text = buffer.getvalue()
-    text = re.sub(r"<metadata>.*?</metadata>|<style\b.*?</style>|<!--.*?-->", "", text, flags=re.DOTALL)
+    text = _LEFT_OUT.sub("", buffer.getvalue()).replace("xlink:href", "href")
     for name, variable in _VARIABLES.items():
         text = text.replace(name, f"var(--{variable})")
-    text = re.sub(_ARM + r"(\d)", r"var(--arm-\1)", text).replace("xlink:href", "href")
-    size = re.search(r'viewBox="0 0 ([\d.]+)', text)
-    start, end = text.index("<svg"), text.index(">", text.index("<svg"))
-    view = re.search(r'viewBox="[^"]*"', text[start:end])
-    assert size is not None and view is not None
-    opening = f'<svg {view[0]} style="max-width:{size[1]}px" role="img" aria-label="{escape(title)}"'
-    return opening + text[end:].rstrip()
+    text = re.sub(_ARM + r"(\d)", r"var(--arm-\1)", text)
+    width, height = figure.get_size_inches() * _POINTS
+    opening = f'<svg viewBox="0 0 {width:g} {height:g}" style="max-width:{width:g}px" role="img"'
+    content = text[text.index(">", text.index("<svg")) :].rstrip()
+    return f'{opening} aria-label="{escape(title)}"{content}'
 
 
 def _style() -> Any:
