@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from typing import Annotated, Any, Literal, get_type_hints
 
 from texneg.cli.fields import Positional
+from texneg.cli.main import parse
 from texneg.errors import InputError
 from texneg.train.config import PretrainConfig
 from texneg.train.methods import METHODS
@@ -143,31 +144,29 @@ def explain_unknown(config: PretrainConfig, name: str) -> str:
     return f"{flag} is not understood{hint}"
 
 
-class PretrainFlags:
-    """The flags of one command line, with the fields that its recipe and its choices have."""
+def read_flags(words: list[str]) -> PretrainConfig:
+    """Read a configuration from a command line: the name of a recipe, then flags that change it.
+
+    Raises:
+        InputError: no recipe, a choice that names nothing, a flag that is not there.
+    """
+    if words and words[0] in ("-h", "--help"):
+        flags = flags_of(PretrainConfig())
+    elif not words or words[0].startswith("-"):
+        names = ", ".join(made.__name__ for made in RECIPES)
+        raise InputError(f"name a recipe first: texneg pretrain RECIPE --data DIR; recipes: {names}")
+    else:
+        flags = flags_of(choose(find_recipe(words[0]), scan_choices(words)))
+    values: dict[str, Any] = {}
+    for name, value in vars(parse(type(flags), "pretrain", words, default=flags)).items():
+        values |= {name: value} if name in TOP else vars(value)
+    return change(flags.base, **values)
+
+
+class Flags:
+    """The flags of one command line; `flags_of` makes the class with the fields that its choices have."""
 
     base: PretrainConfig
-
-    @classmethod
-    def begin(cls, words: Sequence[str]) -> "PretrainFlags":
-        """Read recipe and choices from the words of a command line; returns the flags with their defaults.
-
-        Raises:
-            InputError: the first word names no recipe, or a choice names nothing.
-        """
-        if words and words[0] in ("-h", "--help"):
-            return flags_of(PretrainConfig())
-        if not words or words[0].startswith("-"):
-            names = ", ".join(made.__name__ for made in RECIPES)
-            raise InputError(f"name a recipe first: texneg pretrain RECIPE --data DIR; recipes: {names}")
-        return flags_of(choose(find_recipe(words[0]), scan_choices(words)))
-
-    def config(self) -> PretrainConfig:
-        """Return the configuration that the flags say."""
-        values: dict[str, Any] = {}
-        for name, value in vars(self).items():
-            values |= {name: value} if name in TOP else vars(value)
-        return change(self.base, **values)
 
     def explain_unknown(self, name: str) -> str:
         """Say what is wrong with a flag that this command line does not have."""
@@ -196,8 +195,8 @@ def scan_choices(words: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def flags_of(config: PretrainConfig) -> PretrainFlags:
-    """The flags of a configuration, each with its present value as default, in groups."""
+def flags_of(config: PretrainConfig) -> Flags:
+    """Make the flags of a configuration, each with its present value as default, in groups."""
     mixed = kind_name(config.negatives) == "mixture"
     shares = tuple((kind.name, share) for kind, share in config.negatives.kinds) if mixed else ()
     top: dict[str, tuple[Any, str, Any]] = {
@@ -225,10 +224,8 @@ def flags_of(config: PretrainConfig) -> PretrainFlags:
         " another method, loss or kind of negatives are shown once it is chosen, for example: texneg pretrain"
         f" RECIPE --negatives texture_live --help\n\nRecipes:{list_recipes()}"
     )
-    made: Any = make_dataclass(
-        "Flags", members, bases=(PretrainFlags,), namespace={"__doc__": doc, "base": config}
-    )
-    flags: PretrainFlags = made()
+    made: Any = make_dataclass("Flags", members, bases=(Flags,), namespace={"__doc__": doc, "base": config})
+    flags: Flags = made()
     return flags
 
 
@@ -255,11 +252,7 @@ def flag(name: str, hint: Any, text: str, value: Any) -> tuple[str, Any, Any]:
     """A field of a class of flags."""
     import tyro
 
-    from texneg.cli.main import default_shown
-
-    metavar = name.upper() if name == "recipe" else None
-    shown = tyro.conf.arg(help=text, metavar=metavar, help_behavior_hint=default_shown)
-    return name, Annotated[hint, shown], field(default=value)
+    return name, Annotated[hint, tyro.conf.arg(help=text)], field(default=value)
 
 
 def field_docs(cls: type) -> dict[str, str]:

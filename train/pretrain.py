@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from texneg import __version__
-from texneg.datasets.images import ImageSet
+from texneg.datasets.images import ImageSet, fingerprint
 from texneg.datasets.pairs import pair
 from texneg.datasets.storage.json_files import read_json, write_json
 from texneg.errors import InputError
@@ -23,18 +23,21 @@ from texneg.train.engine import checkpoint
 from texneg.train.engine.loop import train
 from texneg.train.engine.optimiser import make_optimiser
 from texneg.train.engine.run import Training
-from texneg.train.evaluate.features import data_fingerprint
-from texneg.train.evaluate.online_knn import Monitor
-from texneg.train.flags import PretrainFlags
+from texneg.train.evaluate.online_knn import OnlineKnn
+from texneg.train.flags import read_flags
 
 CONFIG = "config.json"
 
 
-def pretrain(config: PretrainFlags) -> int:
-    """Train a recipe with the flags' changes; the verb `texneg pretrain`."""
-    chosen = config.config()
-    with process_group(pick_device(chosen.run.device)):
-        folder = run_pretraining(chosen, log=status_line)
+def read_command(words: list[str]) -> PretrainConfig:
+    """Read a recipe and the changes to it from a command line."""
+    return read_flags(words)
+
+
+def pretrain(config: PretrainConfig) -> int:
+    """Train a run, or go on training it; the verb `texneg pretrain`."""
+    with process_group(pick_device(config.run.device)):
+        folder = run_pretraining(config, log=status_line)
         if rank() == 0:
             end = "finished" if finished(folder) else "stopped as asked; run the same command again to go on"
             status_line(f"{folder}: {end}\n")
@@ -119,7 +122,7 @@ def assemble(
     method = method.to(device).to(memory_format=torch.channels_last)
     deferred = device.type == "cuda" and config.negatives.on_device
     watched = config.run.knn_every > 0 and rank() == 0
-    knn = Monitor(train_set, config.run.data, config.views.image_size).measure if watched else None
+    knn = OnlineKnn(train_set, config.run.data, config.views.image_size).measure if watched else None
     return Training(
         run=config.run,
         folder=folder,
@@ -130,8 +133,8 @@ def assemble(
         optimiser=make_optimiser(method, config.optimisation),
         optimisation=config.optimisation,
         device=device,
-        data=data_fingerprint(train_set),
-        textures="" if textures is None else data_fingerprint(textures),
+        data=fingerprint(train_set),
+        textures="" if textures is None else fingerprint(textures),
         monitor=knn,
         log=log,
     )

@@ -119,7 +119,8 @@ def limit_threads(threads: int) -> None:
 
 def run_job(study: Study, arm: str, seed: int) -> float:
     """Make one run with its evaluations; returns the seconds it took now."""
-    from texneg.train.evaluate.analyze import AnalyzeConfig, analyze
+    from texneg.train.evaluate.analyses.similarity import Similarity
+    from texneg.train.evaluate.analyze import analyze
     from texneg.train.pretrain import run_pretraining
 
     start = time.monotonic()
@@ -130,15 +131,8 @@ def run_job(study: Study, arm: str, seed: int) -> float:
         for evaluation in study.evaluations:
             evaluate(evaluation, folder)
         if not (folder / "similarity.json").is_file():
-            analyze(
-                AnalyzeConfig(
-                    "similarity",
-                    str(folder),
-                    config.run.data,
-                    out=str(folder),
-                    textures=study.textures or None,
-                )
-            )
+            data, textures = config.run.data, study.textures or None
+            analyze(Similarity(str(folder), data, str(folder), textures=textures))
     return time.monotonic() - start
 
 
@@ -146,13 +140,15 @@ def evaluate(evaluation: Evaluation, folder: Path) -> None:
     """Fit the evaluation's head on a finished run and measure its test sets."""
     from texneg.train.evaluate.ood import OodConfig, ood
     from texneg.train.evaluate.probe import ProbeConfig, probe
+    from texneg.train.evaluate.sets.accuracy import Accuracy
+    from texneg.train.evaluate.sets.shape_bias import ShapeBias
 
     out = folder / evaluation.name
     if not (out / "probe.json").is_file():  # what a probe writes last
         probe(ProbeConfig(str(folder), evaluation.data, str(out), test=evaluation.test))
     if evaluation.sets or evaluation.cue_conflict:
-        sets, conflicts = evaluation.sets, evaluation.cue_conflict
-        ood(OodConfig(str(folder), f"{out}/head.pt", str(out), sets=sets, cue_conflict=conflicts))
+        kinds = (Accuracy(evaluation.sets), ShapeBias(evaluation.cue_conflict))
+        ood(OodConfig(str(folder), f"{out}/head.pt", str(out), kinds=kinds))
     if evaluation.name:
         shutil.copy(folder / "config.json", out / "config.json")
 

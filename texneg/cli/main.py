@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Annotated, Any, Literal, TypeAlias, get_origin, get_type_hints
@@ -23,7 +24,10 @@ VERBS: Verbs = {
     "probe": ("texneg.train.evaluate.probe:probe", "linear probe on frozen features"),
     "knn": ("texneg.train.evaluate.knn:knn", "k-nearest-neighbour accuracy of frozen features"),
     "ood": ("texneg.train.evaluate.ood:ood", "accuracy and shape bias on out-of-distribution test folders"),
-    "analyze": ("texneg.train.evaluate.analyze:analyze", "similarity histograms of positives and negatives"),
+    "analyze": (
+        "texneg.train.evaluate.analyze:analyze",
+        "analyses of a frozen encoder, such as its negatives' similarity",
+    ),
     "report": ("texneg.train.report.report:report", "one self-contained HTML file from finished runs"),
     "bench": ("texneg.bench.bench:BENCHMARKS", "benchmarks: speed beside peers and limits, scale, kills"),
 }
@@ -57,39 +61,68 @@ def load(target: str) -> tuple[Callable[[Any], int], type]:
     return function, get_type_hints(function)["config"]
 
 
-def parse(config: type, verb: str, argv: list[str]) -> Any:
-    """The config of a verb from its command line; positional arguments are shown by their names."""
+def parse(config: type, verb: str, argv: list[str], *, default: Any = None) -> Any:
+    """Parse the command line of a verb: flags are flat, and the parts of the configuration group the help.
+
+    Args:
+        config: a dataclass; its fields, and those of the dataclasses among them, are the flags.
+        verb: for messages.
+        argv: the words after the verb.
+        default: an instance whose values are the defaults; it may have a method `explain_unknown(name)`.
+
+    Raises:
+        InputError: a flag that is not there.
+    """
     import tyro
 
-    begin = getattr(config, "begin", None)  # a config whose fields and defaults depend on the words
-    default = begin(argv) if begin else None
-    for name, hint in () if begin else get_type_hints(config, include_extras=True).items():
-        positional = tyro.conf.Positional in getattr(hint, "__metadata__", ())
-        named = positional and get_origin(hint.__origin__) is not Literal
-        shown = tyro.conf.arg(metavar=name.upper() if named else None, help_behavior_hint=default_shown)
-        config.__annotations__[name] = Annotated[hint, shown]
-    markers = (tyro.conf.FlagCreatePairsOff, *(() if begin else (tyro.conf.DisallowNone,)))
+    flags = annotate(config)
+    markers = (
+        tyro.conf.OmitArgPrefixes,
+        tyro.conf.FlagCreatePairsOff,
+        *(() if default is not None else (tyro.conf.DisallowNone,)),
+    )
     parsed, unknown = tyro.cli(
-        type(default) if begin else config,
+        config,
         args=argv,
         default=default,
         prog=f"texneg {verb}",
         config=markers,
         return_unknown_args=True,
     )
-    if unknown and begin:
-        raise InputError(default.explain_unknown(unknown[0].partition("=")[0].lstrip("-").replace("-", "_")))
     if unknown:
-        flags = [f"--{name.replace('_', '-')}" for name in get_type_hints(config)]
         word = unknown[0].partition("=")[0]
+        if explain := getattr(default, "explain_unknown", None):
+            raise InputError(explain(word.lstrip("-").replace("-", "_")))
         near = get_close_matches(word, flags, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise InputError(f"{word} is not understood; {hint}texneg {verb} --help lists what is")
     return parsed
 
 
+def annotate(config: type) -> list[str]:
+    """Set how the help shows each field of a config and of its parts, and list their flags.
+
+    A positional argument is shown by its name.
+    """
+    import tyro
+
+    flags: list[str] = []
+    hints = get_type_hints(config, include_extras=True)
+    for name, hint in ((field.name, hints[field.name]) for field in fields(config)):
+        bare = hint.__origin__ if hasattr(hint, "__metadata__") else hint
+        if isinstance(bare, type) and is_dataclass(bare):
+            flags += annotate(bare)
+            continue
+        positional = tyro.conf.Positional in getattr(hint, "__metadata__", ())
+        named = positional and get_origin(hint.__origin__) is not Literal
+        shown = tyro.conf.arg(metavar=name.upper() if named else None, help_behavior_hint=default_shown)
+        config.__annotations__[name] = Annotated[hint, shown]
+        flags.append(f"--{name.replace('_', '-')}")
+    return flags
+
+
 def default_shown(value: str) -> str:
-    """What the help says of a default: nothing where leaving the option out means doing without."""
+    """Text of a default in the help; empty where leaving the option out means doing without."""
     return "" if value in ("None", "", "''", "False") else f"(default: {value})"
 
 
@@ -116,7 +149,8 @@ def call(verbs: Verbs, above: str, argv: list[str]) -> int:
         if isinstance(table := find(target), dict):
             return call(table, verb, rest)
         function, config = load(target)
-        return function(parse(config, verb, rest))
+        own = getattr(sys.modules[function.__module__], "read_command", None)  # flags depend on a table
+        return function(own(rest) if own else parse(config, verb, rest))
     except BrokenPipeError:  # the reader of our output has seen enough
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 (so that the flush at exit is silent too)
         return 0

@@ -20,9 +20,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from texneg.datasets.decode import DecodeError
-from texneg.datasets.images import ImageSet
+from texneg.datasets.images import ImageSet, fingerprint
 from texneg.datasets.storage.atomic import write_bytes
 from texneg.errors import InputError
+from texneg.train.networks.normalise import normalise
 
 RESIZE_RATIO = 256 / 224  # the shorter side before the centre crop, in units of the crop
 TRANSFORM = "resize-256/224-bilinear-centre-crop-v1"  # a new name makes new caches
@@ -107,10 +108,10 @@ def crop(pixels: U8, side: int) -> U8:
     return np.asarray(image.crop((left, top, left + side, top + side)))
 
 
-def normalise(pixels: Tensor, encoder: Encoder) -> Tensor:
+def network_input(pixels: Tensor, encoder: Encoder) -> Tensor:
     """uint8 (N, S, S, 3) to float32 (N, 3, S, S) with the encoder's channel mean and deviation."""
-    mean, std = (torch.tensor(c, device=pixels.device)[:, None, None] for c in (encoder.mean, encoder.std))
-    return (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / std
+    mean, std = (torch.tensor(channels, device=pixels.device) for channels in (encoder.mean, encoder.std))
+    return normalise(pixels.float() / 255, mean, std)
 
 
 def device_of(encoder: Encoder) -> torch.device:
@@ -181,7 +182,7 @@ def extract(
     side, device, rows = encoder.image_size, device_of(encoder), []
     with evaluation_mode(encoder):
         for crops in read_crops(images, lambda pixels, _: crop(pixels, side), block=batch):
-            x = normalise(torch.from_numpy(np.stack(crops)).to(device), encoder)
+            x = network_input(torch.from_numpy(np.stack(crops)).to(device), encoder)
             y = encoder(x).float()
             if flip:
                 y = (y + encoder(x.flip(3)).float()) / 2
@@ -194,18 +195,9 @@ def extract(
     return Features(values, labels, images.keys)
 
 
-def data_fingerprint(images: ImageSet) -> str:
-    """sha256 over keys, classes and encoded sizes: tells added, renamed, moved and replaced images."""
-    digest = hashlib.sha256()
-    names = (*images.classes, "")
-    for key, label, size in zip(images.keys, images.labels.tolist(), images.sizes.tolist(), strict=True):
-        digest.update(f"{key}\0{names[label]}\0{size}\n".encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()
-
-
 def cache_path(folder: str, encoder: Encoder, images: ImageSet, *, flip: bool) -> str:
     """Where the cache of these features lies: the name is a hash of weights, transform and data."""
     parts = [encoder.fingerprint, TRANSFORM, encoder.image_size, encoder.mean, encoder.std, flip]
-    text = "\0".join(map(str, [*parts, data_fingerprint(images)]))
+    text = "\0".join(map(str, [*parts, fingerprint(images)]))
     Path(folder).mkdir(parents=True, exist_ok=True)
     return str(Path(folder) / f"features-{hashlib.sha256(text.encode()).hexdigest()[:24]}.npz")

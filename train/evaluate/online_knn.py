@@ -10,15 +10,15 @@ from texneg.errors import InputError
 from texneg.philox.arrays import generator
 from texneg.philox.streams import Stream
 from texneg.train.data.splits import find_test, labelled
-from texneg.train.evaluate.features import crop, device_of, evaluation_mode, normalise, read_crops
-from texneg.train.evaluate.knn import knn_accuracy
+from texneg.train.evaluate.features import crop, device_of, evaluation_mode, network_input, read_crops
+from texneg.train.evaluate.neighbours import knn_accuracy
 from texneg.train.networks.encoder import Encoder
 
 BANK, TEST = 5000, 1000  # images at most
 BLOCK = 256
 
 
-class Monitor:
+class OnlineKnn:
     """Crops of a sample of labelled images, held in memory: a bank of training images and images to classify.
 
     The latter are of the split val, validation or test if it has the training classes, otherwise a fifth of
@@ -31,36 +31,36 @@ class Monitor:
         except InputError as error:
             raise InputError(f"--knn-every: {error}, or use --knn-every 0") from error
         test = find_test(data, train.classes)
-        places = sample(train, BANK)
+        places = draw_sample(train, BANK)
         if test is None or test.classes != train.classes:
             fifth = len(places) // 5
             bank, tested, test = places[fifth:], places[:fifth], train
         else:
-            bank, tested = places, sample(test, TEST)
-        self.bank, self.bank_labels = crops(train, bank, image_size)
-        self.test, self.test_labels = crops(test, tested, image_size)
+            bank, tested = places, draw_sample(test, TEST)
+        self.bank, self.bank_labels = read_test_crops(train, bank, image_size)
+        self.test, self.test_labels = read_test_crops(test, tested, image_size)
 
     def measure(self, encoder: Encoder) -> float:
         """Top-1 accuracy in percent; the network is left in the mode it came in."""
         with evaluation_mode(encoder):
-            bank, test = features(encoder, self.bank), features(encoder, self.test)
+            bank, test = compute_features(encoder, self.bank), compute_features(encoder, self.test)
         return 100 * knn_accuracy(bank, self.bank_labels, test, self.test_labels)
 
 
-def sample(images: ImageSet, most: int) -> npt.NDArray[np.int64]:
-    """At most so many places in the data set, the same at every call, in random order."""
+def draw_sample(images: ImageSet, most: int) -> npt.NDArray[np.int64]:
+    """Draw at most so many places in the data set, the same at every call, in random order."""
     return generator(len(images), Stream.ONLINE_KNN).permutation(len(images))[:most]
 
 
-def crops(images: ImageSet, places: npt.NDArray[np.int64], side: int) -> tuple[Tensor, Tensor]:
-    """Test crops uint8 (N, S, S, 3) and labels (N,)."""
+def read_test_crops(images: ImageSet, places: npt.NDArray[np.int64], side: int) -> tuple[Tensor, Tensor]:
+    """Read test crops, uint8 (N, S, S, 3), and labels (N,)."""
     blocks = read_crops(images, lambda pixels, _: crop(pixels, side), block=BLOCK, index=places)
     made = [made for block in blocks for made in block]
     return torch.from_numpy(np.stack(made)), torch.from_numpy(images.labels[places])
 
 
-def features(encoder: Encoder, pixels: Tensor) -> Tensor:
-    """Features (N, F) of uint8 crops, on the CPU."""
+def compute_features(encoder: Encoder, pixels: Tensor) -> Tensor:
+    """Compute features (N, F) of uint8 crops, on the CPU."""
     device = device_of(encoder)
     blocks = pixels.split(BLOCK)
-    return torch.cat([encoder(normalise(block.to(device), encoder)).float().cpu() for block in blocks])
+    return torch.cat([encoder(network_input(block.to(device), encoder)).float().cpu() for block in blocks])

@@ -1,36 +1,37 @@
-"""`texneg ood`: accuracy on named test folders and shape bias on cue-conflict sets, resumable set by set.
+"""`texneg ood`: one encoder with one head on named test sets of every kind, resumable cell by cell.
 
-The output folder holds `cells.jsonl` (one line for each finished set, appended, never rewritten), `ood.json`
-(all finished sets of this encoder and head) and `outcomes/*.npz` (every image, for paired comparisons). A set
-is measured again only when the weights, the head, its images or the protocol changed.
+The output folder holds `cells.jsonl` (one line for each finished cell, appended, never rewritten), `ood.json`
+(all finished sets of this encoder and head) and `outcomes/*.npz` (every image, for paired comparisons). A
+cell is measured again only when the weights, the head, its images, its options or the protocol changed.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from collections.abc import Sequence
+from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
 from typing import Any
 
 from texneg import __version__
 from texneg.cli.fields import Positional
-from texneg.datasets.images import ImageSet, open_images
+from texneg.cli.main import parse
+from texneg.datasets.images import fingerprint, open_images
 from texneg.datasets.storage.json_files import append_json_line, write_json
 from texneg.errors import InputError
-from texneg.train.data.splits import labelled, open_train
 from texneg.train.device import pick_device
-from texneg.train.evaluate.features import TRANSFORM, Encoder, Features, data_fingerprint, extract
-from texneg.train.evaluate.head import Head, load_head
-from texneg.train.evaluate.outcomes import save_outcomes
-from texneg.train.evaluate.sets.measure import Measured, measure_accuracy, measure_shape_bias
+from texneg.train.evaluate.features import TRANSFORM
+from texneg.train.evaluate.linear import load_head
+from texneg.train.evaluate.sets import KINDS
+from texneg.train.evaluate.sets.base import Cell, Probed, SetKind, save_outcomes
 from texneg.train.networks.encoder import load_encoder
 
 PROTOCOL = "ood-1"  # a new name measures everything again
 
+Row = dict[str, Any]
+
 
 @dataclass(frozen=True)
-class OodConfig:
+class OodOptions:
     """Test one encoder with one head on named sets of images."""
 
     checkpoint: Positional[str]
@@ -39,16 +40,6 @@ class OodConfig:
     """head.pt of texneg probe on the same checkpoint"""
     out: str
     """run folder for ood.json"""
-    sets: tuple[str, ...] = ()
-    """test sets as NAME=PATH; class folders are matched with the head's classes by name"""
-    cue_conflict: tuple[str, ...] = ()
-    """cue-conflict sets as NAME=PATH; files named <shape><i>-<texture><j> in folders by shape"""
-    mapping: str | None = None
-    """JSON file {category: [head classes]} for cue-conflict sets whose categories group the head's classes"""
-    data: str | None = None
-    """training images of the head, for kNN accuracy on every set too; none for the head alone"""
-    strict: bool = False
-    """refuse test sets with class folders that the head lacks, instead of leaving those images out"""
     batch: int = 256
     """images a forward pass"""
     device: str = "auto"
@@ -58,107 +49,131 @@ class OodConfig:
 
 
 @dataclass(frozen=True)
-class TestSet:
-    """One set to measure."""
+class OodConfig(OodOptions):
+    """An encoder, a head, and the sets to test them on."""
 
-    __test__ = False  # not a test case, whatever its name
-
-    name: str
-    path: str
-    kind: str
-    """accuracy or shape-bias"""
-    options: dict[str, Any] = field(default_factory=dict)
-    """what else decides the numbers"""
+    kinds: tuple[SetKind, ...] = ()
+    """the sets, kind by kind"""
 
 
 def ood(config: OodConfig) -> int:
-    """Measure every set that is not finished, then write ood.json."""
+    """Measure every cell that is not finished, then write ood.json."""
     encoder = load_encoder(config.checkpoint, device=pick_device(config.device))
-    head = load_head(config.head, encoder)
-    mapping = read_mapping(config.mapping)
-    train = labelled(open_train(config.data)) if config.data else None
-    sets = parse_sets(config.sets, "--sets", "accuracy", {"knn": data_fingerprint(train)} if train else {})
-    sets += parse_sets(config.cue_conflict, "--cue-conflict", "shape-bias", {"mapping": mapping})
+    probed = Probed(encoder, load_head(config.head, encoder), batch=config.batch, cache=config.cache)
+    sets = [(kind, cells) for kind in config.kinds for cells in group_cells(kind)]
     if not sets:
         raise InputError("no test set given; name one or more: --sets sketch=/data/sketch")
-
-    def features(images: ImageSet) -> Features:
-        return extract(encoder, images, batch=config.batch, cache=config.cache)
-
-    @cache
-    def bank() -> Features | None:
-        return head_bank(head, train, features) if train else None
-
-    def measure(one: TestSet, images: ImageSet) -> Measured:
-        seen = features(images)
-        if one.kind == "shape-bias":
-            return measure_shape_bias(head, seen, images.classes, mapping=mapping)
-        found = measure_accuracy(head, seen, images.classes, bank=bank())
-        unknown = found.numbers["left_out"]["classes"]
-        if config.strict and unknown:
-            raise InputError(f"the head lacks {', '.join(unknown[:5])}; remove the folders or drop --strict")
-        return found
-
-    run_sets(Path(config.out), sets, encoder=encoder, head=head, measure=measure)
+    measure_sets(Path(config.out), sets, probed)
     return 0
 
 
-def run_sets(
-    out: Path,
-    sets: Sequence[TestSet],
-    *,
-    encoder: Encoder,
-    head: Head,
-    measure: Callable[[TestSet, ImageSet], Measured],
-) -> dict[str, Any]:
-    """Measure the sets without a finished cell; returns and writes what ood.json holds."""
-    weights = {"encoder": encoder.fingerprint, "head": head.fingerprint}
-    cells = read_cells(out / "cells.jsonl")
-    for one in sets:
-        images = open_images(one.path)
-        data = data_fingerprint(images)
-        cell = cell_id(**weights, data=data, kind=one.kind, name=one.name, **one.options)
-        row = cells.get(cell)
-        if row is None or not (out / row["outcomes"]).is_file():
-            try:
-                found = measure(one, images)
-            except InputError as error:
-                raise InputError(f"set {one.name!r} ({one.path}): {error}") from error
-            outcomes = f"outcomes/{cell[:16]}.npz"
-            save_outcomes(out / outcomes, found.keys, found.values)
-            row = {
-                **found.numbers, **weights,
-                "cell": cell, "name": one.name, "path": one.path, "data": data,
-                "outcomes": outcomes, "options": one.options, "version": __version__,
-            }  # fmt: skip
-            append_json_line(out / "cells.jsonl", row)
-        cells.pop(cell, None)  # the latest of a name stands last
-        cells[cell] = row
-        print(summary(row))
-    mine = [row for row in cells.values() if {key: row[key] for key in weights} == weights]
-    by_name = {(row["kind"], row["name"]): row for row in mine}
+def read_command(words: list[str]) -> OodConfig:
+    """Parse a command line, whose flags are those of `OodOptions` and of every kind in the table."""
+    parts = [(kind.__name__, kind, field(default_factory=kind)) for kind in KINDS]
+    flags = make_dataclass(
+        "OodFlags", parts, bases=(OodOptions,), frozen=True, namespace={"__doc__": OodOptions.__doc__}
+    )
+    values = dict(vars(parse(flags, "ood", words)))
+    return OodConfig(kinds=tuple(values.pop(name) for name, _, _ in parts), **values)
+
+
+def group_cells(kind: SetKind) -> list[list[Cell]]:
+    """The cells of each set of a kind."""
+    sets: dict[str, list[Cell]] = {}
+    for cell in kind.cells():
+        sets.setdefault(cell.name, []).append(cell)
+    return list(sets.values())
+
+
+def measure_sets(out: Path, sets: Sequence[tuple[SetKind, Sequence[Cell]]], probed: Probed) -> Row:
+    """Measure the cells without a finished line; returns and writes what ood.json holds."""
+    finished = read_cells(out / "cells.jsonl")
+    for kind, cells in sets:
+        rows = []
+        for cell in cells:
+            row = measure_cell(out, kind, cell, probed, finished, parts=len(cells))
+            finished.pop(row["cell"], None)  # the latest of a name stands last
+            finished[row["cell"]] = row
+            rows.append(row)
+        print(kind.summary(join_cells(type(kind), rows)))
+    mine = [row for row in finished.values() if row.items() >= probed.weights.items()]
     result = {
         "protocol": PROTOCOL,
         "transform": TRANSFORM,
-        **weights,
-        "classes": list(head.classes),
-        "sets": list(by_name.values()),
+        **probed.weights,
+        "classes": list(probed.head.classes),
+        "sets": join_sets(mine, [*KINDS, *(type(kind) for kind, _ in sets)]),
         "version": __version__,
     }
     write_json(out / "ood.json", result)
     return result
 
 
-def cell_id(**fields: Any) -> str:
-    """sha256 over everything that decides a set's numbers."""
+def measure_cell(
+    out: Path, kind: SetKind, cell: Cell, probed: Probed, finished: dict[str, Row], *, parts: int
+) -> Row:
+    """The row of a cell: that of a finished line, where nothing that decides it changed, or a new line.
+
+    `parts` is the number of cells of its set.
+    """
+    images = open_images(cell.path)
+    data = fingerprint(images)
+    part = {"part": cell.part} if cell.part else {}
+    decisive = {"data": data, "kind": kind.name, "name": cell.name, **part, **cell.options}
+    name = hash_fields(**probed.weights, **decisive)
+    row = finished.get(name)
+    if row is not None and row.get("parts", 1) == parts and (out / row["outcomes"]).is_file():
+        return row
+    try:
+        found = kind.measure(cell, images, probed)
+    except InputError as error:
+        raise InputError(f"set {cell.name!r} ({cell.path}): {error}") from error
+    outcomes = f"outcomes/{name[:16]}.npz"
+    save_outcomes(out / outcomes, found.keys, found.values)
+    row = {
+        **found.numbers, **probed.weights, **part, **({"parts": parts} if part else {}),
+        "cell": name, "kind": kind.name, "name": cell.name, "path": cell.path, "data": data,
+        "outcomes": outcomes, "options": cell.options, "version": __version__,
+    }  # fmt: skip
+    append_json_line(out / "cells.jsonl", row)
+    return row
+
+
+def join_sets(rows: Sequence[Row], kinds: Sequence[type[SetKind]]) -> list[Row]:
+    """The sets of these kinds whose cells are all finished; the latest row of a cell counts."""
+    known = {kind.name: kind for kind in kinds}
+    sets: dict[tuple[str, str], dict[str, Row]] = {}
+    for row in rows:
+        sets.setdefault((row["kind"], row["name"]), {})[row.get("part", "")] = row
+    joined = []
+    for (kind, _), cells in sets.items():
+        parts = list(cells.values())[-1].get("parts", 1)
+        rows = [row for row in cells.values() if row.get("parts", 1) == parts]
+        if kind in known and len(rows) == parts:
+            joined.append(join_cells(known[kind], rows))
+    return joined
+
+
+def join_cells(kind: type[SetKind], rows: Sequence[Row]) -> Row:
+    """The row of a set: that of its only cell, or a headline and all cells."""
+    first = rows[0]
+    if "part" not in first:
+        return first
+    same = {name: first[name] for name in ("kind", "name", "encoder", "head", "version")}
+    data = hash_fields(data=[row["data"] for row in rows])
+    return {**kind.headline(rows), **same, "data": data, "cells": list(rows)}
+
+
+def hash_fields(**fields: Any) -> str:
+    """sha256 over everything that decides a cell's numbers."""
     return hashlib.sha256(
         json.dumps([PROTOCOL, TRANSFORM, fields], sort_keys=True).encode("utf-8", "surrogateescape")
     ).hexdigest()
 
 
-def read_cells(path: Path) -> dict[str, dict[str, Any]]:
+def read_cells(path: Path) -> dict[str, Row]:
     """Finished cells by id; a line that a kill cut short is as good as absent."""
-    cells: dict[str, dict[str, Any]] = {}
+    cells: dict[str, Row] = {}
     for line in path.read_text("utf-8").splitlines() if path.is_file() else ():
         try:
             row = json.loads(line)
@@ -166,59 +181,3 @@ def read_cells(path: Path) -> dict[str, dict[str, Any]]:
         except (ValueError, KeyError, TypeError):
             continue
     return cells
-
-
-def parse_sets(texts: Sequence[str], flag: str, kind: str, options: dict[str, Any]) -> list[TestSet]:
-    """The sets of one flag, each NAME=PATH; a wrong or repeated name raises `InputError`."""
-    sets: dict[str, TestSet] = {}
-    for text in texts:
-        name, _, path = text.partition("=")
-        if not name or not path:
-            raise InputError(f"{flag} {text!r} is not NAME=PATH, for example {flag} sketch=/data/sketch")
-        if name in sets:
-            raise InputError(f"{flag}: the name {name!r} is given twice; give every set its own name")
-        sets[name] = TestSet(name, path, kind, options)
-    return list(sets.values())
-
-
-def read_mapping(path: str | None) -> Mapping[str, list[str]] | None:
-    """Category to class names from a JSON file."""
-    if path is None:
-        return None
-    try:
-        mapping = json.loads(Path(path).read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"--mapping {path!r} cannot be read as JSON ({error})") from error
-    good = isinstance(mapping, dict) and all(
-        isinstance(group, list) and all(isinstance(name, str) for name in group) for group in mapping.values()
-    )
-    if not good:
-        raise InputError(f"--mapping {path!r} must hold {{category: [class folder names]}}")
-    return mapping
-
-
-def head_bank(head: Head, train: ImageSet, features: Callable[[ImageSet], Features]) -> Features:
-    """Features of the training images under the head's class indices, as neighbours for kNN."""
-    if set(train.classes) != set(head.classes):
-        raise InputError(
-            "--data has other class folders than the head; give the images the probe was fitted on"
-        )
-    found = features(train)
-    places = [head.classes.index(name) for name in train.classes]
-    return Features(found.values, found.labels.new_tensor(places)[found.labels], found.keys)
-
-
-def summary(row: Mapping[str, Any]) -> str:
-    """One line for the terminal."""
-    if row["kind"] == "shape-bias":
-        bias = "undecided" if row["shape_bias"] is None else f"{100 * row['shape_bias']:.1f} %"
-        return (
-            f"{row['name']}: shape bias {bias}, cue accuracy {100 * row['cue_accuracy']:.1f} %, n {row['n']}"
-        )
-    masked, unmasked = row["masked"], row["unmasked"]
-    return (
-        f"{row['name']}: {100 * masked['accuracy']:.1f} % "
-        f"[{100 * masked['low']:.1f}, {100 * masked['high']:.1f}] of {row['n']} images "
-        f"in {row['classes']} classes (chance {100 * row['chance']:.1f} %), "
-        f"unmasked {100 * unmasked['accuracy']:.1f} %"
-    )

@@ -1,21 +1,19 @@
 """`texneg probe`: a linear probe on frozen features, its head and its accuracy."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from texneg import __version__
 from texneg.cli.fields import Positional
-from texneg.datasets.images import ImageSet, open_images
+from texneg.datasets.images import ImageSet, fingerprint, open_images
 from texneg.datasets.storage.json_files import write_json
 from texneg.train.data.splits import find_test, labelled, open_train
 from texneg.train.device import pick_device
-from texneg.train.evaluate.accuracy import predictions, score, share_classes
-from texneg.train.evaluate.features import TRANSFORM, Encoder, Features, data_fingerprint, extract
-from texneg.train.evaluate.head import Head, save_head
-from texneg.train.evaluate.linear import PENALTIES, VALIDATION_SHARE, fit_probe
-from texneg.train.evaluate.outcomes import save_outcomes
+from texneg.train.evaluate.features import TRANSFORM, Features, extract
+from texneg.train.evaluate.linear import PENALTIES, VALIDATION_SHARE, fit_probe, save_head
+from texneg.train.evaluate.sets.accuracy import measure_accuracy
+from texneg.train.evaluate.sets.base import save_outcomes
 from texneg.train.networks.encoder import load_encoder
 
 PROTOCOL = "lbfgs"
@@ -55,30 +53,18 @@ def probe(config: ProbeConfig) -> int:
     def features(images: ImageSet) -> Features:
         return extract(encoder, images, batch=config.batch, flip=config.flip, cache=config.cache)
 
-    result, head = run_probe(encoder, train, test, features=features, seed=config.seed, device=device)
-    out = Path(config.out)
-    save_head(str(out / "head.pt"), head)
-    if test is not None:
-        save_outcomes(out / "probe-outcomes.npz", *result.pop("outcomes"))
-    write_json(out / "probe.json", {**result, "config": vars(config), "version": __version__})
-    print(f"{summary(result)} -> {out / 'head.pt'}")
-    return 0
-
-
-def run_probe(
-    encoder: Encoder,
-    train: ImageSet,
-    test: ImageSet | None,
-    *,
-    features: Callable[[ImageSet], Features],
-    seed: int = 0,
-    device: str = "cpu",
-) -> tuple[dict[str, Any], Head]:
-    """Fit and test a probe; what probe.json holds, with the test's per-image outcomes, and the head."""
     fitted = features(train)
-    head = fit_probe(fitted.values, fitted.labels, classes=train.classes, seed=seed, device=device)
-    head = Head(**{**vars(head), "encoder": encoder.fingerprint})
-    result: dict[str, Any] = {
+    head = fit_probe(fitted.values, fitted.labels, classes=train.classes, seed=config.seed, device=device)
+    head = replace(head, encoder=encoder.fingerprint)
+    out = Path(config.out)
+    tested = None
+    if test is not None:
+        found = measure_accuracy(head, features(test), test.classes)
+        save_outcomes(out / "probe-outcomes.npz", found.keys, found.values)
+        shared = {name: found.numbers[name] for name in ("classes", "chance", "left_out")}
+        tested = {**found.numbers["masked"], **shared, "data": fingerprint(test)}
+    save_head(str(out / "head.pt"), head)
+    result = {
         "protocol": PROTOCOL,
         "transform": TRANSFORM,
         "encoder": encoder.fingerprint,
@@ -89,24 +75,13 @@ def run_probe(
         "penalties": list(PENALTIES),
         "validation_share": VALIDATION_SHARE,
         "validation_accuracy": head.validation,
-        "test": None,
+        "test": tested,
+        "config": vars(config),
+        "version": __version__,
     }
-    if test is None:
-        return result, head
-    seen = features(test)
-    shared = share_classes(head.classes, test.classes, seen.labels)
-    chosen = predictions(head.logits(seen.values[shared.known]), shared)
-    right = chosen["masked"] == shared.targets[shared.known]
-    result["test"] = {
-        **score(right),
-        "classes": len(shared.names),
-        "chance": 1 / len(shared.names),
-        "left_out": {"images": int((~shared.known).sum()), "classes": list(shared.unknown)},
-        "data": data_fingerprint(test),
-    }
-    keys = [key for key, known in zip(seen.keys, shared.known.tolist(), strict=True) if known]
-    result["outcomes"] = keys, right.numpy()
-    return result, head
+    write_json(out / "probe.json", result)
+    print(f"{summary(result)} -> {out / 'head.pt'}")
+    return 0
 
 
 def summary(result: dict[str, Any]) -> str:

@@ -1,9 +1,17 @@
-"""From the bytes of a view to the network's input."""
+"""Normalise uint8 views."""
 
 import torch
 from torch import Tensor, nn
 
 from texneg.train.networks.encoder import MEAN, STD
+
+
+def normalise(pixels: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Images (N, S, S, C) to (N, C, S, S), less the channels' means, over their deviations.
+
+    Channels stay last in memory. `mean` and `std` are (C,), in the unit of the pixels.
+    """
+    return (pixels.permute(0, 3, 1, 2) - mean[:, None, None]) / std[:, None, None]
 
 
 class Normalise(nn.Module):
@@ -14,9 +22,9 @@ class Normalise(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("mean", 255 * torch.tensor(MEAN).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(STD).view(3, 1, 1), persistent=False)
+        self.register_buffer("mean", 255 * torch.tensor(MEAN), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(STD), persistent=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Normalised images."""
-        return (pixels.permute(0, 3, 1, 2) - self.mean) / self.std
+        return normalise(pixels, self.mean, self.std)

@@ -1,129 +1,122 @@
-"""Figures of a pre-training: how similar negatives are, and how training went. Data in, SVG text out."""
+"""Figures of the report itself: training curves, and the accuracy on all test sets with its changes."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from texneg.train.report.curves import KINDS, METRICS, mean_curve
+from texneg.train.evaluate.figures import AXIS, FAINT, GRID, INK, Look, subplots
 from texneg.train.report.runs import Arm
-from texneg.train.report.svg import area, colour, line, linear, mark, number, picture, polyline, text, ticks
+from texneg.train.report.table import Change, Row
 
-WIDTH = 1096
-BINS_SHOWN = 50
-DASHES = (None, "7 3", "2 3", "9 3 2 3")
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+METRICS = {
+    "loss": "Loss",
+    "positive": "Cosine to the positive",
+    "negative": "Cosine to other images",
+    "nonsemantic": "Cosine to its own texture or patches",
+    "knn": "kNN top-1, %",
+}
+COLUMNS = 3  # of panels of training curves
+STEP, PAD = 15, 16  # pixels: one arm's share of a row of accuracies, and the row's padding
+
+Curve = list[tuple[float, float]]
+"""Epochs and values."""
 
 
-def similarity_figure(arms: Sequence[Arm], measured: Sequence[Mapping[str, Any] | None]) -> str:
-    """One row for each kind of second image; every arm's density of cosines to the query, and its mean."""
-    kinds = [kind for kind in KINDS if any(one and kind in one["kinds"] for one in measured)]
-    left, right, row, top = 150, 850, 104, 12
-    lowest = _lowest(measured)
-    x = linear(lowest, 1, left, right)
-    floor = top + row * len(kinds)
-    parts = []
-    for tick in ticks(lowest, 1, 8):
-        parts.append(line(x(tick), top, x(tick), floor, class_="axis" if tick == 0 else "grid"))
-        parts.append(text(x(tick), floor + 18, number(tick), class_="tick", text_anchor="middle"))
-    parts.append(
-        text((left + right) / 2, floor + 40, "cosine with the query", class_="label", text_anchor="middle")
-    )
-    for place, kind in enumerate(kinds):
-        base = top + row * (place + 1)
-        rows = [
-            (arm, one, one["kinds"][kind])
-            for arm, one in zip(arms, measured, strict=True)
-            if one and kind in one["kinds"]
+def training_curves(arms: Sequence[Arm]) -> dict[str, list[list[Curve]]]:
+    """Curves by metric, then arm, then seed. A metric that no run logged is absent."""
+    found = {
+        metric: [
+            [[(line["epoch"], line[metric]) for line in run.metrics if metric in line] for run in arm.runs]
+            for arm in arms
         ]
-        shapes = [_density(one["edges"], found["counts"]) for _, one, found in rows]
-        peak = max(heights.max() for _, heights in shapes)
-        parts.append(line(left, base, right, base, class_="axis"))
-        parts.append(text(left - 14, base - row / 2 + 10, KINDS[kind], class_="name", text_anchor="end"))
-        for (arm, _, found), (centres, heights) in zip(rows, shapes, strict=True):
-            y = linear(0, peak, base, base - row + 18)
-            points = [(x(c), y(h)) for c, h in zip(centres, heights, strict=True) if c > lowest]
-            look = {
-                "stroke": colour(arm.colour),
-                "stroke_width": 1.7,
-                "stroke_dasharray": DASHES[arm.colour % 4],
-            }
-            parts.append(area(points, base, fill=colour(arm.colour), opacity=0.1))
-            parts.append(polyline(points, stroke_linejoin="round", **look))
-            parts.append(
-                mark(arm.colour, x(found["mean"]), base, title=f"{arm.label}: mean {found['mean']:+.3f}")
-            )
-        for i, (arm, _, found) in enumerate(rows):
-            height = base - row / 2 + 10 + 19 * (i - (len(rows) - 1) / 2)
-            parts.append(mark(arm.colour, right + 30, height - 4))
-            auc = "" if found["auc"] is None else f"   AUC {found['auc']:.3f}"
-            parts.append(
-                text(right + 44, height, f"mean {found['mean']:+.3f}{auc}".replace("-", "−"), class_="value")
-            )
-    return picture(WIDTH, floor + 48, "Cosines with the query, by kind of image and arm", parts)
+        for metric in METRICS
+    }
+    return {metric: curves for metric, curves in found.items() if any(any(seeds) for seeds in curves)}
 
 
-def _lowest(measured: Sequence[Mapping[str, Any] | None]) -> float:
-    """Left end of the axis: a quarter below which hardly a cosine of any kind lies, at most 0."""
-    ends = [0.0]
-    for one in filter(None, measured):
-        for found in one["kinds"].values():
-            shares = np.cumsum(found["counts"]) / found["n"]
-            ends.append(one["edges"][int(np.searchsorted(shares, 0.002))])
-    return float(np.floor(4 * min(ends)) / 4)
-
-
-def _density(
-    edges: Sequence[float], counts: Sequence[float]
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Bin centres and densities, neighbouring bins joined until few enough to draw."""
-    starts = np.arange(0, len(counts), max(1, len(counts) // BINS_SHOWN))
-    heights = np.add.reduceat(np.asarray(counts, np.float64), starts)
-    borders = np.asarray(edges)[[*starts, len(counts)]]
-    return (borders[:-1] + borders[1:]) / 2, heights / max(heights.sum(), 1) / np.diff(borders)
-
-
-def training_figure(arms: Sequence[Arm], curves: Mapping[str, Sequence[Any]]) -> str:
+def training_figure(arms: Sequence[Arm], curves: dict[str, list[list[Curve]]]) -> "Figure":
     """One panel for each logged quantity over epochs: seeds thin, their mean bold."""
-    columns, gap, height = 3, 46, 230
-    width = (WIDTH - (columns - 1) * gap) / columns
-    parts = []
-    for place, (metric, by_arm) in enumerate(curves.items()):
-        left, top = (place % columns) * (width + gap), (place // columns) * (height + 24)
-        parts += _panel(arms, METRICS[metric], by_arm, left=left, top=top, width=width, height=height)
-    rows = -(-len(curves) // columns)
-    return picture(WIDTH, rows * (height + 24), "Training curves by arm", parts)
+    rows = -(-len(curves) // COLUMNS)
+    figure, panels = subplots(rows, COLUMNS, height=240 * rows, squeeze=False)
+    for axes in panels.flat[len(curves) :]:
+        axes.set_axis_off()
+    for axes, (metric, by_arm) in zip(panels.flat, curves.items(), strict=False):
+        axes.set_title(METRICS[metric])
+        axes.set_xlabel("epoch", loc="right")
+        for arm, seeds in zip(arms, by_arm, strict=True):
+            for curve in seeds if sum(map(bool, seeds)) > 1 else ():
+                axes.plot(*zip(*curve, strict=True), color=arm.look.colour, alpha=0.35, linewidth=0.9)
+            if mean := average_curves(seeds):
+                axes.plot(*zip(*mean, strict=True), **arm.look.line)
+                axes.plot(*mean[-1], clip_on=False, **arm.look.point)
+        axes.set_xlim(left=0)
+    return figure
 
 
-def _panel(
-    arms: Sequence[Arm],
-    title: str,
-    by_arm: Sequence[Any],
-    *,
-    left: float,
-    top: float,
-    width: float,
-    height: float,
-) -> list[str]:
-    points = [point for seeds in by_arm for seed in seeds for point in seed]
-    low, high = min(y for _, y in points), max(y for _, y in points)
-    margin = (high - low) * 0.06 or 0.5
-    x = linear(0, max(e for e, _ in points), left + 40, left + width - 4)
-    y = linear(low - margin, high + margin, top + height - 32, top + 28)
-    parts = [text(left, top + 14, title, class_="panel")]
-    for tick in ticks(low - margin, high + margin, 5):
-        parts.append(line(left + 40, y(tick), left + width - 4, y(tick), class_="grid"))
-        parts.append(text(left + 33, y(tick) + 4, number(tick), class_="tick", text_anchor="end"))
-    for tick in ticks(0, max(e for e, _ in points), 4):
-        parts.append(text(x(tick), top + height - 14, number(tick), class_="tick", text_anchor="middle"))
-    parts.append(line(left + 40, y(low - margin), left + width - 4, y(low - margin), class_="axis"))
-    parts.append(text(left + width - 4, top + height, "epoch", class_="tick", text_anchor="end"))
-    for arm, seeds in zip(arms, by_arm, strict=True):
-        look = {"stroke": colour(arm.colour), "stroke_linejoin": "round"}
-        several = sum(map(bool, seeds)) > 1
-        for seed in seeds if several else ():
-            parts.append(polyline([(x(e), y(v)) for e, v in seed], opacity=0.35, stroke_width=0.9, **look))
-        mean = [(x(e), y(v)) for e, v in mean_curve(seeds)]
-        if mean:
-            parts.append(polyline(mean, stroke_width=2, stroke_dasharray=DASHES[arm.colour % 4], **look))
-            parts.append(mark(arm.colour, *mean[-1], title=arm.label))
-    return parts
+def average_curves(seeds: Sequence[Curve]) -> Curve:
+    """Mean over seeds at the epochs that all of them logged."""
+    tables = [dict(curve) for curve in seeds if curve]
+    if not tables:
+        return []
+    common = sorted(set.intersection(*(set(table) for table in tables)))
+    return [(x, sum(table[x] for table in tables) / len(tables)) for x in common]
+
+
+def sets_figure(arms: Sequence[Arm], rows: Sequence[Row]) -> "Figure":
+    """Accuracy of every arm on every set with its interval, and beside it the change to the baseline."""
+    height = STEP * len(arms) + PAD
+    figure, (left, right) = subplots(
+        columns=2, height=height * len(rows) + 70, sharey=True, width_ratios=[0.55, 0.45]
+    )
+    reach = _reach(rows)
+    for place, row in enumerate(rows):
+        middle = height * (place + 0.5)
+        if row.chance is not None:
+            span = [middle - 0.4 * height, middle + 0.4 * height]
+            left.plot([100 * row.chance] * 2, span, color=FAINT, linestyle=(0, (2, 2)), linewidth=1.4)
+        for i, (arm, cell) in enumerate(zip(arms, row.cells, strict=True)):
+            y = middle + STEP * (i - (len(arms) - 1) / 2)
+            if cell is None:
+                continue
+            if cell.low is not None and cell.high is not None:
+                left.plot([100 * cell.low, 100 * cell.high], [y, y], color=arm.look.colour, linewidth=2)
+            if len(cell.seeds) > 1:
+                seeds = [100 * value for value in cell.seeds.values()]
+                left.scatter(seeds, [y] * len(seeds), marker="|", s=90, color=arm.look.colour, alpha=0.6)
+            left.plot(100 * cell.mean, y, **arm.look.point)
+            if cell.difference is not None:
+                _draw_change(right, arm.look, cell.difference, y, reach)
+    places = [height * (place + 0.5) for place in range(len(rows))]
+    left.set_yticks(places, [row.name for row in rows], color=INK, size=14)
+    left.set_ylim(height * len(rows), 0)
+    for axes in (left, right):
+        axes.grid(False, axis="y")
+        for place in range(len(rows)):
+            axes.axhline(height * place, color=GRID, linewidth=1)
+    left.set_xlim(0, 100)
+    left.set_title("Accuracy, %")
+    right.set_xlim(-reach, reach)
+    right.axvline(0, color=AXIS)
+    right.set_title("Change to the baseline, points")
+    if all(arm.baseline is None for arm in arms):
+        right.set_visible(False)
+    return figure
+
+
+def _draw_change(axes: "Axes", look: Look, change: Change, y: float, reach: float) -> None:
+    """Thin line: over seeds, cut at the panel's edge. Thick line: over images."""
+    for ends, width in ((change.over_seeds, 1), (change.over_images, 3.2)):
+        if ends is not None:
+            axes.plot([100 * end for end in ends], [y, y], color=look.colour, linewidth=width)
+    axes.plot(100 * change.mean, y, **look.point)
+
+
+def _reach(rows: Sequence[Row]) -> float:
+    """Half the width of the change panel in points: covers seeds and image intervals."""
+    changes = [cell.difference for row in rows for cell in row.cells if cell and cell.difference]
+    ends = [abs(100 * end) for change in changes for end in (change.mean, *(change.over_images or ()))]
+    seeds = [abs(100 * value) for change in changes for value in change.seeds.values()]
+    return 1.15 * max(2.0, *ends, *seeds) if changes else 2.3

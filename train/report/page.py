@@ -1,63 +1,126 @@
-"""A report's numbers as one HTML page that loads nothing: drawings inline, pictures as data URIs."""
+"""The report as one HTML page that loads nothing: drawings inline, pictures as data URIs."""
 
 import base64
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 from PIL import Image, UnidentifiedImageError
 
 from texneg.errors import InputError
-from texneg.train.report import curves, wording
-from texneg.train.report.figures import similarity_figure, training_figure
+from texneg.train.evaluate.analyses.base import Analysis
+from texneg.train.evaluate.figures import ARMS, draw
+from texneg.train.evaluate.sets.base import SetKind, Shown
+from texneg.train.report import text
+from texneg.train.report.figures import sets_figure, training_curves, training_figure
 from texneg.train.report.runs import Arm
-from texneg.train.report.set_figures import sets_figure, shape_figure
-from texneg.train.report.svg import mark
+from texneg.train.report.table import Row
 
 SHEET_WIDTH = 2080  # pixels, twice the width of the page
+SHAPES = (  # of the markers in legends, the same as in the figures
+    '<circle r="5.4"/>',
+    '<path d="M-4.9-4.9H4.9V4.9H-4.9Z"/>',
+    '<path d="M0-6.2 6 4.6H-6Z"/>',
+    '<path d="M0-6.6 6.6 0 0 6.6-6.6 0Z"/>',
+)
 
 
-def render(numbers: Mapping[str, Any], arms: Sequence[Arm], *, sheets: Sequence[tuple[str, str]]) -> str:
-    """The page as text; names and settings are escaped, drawings are made here."""
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: words, a figure, and the rows of an analysis."""
+
+    heading: str
+    lede: str
+    caption: str
+    svg: str | None = None
+    rows: Sequence[Row] = ()
+
+
+def render(
+    numbers: Mapping[str, Any],
+    arms: Sequence[Arm],
+    table: Sequence[Row],
+    analyses: Sequence[tuple[type[Analysis], Sequence[Row]]],
+    *,
+    sheets: Sequence[tuple[str, str]],
+) -> str:
+    """The page as text; names and settings are escaped, drawings are made here.
+
+    Args:
+        numbers: content of report.json, which the page carries too.
+        arms: of the report.
+        table: rows of the test sets.
+        analyses: and the rows of their numbers.
+        sheets: names of contact sheets and their data URIs.
+    """
     pages = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
     )
     pages.filters |= {
-        "percent": wording.percent,
-        "points": wording.points,
-        "interval": wording.interval,
-        "cosine": wording.cosine,
-        "marker": lambda colour: Markup(
-            f'<svg class="mark" viewBox="-7 -7 14 14" aria-hidden="true">{mark(colour, 0, 0)}</svg>'
-        ),
+        "percent": text.percent,
+        "points": text.points,
+        "decimal": text.decimal,
+        "signed": text.signed,
+        "interval": text.interval,
+        "marker": marker,
     }
-    rows = [row for row in numbers["table"] if row["kind"] != "shape-bias"]
-    shapes = [row for row in numbers["table"] if row["kind"] == "shape-bias"]
-    training = curves.training(arms)
+    curves = training_curves(arms)
+    accuracies = [row for row in table if row.averaged]
     return pages.get_template("report.html.jinja").render(
-        **numbers,
-        data=Markup(json.dumps(numbers, sort_keys=True).replace("<", "\\u003c")),
-        company=[
-            words
-            for kind, words in curves.KINDS.items()
-            if any(one and kind in one["kinds"] for one in numbers["similarity"])
-        ],
+        **{name: numbers[name] for name in ("title", "settings", "protocol", "environment", "version")},
+        arms=arms,
+        table=table,
+        points=text.points,
+        signed=text.signed,
+        data=json.dumps(numbers, sort_keys=True).replace("<", "\\u003c"),
         sheets=sheets,
-        sets_svg=Markup(sets_figure(arms, rows)) if rows else None,
-        shapes=[(row, Markup(shape_figure(arms, row))) for row in shapes],
-        similarity_svg=Markup(similarity_figure(arms, numbers["similarity"]))
-        if any(numbers["similarity"])
-        else None,
-        training_svg=Markup(training_figure(arms, training)) if training else None,
-        headline=next((row for row in rows if row["kind"] == "mean"), rows[0] if rows else None),
+        analyses=[analysis_section(arms, *analysis) for analysis in analyses],
+        training_svg=curves and draw("Training curves by arm", lambda: training_figure(arms, curves)),
+        sets_svg=accuracies and draw("Accuracy by test set and arm", lambda: sets_figure(arms, accuracies)),
+        kinds=list(set_sections(arms, table)),
+        headline=next((row for row in table if row.kind is None), accuracies[0] if accuracies else None),
     )
 
 
-def embed(path: Path) -> str:
+def analysis_section(arms: Sequence[Arm], analysis: type[Analysis], rows: Sequence[Row]) -> Section:
+    """The section of an analysis that at least one run has."""
+    found = [
+        (arm.look, [run.analyses[analysis.name] for run in arm.runs if analysis.name in run.analyses])
+        for arm in arms
+    ]
+    svg = draw(analysis.heading, lambda: analysis.figure([arm for arm in found if arm[1]]))
+    return Section(analysis.heading, analysis.lede, analysis.caption, svg, rows)
+
+
+def set_sections(arms: Sequence[Arm], table: Sequence[Row]) -> Iterator[Section]:
+    """A section for each test set whose kind draws a figure of it."""
+    for row in table:
+        kind = row.kind
+        shown = [
+            Shown(arm.look, cell.mean, cell.details)
+            for arm, cell in zip(arms, row.cells, strict=True)
+            if cell is not None
+        ]
+        if kind is None or not shown:
+            continue
+        heading = f"{kind.heading}: {row.name}" if _several(table, kind) else kind.heading
+        svg = draw(heading, lambda: kind.figure(shown))  # noqa: B023 (called at once)
+        if svg is not None:
+            yield Section(heading, kind.lede, kind.caption, svg)
+
+
+def marker(number: int) -> str:
+    """The marker of an arm as a small drawing."""
+    shape = SHAPES[number % len(SHAPES)]
+    style = f"fill: var(--arm-{number % ARMS})"
+    return f'<svg class="mark" viewBox="-7 -7 14 14" aria-hidden="true" style="{style}">{shape}</svg>'
+
+
+def embed_image(path: Path) -> str:
     """An image file as a data URI: WebP, at most `SHEET_WIDTH` pixels wide."""
     try:
         with Image.open(path) as image:
@@ -73,3 +136,7 @@ def embed(path: Path) -> str:
     buffer = io.BytesIO()
     small.save(buffer, "WEBP", quality=88, method=4)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _several(table: Sequence[Row], kind: type[SetKind]) -> bool:
+    return sum(row.kind is kind for row in table) > 1

@@ -7,7 +7,6 @@ the files `sheet*.png`, `.jpg` or `.webp` of the run folders, and those given wi
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from texneg import __version__
 from texneg.cli.environment import environment
@@ -15,9 +14,10 @@ from texneg.cli.fields import Positional
 from texneg.datasets.storage.atomic import write_bytes
 from texneg.datasets.storage.json_files import write_json
 from texneg.errors import InputError
-from texneg.train.report import curves, markdown, plain, table
-from texneg.train.report.page import embed, render
-from texneg.train.report.runs import Arm, Run, group, read_run, shared_settings
+from texneg.train.report.page import embed_image, render
+from texneg.train.report.runs import Run, group_runs, read_run, shared_settings
+from texneg.train.report.table import build_analyses, build_table
+from texneg.train.report.text import render_markdown, render_plain
 
 SHEETS = ("sheet*.png", "sheet*.jpg", "sheet*.webp")
 
@@ -44,43 +44,41 @@ def report(config: ReportConfig) -> int:
     if not config.runs:
         raise InputError("no runs given; name the folders that texneg pretrain made")
     runs = [read_run(folder) for folder in config.runs]
-    arms = group(runs)
-    numbers = collect(arms, title=config.title)
-    files = [Path(sheet) for sheet in config.sheets] or _found_sheets(runs)
-    page = render(numbers, arms, sheets=[(path.stem, embed(path)) for path in files])
-    write_bytes(out, page.encode("utf-8", "replace"))
-    write_json(out.with_suffix(".json"), numbers)
-    write_bytes(out.with_suffix(".md"), markdown.render(numbers).encode("utf-8", "replace"))
-    print(plain.render(numbers))
-    print(f"{out}: {len(arms)} arms, {len(runs)} runs, {len(numbers['table'])} rows")
-    return 0
-
-
-def collect(arms: Sequence[Arm], *, title: str) -> dict[str, Any]:
-    """Everything the report says, as plain values."""
-    runs = [run for arm in arms for run in arm.runs]
-    return {
-        "title": title,
+    arms = group_runs(runs)
+    table, analyses = build_table(arms), build_analyses(arms)
+    settings, protocol, machine = shared_settings(runs), describe_protocol(runs), environment()
+    numbers = {
+        "title": config.title,
         "arms": [
             {
                 "label": arm.label,
-                "colour": arm.colour,
+                "colour": arm.look.number,
                 "baseline": None if arm.baseline is None else arms[arm.baseline].label,
                 "seeds": list(arm.seeds),
                 "runs": [str(run.path) for run in arm.runs],
             }
             for arm in arms
         ],
-        "table": table.build(arms),
-        "similarity": curves.similarity(arms),
-        "settings": shared_settings(runs),
-        "protocol": protocol(runs),
-        "environment": environment(),
+        "table": [row.to_json() for row in table],
+        "analyses": {analysis.name: [row.to_json() for row in rows] for analysis, rows in analyses},
+        "settings": settings,
+        "protocol": protocol,
+        "environment": machine,
         "version": __version__,
     }
+    sheets = [Path(sheet) for sheet in config.sheets] or find_sheets(runs)
+    page = render(numbers, arms, table, analyses, sheets=[(path.stem, embed_image(path)) for path in sheets])
+    facts = {**protocol, **machine}
+    markdown = render_markdown(config.title, arms, table, analyses, settings=settings, facts=facts)
+    write_bytes(out, page.encode("utf-8", "replace"))
+    write_json(out.with_suffix(".json"), numbers)
+    write_bytes(out.with_suffix(".md"), markdown.encode("utf-8", "replace"))
+    print(render_plain(arms, table))
+    print(f"{out}: {len(arms)} arms, {len(runs)} runs, {len(table)} rows")
+    return 0
 
 
-def protocol(runs: Sequence[Run]) -> dict[str, str]:
+def describe_protocol(runs: Sequence[Run]) -> dict[str, str]:
     """How the numbers were made, in words; every way that occurs among the runs."""
     probes = [run.probe for run in runs if run.probe]
     tested = [run.ood for run in runs if run.ood]
@@ -91,13 +89,12 @@ def protocol(runs: Sequence[Run]) -> dict[str, str]:
         ],
         "probe images": [f"{p['n_train']} in {len(p['classes'])} classes" for p in probes],
         "test transform": [measured["transform"] for measured in [*probes, *tested]],
-        "pre-trained with": [
-            f"texneg {run.record.get('version', '?')}, torch {run.record.get('torch', '?')}" for run in runs
-        ],
+        "pre-trained with": [run.versions for run in runs],
         "pre-training": [f"{min(seconds):.0f} to {max(seconds):.0f} s a run"] if seconds else [],
     }
     return {name: "; ".join(sorted(set(ways))) for name, ways in facts.items() if ways}
 
 
-def _found_sheets(runs: Sequence[Run]) -> list[Path]:
+def find_sheets(runs: Sequence[Run]) -> list[Path]:
+    """The contact sheets in the folders of the runs."""
     return [path for run in runs for pattern in SHEETS for path in sorted(run.path.glob(pattern))]

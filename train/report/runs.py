@@ -1,35 +1,29 @@
-"""Finished runs as a report reads them: folders, and the arms they belong to.
+"""Finished runs as a report reads them: folders, and the arms they form.
 
 A run is a folder with `config.json` (written by `texneg pretrain`) and any of
 
     metrics.jsonl       curves of the pre-training
     probe.json          the linear probe          (texneg probe ... --out RUN)
-    ood.json            test sets, shape bias     (texneg ood ... --out RUN)
-    similarity.json     cosines of negatives      (texneg analyze similarity ... --out RUN)
+    ood.json            test sets                 (texneg ood ... --out RUN)
+    NAME.json           an analysis               (texneg analyze NAME ... --out RUN)
 
-Runs whose configurations differ in nothing but the seed, paths and logging form an arm. An arm is named by
-its negatives and alpha, and by every other setting in which the arms differ. Its baseline is the arm without
-non-semantic negatives whose other settings are the same.
+Runs of the same settings form an arm; paths, pace and the seed are no settings. `config.json` holds the title
+of a run's negatives and the settings of its baseline, so nothing here knows a kind of negative: an arm is
+named by that title, and by every other setting in which the baselines of the arms differ.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from texneg.errors import InputError
-from texneg.train.config import RUN_ONLY, Negatives, PretrainConfig
+from texneg.train.evaluate.analyses import ANALYSES
+from texneg.train.evaluate.figures import Look
 
-ASIDE = RUN_ONLY | {"seed", "recipe"}
-KINDS: tuple[str, ...] = get_args(Negatives)
-OPTIONS = {
-    "patch": ("patch", "patch_overlap", "patch_flip", "patch_rotate"),
-    "patch_permutation": ("patch", "patch_flip", "patch_rotate"),
-    "texture_live": ("texture_method", "texture_exemplar"),
-}
-"""Settings that say how a kind of negative is made, and mean nothing without it."""
-NEGATIVES = {"negatives", "mixture", "alpha", "count"}.union(*OPTIONS.values())
+Settings = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -37,32 +31,37 @@ class Run:
     """One folder."""
 
     path: Path
-    settings: Mapping[str, Any]
-    """the pre-training configuration"""
-    record: Mapping[str, Any]
-    """config.json as a whole: also command, version and machine where they were written"""
+    title: str
+    """its negatives in words"""
+    seed: int
+    """of weights, order, views and negatives"""
+    settings: Settings
+    """everything else that decides the result"""
+    baseline: Settings
+    """settings of the same run without non-semantic negatives; its own where it has none"""
+    versions: str
+    """of the packages it was made with"""
     metrics: Sequence[Mapping[str, Any]]
     probe: Mapping[str, Any] | None
     ood: Mapping[str, Any] | None
-    similarity: Mapping[str, Any] | None
-
-    @property
-    def seed(self) -> int:
-        """Of weights, order, views and negatives."""
-        return int(self.settings.get("seed", 0))
+    analyses: Mapping[str, Mapping[str, Any]]
+    """results by the name of the analysis"""
 
 
 @dataclass(frozen=True)
 class Arm:
     """Runs that differ only in their seed."""
 
-    label: str
+    look: Look
     runs: tuple[Run, ...]
     """by seed, each seed once"""
-    colour: int
-    """0 for an arm without negatives, then 1, 2, ...: the same in every figure"""
     baseline: int | None
-    """place of the arm it is compared with; None for a baseline"""
+    """place of the arm it is compared with; None for a baseline, and where the report has none"""
+
+    @property
+    def label(self) -> str:
+        """Its negatives, and the settings that it does not share with all arms."""
+        return self.look.label
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -71,115 +70,103 @@ class Arm:
 
 
 def read_run(folder: str) -> Run:
-    """Read a run folder; a folder that is none raises `InputError`."""
+    """Read a run folder; a folder that is none, or one of an earlier version, raises `InputError`."""
     path = Path(folder)
     if not (path / "config.json").is_file():
         raise InputError(
             f"{folder!r} is no run folder (no config.json); give folders made by texneg pretrain"
         )
-    record = _json(path / "config.json")
+    record = _read_json(path / "config.json")
+    if missing := {"title", "seed", "settings", "baseline"} - set(record):
+        raise InputError(
+            f"{path / 'config.json'} lacks {', '.join(sorted(missing))}, as runs of an earlier texneg do; "
+            "make the run again with texneg pretrain"
+        )
+    results = {
+        name: _read_json(path / f"{name}.json")
+        for name in ("probe", "ood", *(analysis.name for analysis in ANALYSES))
+        if (path / f"{name}.json").is_file()
+    }
     return Run(
         path=path,
-        settings=record.get("config", record),
-        record=record,
-        metrics=_lines(path / "metrics.jsonl"),
-        probe=_json(path / "probe.json") if (path / "probe.json").is_file() else None,
-        ood=_json(path / "ood.json") if (path / "ood.json").is_file() else None,
-        similarity=_json(path / "similarity.json") if (path / "similarity.json").is_file() else None,
+        title=record["title"],
+        seed=record["seed"],
+        settings=record["settings"],
+        baseline=record["baseline"],
+        versions=f"texneg {record.get('version', '?')}, torch {record.get('torch', '?')}",
+        metrics=_read_lines(path / "metrics.jsonl"),
+        probe=results.pop("probe", None),
+        ood=results.pop("ood", None),
+        analyses=results,
     )
 
 
-def group(runs: Sequence[Run]) -> list[Arm]:
-    """Arms in a fixed order: by their other settings, then the kind of negatives, none first, then alpha."""
-    groups: dict[str, list[Run]] = {}
+def group_runs(runs: Sequence[Run]) -> list[Arm]:
+    """Form arms in the order of their first runs; arms of one baseline stand together, the baseline first."""
+    groups: dict[str, dict[str, list[Run]]] = {}
     for run in runs:
-        groups.setdefault(_key({**_rest(run), **_negatives(run)}), []).append(run)
-    members = sorted(groups.values(), key=lambda arm: _order(arm[0]))
-    for arm in members:
-        seeds = [run.seed for run in arm]
-        if twice := {seed for seed in seeds if seeds.count(seed) > 1}:
-            paths = ", ".join(str(run.path) for run in arm if run.seed in twice)
-            raise InputError(
-                f"the same settings and seed {min(twice)} occur more than once ({paths}); give each run once"
-            )
-
-    differing = _differing([arm[0] for arm in members])
-    bases = {
-        _key(_rest(arm[0])): i for i, arm in enumerate(members) if _negatives(arm[0])["negatives"] == "none"
-    }
-    arms, next_colour = [], 1
-    for i, arm in enumerate(members):
-        base = bases.get(_key(_rest(arm[0])))
-        plain = i in bases.values()
-        colour = 0 if plain and i == min(bases.values()) else next_colour
-        next_colour += colour == next_colour
-        by_seed = tuple(sorted(arm, key=lambda run: run.seed))
-        arms.append(Arm(_label(arm[0], differing), by_seed, colour, None if plain else base))
+        group = groups.setdefault(_key(run.baseline), {})
+        group.setdefault(_key(run.settings), []).append(run)
+    labels = _differing_settings([run.baseline for run in runs])
+    arms: list[Arm] = []
+    number = 0
+    for baseline, group in groups.items():
+        first = len(arms) if baseline in group else None
+        for settings in sorted(group, key=lambda settings: settings != baseline):
+            by_seed = sorted(group[settings], key=lambda run: run.seed)
+            _require_different_seeds(by_seed)
+            label = " ".join([by_seed[0].title, *(f"{n}={v}" for n, v in labels[baseline].items())])
+            if not arms and settings != baseline:
+                number = 1  # the first colour is a baseline's
+            base = None if settings == baseline else first
+            arms.append(Arm(Look(label, number), tuple(by_seed), base))
+            number += 1
     return arms
 
 
 def shared_settings(runs: Sequence[Run]) -> dict[str, Any]:
-    """The settings on which all runs agree, without paths and logging."""
-    first = {key: value for key, value in runs[0].settings.items() if key not in ASIDE}
-    return {key: value for key, value in first.items() if all(run.settings.get(key) == value for run in runs)}
+    """The settings on which all runs agree, by dotted name."""
+    flat = [dict(_flatten(run.settings)) for run in runs]
+    return {
+        name: value
+        for name, value in flat[0].items()
+        if all(name in one and one[name] == value for one in flat)
+    }
 
 
-def _negatives(run: Run) -> dict[str, Any]:
-    """What an arm's negatives are; alpha and count mean nothing without any."""
-    kind = str(run.settings.get("negatives", "none"))
-    if kind == "none":
-        return {"negatives": "none"}
-    told = {"negatives": kind, "alpha": run.settings.get("alpha"), "count": run.settings.get("count", 1)}
-    mixture = run.settings.get("mixture", ()) if kind == "mixture" else ()
-    shares = {"mixture": tuple((name, share) for name, share in mixture)} if mixture else {}
-    return {**told, **shares, **_options(run, [name for name, _ in mixture] or [kind])}
+def _require_different_seeds(runs: Sequence[Run]) -> None:
+    counts = Counter(run.seed for run in runs)
+    if twice := [seed for seed, count in counts.items() if count > 1]:
+        paths = ", ".join(str(run.path) for run in runs if run.seed in twice)
+        raise InputError(
+            f"the same settings and seed {min(twice)} occur more than once ({paths}); give each run once"
+        )
 
 
-def _options(run: Run, kinds: Sequence[str]) -> dict[str, Any]:
-    """How these kinds of negatives are made, where it is not the default."""
-    default = PretrainConfig()
-    names = [name for kind in kinds for name in OPTIONS.get(kind, ())]
-    values = {name: run.settings.get(name, getattr(default, name)) for name in names}
-    return {name: value for name, value in values.items() if value != getattr(default, name)}
+def _differing_settings(baselines: Sequence[Settings]) -> dict[str, dict[str, Any]]:
+    """Settings in which baselines differ, by baseline; named by the last part where that is unambiguous."""
+    flat = {_key(settings): dict(_flatten(settings)) for settings in baselines}
+    names = list(dict.fromkeys(name for settings in flat.values() for name in settings))
+    differing = [name for name in names if len({_key(settings.get(name)) for settings in flat.values()}) > 1]
+    leaves = Counter(name.rpartition(".")[2] for name in names)
+    short = {name: leaf if leaves[leaf := name.rpartition(".")[2]] == 1 else name for name in differing}
+    return {key: {short[name]: settings.get(name) for name in differing} for key, settings in flat.items()}
 
 
-def _rest(run: Run) -> dict[str, Any]:
-    return {key: value for key, value in run.settings.items() if key not in ASIDE and key not in NEGATIVES}
-
-
-def _order(run: Run) -> tuple[str, int, float, int, str]:
-    negatives = _negatives(run)
-    kind = negatives["negatives"]
-    place = KINDS.index(kind) if kind in KINDS else len(KINDS)
-    return _key(_rest(run)), place, float(negatives.get("alpha") or 0), len(negatives), _key(negatives)
-
-
-def _differing(firsts: Sequence[Run]) -> list[str]:
-    """Settings, apart from the negatives, in which the arms differ."""
-    rests = [_rest(run) for run in firsts]
-    names = sorted({name for rest in rests for name in rest})
-    return [name for name in names if len({_key(rest.get(name)) for rest in rests}) > 1]
-
-
-def _label(run: Run, differing: Sequence[str]) -> str:
-    negatives = _negatives(run)
-    kind = negatives["negatives"]
-    named = " + ".join(f"{share:g} {name}" for name, share in negatives.get("mixture", ())) or kind
-    parts = ["baseline" if kind == "none" else f"{named} α={negatives['alpha']:g}"]
-    if negatives.get("count", 1) != 1:
-        parts.append(f"×{negatives['count']}")
-    if negatives.get("patch"):
-        parts.append("{}-{} px".format(*negatives["patch"]))
-    options = [name for name in negatives if name not in ("negatives", "mixture", "alpha", "count", "patch")]
-    parts += [f"{name}={run.settings.get(name)}" for name in (*options, *differing)]
-    return " ".join(parts)
+def _flatten(settings: Settings, before: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted names and values of nested settings."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value
 
 
 def _key(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, default=str)
+    return json.dumps(value, sort_keys=True)
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -191,7 +178,7 @@ def _json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
+def _read_lines(path: Path) -> list[dict[str, Any]]:
     """Lines of a metrics file; the last one may have been cut short by a kill."""
     rows = []
     for line in path.read_text("utf-8").splitlines() if path.is_file() else ():

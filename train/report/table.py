@@ -1,168 +1,249 @@
-"""The numbers of a report: every test set by every arm, with differences to the arm's baseline.
+"""The numbers of a report: rows by arms, with the changes to each arm's baseline.
 
-Everything here is plain dictionaries and lists of shares (0 ... 1), ready for JSON. A cell holds the mean
-over seeds with Wilson's interval for the set's n images; a difference holds the interval over images
-(bootstrap of the per-image differences, seeds fixed) and over seeds (Student's t on paired seeds, images
+All shares lie between 0 and 1. A cell holds the mean over seeds with Wilson's interval for the set's images;
+a change holds the interval over images (seeds fixed) and over seeds (Student's t on paired seeds, images
 fixed).
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import numpy as np
-
 from texneg.errors import InputError
-from texneg.train.evaluate.intervals import bootstrap, mcnemar, mean_sd, t_interval, wilson
-from texneg.train.evaluate.outcomes import aligned, load_outcomes
-from texneg.train.evaluate.sets.shape_bias import change_interval
+from texneg.train.evaluate.analyses import ANALYSES
+from texneg.train.evaluate.analyses.base import Analysis
+from texneg.train.evaluate.intervals import Interval, mean_sd, t_interval, wilson
+from texneg.train.evaluate.sets import KINDS
+from texneg.train.evaluate.sets.accuracy import Accuracy
+from texneg.train.evaluate.sets.base import SetKind, Shown, Values, align, load_outcomes
 from texneg.train.report.runs import Arm, Run
 
 MEAN_ROW = "mean of the sets"
 OOD_ROW = "mean out of distribution"
 PROBE_ROW = "probe test"
-Row = Mapping[str, Any]
 
 
-def build(arms: Sequence[Arm]) -> list[dict[str, Any]]:
-    """Rows in order of appearance: accuracies, their mean, then shape bias.
+@dataclass(frozen=True)
+class Change:
+    """Difference of an arm to its baseline, over the seeds that both ran."""
 
-    Each has "name", "kind", "clean" (the probe's own test, which stays out of the mean), "n", "classes",
-    "chance", and "cells": one for each arm, None where no run of the arm was tested on the set.
-    """
-    measured = [[rows_of(run) for run in arm.runs] for arm in arms]
-    names = list(dict.fromkeys(name for arm in measured for run in arm for name in run))
-    rows = [_row(arms, measured, name) for name in names]
-    accuracies = [row for row in rows if row["kind"] == "accuracy"]
-    others = [row for row in accuracies if not row["clean"]]
+    mean: float
+    seeds: Mapping[str, float]
+    over_seeds: Interval | None
+    over_images: Interval | None = None
+    mcnemar: Mapping[str, float] | None = None
+    """p of each seed"""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One arm in one row."""
+
+    seeds: Mapping[str, float]
+    mean: float
+    sd: float | None
+    """None with a single seed"""
+    low: float | None = None
+    high: float | None = None
+    difference: Change | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """further numbers of the kind of set"""
+    remarks: Sequence[str] = ()
+    """these in words"""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, the details among them."""
+        plain = asdict(self)
+        del plain["remarks"]
+        return plain | plain.pop("details")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A test set, the mean of several, or a number of an analysis."""
+
+    name: str
+    kind: type[SetKind] | None
+    cells: Sequence[Cell | None]
+    """one for each arm; None where no run of the arm has the number"""
+    clean: bool = False
+    """the probe's own test, which stays out of the mean"""
+    n: int | None = None
+    classes: int | None = None
+    chance: float | None = None
+    left_out: Mapping[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for report.json."""
+        cells = [None if cell is None else cell.to_json() for cell in self.cells]
+        fields = ("name", "clean", "n", "classes", "chance", "left_out")
+        kind = "mean" if self.kind is None else self.kind.name
+        return {**{name: getattr(self, name) for name in fields}, "kind": kind, "cells": cells}
+
+    @property
+    def averaged(self) -> bool:
+        """An accuracy: it counts towards the mean and stands in the figure of accuracies."""
+        return self.kind is None or self.kind.averaged
+
+
+@dataclass(frozen=True)
+class Tested:
+    """One set as one run was tested on it."""
+
+    kind: type[SetKind]
+    row: Mapping[str, Any]
+    """as in ood.json"""
+    value: float | None
+    outcomes: tuple[Path, ...]
+    """a file for each cell of the set"""
+    clean: bool
+
+
+def build_table(arms: Sequence[Arm]) -> list[Row]:
+    """Rows in order of appearance: accuracies, their mean, then the other kinds of sets."""
+    tested = [[read_sets(run) for run in arm.runs] for arm in arms]
+    names = list(dict.fromkeys(name for arm in tested for run in arm for name in run))
+    rows = [_set_row(arms, tested, name) for name in names]
+    accuracies = [row for row in rows if row.averaged]
+    others = [row for row in accuracies if not row.clean]
     name = MEAN_ROW if len(others) == len(accuracies) else OOD_ROW
     mean = [_mean_row(arms, others, name)] if len(others) > 1 else []
-    return accuracies + mean + [row for row in rows if row["kind"] != "accuracy"]
+    return accuracies + mean + [row for row in rows if not row.averaged]
 
 
-def rows_of(run: Run) -> dict[tuple[str, str], dict[str, Any]]:
-    """What a run measured, by (kind, name); the probe's test only where `ood` has not the same data."""
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
+def build_analyses(arms: Sequence[Arm]) -> list[tuple[type[Analysis], list[Row]]]:
+    """The analyses that a run of an arm has, and the rows of their numbers."""
+    sections = []
+    for analysis in ANALYSES:
+        found = [
+            {str(run.seed): analysis.numbers(run.analyses[analysis.name]) for run in arm.runs
+             if analysis.name in run.analyses}
+            for arm in arms
+        ]  # fmt: skip
+        names = dict.fromkeys(name for arm in found for numbers in arm.values() for name in numbers)
+        values = {
+            name: [{seed: one[name] for seed, one in arm.items() if name in one} for arm in found]
+            for name in names
+        }
+        if values:
+            rows = [Row(name, None, _compare(arms, by_arm)) for name, by_arm in values.items()]
+            sections.append((analysis, rows))
+    return sections
+
+
+def read_sets(run: Run) -> dict[tuple[str, str], Tested]:
+    """The sets of a run by kind and name; the probe's test only where `ood` has not the same data."""
+    kinds = {kind.name: kind for kind in KINDS}
     sets = run.ood["sets"] if run.ood else []
     test = run.probe["test"] if run.probe else None
     clean = test["data"] if test else None
+    found: dict[tuple[str, str], Tested] = {}
     if test and all(row["data"] != clean for row in sets):
-        outcomes = run.path / "probe-outcomes.npz"
-        row = {**test, "kind": "accuracy", "value": test["accuracy"], "outcomes": outcomes, "clean": True}
-        rows["accuracy", PROBE_ROW] = row
+        paths = (run.path / "probe-outcomes.npz",)
+        row = {**test, "masked": test}
+        found[Accuracy.name, PROBE_ROW] = Tested(Accuracy, row, test["accuracy"], paths, True)
     for row in sets:
-        told = {"value": row["masked"]["accuracy"] if row["kind"] == "accuracy" else row["shape_bias"]}
-        told |= {"outcomes": run.path / row["outcomes"], "clean": row["data"] == clean}
-        rows[row["kind"], row["name"]] = {**row, **told}
-    return rows
+        kind = kinds.get(row["kind"])
+        if kind is None:
+            raise InputError(
+                f"{run.path / 'ood.json'} has a set of kind {row['kind']!r}, which is none of "
+                f"{', '.join(kinds)}; append its class to texneg.train.evaluate.sets.KINDS"
+            )
+        paths = tuple(run.path / cell["outcomes"] for cell in row.get("cells", [row]))
+        found[kind.name, row["name"]] = Tested(kind, row, kind.value(row), paths, row["data"] == clean)
+    return found
 
 
-def _row(
-    arms: Sequence[Arm], measured: Sequence[Sequence[Mapping[Any, Row]]], key: tuple[str, str]
-) -> dict[str, Any]:
-    kind, name = key
-    found: list[dict[str, Row]] = []
-    for arm, runs in zip(arms, measured, strict=True):
-        rows = {str(seed): run[key] for seed, run in zip(arm.seeds, runs, strict=True) if key in run}
-        found.append({seed: row for seed, row in rows.items() if row["value"] is not None})
-    if len({row["data"] for rows in found for row in rows.values()}) > 1:
-        raise InputError(f"set {name!r} is not the same images in all runs; measure it again with texneg ood")
-    cells = [_cell(rows) for rows in found]
-    for arm, cell, rows in zip(arms, cells, found, strict=True):
-        if cell and arm.baseline is not None:
-            base = found[arm.baseline]
-            cell["difference"] = _over_images(_paired(_values(rows), _values(base)), rows, base)
-    first = next((row for rows in found for row in rows.values()), {})
-    clean = any(row["clean"] for rows in found for row in rows.values())
-    told = {field: first.get(field) for field in ("n", "classes", "chance", "left_out")}
-    return {"name": name, "kind": kind, "clean": clean, **told, "cells": cells}
+def _set_row(
+    arms: Sequence[Arm], tested: Sequence[Sequence[Mapping[tuple[str, str], Tested]]], key: tuple[str, str]
+) -> Row:
+    everywhere = [run[key] for runs in tested for run in runs if key in run]
+    if len({one.row["data"] for one in everywhere}) > 1:
+        raise InputError(
+            f"set {key[1]!r} is not the same images in all runs; measure it again with texneg ood"
+        )
+    kind, first = everywhere[0].kind, everywhere[0].row
+    found: list[dict[str, Tested]] = []
+    values: list[dict[str, float]] = []
+    for arm, runs in zip(arms, tested, strict=True):
+        seeds = {str(seed): run[key] for seed, run in zip(arm.seeds, runs, strict=True) if key in run}
+        values.append({seed: one.value for seed, one in seeds.items() if one.value is not None})
+        found.append({seed: seeds[seed] for seed in values[-1]})
+    cells = [
+        cell and _add_images(kind, arm, cell, sets, {} if arm.baseline is None else found[arm.baseline])
+        for arm, cell, sets in zip(arms, _compare(arms, values), found, strict=True)
+    ]
+    return Row(
+        key[1],
+        kind,
+        cells,
+        clean=any(one.clean for one in everywhere),
+        **{name: first.get(name) for name in ("n", "classes", "chance", "left_out")},
+    )
 
 
-def _mean_row(arms: Sequence[Arm], rows: Sequence[Row], name: str) -> dict[str, Any]:
+def _mean_row(arms: Sequence[Arm], rows: Sequence[Row], name: str) -> Row:
     """Mean over test sets, seed by seed, for arms whose every seed was tested on all of them."""
-    found: list[dict[str, float]] = []
+    values = []
     for i, arm in enumerate(arms):
-        parts = [row["cells"][i]["seeds"] if row["cells"][i] else {} for row in rows]
+        parts = [cell.seeds if (cell := row.cells[i]) else {} for row in rows]
         seeds = [seed for seed in map(str, arm.seeds) if all(seed in part for part in parts)]
-        found.append({seed: fmean(part[seed] for part in parts) for seed in seeds})
-    cells = [_summary(values) if values else None for values in found]
-    for arm, cell, values in zip(arms, cells, found, strict=True):
-        if cell and arm.baseline is not None:
-            cell["difference"] = _paired(values, found[arm.baseline])
-    told = {"n": None, "classes": None, "chance": fmean(row["chance"] for row in rows), "left_out": None}
-    return {"name": name, "kind": "mean", "clean": False, **told, "cells": cells}
+        values.append({seed: fmean(part[seed] for part in parts) for seed in seeds})
+    chances = [row.chance for row in rows if row.chance is not None]
+    return Row(
+        name, None, _compare(arms, values), chance=fmean(chances) if len(chances) == len(rows) else None
+    )
 
 
-def _values(rows: Mapping[str, Row]) -> dict[str, float]:
-    return {seed: row["value"] for seed, row in rows.items()}
+def _compare(arms: Sequence[Arm], values: Sequence[Mapping[str, float]]) -> list[Cell | None]:
+    """Cells of a row from the values of each arm by seed: means, and the changes over seeds."""
+    cells: list[Cell | None] = []
+    for arm, seeds in zip(arms, values, strict=True):
+        if not seeds:
+            cells.append(None)
+            continue
+        base = {} if arm.baseline is None else values[arm.baseline]
+        changes = {seed: value - base[seed] for seed, value in seeds.items() if seed in base}
+        mean, sd = mean_sd(list(seeds.values()))
+        change = (
+            Change(fmean(changes.values()), changes, t_interval(list(changes.values()))) if changes else None
+        )
+        cells.append(Cell(dict(seeds), mean, sd, difference=change))
+    return cells
 
 
-def _summary(values: Mapping[str, float]) -> dict[str, Any]:
-    mean, sd = mean_sd(list(values.values()))
-    return {"seeds": dict(values), "mean": mean, "sd": sd, "low": None, "high": None, "difference": None}
+def _add_images(
+    kind: type[SetKind],
+    arm: Arm,
+    cell: Cell,
+    mine: Mapping[str, Tested],
+    base: Mapping[str, Tested],
+) -> Cell:
+    """Add what single images say: the cell's interval, details of the kind, and the change over images."""
+    rows = [one.row for one in mine.values()]
+    n = round(fmean(kind.deciding(row) for row in rows))
+    low, high = wilson(min(cell.mean * n, n), n)
+    details = kind.details(rows)
+    remarks = kind.remarks(Shown(arm.look, cell.mean, details))
+    change = cell.difference
+    if change is not None:
+        seeds = list(change.seeds)
+        values = _load_values([tested[seed] for tested in (mine, base) for seed in seeds])
+        if values is not None:
+            found = kind.compare(values[: len(seeds)], values[len(seeds) :])
+            tests = None if found.p is None else dict(zip(seeds, found.p, strict=True))
+            change = replace(change, over_images=found.over_images, mcnemar=tests)
+    return replace(cell, low=low, high=high, details=details, remarks=remarks, difference=change)
 
 
-def _cell(seeds: Mapping[str, Row]) -> dict[str, Any] | None:
-    if not seeds:
-        return None
-    rows = list(seeds.values())
-    cell = _summary(_values(seeds))
-    # The images that decide: on cue-conflict sets those whose decision was for either cue.
-    counts = [row["shape"] + row["texture"] if row["kind"] == "shape-bias" else row["n"] for row in rows]
-    n = round(fmean(counts))
-    cell["low"], cell["high"] = wilson(min(cell["mean"] * n, n), n)
-    for name in ("unmasked", "knn"):
-        if all(name in row for row in rows):
-            cell[name] = fmean(row[name]["accuracy"] for row in rows)
-    if rows[0]["kind"] == "shape-bias":
-        cell["cue_accuracy"] = fmean(row["cue_accuracy"] for row in rows)
-        cell["by_category"] = {name: _pooled(rows, name) for name in rows[0]["by_category"]}
-    return cell
-
-
-def _pooled(rows: Sequence[Row], category: str) -> float | None:
-    """Shape bias of one shape category, decisions pooled over seeds; None where neither cue was chosen."""
-    counts = [row["by_category"].get(category, {"shape": 0, "texture": 0}) for row in rows]
-    shape, texture = (sum(count[cue] for count in counts) for cue in ("shape", "texture"))
-    return shape / (shape + texture) if shape + texture else None
-
-
-def _paired(mine: Mapping[str, float], base: Mapping[str, float]) -> dict[str, Any] | None:
-    """Difference over the seeds that both arms ran; None without a common one."""
-    seeds = {seed: value - base[seed] for seed, value in mine.items() if seed in base}
-    if not seeds:
-        return None
-    interval = t_interval(list(seeds.values()))
-    return {
-        "mean": fmean(seeds.values()),
-        "seeds": seeds,
-        "over_seeds": list(interval) if interval else None,
-        "over_images": None,
-        "mcnemar": None,
-    }
-
-
-def _over_images(
-    difference: dict[str, Any] | None, mine: Mapping[str, Row], base: Mapping[str, Row]
-) -> dict[str, Any] | None:
-    """Add the interval over images and, for accuracies, McNemar's p of each seed.
-
-    Only where both arms kept the same images.
-    """
-    if difference is None:
-        return None
-    seeds = list(difference["seeds"])
-    paths = [rows[seed]["outcomes"] for rows in (mine, base) for seed in seeds]
+def _load_values(tested: Sequence[Tested]) -> Values | None:
+    """Outcomes (runs, N) of the same images, mean over a set's cells; None unless all runs have them."""
+    paths = [path for one in tested for path in one.outcomes]
     if not all(path.is_file() for path in paths):
-        return difference
-    values = aligned([load_outcomes(path) for path in paths])
-    if values is None:
-        return difference
-    a, b = values[: len(seeds)], values[len(seeds) :]
-    if mine[seeds[0]]["kind"] == "shape-bias":
-        return {**difference, "over_images": list(change_interval(a, b))}
-    tests = {
-        seed: mcnemar(int((x > y).sum()), int((x < y).sum())) for seed, x, y in zip(seeds, a, b, strict=True)
-    }
-    interval = bootstrap((a.astype(np.float64) - b).mean(0))
-    return {**difference, "over_images": list(interval), "mcnemar": tests}
+        return None
+    values = align([load_outcomes(path) for path in paths])
+    if values is None or len(paths) == len(tested):
+        return values
+    return values.reshape(len(tested), -1, values.shape[1]).mean(1)

@@ -14,7 +14,7 @@ from texneg.synth.run import synth
 from texneg.train.config import PretrainConfig
 from texneg.train.data.loader import load
 from texneg.train.data.splits import open_textures, open_train
-from texneg.train.evaluate.analyze import texture_reader
+from texneg.train.evaluate.analyses.similarity import read_textures
 from texneg.train.flags import change
 from texneg.train.pretrain import make_batches, run_pretraining
 from texneg.train.sheet.sheet import SheetConfig, sheet
@@ -128,7 +128,7 @@ def test_the_textures_beside_the_images_are_what_others_take(root, tmp_path):
     images, beside = opened(config(root, "pairs"))
     _, apart = opened(config(root, "folders of folders"))
     for i in (0, 20):
-        np.testing.assert_array_equal(texture_reader(images, beside)(i), texture_reader(images, apart)(i))
+        np.testing.assert_array_equal(read_textures(images, beside)(i), read_textures(images, apart)(i))
     for name, src, textures in (("beside", "paired", None), ("apart", "photos", "textures")):
         out, where = str(tmp_path / f"{name}.png"), textures and str(root / textures)
         shown = SheetConfig(str(root / src), out, kinds=("texture",), textures=where, size=32, count=3)

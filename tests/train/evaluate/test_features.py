@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from texneg.datasets.images import open_images
+from texneg.datasets.images import fingerprint, open_images
 from texneg.errors import InputError
-from texneg.train.evaluate.features import crop, data_fingerprint, evaluation_mode, extract, normalise
+from texneg.train.evaluate.features import crop, evaluation_mode, extract, network_input
 
 
 def test_a_large_image_is_resized_by_256_224_and_cut_in_the_middle():
@@ -30,7 +30,7 @@ def test_a_small_image_fills_the_encoder():
 
 
 def test_normalise(encoder):
-    x = normalise(torch.full((2, 16, 16, 3), 255, dtype=torch.uint8), encoder)
+    x = network_input(torch.full((2, 16, 16, 3), 255, dtype=torch.uint8), encoder)
     assert x.shape == (2, 3, 16, 16)
     assert (x == 2).all()
 
@@ -70,19 +70,19 @@ def test_the_cache_answers_until_weights_or_data_change(encoder, colours, tmp_pa
         encoder.body[0].bias += 1
     changed = extract(encoder, open_images(folder), cache=cache)
     assert not torch.equal(first.values, changed.values)
-    known = data_fingerprint(open_images(folder))
+    known = fingerprint(open_images(folder))
     (folder / "red" / "red0.png").unlink()
-    assert data_fingerprint(open_images(folder)) != known
+    assert fingerprint(open_images(folder)) != known
     assert len(extract(encoder, open_images(folder), cache=cache).values) == 35
 
 
 def test_a_remade_image_of_another_size_changes_the_fingerprint(colours):
     folder = colours("set")
-    known = data_fingerprint(open_images(folder))
-    assert data_fingerprint(open_images(folder)) == known
+    known = fingerprint(open_images(folder))
+    assert fingerprint(open_images(folder)) == known
     with (folder / "red" / "red0.png").open("ab") as file:
         file.write(b"more")
-    assert data_fingerprint(open_images(folder)) != known
+    assert fingerprint(open_images(folder)) != known
 
 
 def test_a_batch_holds_an_image(encoder, colours):

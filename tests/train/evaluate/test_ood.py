@@ -8,12 +8,10 @@ import torch
 from texneg.datasets.images import open_images
 from texneg.errors import InputError
 from texneg.train.evaluate import ood
-from texneg.train.evaluate.accuracy import predictions, score, share_classes
 from texneg.train.evaluate.features import Features, extract
-from texneg.train.evaluate.head import load_head, save_head
-from texneg.train.evaluate.linear import fit_probe
-from texneg.train.evaluate.outcomes import aligned, load_outcomes
-from texneg.train.evaluate.sets.measure import measure_accuracy
+from texneg.train.evaluate.linear import fit_probe, load_head, save_head
+from texneg.train.evaluate.sets.accuracy import Accuracy, measure_accuracy, predict, score, share_classes
+from texneg.train.evaluate.sets.base import align, load_outcomes, parse_paths, save_outcomes
 
 
 @pytest.fixture
@@ -44,11 +42,11 @@ def test_masked_and_unmasked_on_a_toy():
     assert shared.unknown == ("z",)
     assert shared.targets.tolist() == [2, 0, -1, -1]
     logits = torch.tensor([[0.0, 1.0, 3.0], [2.0, 9.0, 1.0]])
-    chosen = predictions(logits, shared)
+    chosen = predict(logits, shared)
     assert chosen["masked"].tolist() == [2, 0]
     assert chosen["unmasked"].tolist() == [2, 1]
     row = score(chosen["unmasked"] == shared.targets[shared.known])
-    assert (row["correct"], row["n"], row["accuracy"]) == (1, 2, 0.5)
+    assert (row.correct, row.n, row.accuracy) == (1, 2, 0.5)
 
 
 def test_no_shared_class_and_no_class_folder_are_refused():
@@ -60,7 +58,8 @@ def test_no_shared_class_and_no_class_folder_are_refused():
 
 def test_a_finished_set_is_not_measured_again(probed, colours, tmp_path, monkeypatch):
     same, fewer = colours("same", seed=1), colours("fewer", seed=2, classes=("red", "blue"))
-    config = ood.OodConfig(**probed, sets=(f"same={same}", f"fewer={fewer}"), data=str(tmp_path / "train"))
+    sets = Accuracy((f"same={same}", f"fewer={fewer}"), data=str(tmp_path / "train"))
+    config = ood.OodConfig(**probed, kinds=(sets,))
     assert ood.ood(config) == 0
     first = (tmp_path / "run" / "ood.json").read_bytes()
     rows = {row["name"]: row for row in json.loads(first)["sets"]}
@@ -69,7 +68,7 @@ def test_a_finished_set_is_not_measured_again(probed, colours, tmp_path, monkeyp
     assert rows["fewer"]["chance"] == 0.5
     assert rows["fewer"]["knn"]["n"] == 24
 
-    monkeypatch.setattr(ood, "measure_accuracy", lambda *_, **__: pytest.fail("measured again"))
+    monkeypatch.setattr(Accuracy, "measure", lambda *_: pytest.fail("measured again"))
     ood.ood(config)
     assert (tmp_path / "run" / "ood.json").read_bytes() == first
     assert len((tmp_path / "run" / "cells.jsonl").read_text().splitlines()) == 2
@@ -78,7 +77,7 @@ def test_a_finished_set_is_not_measured_again(probed, colours, tmp_path, monkeyp
 
 def test_a_changed_set_and_a_cut_line_are_measured_again(probed, colours, tmp_path, encoder, monkeypatch):
     folder = colours("same", seed=1)
-    config = ood.OodConfig(**probed, sets=(f"same={folder}",))
+    config = ood.OodConfig(**probed, kinds=(Accuracy((f"same={folder}",)),))
     ood.ood(config)
     cells = tmp_path / "run" / "cells.jsonl"
     cells.write_text(cells.read_text()[:-40])
@@ -101,23 +100,23 @@ def test_outcomes_are_aligned_by_name(tmp_path, encoder, colours):
     runs = []
     for i, features in enumerate((Features(values, labels, images.keys), mixed)):
         found = measure_accuracy(head, features, images.classes)
-        ood.save_outcomes(tmp_path / f"{i}.npz", found.keys, found.values)
+        save_outcomes(tmp_path / f"{i}.npz", found.keys, found.values)
         runs.append(load_outcomes(tmp_path / f"{i}.npz"))
-    both = aligned(runs)
+    both = align(runs)
     assert (both[0] == both[1]).all()
     fewer = type(runs[0])(runs[0].keys[1:], runs[0].values[1:])
-    assert aligned([runs[0], fewer]) is None
+    assert align([runs[0], fewer]) is None
 
 
 @pytest.mark.parametrize("text", ["sketch", "=path", "sketch="])
 def test_malformed_sets_are_refused(text):
     with pytest.raises(InputError, match="NAME=PATH"):
-        ood.parse_sets([text], "--sets", "accuracy", {})
+        parse_paths([text], "--sets")
 
 
 def test_what_bad_input_gets(probed, colours, tmp_path, encoder):
     with pytest.raises(InputError, match="twice"):
-        ood.parse_sets(["a=1", "a=2"], "--sets", "accuracy", {})
+        parse_paths(["a=1", "a=2"], "--sets")
     with pytest.raises(InputError, match="no test set"):
         ood.ood(ood.OodConfig(**probed))
     other = tmp_path / "other" / "sofa"
@@ -125,9 +124,9 @@ def test_what_bad_input_gets(probed, colours, tmp_path, encoder):
     other.parent.mkdir()
     (tmp_path / "sofa").rename(other)
     with pytest.raises(InputError, match=r"'odd'.*no shared classes"):
-        ood.ood(ood.OodConfig(**probed, sets=(f"odd={other.parent}",)))
+        ood.ood(ood.OodConfig(**probed, kinds=(Accuracy((f"odd={other.parent}",)),)))
     with pytest.raises(InputError, match="absent does not exist"):
-        ood.ood(ood.OodConfig(**probed, sets=(f"none={tmp_path / 'absent'}",)))
+        ood.ood(ood.OodConfig(**probed, kinds=(Accuracy((f"none={tmp_path / 'absent'}",)),)))
     with pytest.raises(InputError, match="no head at"):
         load_head(str(tmp_path / "absent.pt"), encoder)
     (tmp_path / "text.pt").write_text("no head")

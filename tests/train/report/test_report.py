@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import asdict
+from copy import deepcopy
 from html.parser import HTMLParser
 
 import numpy as np
@@ -11,19 +11,41 @@ from PIL import Image
 
 from texneg.datasets.storage.json_files import write_json
 from texneg.errors import InputError
-from texneg.train.config import PretrainConfig
-from texneg.train.evaluate.analyses.cosines import histograms
+from texneg.train.evaluate.analyses.similarity import count_cosines
 from texneg.train.evaluate.intervals import mcnemar, wilson
-from texneg.train.evaluate.outcomes import save_outcomes
+from texneg.train.evaluate.sets.base import save_outcomes
 from texneg.train.evaluate.sets.shape_bias import summarise
-from texneg.train.report.markdown import table
 from texneg.train.report.report import ReportConfig, report
-from texneg.train.report.runs import group, read_run, shared_settings
-from texneg.train.report.table import MEAN_ROW, OOD_ROW, PROBE_ROW, build
-from texneg.train.report.wording import ABSENT, cosine, interval, percent, points
+from texneg.train.report.runs import group_runs, read_run, shared_settings
+from texneg.train.report.table import MEAN_ROW, OOD_ROW, PROBE_ROW, build_table
+from texneg.train.report.text import ABSENT, decimal, interval, markdown_table, percent, points, signed
 
 SETS = {"same": 0.80, "new textures": 0.55, "silhouettes": 0.40}
 GAIN = {"none": 0.0, "patch": 0.06, "texture": 0.03}
+BASELINE = {
+    "views": {"size": 32, "crop": 0.5},
+    "negatives": {"kinds": [], "count": 1},
+    "method": {"name": "moco", "queue": 512},
+    "objective": {"loss": {"name": "info_nce", "temperature": 0.2, "alpha": 0.0}},
+    "network": {"arch": "resnet18", "layers": None},
+    "training": {"batch": 64, "epochs": 80},
+}
+
+
+def settings_of(negatives, alpha, changes):
+    """Settings of a run and of its baseline; `changes` are values by dotted name."""
+    baseline = deepcopy(BASELINE)
+    for name, value in changes.items():
+        part, *rest = name.split(".")
+        target = baseline[part]
+        for step in rest[:-1]:
+            target = target[step]
+        target[rest[-1]] = value
+    settings = deepcopy(baseline)
+    if negatives != "none":
+        settings["negatives"]["kinds"] = [{"name": negatives, "share": 1.0}]
+        settings["objective"]["loss"]["alpha"] = alpha
+    return settings, baseline
 
 
 def accuracy_row(name, right, folder, *, seed):
@@ -65,20 +87,19 @@ def shape_row(draw, gain):
     return {**row, "cue_accuracy": bias.cue_accuracy, "left_out": {"same_cue": 0, "undecidable": 0}}
 
 
-def fabricate(root, *, negatives="none", seed=0, alpha=2.0, sets=SETS, n=400, **settings):
+def fabricate(root, *, negatives="none", seed=0, alpha=2.0, sets=SETS, n=400, changes=None):
     """A run folder with invented numbers: every arm a little better than the baseline."""
-    folder = root / f"{negatives}-{alpha:g}-{seed}-{len(settings)}"
+    folder = root / f"{negatives}-{alpha:g}-{seed}-{len(changes or {})}"
     draw, gain = (
         np.random.default_rng([seed, len(negatives), int(alpha)]),
         GAIN.get(negatives, 0.02) * alpha / 2,
     )
     common = np.random.default_rng(7)
-    config = PretrainConfig(
-        recipe="demo", data="x", out=str(folder), negatives=negatives, alpha=alpha, seed=seed, **settings
-    )
-    write_json(
-        folder / "config.json", {"config": asdict(config), "version": "0", "torch": "0", "command": []}
-    )
+    settings, baseline = settings_of(negatives, alpha, changes or {})
+    record = {"recipe": "demo", "seed": seed, "settings": settings, "baseline": baseline}
+    record |= {"title": "baseline" if negatives == "none" else f"{negatives} α={alpha:g}"}
+    run = {"data": "x", "out": str(folder)}
+    write_json(folder / "config.json", {**record, "run": run, "version": "0", "torch": "0", "command": []})
     lines = []
     for step in range(1, 41):
         t = step / 40
@@ -124,7 +145,7 @@ def fabricate(root, *, negatives="none", seed=0, alpha=2.0, sets=SETS, n=400, **
         kind: np.clip(draw.normal(mean, sd, 900 * m), -1, 1).astype(np.float32)
         for kind, (mean, sd, m) in centres.items()
     }
-    write_json(folder / "similarity.json", {**histograms(cosines), "images": 900})
+    write_json(folder / "similarity.json", {**count_cosines(cosines), "images": 900})
     return folder
 
 
@@ -163,47 +184,46 @@ def made(runs, tmp_path, **options):
 
 
 def test_arms_are_what_differs_but_for_the_seed(tmp_path, runs):
-    more = [fabricate(tmp_path, negatives="patch", alpha=3.0), fabricate(tmp_path, temperature=0.5)]
-    arms = group([read_run(str(folder)) for folder in [*reversed(runs), *more]])
+    hot = {"objective.loss.temperature": 0.5}
+    more = [fabricate(tmp_path, negatives="patch", alpha=3.0), fabricate(tmp_path, changes=hot)]
+    arms = group_runs([read_run(str(folder)) for folder in [*reversed(runs), *more]])
     labels = [arm.label for arm in arms]
-    cold = [f"{name} temperature=0.2" for name in ("baseline", "patch α=2", "patch α=3", "texture α=2")]
+    cold = [f"{name} temperature=0.2" for name in ("baseline", "texture α=2", "patch α=2", "patch α=3")]
     assert labels == [*cold, "baseline temperature=0.5"]
-    assert [arm.seeds for arm in arms] == [(0, 1), (0, 1), (0,), (0, 1), (0,)]
+    assert [arm.seeds for arm in arms] == [(0, 1), (0, 1), (0, 1), (0,), (0,)]
     assert [arm.baseline for arm in arms] == [None, 0, 0, 0, None]
-    assert len({arm.colour for arm in arms}) == 5
+    assert len({arm.look.number for arm in arms}) == 5
     settings = shared_settings([run for arm in arms for run in arm.runs])
-    assert "temperature" not in settings
-    assert settings["batch"] == PretrainConfig().batch
+    assert "objective.loss.temperature" not in settings
+    assert settings["training.batch"] == BASELINE["training"]["batch"]
 
 
-def test_arms_say_how_their_negatives_are_made(tmp_path):
-    told = [
-        ({"negatives": "none", "patch": (2, 8)}, "baseline"),
-        ({"negatives": "patch", "texture_method": "fast"}, "patch α=2"),
-        (
-            {"negatives": "patch", "patch": (2, 8), "patch_overlap": False},
-            "patch α=2 2-8 px patch_overlap=False",
-        ),
-        ({"negatives": "patch_permutation", "count": 3}, "patch_permutation α=2 ×3"),
-        ({"negatives": "texture_live", "texture_exemplar": 9}, "texture_live α=2 texture_exemplar=9"),
-        (
-            {"negatives": "mixture", "mixture": (("patch", 0.5), ("texture_live", 1)), "patch_flip": True},
-            "0.5 patch + 1 texture_live α=2 patch_flip=True",
-        ),
+def test_settings_are_named_by_their_last_word_where_that_is_clear(tmp_path):
+    """The names of the method and of the loss are both `name`; an arm without its baseline has none."""
+    byol = {"method.name": "byol", "objective.loss.name": "byol"}
+    folders = [
+        fabricate(tmp_path, negatives="patch"),
+        fabricate(tmp_path, negatives="patch", changes={**byol, "training.epochs": 9}),
     ]
-    folders = [fabricate(tmp_path / str(i), **settings) for i, (settings, _) in enumerate(told)]
-    old = json.loads((folders[0] / "config.json").read_text())
-    for name in ("mixture", "patch_overlap", "patch_flip", "texture_method"):
-        del old["config"][name]
-    write_json(folders[0] / "config.json", old)  # of a run made before these settings were
-    arms = group([read_run(str(folder)) for folder in reversed(folders)])
-    assert [arm.label for arm in arms] == [label for _, label in told]
-    assert [arm.baseline for arm in arms] == [None] + [0] * 5
+    arms = group_runs([read_run(str(folder)) for folder in folders])
+    assert [arm.label for arm in arms] == [
+        "patch α=2 method.name=moco objective.loss.name=info_nce epochs=80",
+        "patch α=2 method.name=byol objective.loss.name=byol epochs=9",
+    ]
+    assert [arm.baseline for arm in arms] == [None, None]
+    assert [arm.look.number for arm in arms] == [1, 2]
+
+
+def test_a_run_of_an_earlier_version_is_refused(tmp_path):
+    folder = fabricate(tmp_path)
+    write_json(folder / "config.json", {"config": {"negatives": "patch"}, "version": "0"})
+    with pytest.raises(InputError, match=r"config\.json lacks baseline, seed, settings.*make the run again"):
+        read_run(str(folder))
 
 
 def test_the_same_run_twice_and_no_run_are_refused(tmp_path, runs):
     with pytest.raises(InputError, match="seed 0 occur more than once"):
-        group([read_run(str(runs[0])), read_run(str(runs[0]))])
+        group_runs([read_run(str(runs[0])), read_run(str(runs[0]))])
     with pytest.raises(InputError, match="no run folder"):
         read_run(str(tmp_path))
     (runs[0] / "ood.json").write_text("{")
@@ -212,34 +232,34 @@ def test_the_same_run_twice_and_no_run_are_refused(tmp_path, runs):
 
 
 def test_the_table_against_the_outcomes(runs):
-    arms = group([read_run(str(folder)) for folder in runs])
-    rows = {row["name"]: row for row in build(arms)}
+    arms = group_runs([read_run(str(folder)) for folder in runs])
+    rows = {row.name: row for row in build_table(arms)}
     assert list(rows) == [PROBE_ROW, *SETS, OOD_ROW, "cue conflict"]
-    cell = rows["silhouettes"]["cells"][1]
+    cell = rows["silhouettes"].cells[1]
     values = []
     for kind in ("patch", "none"):
         for seed in (0, 1):
             with np.load(runs[0].parent / f"{kind}-2-{seed}-0" / "outcomes" / "silhouettes.npz") as file:
                 values.append(file["values"].astype(float))
     patch, none = np.array(values[:2]), np.array(values[2:])
-    assert cell["mean"] == pytest.approx(patch.mean())
-    assert cell["sd"] == pytest.approx(patch.mean(1).std(ddof=1))
-    difference = cell["difference"]
-    assert difference["mean"] == pytest.approx(patch.mean() - none.mean())
+    assert cell.mean == pytest.approx(patch.mean())
+    assert cell.sd == pytest.approx(patch.mean(1).std(ddof=1))
+    difference = cell.difference
+    assert difference.mean == pytest.approx(patch.mean() - none.mean())
     spread = (patch - none).mean(1)
-    assert np.subtract(*difference["over_seeds"][::-1]) == pytest.approx(
+    assert np.subtract(*difference.over_seeds[::-1]) == pytest.approx(
         12.7062 * abs(spread[0] - spread[1]), rel=1e-4
     )
     half = 1.96 * (patch - none).mean(0).std() / np.sqrt(400)
-    assert difference["over_images"] == pytest.approx(
-        [difference["mean"] - half, difference["mean"] + half], abs=0.004
+    assert difference.over_images == pytest.approx(
+        [difference.mean - half, difference.mean + half], abs=0.004
     )
-    assert difference["mcnemar"]["0"] == mcnemar(
+    assert difference.mcnemar["0"] == mcnemar(
         int((patch[0] > none[0]).sum()), int((patch[0] < none[0]).sum())
     )
-    expected = np.mean([rows[name]["cells"][2]["mean"] for name in SETS])
-    assert rows[OOD_ROW]["cells"][2]["mean"] == pytest.approx(expected)
-    assert rows["same"]["cells"][0]["difference"] is None
+    expected = np.mean([rows[name].cells[2].mean for name in SETS])
+    assert rows[OOD_ROW].cells[2].mean == pytest.approx(expected)
+    assert rows["same"].cells[0].difference is None
 
 
 def test_seeds_that_the_baseline_lacks_are_shown_without_a_change(tmp_path):
@@ -248,9 +268,9 @@ def test_seeds_that_the_baseline_lacks_are_shown_without_a_change(tmp_path):
     folders.append(fabricate(tmp_path, seed=1))
     p = {}
     for chosen in (folders, folders[1:]):  # both seeds of the baseline, then seed 1 alone
-        arms = group([read_run(str(folder)) for folder in chosen])
-        row = next(row for row in build(arms) if row["name"] == "silhouettes")
-        p[len(chosen)] = row["cells"][1]["difference"]["mcnemar"]
+        arms = group_runs([read_run(str(folder)) for folder in chosen])
+        row = next(row for row in build_table(arms) if row.name == "silhouettes")
+        p[len(chosen)] = row.cells[1].difference.mcnemar
     assert set(p[4]) == {"0", "1"}
     assert p[3] == {"1": p[4]["1"]}
     words = " ".join(Page(made(folders[1:], tmp_path).read_text()).words)
@@ -262,7 +282,7 @@ def test_a_set_of_other_images_in_one_run_is_refused(runs):
     ood["sets"][0]["data"] = "remade"
     write_json(runs[0] / "ood.json", ood)
     with pytest.raises(InputError, match="not the same images in all runs"):
-        build(group([read_run(str(folder)) for folder in runs]))
+        build_table(group_runs([read_run(str(folder)) for folder in runs]))
 
 
 def test_the_change_of_shape_bias_has_an_interval_over_images(runs):
@@ -274,16 +294,16 @@ def test_the_change_of_shape_bias_has_an_interval_over_images(runs):
         decisions = np.repeat([1, -1, 0], [row["shape"], row["texture"], 300 - row["shape"] - row["texture"]])
         save_outcomes(folder / row["outcomes"], [f"{i}" for i in draw.permutation(300)], decisions)
         write_json(folder / "ood.json", ood)
-    row = build(group([read_run(str(folder)) for folder in runs]))[-1]
-    for cell in row["cells"][1:]:
-        low, high = cell["difference"]["over_images"]
-        assert low < cell["difference"]["mean"] < high
-        assert cell["difference"]["mcnemar"] is None
+    row = build_table(group_runs([read_run(str(folder)) for folder in runs]))[-1]
+    for cell in row.cells[1:]:
+        low, high = cell.difference.over_images
+        assert low < cell.difference.mean < high
+        assert cell.difference.mcnemar is None
 
 
 @pytest.mark.parametrize("text", ["[x](javascript:1)", r"a\| b | c", "<b>", "one\ntwo"])
 def test_markdown_cells_hold_text(text):
-    line = table(["head"], [[text]])[-1]
+    line = markdown_table(["head"], [[text]])[-1]
     inside = line.removeprefix("| ").removesuffix(" |")
     assert not re.search(r"(?<!\\)(\\\\)*\||\]\(|[<>\n]", inside)
 
@@ -292,13 +312,13 @@ def test_the_probe_row_gives_way_to_the_same_data(runs):
     probe = json.loads((runs[0] / "probe.json").read_text())
     probe["test"]["data"] = "same"
     write_json(runs[0] / "probe.json", probe)
-    rows = {row["name"]: row for row in build(group([read_run(str(runs[0]))]))}
+    rows = {row.name: row for row in build_table(group_runs([read_run(str(runs[0]))]))}
     assert PROBE_ROW not in rows
-    assert rows["same"]["clean"]
-    others = [rows[name]["cells"][0]["mean"] for name in ("new textures", "silhouettes")]
-    assert rows[OOD_ROW]["cells"][0]["mean"] == pytest.approx(np.mean(others))
+    assert rows["same"].clean
+    others = [rows[name].cells[0].mean for name in ("new textures", "silhouettes")]
+    assert rows[OOD_ROW].cells[0].mean == pytest.approx(np.mean(others))
     write_json(runs[0] / "probe.json", {**probe, "test": None})
-    assert MEAN_ROW in {row["name"] for row in build(group([read_run(str(runs[0]))]))}
+    assert MEAN_ROW in {row.name for row in build_table(group_runs([read_run(str(runs[0]))]))}
 
 
 def test_the_page_is_whole_and_loads_nothing(tmp_path, runs):
@@ -307,9 +327,10 @@ def test_the_page_is_whole_and_loads_nothing(tmp_path, runs):
     out = made(runs, tmp_path, sheets=(str(sheet),))
     text = out.read_text()
     page = Page(text)
-    assert page.fetched
-    assert all(value.startswith("data:image/webp;base64,") for value in page.fetched)
-    assert not re.search(r"@import|url\(|https?://|//\w+\.\w", text)
+    outside = [value for value in page.fetched if not value.startswith("#")]  # a drawing points to its parts
+    assert outside
+    assert all(value.startswith("data:image/webp;base64,") for value in outside)
+    assert not re.search(r"@import|url\((?!#)|https?://|//\w+\.\w", text)
     assert "link" not in page.names
     assert page.names.count("img") == 1
     for tag in ("svg", "table", "section"):
@@ -327,11 +348,13 @@ def test_every_number_of_the_json_is_on_the_page_and_in_the_markdown(tmp_path, r
             shown += [percent(cell["mean"]), percent(cell["sd"]), interval((cell["low"], cell["high"]))]
             if change := cell["difference"]:
                 shown.append(points(change["mean"]))
-                shown += [interval(change[name], signed=True) for name in ("over_images", "over_seeds")]
-    for one in numbers["similarity"]:
-        for found in one["kinds"].values():
-            shown.append(cosine(found["mean"]))
-            shown += [f"{found['auc']:.3f}"] if found["auc"] is not None else []
+                shown += [interval(change[name], points) for name in ("over_images", "over_seeds")]
+    for row in numbers["analyses"]["similarity"]:
+        shown.append(row["name"])
+        for cell in row["cells"]:
+            shown += [decimal(cell["mean"]), decimal(cell["sd"])]
+            if change := cell["difference"]:
+                shown += [signed(change["mean"]), interval(change["over_seeds"], signed)]
     shown = [value for value in shown if value != ABSENT]
     assert len(shown) > 100
     assert [value for value in shown if value not in words] == []
@@ -342,8 +365,9 @@ def test_every_number_of_the_json_is_on_the_page_and_in_the_markdown(tmp_path, r
 
 def test_hostile_names_stay_text(tmp_path):
     evil = "</script><script>alert(1)</script><img src=x onerror=alert(2)>|`"
-    folder = fabricate(tmp_path, sets={"safe": 0.5, "also": 0.6}, arch=evil)
-    other = fabricate(tmp_path, sets={"safe": 0.5, "also": 0.6}, arch="plain", negatives="patch")
+    sets, arch = {"safe": 0.5, "also": 0.6}, "network.arch"
+    folder = fabricate(tmp_path, sets=sets, changes={arch: evil})
+    other = fabricate(tmp_path, sets=sets, changes={arch: "$plain$"}, negatives="patch")
     for run in (folder, other):
         ood = json.loads((run / "ood.json").read_text())
         ood["sets"][0]["name"] = ood["sets"][-1]["name"] = evil

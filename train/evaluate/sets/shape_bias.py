@@ -3,29 +3,213 @@
 Geirhos et al., "ImageNet-trained CNNs are biased towards texture; increasing shape bias improves accuracy and
 robustness", ICLR 2019. An image is named <shape><i>-<texture><j> and lies in the folder of its shape.
 
-Shapes: N images, C head classes, K categories to decide between.
+Shapes: N images, S runs, C head classes, K categories to decide between.
 """
 
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from texneg.datasets.images import ImageSet
 from texneg.errors import InputError
 from texneg.philox.arrays import generator
 from texneg.philox.streams import Stream
+from texneg.train.evaluate.features import Features
+from texneg.train.evaluate.figures import AXIS, INK, subplots
 from texneg.train.evaluate.intervals import LEVEL, RESAMPLES, Interval
+from texneg.train.evaluate.linear import Head
+from texneg.train.evaluate.sets.base import (
+    Cell,
+    Change,
+    Measured,
+    Probed,
+    Row,
+    SetKind,
+    Shown,
+    Values,
+    parse_paths,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _TEXTURE = re.compile(r".*-(?P<texture>.*?)\d*$")
 
 
 @dataclass(frozen=True)
-class ShapeBias:
+class ShapeBias(SetKind):
+    """Shape bias on cue-conflict sets.
+
+    Outcomes: 1 the shape's class, -1 the texture's, 0 another.
+    """
+
+    cue_conflict: tuple[str, ...] = ()
+    """cue-conflict sets as NAME=PATH; files named <shape><i>-<texture><j> in folders by shape"""
+    mapping: str | None = None
+    """JSON file {category: [head classes]} for cue-conflict sets whose categories group the head's classes"""
+
+    name: ClassVar[str] = "shape-bias"
+    note: ClassVar[str] = "shape bias"
+    averaged: ClassVar[bool] = False
+    heading: ClassVar[str] = "Shape or texture"
+    lede: ClassVar[str] = (
+        "Images with the shape of one class and the texture of another. Which of the two does the head name?"
+    )
+    caption: ClassVar[str] = (
+        "Only decisions for one of the two cues count; the share of them that goes to the shape is the "
+        "shape bias. Rows are the shape's classes, markers the arms, vertical lines the pooled shape "
+        "bias. People lie near the right edge. An arm that rarely names either cue has little to say "
+        "here: see “either cue” in the table."
+    )
+
+    def cells(self) -> Iterator[Cell]:
+        """One for each set."""
+        mapping = read_mapping(self.mapping)
+        for name, path in parse_paths(self.cue_conflict, "--cue-conflict").items():
+            yield Cell(name, path, options={"mapping": mapping})
+
+    def measure(self, cell: Cell, images: ImageSet, probed: Probed) -> Measured:
+        """Decisions for shape and texture, pooled and by category."""
+        features, mapping = probed.features(images), cell.options["mapping"]
+        return measure_shape_bias(probed.head, features, images.classes, mapping=mapping)
+
+    @classmethod
+    def value(cls, row: Row) -> float | None:
+        """The shape bias."""
+        bias: float | None = row["shape_bias"]
+        return bias
+
+    @classmethod
+    def summary(cls, row: Row) -> str:
+        """One line for the terminal."""
+        bias = "undecided" if row["shape_bias"] is None else f"{100 * row['shape_bias']:.1f} %"
+        return (
+            f"{row['name']}: shape bias {bias}, cue accuracy {100 * row['cue_accuracy']:.1f} %, n {row['n']}"
+        )
+
+    @classmethod
+    def deciding(cls, row: Row) -> int:
+        """Images whose decision was for either cue."""
+        return int(row["shape"] + row["texture"])
+
+    @classmethod
+    def details(cls, rows: Sequence[Row]) -> dict[str, Any]:
+        """Share of decisions for either cue, and the shape bias of each shape's category."""
+        return {
+            "cue_accuracy": fmean(row["cue_accuracy"] for row in rows),
+            "by_category": {name: _pool(rows, name) for name in rows[0]["by_category"]},
+        }
+
+    @classmethod
+    def remarks(cls, shown: Shown) -> list[str]:
+        """How often either cue was named."""
+        return [f"either cue {100 * shown.details['cue_accuracy']:.1f}"]
+
+    @classmethod
+    def compare(cls, mine: Values, base: Values) -> Change:
+        """Bootstrap over images of the difference of the two biases."""
+        return Change(bootstrap_change(mine, base))
+
+    @classmethod
+    def figure(cls, arms: Sequence[Shown]) -> "Figure":
+        """Share of shape decisions by category; vertical lines are the pooled shares."""
+        categories = sorted({name for arm in arms for name in arm.details["by_category"]})
+        figure, axes = subplots(height=26 * len(categories) + 80)
+        axes.axvline(50, color=AXIS)
+        for arm in arms:
+            axes.axvline(100 * arm.mean, color=arm.look.colour, linewidth=2, alpha=0.8)
+            shares = [arm.details["by_category"].get(name) for name in categories]
+            places = [place for place, share in enumerate(shares) if share is not None]
+            axes.plot([100 * shares[place] for place in places], places, **arm.look.point)
+        axes.set_yticks(range(len(categories)), categories, color=INK, size=14)
+        axes.set_ylim(len(categories) - 0.5, -0.5)
+        axes.set_xlim(0, 100)
+        axes.set_xticks(range(0, 101, 10), [f"{share} %" for share in range(0, 101, 10)])
+        axes.set_title("← decides by texture", fontsize=13, fontweight="normal")
+        axes.set_title("decides by shape →", fontsize=13, fontweight="normal", loc="right")
+        return figure
+
+
+def read_mapping(path: str | None) -> Mapping[str, list[str]] | None:
+    """Read category to class names from a JSON file."""
+    if path is None:
+        return None
+    try:
+        mapping = json.loads(Path(path).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"--mapping {path!r} cannot be read as JSON ({error})") from error
+    good = isinstance(mapping, dict) and all(
+        isinstance(group, list) and all(isinstance(name, str) for name in group) for group in mapping.values()
+    )
+    if not good:
+        raise InputError(f"--mapping {path!r} must hold {{category: [class folder names]}}")
+    return mapping
+
+
+def _pool(rows: Sequence[Row], category: str) -> float | None:
+    """Shape bias of one shape category, decisions pooled over runs; None where neither cue was chosen."""
+    counts = [row["by_category"].get(category, {"shape": 0, "texture": 0}) for row in rows]
+    shape, texture = (sum(count[cue] for count in counts) for cue in ("shape", "texture"))
+    return shape / (shape + texture) if shape + texture else None
+
+
+def measure_shape_bias(
+    head: Head,
+    features: Features,
+    folders: Sequence[str],
+    *,
+    mapping: Mapping[str, Sequence[str]] | None = None,
+) -> Measured:
+    """Shape bias on a cue-conflict set, over the images whose two cues differ and can both be chosen.
+
+    Args:
+        head: of the encoder that made the features.
+        features: of the cue-conflict set; names are <shape><i>-<texture><j>.
+        folders: its class folder names: the shapes.
+        mapping: category to head classes, decided by the mean of their probabilities.
+    """
+    shapes = [folders[label] for label in features.labels.tolist()]
+    textures = [parse_texture(key, shape) for key, shape in zip(features.keys, shapes, strict=True)]
+    scores, categories = score_categories(head.logits(features.values), head.classes, mapping)
+    disagree = np.array([s != t for s, t in zip(shapes, textures, strict=True)])
+    decidable = np.array([s in categories and t in categories for s, t in zip(shapes, textures, strict=True)])
+    kept = disagree & decidable
+    if not kept.any():
+        raise InputError(
+            f"no image has two different cues among {', '.join(categories[:6])}, ...; "
+            "name a --mapping file from its categories to the head's classes"
+        )
+    at = np.flatnonzero(kept)
+    shapes, textures = [shapes[i] for i in at], [textures[i] for i in at]
+    chosen = decide(scores[torch.from_numpy(kept)], categories, shapes, textures)
+    bias = summarise(chosen, shapes)
+    numbers = {
+        "n": bias.n,
+        "classes": len(categories),
+        "class_names": list(categories),
+        "left_out": {"same_cue": int((~disagree).sum()), "undecidable": int((disagree & ~decidable).sum())},
+        "shape_bias": bias.bias,
+        "low": bias.interval.low if bias.interval else None,
+        "high": bias.interval.high if bias.interval else None,
+        "cue_accuracy": bias.cue_accuracy,
+        "shape": bias.shape,
+        "texture": bias.texture,
+        "by_category": bias.by_category,
+    }
+    return Measured(numbers, tuple(features.keys[i] for i in at), chosen)
+
+
+@dataclass(frozen=True)
+class Decisions:
     """Decisions on one cue-conflict set, pooled over its images."""
 
     n: int
@@ -47,8 +231,8 @@ class ShapeBias:
         return (self.shape + self.texture) / self.n
 
 
-def texture_of(key: str, shape: str) -> str:
-    """The texture category in a name <shape><i>-<texture><j>: what follows the last hyphen, no digits."""
+def parse_texture(key: str, shape: str) -> str:
+    """Read the texture category from a name <shape><i>-<texture><j>: after the last hyphen, no digits."""
     name = PurePosixPath(key).name
     match = _TEXTURE.match(name)
     if match is None or not match["texture"] or not name.startswith(shape):
@@ -59,10 +243,10 @@ def texture_of(key: str, shape: str) -> str:
     return match["texture"]
 
 
-def category_scores(
+def score_categories(
     logits: Tensor, classes: Sequence[str], mapping: Mapping[str, Sequence[str]] | None = None
 ) -> tuple[Tensor, tuple[str, ...]]:
-    """Scores (N, K) and names of K categories: the mean softmax probability over each category's classes.
+    """Give scores (N, K) and names of K categories: mean softmax probability over each category's classes.
 
     Args:
         logits: (N, C).
@@ -83,18 +267,16 @@ def category_scores(
     return scores, tuple(members)
 
 
-def decisions(
+def decide(
     scores: Tensor, categories: Sequence[str], shapes: Sequence[str], textures: Sequence[str]
 ) -> npt.NDArray[np.int8]:
-    """For N images whose cues differ: 1 if the shape's category scores highest, -1 the texture's, else 0."""
+    """Decide on N images of two cues: 1 if the shape's category scores highest, -1 the texture's, else 0."""
     choice = [categories[i] for i in scores.argmax(1).tolist()]
     triples = zip(choice, shapes, textures, strict=True)
     return np.array([(c == s) - (c == t) for c, s, t in triples], np.int8)
 
 
-def change_interval(
-    mine: npt.NDArray[np.int8], base: npt.NDArray[np.int8], *, level: float = LEVEL, seed: int = 0
-) -> Interval:
+def bootstrap_change(mine: Values, base: Values, *, level: float = LEVEL, seed: int = 0) -> Interval:
     """Bootstrap over images of how far one arm's shape bias lies above another's, mean over seeds.
 
     Images are drawn for all runs at once, so that the change is paired.
@@ -118,7 +300,7 @@ def change_interval(
 
 def summarise(
     chosen: npt.NDArray[np.int8], shapes: Sequence[str], *, level: float = LEVEL, seed: int = 0
-) -> ShapeBias:
+) -> Decisions:
     """Pool decisions (N,) of 1, -1, 0 into a shape bias with a bootstrap interval over images."""
     folders = np.array(shapes)
     by_category = {
@@ -131,11 +313,11 @@ def summarise(
     }
     n, shape, texture = len(chosen), int((chosen == 1).sum()), int((chosen == -1).sum())
     if shape + texture == 0:
-        return ShapeBias(n, 0, 0, None, None, by_category)
+        return Decisions(n, 0, 0, None, None, by_category)
     shares = np.array([shape, texture, n - shape - texture]) / n
     drawn = generator(seed, Stream.SHAPE_BIAS_BOOTSTRAP).multinomial(n, shares, size=RESAMPLES)
     cued = drawn[:, 0] + drawn[:, 1]
     ratios = drawn[cued > 0, 0] / cued[cued > 0]
     low, high = np.quantile(ratios, [(1 - level) / 2, (1 + level) / 2])
     interval = Interval(float(low), float(high))
-    return ShapeBias(n, shape, texture, shape / (shape + texture), interval, by_category)
+    return Decisions(n, shape, texture, shape / (shape + texture), interval, by_category)

@@ -6,14 +6,14 @@ import torch
 
 from texneg.errors import InputError
 from texneg.train.evaluate.features import Features
-from texneg.train.evaluate.head import Head
-from texneg.train.evaluate.sets.measure import measure_shape_bias
+from texneg.train.evaluate.linear import Head
 from texneg.train.evaluate.sets.shape_bias import (
-    category_scores,
-    change_interval,
-    decisions,
+    bootstrap_change,
+    decide,
+    measure_shape_bias,
+    parse_texture,
+    score_categories,
     summarise,
-    texture_of,
 )
 
 
@@ -24,12 +24,12 @@ def reader(classes):
 
 
 def test_names():
-    assert texture_of("cat/cat1-elephant2", "cat") == "elephant"
-    assert texture_of("cat1-elephant", "cat") == "elephant"
-    assert texture_of("deep/t-shirt3-polka-dots12", "t-shirt") == "dots"
+    assert parse_texture("cat/cat1-elephant2", "cat") == "elephant"
+    assert parse_texture("cat1-elephant", "cat") == "elephant"
+    assert parse_texture("deep/t-shirt3-polka-dots12", "t-shirt") == "dots"
     for wrong in ("cat/cat1", "cat/cat1-2", "cat/dog1-cat2"):
         with pytest.raises(InputError, match="not named"):
-            texture_of(wrong, "cat")
+            parse_texture(wrong, "cat")
 
 
 def test_known_decisions():
@@ -53,12 +53,12 @@ def test_groups_decide_by_the_mean_of_probabilities():
     """Two weak dogs beat one cat in sum but not in mean; the mean is the published rule."""
     logits = torch.tensor([[0.35, 0.35, 0.3]]).log()
     mapping = {"dog": ["pug", "husky", "absent"], "cat": ["tabby"], "car": ["taxi"]}
-    scores, categories = category_scores(logits, ("pug", "tabby", "husky"), mapping)
+    scores, categories = score_categories(logits, ("pug", "tabby", "husky"), mapping)
     assert categories == ("dog", "cat")
     np.testing.assert_allclose(scores.numpy(), [[0.325, 0.35]], rtol=1e-6)
-    assert decisions(scores, categories, ["dog"], ["cat"]).tolist() == [-1]
+    assert decide(scores, categories, ["dog"], ["cat"]).tolist() == [-1]
     with pytest.raises(InputError, match="no category"):
-        category_scores(logits, ("pug", "tabby", "husky"), {"car": ["taxi"]})
+        score_categories(logits, ("pug", "tabby", "husky"), {"car": ["taxi"]})
 
 
 def test_interval_and_limits():
@@ -83,15 +83,15 @@ def test_the_change_is_resampled_image_by_image():
     draw = np.random.default_rng(0)
     base = draw.choice([1, -1], size=(2, 900)).astype(np.int8)
     mine = base.copy()
-    assert change_interval(mine, base) == (0.0, 0.0)
+    assert bootstrap_change(mine, base) == (0.0, 0.0)
     mine[:, :90] = 1
     moved = ((mine - base) / 2).mean(0)  # of each image, where every decision is for a cue
-    low, high = change_interval(mine, base)
+    low, high = bootstrap_change(mine, base)
     half = 1.96 * moved.std() / 30
     assert low == pytest.approx(moved.mean() - half, abs=0.002)
     assert high == pytest.approx(moved.mean() + half, abs=0.002)
-    assert change_interval(base, mine) == pytest.approx((-high, -low), abs=0.002)
+    assert bootstrap_change(base, mine) == pytest.approx((-high, -low), abs=0.002)
     sparse = np.zeros((1, 900), np.int8)
     sparse[0, :3] = 1, 1, -1  # a resample often holds none of these
-    low, high = change_interval(sparse, sparse)
+    low, high = bootstrap_change(sparse, sparse)
     assert (low, high) == (0.0, 0.0)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from texneg.train.evaluate import knn
-from texneg.train.evaluate.knn import knn_accuracy, knn_scores
+from texneg.train.evaluate import neighbours
+from texneg.train.evaluate.neighbours import knn_accuracy, knn_scores
 
 
 def by_loops(train, labels, test, *, k, temperature, classes):
@@ -38,7 +38,7 @@ def test_blocks_do_not_change_the_answer(monkeypatch):
     train, test = torch.randn(40, 5, generator=draw), torch.randn(30, 5, generator=draw)
     labels, truth = torch.arange(40) % 3, torch.arange(30) % 3
     whole = knn_accuracy(train, labels, test, truth)
-    monkeypatch.setattr(knn, "TILE", 40 * 7)
+    monkeypatch.setattr(neighbours, "TILE", 40 * 7)
     assert knn_accuracy(train, labels, test, truth) == whole
 
 

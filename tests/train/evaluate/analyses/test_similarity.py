@@ -12,7 +12,7 @@ from texneg.datasets.images import open_images
 from texneg.errors import InputError
 from texneg.train.data.views import Augmentation
 from texneg.train.evaluate import analyze
-from texneg.train.evaluate.analyses.cosines import BINS, collect, histograms, separation
+from texneg.train.evaluate.analyses.similarity import BINS, Similarity, collect, count_cosines, separation
 
 PLAIN = Augmentation(size=16, crop=1.0, jitter=0.0, grey=0.0, blur=0.0)
 
@@ -83,7 +83,7 @@ def test_separation_against_all_pairs():
 
 
 def test_histograms_count_everything():
-    found = histograms(
+    found = count_cosines(
         {"positive": np.array([1.0000001, 0.5, -1.0], np.float32), "ordinary": np.zeros(7, np.float32)}
     )
     assert len(found["edges"]) == BINS + 1
@@ -95,9 +95,7 @@ def test_histograms_count_everything():
 
 def test_the_verb(encoder, colours, tmp_path, monkeypatch):
     monkeypatch.setattr(analyze, "load_encoder", lambda path, device: encoder)
-    config = analyze.AnalyzeConfig(
-        "similarity", "tiny", str(colours("set")), str(tmp_path / "run"), images=10, device="cpu"
-    )
+    config = Similarity("tiny", str(colours("set")), str(tmp_path / "run"), images=10, device="cpu")
     assert analyze.analyze(config) == 0
     found = json.loads((tmp_path / "run" / "similarity.json").read_text())
     assert found["images"] == 10

@@ -1,0 +1,75 @@
+"""An analysis of a frozen encoder: what it measures on a sample of images, and how a report shows it.
+
+Shapes: N images.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from texneg.cli.fields import Positional
+from texneg.datasets.images import ImageSet
+from texneg.train.evaluate.features import Encoder
+from texneg.train.evaluate.figures import Look
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Found = Mapping[str, Any]
+"""What an analysis measured on one encoder, as in its JSON file."""
+
+
+@dataclass(frozen=True)
+class Analysis(ABC):
+    """One analysis. A frozen dataclass whose fields are its flags of `texneg analyze NAME`.
+
+    The class is appended to `texneg.train.evaluate.analyses.ANALYSES`. What a report needs are class methods:
+    it has the JSON files NAME.json of the run folders alone.
+    """
+
+    checkpoint: Positional[str]
+    """pre-trained checkpoint or run folder"""
+    data: str
+    """images, labelled or not; the `train` split where there is one"""
+    out: str
+    """run folder for the results"""
+    images: int = 2048
+    """how many images to take, drawn by the seed; 0 for all"""
+    seed: int = 0
+    """of the sample and of everything else that is drawn"""
+    batch: int = 256
+    """images a forward pass"""
+    device: str = "auto"
+    """auto, cpu or cuda"""
+
+    name: ClassVar[str]
+    """of the analysis on the command line, and of its JSON file"""
+    heading: ClassVar[str]
+    """of its section in a report"""
+    lede: ClassVar[str]
+    """what the section shows"""
+    caption: ClassVar[str] = ""
+    """how to read the figure"""
+
+    @abstractmethod
+    def measure(self, encoder: Encoder, images: ImageSet, index: npt.NDArray[np.int64]) -> dict[str, Any]:
+        """Plain numbers for the JSON file, from the images at N places."""
+
+    @classmethod
+    @abstractmethod
+    def numbers(cls, found: Found) -> dict[str, float]:
+        """The rows of its table: what each number is, and the number."""
+
+    @classmethod
+    def summary(cls, found: Found) -> list[str]:
+        """Lines for the terminal."""
+        return [f"{name}: {value:.3f}" for name, value in cls.numbers(found).items()]
+
+    @classmethod
+    def figure(cls, arms: Sequence[tuple[Look, Sequence[Found]]]) -> "Figure | None":
+        """A figure of all arms, each with what was measured on its runs; None for the table alone."""
+        return None

@@ -1,0 +1,267 @@
+"""Cosines between a view and its positive, other images, and negatives with diminished semantics.
+
+The first thing to look at: in an ordinary contrastive space the texture and the patches of an image lie much
+nearer to it than other images do (Ge et al., NeurIPS 2021), and training against them moves them away.
+
+Shapes: N images, D embedding, S view side.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from texneg.datasets.images import ImageSet
+from texneg.datasets.pairs import pair
+from texneg.errors import InputError
+from texneg.patches.patches import patch_negatives
+from texneg.textures.live.negatives import texture_negatives
+from texneg.textures.presets import LARGEST_OUTPUT, SMALLEST_OUTPUT
+from texneg.train.data.splits import open_textures
+from texneg.train.data.views import KEY, QUERY, Augmentation, make_views
+from texneg.train.evaluate.analyses.base import Analysis, Found
+from texneg.train.evaluate.features import U8, Encoder, device_of, evaluation_mode, network_input, read_crops
+from texneg.train.evaluate.figures import AXIS, INK, Look, subplots
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+OTHERS = 16  # other images compared with each query
+BINS = 200  # of equal width over -1 ... 1
+BINS_SHOWN = 50
+EPOCH = 1 << 40  # views that no training has seen
+WORDS = {
+    "positive": "another view of it",
+    "texture": "its texture",
+    "texture_live": "its live texture",
+    "patch": "its patches",
+    "ordinary": "other images",
+}
+
+Cosines = dict[str, npt.NDArray[np.float32]]
+Make = Callable[[U8, int], U8]
+"""From a query view (S, S, 3) and the place of its image to a negative (S, S, 3)."""
+
+
+@dataclass(frozen=True)
+class Similarity(Analysis):
+    """Histograms of cosines in the contrastive space: positive, ordinary, patch and texture negatives."""
+
+    textures: str | None = None
+    """their textures made by texneg synth; none: those in the same tars as the images (texneg synth --layout
+    paired), else textures synthesised from the views, if of 16 px or more"""
+
+    name: ClassVar[str] = "similarity"
+    heading: ClassVar[str] = "How near negatives lie"
+    lede: ClassVar[str] = (
+        "The cosine between one view of an image and its company, in the space that the loss sees."
+    )
+    caption: ClassVar[str] = (
+        "Each row is the distribution of cosines between a query and images of one kind; the marker on "
+        "its floor is the mean, and each row is scaled to its own peak. An encoder that leans on "
+        "texture puts the image's own texture and patches far to the right of other images. Training "
+        "against them should move those rows to the left and leave the top row where it is. AUC is the "
+        "probability that a positive lies nearer than one of that row: 1 separates perfectly, 0.5 not "
+        "at all."
+    )
+
+    def measure(self, encoder: Encoder, images: ImageSet, index: npt.NDArray[np.int64]) -> dict[str, Any]:
+        """Histograms of the cosines."""
+        textures = open_textures(self.textures or "", images, self.data)
+        texture = None if textures is None else read_textures(images, textures)
+        return count_cosines(
+            collect(encoder, images, index, texture=texture, seed=self.seed, batch=self.batch)
+        )
+
+    @classmethod
+    def numbers(cls, found: Found) -> dict[str, float]:
+        """Mean cosine of each kind, and AUC of the positives against it."""
+        kinds = {kind: found["kinds"][kind] for kind in WORDS if kind in found["kinds"]}
+        means = {f"cosine with {WORDS.get(kind, kind)}": row["mean"] for kind, row in kinds.items()}
+        return means | {
+            f"AUC against {WORDS.get(kind, kind)}": row["auc"]
+            for kind, row in kinds.items()
+            if row["auc"] is not None
+        }
+
+    @classmethod
+    def summary(cls, found: Found) -> list[str]:
+        """A line for each kind."""
+        lines = []
+        for kind, row in found["kinds"].items():
+            auc = "" if row["auc"] is None else f", AUC against positives {row['auc']:.3f}"
+            lines.append(f"{kind:<12} mean cosine {row['mean']:+.3f} (sd {row['sd']:.3f}, n {row['n']}){auc}")
+        return lines
+
+    @classmethod
+    def figure(cls, arms: Sequence[tuple[Look, Sequence[Found]]]) -> "Figure":
+        """One row for each kind of second image: every arm's density of cosines, and its mean."""
+        found = [one for _, runs in arms for one in runs]
+        kinds = list(dict.fromkeys(kind for one in found for kind in one["kinds"]))
+        kinds.sort(key=[*WORDS, *kinds].index)
+        figure, panels = subplots(len(kinds), height=92 * len(kinds) + 50, sharex=True, squeeze=False)
+        for kind, axes in zip(kinds, panels[:, 0], strict=True):
+            for look, runs in arms:
+                rows = [one["kinds"][kind] for one in runs if kind in one["kinds"]]
+                if not rows:
+                    continue
+                counts = np.sum([row["counts"] for row in rows], axis=0)
+                centres, heights = _density(runs[0]["edges"], counts)
+                axes.fill_between(centres, heights, color=look.colour, alpha=0.1, linewidth=0)
+                axes.plot(centres, heights, **look.line)
+                mean = np.mean([row["mean"] for row in rows])
+                axes.plot(mean, 0, clip_on=False, **look.point)
+            axes.axvline(0, color=AXIS, linewidth=1)
+            axes.set_ylabel(WORDS.get(kind, kind), rotation=0, ha="right", va="center", color=INK, size=14)
+            axes.set_ylim(bottom=0)
+            axes.set_yticks([])
+        axes.set_xlim(min(map(_lowest, found)), 1)
+        axes.set_xlabel("cosine with the query")
+        return figure
+
+
+def _lowest(found: Found) -> float:
+    """Left end of the axis: a quarter below which hardly a cosine of any kind lies, at most 0."""
+    ends = [0.0]
+    for row in found["kinds"].values():
+        shares = np.cumsum(row["counts"]) / row["n"]
+        ends.append(found["edges"][int(np.searchsorted(shares, 0.002))])
+    return float(np.floor(4 * min(ends)) / 4)
+
+
+def _density(edges: Sequence[float], counts: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Bin centres and densities, neighbouring bins joined until few enough to draw."""
+    starts = np.arange(0, len(counts), max(1, len(counts) // BINS_SHOWN))
+    heights = np.add.reduceat(counts.astype(np.float64), starts)
+    borders = np.asarray(edges)[[*starts, len(counts)]]
+    return (borders[:-1] + borders[1:]) / 2, heights / max(heights.sum(), 1) / np.diff(borders)
+
+
+def augmentation_of(encoder: Encoder) -> Augmentation:
+    """The views that the encoder was trained on, MoCo-v2's where it does not say."""
+    return Augmentation(**{**settings_of(encoder, "views"), "image_size": encoder.image_size})
+
+
+def negatives_to_compare(encoder: Encoder, *, size: int, seed: int = 0) -> dict[str, Make]:
+    """Functions that make the negatives to compare a query of side `size` with, by kind.
+
+    Patches are those that the encoder was trained with, otherwise the paper's; textures are synthesised from
+    the query view, if that has 16 to 1024 px.
+    """
+    kinds = settings_of(encoder, "negatives").get("kinds", ())
+    sides = next((kind["size"] for kind in kinds if kind["name"] == "patch"), None)
+    stream: dict[str, Any] = {"seed": seed, "epoch": EPOCH}
+
+    def patch(query: U8, i: int) -> U8:
+        return patch_negatives(query[None], size=sides and tuple(sides), index=[i], **stream)[0, 0]
+
+    def texture(query: U8, i: int) -> U8:
+        return texture_negatives(query[None], threads=1, index=[i], **stream)[0, 0]
+
+    made: dict[str, Make] = {"patch": patch}
+    if SMALLEST_OUTPUT <= size <= LARGEST_OUTPUT:
+        made["texture_live"] = texture
+    return made
+
+
+def settings_of(encoder: Encoder, part: str) -> Mapping[str, Any]:
+    """A part of the settings that the encoder was trained with; empty where it does not say."""
+    found: Mapping[str, Any] = encoder.info.get("settings", {}).get(part, {})
+    return found
+
+
+def read_textures(images: ImageSet, textures: ImageSet) -> Callable[[int], U8]:
+    """A reader of the texture of the image at a place; an image without one raises `InputError` here."""
+    pairs = pair(images, textures)
+    return lambda i: textures[int(pairs[i])][0]
+
+
+def collect(
+    encoder: Encoder,
+    images: ImageSet,
+    index: npt.NDArray[np.int64],
+    *,
+    augmentation: Augmentation | None = None,
+    texture: Callable[[int], U8] | None = None,
+    seed: int = 0,
+    batch: int = 256,
+) -> Cosines:
+    """Measure cosines in the contrastive space by kind: "positive", "ordinary", and those of the negatives.
+
+    Each is (N,), but "ordinary" (N * others,): the query against the positives of up to `OTHERS` other
+    images. Query and positive are two views as in training; negatives are made of the query view, but
+    "texture", where textures are given, gets exactly the query's augmentation and stands for the live ones.
+    All go through the query encoder, with BN in evaluation mode.
+
+    Args:
+        encoder: with `embed`, (N, 3, S, S) to (N, D). Left in the mode it came in.
+        images: what `index` points into.
+        index: places of N images, at least 2.
+        augmentation: of the views; None for that of the encoder's training.
+        texture: uint8 texture of the image at a place.
+        seed: of views and patches.
+        batch: images a forward pass.
+    """
+    if len(index) < 2:
+        raise InputError(f"{len(index)} image: cosines with other images need at least two")
+    device, parts = device_of(encoder), dict[str, list[Tensor]]()
+    augmented = augmentation or augmentation_of(encoder)
+    negatives = negatives_to_compare(encoder, size=augmented.image_size, seed=seed)
+    if texture is not None:
+        negatives.pop("texture_live", None)
+
+    def view(pixels: U8, i: int, kind: int) -> U8:
+        return make_views([pixels], augmented, seed=seed, epoch=EPOCH, index=np.array([i]), view=kind)[0]
+
+    def make(pixels: U8, i: int) -> dict[str, U8]:
+        query = view(pixels, i, QUERY)
+        made = {"query": query, "key": view(pixels, i, KEY)}
+        made |= {kind: negative(query, i) for kind, negative in negatives.items()}
+        if texture is not None:
+            made["texture"] = view(texture(i), i, QUERY)
+        return made
+
+    with evaluation_mode(encoder):
+        for block in read_crops(images, make, block=batch, index=index):
+            for kind in block[0]:
+                pixels = torch.from_numpy(np.stack([made[kind] for made in block]))
+                embedded = encoder.embed(network_input(pixels.to(device), encoder))
+                parts.setdefault(kind, []).append(embedded.float().cpu())
+    vectors = {kind: torch.cat(blocks) for kind, blocks in parts.items()}
+    query, key = vectors.pop("query"), vectors.pop("key")
+    cosines = {"positive": (query * key).sum(1)}
+    offsets = np.unique(np.linspace(1, len(index) - 1, OTHERS).round().astype(int))
+    cosines["ordinary"] = torch.cat([(query * key.roll(int(o), 0)).sum(1) for o in offsets])
+    cosines |= {kind: (query * other).sum(1) for kind, other in vectors.items()}
+    return {kind: values.numpy() for kind, values in cosines.items()}
+
+
+def separation(positive: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
+    """AUC: the probability that a positive cosine exceeds another one, ties counted half."""
+    ordered = np.sort(other)
+    below, up_to = (np.searchsorted(ordered, positive, side=side) for side in ("left", "right"))
+    return float((below + up_to).mean() / 2 / len(other))
+
+
+def count_cosines(cosines: Cosines) -> dict[str, Any]:
+    """Counts over `BINS` bins, mean, deviation, quartiles and separation from the positives, by kind."""
+    edges = np.linspace(-1, 1, BINS + 1)
+    return {
+        "edges": edges.tolist(),
+        "kinds": {
+            kind: {
+                "n": len(values),
+                "mean": float(values.mean(dtype=np.float64)),
+                "sd": float(values.std(dtype=np.float64)),
+                "quartiles": np.quantile(values, [0.25, 0.5, 0.75]).tolist(),
+                # A cosine may round to just beyond 1.
+                "counts": np.histogram(values.clip(-1, 1), edges)[0].tolist(),
+                "auc": None if kind == "positive" else separation(cosines["positive"], values),
+            }
+            for kind, values in cosines.items()
+        },
+    }

@@ -1,0 +1,127 @@
+"""Number formatting, and the report's tables as plain text and as Markdown."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from texneg.train.evaluate.analyses.base import Analysis
+from texneg.train.report.runs import Arm
+from texneg.train.report.table import Cell, Change, Row
+
+ABSENT = "–"
+NAME_WIDTH = 26
+HARMLESS = (
+    ("\\", "\\\\"), ("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("](", "]\\("), ("\n", " "),
+)  # fmt: skip
+
+Format = Callable[[float], str]
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share as percent without the sign: 0.5712 is 57.1."""
+    return ABSENT if share is None else f"{100 * share:.{digits}f}"
+
+
+def points(share: float | None) -> str:
+    """A difference of shares in percentage points, always signed."""
+    return ABSENT if share is None else f"{100 * share:+.1f}".replace("-", "−")
+
+
+def decimal(value: float) -> str:
+    """A number of an analysis with three digits."""
+    return f"{value:.3f}".replace("-", "−")
+
+
+def signed(value: float) -> str:
+    """A difference of two numbers of an analysis."""
+    return f"{value:+.3f}".replace("-", "−")
+
+
+def interval(ends: Sequence[float | None] | None, form: Callable[[float], str] = percent) -> str:
+    """Both ends of an interval."""
+    if ends is None or ends[0] is None or ends[1] is None:
+        return ABSENT
+    return f"[{form(ends[0])}, {form(ends[1])}]"
+
+
+def render_plain(arms: Sequence[Arm], table: Sequence[Row]) -> str:
+    """A line a test set, a column an arm: percent, and in brackets the change to the baseline in points."""
+    width = max(18, *(len(arm.label) + 2 for arm in arms))
+    lines = [" " * NAME_WIDTH + "".join(f"{arm.label:>{width}}" for arm in arms)]
+    for row in table:
+        note = row.kind.note if row.kind else ""
+        name = f"{row.name} ({note})" if note else row.name
+        lines.append(f"{name:<{NAME_WIDTH}}" + "".join(f"{_plain_cell(cell):>{width}}" for cell in row.cells))
+    return "\n".join(lines)
+
+
+def _plain_cell(cell: Cell | None) -> str:
+    if cell is None:
+        return "-"
+    change = cell.difference
+    return f"{100 * cell.mean:.1f}" + ("" if change is None else f" ({100 * change.mean:+5.1f})")
+
+
+def render_markdown(
+    title: str,
+    arms: Sequence[Arm],
+    table: Sequence[Row],
+    analyses: Sequence[tuple[type[Analysis], Sequence[Row]]],
+    *,
+    settings: Mapping[str, Any],
+    facts: Mapping[str, str],
+) -> str:
+    """Tables of test sets and analyses, then the settings that all runs share, protocol and machine."""
+    lines = [f"# {escape_markdown(title)}", ""]
+    for arm in arms:
+        seeds, paths = ", ".join(map(str, arm.seeds)), ", ".join(str(run.path) for run in arm.runs)
+        lines.append(f"- **{escape_markdown(arm.label)}**: seeds {seeds}; {escape_markdown(paths)}")
+    labels = [arm.label for arm in arms]
+    if table:
+        lines += ["", "## Test sets", ""]
+        lines += ["In %, mean ± sd over seeds, [95 % over images]; change to the baseline in points.", ""]
+        lines += markdown_table(["set", "n", "classes", "chance", *labels], map(_set_cells, table))
+    for analysis, rows in analyses:
+        lines += ["", f"## {escape_markdown(analysis.heading)}", ""]
+        lines += ["Mean ± sd over seeds; change to the baseline.", ""]
+        cells = [[row.name, *(_cell(cell, decimal, signed) for cell in row.cells)] for row in rows]
+        lines += markdown_table(["", *labels], cells)
+    for heading, values in (("Settings shared by all runs", settings), ("Protocol and machine", facts)):
+        lines += ["", f"## {heading}", ""]
+        lines += markdown_table(["", ""], [[name, str(value)] for name, value in values.items()])
+    return "\n".join([*lines, ""])
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Lines of one Markdown table, cells made harmless."""
+    written = [f"| {' | '.join(map(escape_markdown, cells))} |" for cells in (head, *rows)]
+    return [written[0], "|" + "---|" * len(head), *written[1:]]
+
+
+def escape_markdown(text: str) -> str:
+    """Text that can neither leave its cell nor turn into markup."""
+    for characters, instead in HARMLESS:
+        text = text.replace(characters, instead)
+    return text
+
+
+def _set_cells(row: Row) -> list[str]:
+    note = f" ({row.kind.note})" if row.kind and row.kind.note else ""
+    head = [f"{row.name}{note}", str(row.n or ""), str(row.classes or ""), percent(row.chance)]
+    return head + [_cell(cell, percent, points) for cell in row.cells]
+
+
+def _cell(cell: Cell | None, form: Format, change_form: Format) -> str:
+    if cell is None:
+        return ABSENT
+    spread = "" if cell.sd is None else f" ± {form(cell.sd)}"
+    ends = "" if cell.low is None else f" {interval((cell.low, cell.high), form)}"
+    remarks = "".join(f", {remark}" for remark in cell.remarks)
+    return f"{form(cell.mean)}{spread}{ends}{remarks}{_change(cell.difference, change_form)}"
+
+
+def _change(change: Change | None, form: Format) -> str:
+    if change is None:
+        return ""
+    ends = {"images": change.over_images, "seeds": change.over_seeds}
+    words = ", ".join(f"{name} {interval(pair, form)}" for name, pair in ends.items() if pair)
+    return f"; {form(change.mean)}" + (f" ({words})" if words else "")
