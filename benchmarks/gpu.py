@@ -23,8 +23,7 @@ from texneg.philox.arrays import generator
 from texneg.textures.live.negatives import texture_negatives
 from texneg.train.config import PretrainConfig
 from texneg.train.data.loader import Batch
-from texneg.train.engine.optimiser import make_optimizer
-from texneg.train.pretrain import make_method
+from texneg.train.engine.optimiser import make_optimiser
 
 Variant = Callable[[Rule], Tensor]
 
@@ -111,20 +110,21 @@ def _input_rows(pixels: Tensor, rules: list[Rule], device: torch.device, rounds:
 
 def training_rows(config: PretrainConfig, device: torch.device, *, rounds: int) -> list[Row]:
     """Time the negatives of a batch, as a share of the trainer's own step without negatives."""
-    views = [_photos(config.batch, config.image_size, device).permute(0, 2, 3, 1).contiguous() for _ in "qk"]
+    N, side = config.optimisation.batch, config.views.image_size
+    views = [_photos(N, side, device).permute(0, 2, 3, 1).contiguous() for _ in "qk"]
     images = views[0].permute(0, 3, 1, 2)
-    index = torch.arange(config.batch, device=device)
+    index = torch.arange(N, device=device)
     epochs = cycle(range(CALLS))
     if not torch.equal(texture_negatives(images[:2]).cpu(), texture_negatives(images[:2].cpu())):
         raise RunFailed(f"{TRAINING}: device and CPU make other textures; run the tests")
     variants: dict[str, Callable[[], object]] = {
-        STEP: moco_step(config, Batch(views[0], views[1], None, torch.arange(config.batch), 0)),
+        STEP: moco_step(config, Batch(views[0], views[1], None, torch.arange(N), 0)),
         PATCH: lambda: patch_negatives(images, epoch=next(epochs), index=index),
         TEXTURE: lambda: texture_negatives(images, epoch=next(epochs), index=index),
     }
     timings = compare(variants, rounds=rounds, slot_s=0.1, clock=device_clock(device))
     return [
-        Row(TRAINING, name, timing.seconds * 1e6 / config.batch, {OF_STEP: timing.over(timings[STEP])})
+        Row(TRAINING, name, timing.seconds * 1e6 / N, {OF_STEP: timing.over(timings[STEP])})
         for name, timing in timings.items()
     ]
 
@@ -132,15 +132,17 @@ def training_rows(config: PretrainConfig, device: torch.device, *, rounds: int) 
 def moco_step(config: PretrainConfig, batch: Batch) -> Callable[[], Tensor]:
     """Return a function that trains one step on a batch, with the optimiser, and returns the loss."""
     torch.backends.cudnn.benchmark = True  # as in the trainer's loop
-    method = make_method(config, total=1).to(batch.query.device).to(memory_format=torch.channels_last).train()
-    rate, decay = config.lr, config.weight_decay
-    optimizer = make_optimizer(method, name=config.optimizer, lr=rate, weight_decay=decay)
+    method = config.method.build(config.network, seed=config.seed, steps=1)
+    method.amp = config.optimisation.amp
+    method = method.to(batch.query.device).to(memory_format=torch.channels_last).train()
+    optimiser = make_optimiser(method, config.optimisation)
 
     def step() -> Tensor:
-        loss, _ = method(batch)
-        optimizer.zero_grad(set_to_none=True)
+        loss = config.objective(method(batch))
+        optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        optimizer.step()
+        optimiser.step()
+        method.after_step()
         return loss.detach()
 
     return step

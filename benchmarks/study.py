@@ -1,15 +1,15 @@
 """The study on real photographs: pre-train on imagenette at 128 px, probe it, and test other domains of PACS.
 
-Three arms (no negatives, patch, texture), two exams a run: imagenette's own validation images, and PACS with
-a head fitted on photos and tested on art, cartoons and sketches. Finished stages are kept, so the same
-command goes on after a stop. With `--executor sync` it needs no Dask. Writes OUT/*.html.
+Arms are the baseline and any negatives at any weights; two evaluations a run: imagenette's own validation
+images, and PACS with a head fitted on photos and tested on art, cartoons and sketches. Finished stages are
+kept, so the same command goes on after a stop. With `--executor sync` it needs no Dask. Writes OUT/*.html.
 """
 
 import json
 import os
 import shutil
 import zipfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -18,9 +18,9 @@ from texneg.cli.fields import Positional
 from texneg.errors import InputError
 from texneg.synth.config import SynthConfig
 from texneg.synth.run import synth
-from texneg.train.config import Negatives
-from texneg.train.recipes import recipe
-from texneg.train.study import ARMS, Exam, Study, run_study, stopwatch, write_report
+from texneg.train.flags import change
+from texneg.train.recipes import find_recipe
+from texneg.train.study import Evaluation, Study, run_study, stopwatch, write_report
 
 PACKS = ("imagenette128/imagenette128-train.zip", "imagenette128/imagenette128-val.zip")
 PACS = "pacs128/pacs128.zip"
@@ -42,8 +42,10 @@ class StudyConfig(BenchConfig):
     """runs of each arm"""
     epochs: int | None = None
     """passes over the images; default: the recipe's"""
-    arms: tuple[Negatives, ...] = ARMS
-    """arms to run"""
+    negatives: tuple[str, ...] = ("patch", "texture")
+    """kinds of negatives, an arm each beside the baseline"""
+    alphas: tuple[float, ...] = (2.0,)
+    """weights of the negatives, an arm of each kind for each"""
     processes: int = min(3, CORES)
     """runs at a time"""
     threads: int = 1
@@ -65,11 +67,11 @@ def bench(config: StudyConfig) -> int:
         SynthConfig(str(images), str(out / "textures"), size=128, exemplar_size=48, executor=config.executor)
     )
 
-    study = plan(config, images)
-    say(f"{len(study.jobs)} runs of {study.recipe.epochs} epochs -> {study.folder}")
+    study = plan_study(config, images)
+    say(f"{len(study.jobs)} runs of {epochs_of(study)} epochs -> {study.folder}")
     run_study(study, processes=config.processes, threads=config.threads, say=say)
-    for exam in study.exams:
-        write_report(study, exam, out / f"{exam.name or 'imagenette'}.html")
+    for evaluation in study.evaluations:
+        write_report(study, evaluation, out / f"{evaluation.name or 'imagenette'}.html")
     write_results(config, collect_results(study, out))
     return 0
 
@@ -87,32 +89,47 @@ def unpack(pack: Path, folder: Path) -> None:
     half.rename(folder)
 
 
-def plan(config: StudyConfig, images: Path) -> Study:
-    """Choose arms, seeds and the two exams."""
-    chosen = recipe(f"imagenette128_{config.scale}")
-    loaders = max(1, CORES // config.processes - 1) if chosen.workers else 0
+def plan_study(config: StudyConfig, images: Path) -> Study:
+    """Choose arms, seeds and the two evaluations."""
+    recipe, textures = find_recipe(f"imagenette128_{config.scale}"), str(config.out / "textures")
+    base = change(
+        recipe,
+        data=str(images),
+        textures=textures,
+        epochs=config.epochs or recipe.optimisation.epochs,
+        workers=max(1, CORES // config.processes - 1) if recipe.run.workers else 0,
+    )
+    arms = {
+        f"{kind}, alpha {alpha:g}": change(base, negatives=kind, alpha=alpha)
+        for kind in config.negatives
+        for alpha in config.alphas
+    }
     data = config.out / "data"
-    own = Exam(str(images), str(data / "imagenette128-val" / "val"), sets=())
+    own = Evaluation(str(images), str(data / "imagenette128-val" / "val"), sets=())
     pacs = data / "pacs128"
     domains = tuple(f"{name}={pacs / name}" for name in DOMAINS)
-    other = Exam(str(pacs / "photo"), None, domains, name="pacs")
+    other = Evaluation(str(pacs / "photo"), None, domains, name="pacs")
     return Study(
         folder=str(config.out / "runs"),
-        recipe=replace(chosen, data=str(images), epochs=config.epochs or chosen.epochs, workers=loaders),
-        textures=str(config.out / "textures"),
-        exams=(own, other) if pacs.is_dir() else (own,),
-        arms=config.arms,
+        arms={"baseline": base.baseline(), **arms},
+        evaluations=(own, other) if pacs.is_dir() else (own,),
+        textures=textures,
         seeds=config.seeds,
     )
 
 
 def collect_results(study: Study, out: Path) -> dict[str, object]:
     """Collect the tables of the reports and the cosines of the negatives."""
-    names = [exam.name or "imagenette" for exam in study.exams]
+    names = [evaluation.name or "imagenette" for evaluation in study.evaluations]
     reports = {name: json.loads((out / f"{name}.json").read_text()) for name in names}
     return {
-        "epochs": study.recipe.epochs,
+        "epochs": epochs_of(study),
         "pretraining": reports["imagenette"]["protocol"]["pre-training"],
-        "similarity": reports["imagenette"]["similarity"],
+        "analyses": reports["imagenette"]["analyses"],
         "tables": {name: numbers["table"] for name, numbers in reports.items()},
     }
+
+
+def epochs_of(study: Study) -> int:
+    """Passes over the images in each run."""
+    return next(iter(study.arms.values())).optimisation.epochs

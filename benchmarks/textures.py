@@ -29,7 +29,7 @@ from texneg.errors import RunFailed
 from texneg.patches.patches import patch_negatives
 from texneg.philox.arrays import generator
 from texneg.textures.live.cpu import atlas_maps
-from texneg.textures.live.cpu_draws import texture_keys
+from texneg.textures.live.cpu_search import texture_keys
 from texneg.textures.live.negatives import texture_negatives
 from texneg.textures.live.plan import base_key, levels
 from texneg.textures.presets import METHODS, PRESETS

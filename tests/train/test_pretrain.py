@@ -12,13 +12,12 @@ import pytest
 import torch
 from PIL import Image
 
-from texneg.cli import main as front_door
 from texneg.cli.main import main
 from texneg.errors import InputError, RunFailed
 from texneg.train import pretrain as verb
 from texneg.train.config import PretrainConfig
 from texneg.train.engine.checkpoint import require_same
-from texneg.train.flags import PretrainFlags, change
+from texneg.train.flags import change, read_flags
 from texneg.train.negatives import Negatives, Patch, TextureLive
 from texneg.train.networks.encoder import load_encoder
 from texneg.train.objectives import Byol, Objective, TruncatedTriplet
@@ -323,7 +322,7 @@ def test_recipes_are_named_after_their_functions_and_valid():
 
 
 def parsed(*words):
-    return front_door.parse(PretrainFlags, "pretrain", list(words)).config()
+    return read_flags(list(words))
 
 
 def test_the_first_word_names_a_recipe_and_flags_change_it():
