@@ -134,5 +134,5 @@ def check_out(out: Any, images: Any, shape: tuple[int, ...]) -> None:
     if not (fits and apart and tuple(out.shape) == shape and out.dtype == images.dtype):
         raise ValueError(
             f"out must be C-contiguous and writable, of shape {shape}, dtype {images.dtype} and the device of"
-            " images, and share no memory with them"
+            " images, in memory of its own"
         )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
-Place: TypeAlias = int | str | tuple[int | str, ...]
+Position: TypeAlias = int | str | tuple[int | str, ...]
 
 
 class Indexed(Dataset[Any]):
@@ -51,9 +51,9 @@ class NegativeCollate:
     Args:
         make: `patch_negatives` or another kind with the same call, its own options bound by `partial`; it is
             called once a batch with the views, `index` and `epoch`.
-        view: place of the view in a sample: position, key, or a tuple of those that leads inwards.
-        index: place in a sample of the image's index in its data set. Labels are integers too, so a wrong
-            place goes unnoticed.
+        view: position of the view in a sample: a number, a key, or a tuple of those that leads inwards.
+        index: position in a sample of the image's index in its data set. Labels are integers too, so a
+            wrong position goes unnoticed.
 
     Raises:
         ValueError: in a call, where a sample holds no view or no integer there, or has "negatives" already;
@@ -64,8 +64,8 @@ class NegativeCollate:
         self,
         make: Callable[..., Any],
         *,
-        view: Place = 0,
-        index: Place = -1,
+        view: Position = 0,
+        index: Position = -1,
     ) -> None:
         if not callable(make):
             raise TypeError(f"make is {make!r}; it must be a function such as patch_negatives")
@@ -101,15 +101,15 @@ class NegativeCollate:
         return _add_negatives(batch, self.make(views, **options))
 
 
-def _find(batch: Any, place: Place, name: str) -> Any:
-    """Look up the value at a place of a batch."""
+def _find(batch: Any, position: Position, name: str) -> Any:
+    """Look up the value at a position of a batch."""
     found = batch
-    for step in place if isinstance(place, tuple) else (place,):
+    for step in position if isinstance(position, tuple) else (position,):
         try:
             found = found[step]
         except (LookupError, TypeError):
             raise ValueError(
-                f"{name}={place!r} leads nowhere: there is no {step!r} in {_describe(found)};"
+                f"{name}={position!r} leads nowhere: there is no {step!r} in {_describe(found)};"
                 " give a position, a key, or a tuple of those"
             ) from None
     return found

@@ -17,7 +17,7 @@ from texneg.philox.streams import Stream
 
 WORDS = 1 << 32
 
-Places = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.int64]
 
 
 def mixed_negatives(
@@ -76,7 +76,7 @@ def mixed_negatives(
 
 def chosen_kinds(
     probabilities: Sequence[float], *, index: Any, count: int = 1, seed: int = 0, epoch: int = 0
-) -> Places:
+) -> Rows:
     """Draw the number of each negative's kind: (N, count), a function of (seed, epoch, index, k) alone.
 
     Kind i is chosen where the first Philox word of the negative lies in an interval of p_i 2^32 words.
@@ -122,21 +122,21 @@ def _flatten(made: Any) -> Any:
     return made.reshape(-1, *made.shape[2:])
 
 
-def _take(images: Any, rows: Places) -> Any:
+def _take(images: Any, rows: Rows) -> Any:
     """Take rows of a batch; the batch itself if they are all rows in order."""
     if np.array_equal(rows, np.arange(len(images))):
         return images
     return images.index_select(0, _on_device(rows, images)) if is_tensor(images) else images[rows]
 
 
-def _put(result: Any, rows: Places, values: Any) -> None:
+def _put(result: Any, rows: Rows, values: Any) -> None:
     if is_tensor(result):
         result.index_copy_(0, _on_device(rows, result), values)
     else:
         result[rows] = values
 
 
-def _on_device(rows: Places, like: Any) -> Any:
+def _on_device(rows: Rows, like: Any) -> Any:
     import torch
 
     return torch.from_numpy(rows).to(like.device, non_blocking=True)

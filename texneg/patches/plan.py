@@ -38,7 +38,7 @@ from texneg.philox.streams import Stream
 MAX_PIXELS = 1 << 26  # the sort words of disjoint grids leave 26 bits for the cell
 TURN_BLOCK = 1 << 31
 
-Places = npt.NDArray[np.int64]
+I64 = npt.NDArray[np.int64]
 
 
 class Source(IntEnum):
@@ -66,9 +66,9 @@ class Plan(NamedTuple):
 
     d: int  # patch side in pixels
     columns: int  # tiles in a row
-    tops: Places  # (T,) row and column in the image of each patch's corner
-    lefts: Places
-    turns: Places  # (T,) 2 * quarter turns counter-clockwise + 1 if mirrored (before turning)
+    tops: I64  # (T,) row and column in the image of each patch's corner
+    lefts: I64
+    turns: I64  # (T,) 2 * quarter turns counter-clockwise + 1 if mirrored (before turning)
 
 
 def default_size(height: int, width: int) -> tuple[int, int]:
@@ -129,7 +129,7 @@ def plan(key: int, height: int, width: int, rule: Rule) -> Plan:
     return Plan(d, columns, tops, lefts, _turns(key, tiles, rule))
 
 
-def _turns(key: int, tiles: int, rule: Rule) -> Places:
+def _turns(key: int, tiles: int, rule: Rule) -> I64:
     """Bit 31 of a tile's word mirrors its patch; bits 29 and 30 are the quarter turns."""
     words = _words(key, TURN_BLOCK, tiles).astype(np.int64)
     return (words >> 31) * rule.flip + 2 * (words >> 29 & 3) * rule.rotate
@@ -144,5 +144,5 @@ def _below(word: np.uint32, bound: int) -> int:
     return int(word) * bound >> 32
 
 
-def _below_each(words: npt.NDArray[np.uint32], bound: int) -> Places:
+def _below_each(words: npt.NDArray[np.uint32], bound: int) -> I64:
     return (words.astype(np.int64) * bound) >> 32

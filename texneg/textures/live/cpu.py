@@ -15,7 +15,7 @@ from texneg.layout import Bytes
 from texneg.philox.arrays import U64
 from texneg.textures.atlas import halve, tables
 from texneg.textures.live.cpu_search import places, refine_all, starts, texture_keys, to_image
-from texneg.textures.live.plan import Level, LiveOptions, levels, passes
+from texneg.textures.live.plan import LIVE, Level, LiveOptions, levels, passes
 from texneg.textures.search import upsample
 from texneg.textures.texture import texture_map
 
@@ -26,25 +26,27 @@ I32 = npt.NDArray[np.int32]
 AT_ONCE = 16  # textures that one call of compiled code makes: few, so that they stay in the cache
 
 
-def maps(images: U8, index: U64, options: LiveOptions, threads: int) -> I32:
-    """For every pixel of every texture the pixel y * W + x of its image that it shows: (N, k, H, W).
+def maps(images: U8, index: U64, options: LiveOptions, threads: int, method: str = LIVE) -> I32:
+    """Find for every pixel of every texture the pixel y * W + x of its image that it shows: (N, k, H, W).
 
     Args:
         images: (N, H, W, 3) uint8, any strides.
         index: (N,) data-set indices.
         options: exemplars, count and key.
         threads: workers, which hold no GIL; the maps do not depend on it.
+        method: that of `plan`, or one of `textures.texture`, with the same keys and places.
     """
     N, H, W, _ = images.shape
     keys = texture_keys(np.uint64(options.base), index, options.textures)
     corners = places(keys, H, W, options.exemplar)
     found = np.empty((len(keys), H, W), np.int32)
-    _share(partial(_fill, found, images, keys, corners, options), len(keys), AT_ONCE, threads)
+    fill, at_most = (_fill, AT_ONCE) if method == LIVE else (partial(_fill_by_scan, method), 1)
+    _share(partial(fill, found, images, keys, corners, options), len(keys), at_most, threads)
     return found.reshape(N, options.textures, H, W)
 
 
 def _fill(found: I32, images: U8, keys: U64, corners: I32, options: LiveOptions, part: slice) -> None:
-    """The maps of some of the textures."""
+    """Find the maps of a part of the textures."""
     side = options.exemplar
     crops = np.empty((part.stop - part.start, 2, side, side, 3), np.int16)
     for crop, t in zip(crops, range(part.start, part.stop), strict=True):
@@ -55,7 +57,7 @@ def _fill(found: I32, images: U8, keys: U64, corners: I32, options: LiveOptions,
 
 
 def atlas_maps(crops: I16, keys: U64, scales: tuple[Level, ...]) -> I32:
-    """(T, side + 4, side + 4) atlas indices at full size."""
+    """Search the atlas: (T, side + 4, side + 4) indices at full size."""
     shapes = (crops.shape[2:4],) * 2
     pyramid = [crops]
     for _ in scales[1:]:
@@ -72,19 +74,10 @@ def atlas_maps(crops: I16, keys: U64, scales: tuple[Level, ...]) -> I32:
     return source
 
 
-def scan_maps(images: U8, index: U64, options: LiveOptions, method: str, threads: int) -> I32:
-    """`maps` by a method of `textures.texture`: serial scans, with the keys and places of live textures."""
-    N, H, W, _ = images.shape
-    keys = texture_keys(np.uint64(options.base), index, options.textures)
-    corners = places(keys, H, W, options.exemplar)
-    found = np.empty((len(keys), H, W), np.int32)
-    _share(partial(_fill_by_scan, found, images, keys, corners, options, method), len(keys), 1, threads)
-    return found.reshape(N, options.textures, H, W)
-
-
 def _fill_by_scan(
-    found: I32, images: U8, keys: U64, corners: I32, options: LiveOptions, method: str, part: slice
+    method: str, found: I32, images: U8, keys: U64, corners: I32, options: LiveOptions, part: slice
 ) -> None:
+    """Find the maps of a part of the textures by serial scans."""
     H, W = found.shape[1:]
     side = options.exemplar
     for t in range(part.start, part.stop):

@@ -27,13 +27,11 @@ from texneg.cores import available_cores
 from texneg.devices import runs_triton
 from texneg.layout import array_bytes, tensor_bytes
 from texneg.textures.live import cpu
-from texneg.textures.live.plan import LiveOptions, base_key, default_exemplar
+from texneg.textures.live.plan import LIVE, LiveOptions, base_key, default_exemplar
 from texneg.textures.presets import LARGEST_OUTPUT, METHODS, SMALLEST_EXEMPLAR, SMALLEST_OUTPUT
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-LIVE = "live"
 
 U8 = npt.NDArray[np.uint8]
 I32 = npt.NDArray[np.int32]
@@ -131,10 +129,7 @@ def _device_maps(pixels: "Tensor", rows: "Tensor", options: LiveOptions) -> "Ten
 
 
 def _cpu_maps(pixels: U8, index: Index, options: LiveOptions, method: str, threads: int | None) -> I32:
-    rows, threads = index_array(index, len(pixels)), threads or _default_threads()
-    if method == LIVE:
-        return cpu.maps(pixels, rows, options, threads)
-    return cpu.scan_maps(pixels, rows, options, method, threads)
+    return cpu.maps(pixels, index_array(index, len(pixels)), options, threads or _default_threads(), method)
 
 
 def _default_threads() -> int:

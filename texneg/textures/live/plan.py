@@ -51,6 +51,9 @@ from texneg.textures.start import TILE
 from texneg.textures.texture import LEVELS, NARROWEST
 from texneg.textures.window import RADIUS
 
+LIVE = "live"
+"""The name of this method beside those of `textures.texture`."""
+
 CLASSES = tuple((n % 3, (n + n // 3) % 3) for n in range(9))
 """Row and column offset of each colour class, along diagonals."""
 
