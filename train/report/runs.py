@@ -124,7 +124,7 @@ def group_runs(runs: Sequence[Run]) -> list[Arm]:
     return arms
 
 
-def shared_settings(runs: Sequence[Run]) -> dict[str, Any]:
+def find_shared_settings(runs: Sequence[Run]) -> dict[str, Any]:
     """The settings on which all runs agree, by dotted name."""
     flat = [dict(_flatten(run.settings)) for run in runs]
     return {
