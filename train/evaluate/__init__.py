@@ -1,1 +1,1 @@
-"""Frozen encoders: probe, kNN, test sets, shape bias, similarity of negatives, with intervals."""
+"""Frozen encoders: probe, kNN, test sets and analyses, with intervals."""

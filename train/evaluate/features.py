@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class Encoder(Protocol):
-    """What evaluation needs of a pre-trained network, whoever built it."""
+    """The interface of a pre-trained network that evaluation uses."""
 
     @property
     def image_size(self) -> int:
@@ -56,7 +56,7 @@ class Encoder(Protocol):
 
     @property
     def info(self) -> dict[str, Any]:
-        """How it was trained."""
+        """Record of its training: recipe, seed, settings, step and data."""
         ...
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -108,14 +108,14 @@ def crop(pixels: U8, side: int) -> U8:
     return np.asarray(image.crop((left, top, left + side, top + side)))
 
 
-def network_input(pixels: Tensor, encoder: Encoder) -> Tensor:
-    """uint8 (N, S, S, 3) to float32 (N, 3, S, S) with the encoder's channel mean and deviation."""
+def to_network_input(pixels: Tensor, encoder: Encoder) -> Tensor:
+    """Turn uint8 (N, S, S, 3) into float32 (N, 3, S, S) with the encoder's channel mean and deviation."""
     mean, std = (torch.tensor(channels, device=pixels.device) for channels in (encoder.mean, encoder.std))
     return normalise(pixels.float() / 255, mean, std)
 
 
-def device_of(encoder: Encoder) -> torch.device:
-    """Where the encoder's weights are."""
+def find_device(encoder: Encoder) -> torch.device:
+    """Find the device that holds the encoder's weights."""
     return next(encoder.parameters()).device
 
 
@@ -140,7 +140,7 @@ def read_crops(
     block: int,
     index: npt.NDArray[np.int64] | None = None,
 ) -> Iterator[list[T]]:
-    """`make(pixels, place)` of the images at `index` (all) in lists of `block`; threads work one ahead."""
+    """Yield `make(pixels, place)` of the images at `index` (all) in lists of `block`, one list made ahead."""
 
     def one(place: int) -> T:
         try:
@@ -162,7 +162,7 @@ def read_crops(
 def extract(
     encoder: Encoder, images: ImageSet, *, batch: int = 256, flip: bool = False, cache: str | None = None
 ) -> Features:
-    """Features of every image under the test transform; weights and BN statistics stay as they are.
+    """Compute features of every image under the test transform; weights and BN statistics stay as they are.
 
     Args:
         encoder: normalised images in, features out, on any device. Left in the mode it came in.
@@ -174,15 +174,15 @@ def extract(
     if not len(images):
         raise InputError("the image set is empty; give a folder of images in class folders")
     labels = torch.as_tensor(np.asarray(images.labels, np.int64))
-    kept = cache and cache_path(cache, encoder, images, flip=flip)
+    kept = cache and make_cache_path(cache, encoder, images, flip=flip)
     if kept and Path(kept).is_file():
         with np.load(kept, allow_pickle=False) as file:
             return Features(torch.from_numpy(file["values"]), labels, images.keys)
 
-    side, device, rows = encoder.image_size, device_of(encoder), []
+    side, device, rows = encoder.image_size, find_device(encoder), []
     with evaluation_mode(encoder):
         for crops in read_crops(images, lambda pixels, _: crop(pixels, side), block=batch):
-            x = network_input(torch.from_numpy(np.stack(crops)).to(device), encoder)
+            x = to_network_input(torch.from_numpy(np.stack(crops)).to(device), encoder)
             y = encoder(x).float()
             if flip:
                 y = (y + encoder(x.flip(3)).float()) / 2
@@ -195,8 +195,8 @@ def extract(
     return Features(values, labels, images.keys)
 
 
-def cache_path(folder: str, encoder: Encoder, images: ImageSet, *, flip: bool) -> str:
-    """Where the cache of these features lies: the name is a hash of weights, transform and data."""
+def make_cache_path(folder: str, encoder: Encoder, images: ImageSet, *, flip: bool) -> str:
+    """Name the cache of these features by a hash of weights, transform and data, and make its folder."""
     parts = [encoder.fingerprint, TRANSFORM, encoder.image_size, encoder.mean, encoder.std, flip]
     text = "\0".join(map(str, [*parts, fingerprint(images)]))
     Path(folder).mkdir(parents=True, exist_ok=True)

@@ -65,7 +65,7 @@ def subplots(rows: int = 1, columns: int = 1, *, height: float, **options: Any) 
     return figure, figure.subplots(rows, columns, **options)
 
 
-def draw(title: str, make: Callable[[], "Figure | None"]) -> str | None:
+def to_svg(title: str, make: Callable[[], "Figure | None"]) -> str | None:
     """The SVG element of the figure that `make` returns; None where it returns none.
 
     Args:

@@ -10,7 +10,7 @@ from texneg.errors import InputError
 from texneg.philox.arrays import generator
 from texneg.philox.streams import Stream
 from texneg.train.data.splits import find_test, labelled
-from texneg.train.evaluate.features import crop, device_of, evaluation_mode, network_input, read_crops
+from texneg.train.evaluate.features import crop, evaluation_mode, find_device, read_crops, to_network_input
 from texneg.train.evaluate.neighbours import knn_accuracy
 from texneg.train.networks.encoder import Encoder
 
@@ -61,6 +61,6 @@ def read_test_crops(images: ImageSet, places: npt.NDArray[np.int64], side: int) 
 
 def compute_features(encoder: Encoder, pixels: Tensor) -> Tensor:
     """Compute features (N, F) of uint8 crops, on the CPU."""
-    device = device_of(encoder)
+    device = find_device(encoder)
     blocks = pixels.split(BLOCK)
-    return torch.cat([encoder(network_input(block.to(device), encoder)).float().cpu() for block in blocks])
+    return torch.cat([encoder(to_network_input(block.to(device), encoder)).float().cpu() for block in blocks])

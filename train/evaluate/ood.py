@@ -22,12 +22,12 @@ from texneg.train.device import pick_device
 from texneg.train.evaluate.features import TRANSFORM
 from texneg.train.evaluate.linear import load_head
 from texneg.train.evaluate.sets import KINDS
-from texneg.train.evaluate.sets.base import Cell, Probed, SetKind, save_outcomes
+from texneg.train.evaluate.sets.base import Cell, ProbedEncoder, SetKind, save_outcomes
 from texneg.train.networks.encoder import load_encoder
 
 PROTOCOL = "ood-1"  # a new name measures everything again
 
-Row = dict[str, Any]
+Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class OodConfig(OodOptions):
 def ood(config: OodConfig) -> int:
     """Measure every cell that is not finished, then write ood.json."""
     encoder = load_encoder(config.checkpoint, device=pick_device(config.device))
-    probed = Probed(encoder, load_head(config.head, encoder), batch=config.batch, cache=config.cache)
+    probed = ProbedEncoder(encoder, load_head(config.head, encoder), batch=config.batch, cache=config.cache)
     sets = [(kind, cells) for kind in config.kinds for cells in group_cells(kind)]
     if not sets:
         raise InputError("no test set given; name one or more: --sets sketch=/data/sketch")
@@ -85,18 +85,18 @@ def group_cells(kind: SetKind) -> list[list[Cell]]:
     return list(sets.values())
 
 
-def measure_sets(out: Path, sets: Sequence[tuple[SetKind, Sequence[Cell]]], probed: Probed) -> Row:
+def measure_sets(out: Path, sets: Sequence[tuple[SetKind, Sequence[Cell]]], probed: ProbedEncoder) -> Record:
     """Measure the cells without a finished line; returns and writes what ood.json holds."""
     finished = read_cells(out / "cells.jsonl")
     for kind, cells in sets:
-        rows = []
+        records = []
         for cell in cells:
-            row = measure_cell(out, kind, cell, probed, finished, parts=len(cells))
-            finished.pop(row["cell"], None)  # the latest of a name stands last
-            finished[row["cell"]] = row
-            rows.append(row)
-        print(kind.summary(join_cells(type(kind), rows)))
-    mine = [row for row in finished.values() if row.items() >= probed.weights.items()]
+            record = measure_cell(out, kind, cell, probed, finished, parts=len(cells))
+            finished.pop(record["cell"], None)  # the latest of a name stands last
+            finished[record["cell"]] = record
+            records.append(record)
+        print(kind.summary(join_cells(type(kind), records)))
+    mine = [record for record in finished.values() if record.items() >= probed.weights.items()]
     result = {
         "protocol": PROTOCOL,
         "transform": TRANSFORM,
@@ -110,9 +110,9 @@ def measure_sets(out: Path, sets: Sequence[tuple[SetKind, Sequence[Cell]]], prob
 
 
 def measure_cell(
-    out: Path, kind: SetKind, cell: Cell, probed: Probed, finished: dict[str, Row], *, parts: int
-) -> Row:
-    """The row of a cell: that of a finished line, where nothing that decides it changed, or a new line.
+    out: Path, kind: SetKind, cell: Cell, probed: ProbedEncoder, finished: dict[str, Record], *, parts: int
+) -> Record:
+    """The record of a cell: that of a finished line, where nothing that decides it changed, or a new line.
 
     `parts` is the number of cells of its set.
     """
@@ -121,47 +121,47 @@ def measure_cell(
     part = {"part": cell.part} if cell.part else {}
     decisive = {"data": data, "kind": kind.name, "name": cell.name, **part, **cell.options}
     name = hash_fields(**probed.weights, **decisive)
-    row = finished.get(name)
-    if row is not None and row.get("parts", 1) == parts and (out / row["outcomes"]).is_file():
-        return row
+    record = finished.get(name)
+    if record is not None and record.get("parts", 1) == parts and (out / record["outcomes"]).is_file():
+        return record
     try:
         found = kind.measure(cell, images, probed)
     except InputError as error:
         raise InputError(f"set {cell.name!r} ({cell.path}): {error}") from error
     outcomes = f"outcomes/{name[:16]}.npz"
     save_outcomes(out / outcomes, found.keys, found.values)
-    row = {
+    record = {
         **found.numbers, **probed.weights, **part, **({"parts": parts} if part else {}),
         "cell": name, "kind": kind.name, "name": cell.name, "path": cell.path, "data": data,
         "outcomes": outcomes, "options": cell.options, "version": __version__,
     }  # fmt: skip
-    append_json_line(out / "cells.jsonl", row)
-    return row
+    append_json_line(out / "cells.jsonl", record)
+    return record
 
 
-def join_sets(rows: Sequence[Row], kinds: Sequence[type[SetKind]]) -> list[Row]:
-    """The sets of these kinds whose cells are all finished; the latest row of a cell counts."""
+def join_sets(records: Sequence[Record], kinds: Sequence[type[SetKind]]) -> list[Record]:
+    """The sets of these kinds whose cells are all finished; the latest record of a cell counts."""
     known = {kind.name: kind for kind in kinds}
-    sets: dict[tuple[str, str], dict[str, Row]] = {}
-    for row in rows:
-        sets.setdefault((row["kind"], row["name"]), {})[row.get("part", "")] = row
+    sets: dict[tuple[str, str], dict[str, Record]] = {}
+    for record in records:
+        sets.setdefault((record["kind"], record["name"]), {})[record.get("part", "")] = record
     joined = []
     for (kind, _), cells in sets.items():
         parts = list(cells.values())[-1].get("parts", 1)
-        rows = [row for row in cells.values() if row.get("parts", 1) == parts]
-        if kind in known and len(rows) == parts:
-            joined.append(join_cells(known[kind], rows))
+        records = [record for record in cells.values() if record.get("parts", 1) == parts]
+        if kind in known and len(records) == parts:
+            joined.append(join_cells(known[kind], records))
     return joined
 
 
-def join_cells(kind: type[SetKind], rows: Sequence[Row]) -> Row:
-    """The row of a set: that of its only cell, or a headline and all cells."""
-    first = rows[0]
+def join_cells(kind: type[SetKind], records: Sequence[Record]) -> Record:
+    """The record of a set: that of its only cell, or a headline and all cells."""
+    first = records[0]
     if "part" not in first:
         return first
     same = {name: first[name] for name in ("kind", "name", "encoder", "head", "version")}
-    data = hash_fields(data=[row["data"] for row in rows])
-    return {**kind.headline(rows), **same, "data": data, "cells": list(rows)}
+    data = hash_fields(data=[record["data"] for record in records])
+    return {**kind.headline(records), **same, "data": data, "cells": list(records)}
 
 
 def hash_fields(**fields: Any) -> str:
@@ -171,13 +171,13 @@ def hash_fields(**fields: Any) -> str:
     ).hexdigest()
 
 
-def read_cells(path: Path) -> dict[str, Row]:
+def read_cells(path: Path) -> dict[str, Record]:
     """Finished cells by id; a line that a kill cut short is as good as absent."""
-    cells: dict[str, Row] = {}
+    cells: dict[str, Record] = {}
     for line in path.read_text("utf-8").splitlines() if path.is_file() else ():
         try:
-            row = json.loads(line)
-            cells[row["cell"]] = row
+            record = json.loads(line)
+            cells[record["cell"]] = record
         except (ValueError, KeyError, TypeError):
             continue
     return cells

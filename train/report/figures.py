@@ -15,7 +15,7 @@ METRICS = {
     "loss": "Loss",
     "positive": "Cosine to the positive",
     "negative": "Cosine to other images",
-    "nonsemantic": "Cosine to its own texture or patches",
+    "nonsemantic": "Cosine to non-semantic negatives",
     "knn": "kNN top-1, %",
 }
 COLUMNS = 3  # of panels of training curves
@@ -25,8 +25,8 @@ Curve = list[tuple[float, float]]
 """Epochs and values."""
 
 
-def training_curves(arms: Sequence[Arm]) -> dict[str, list[list[Curve]]]:
-    """Curves by metric, then arm, then seed. A metric that no run logged is absent."""
+def read_curves(arms: Sequence[Arm]) -> dict[str, list[list[Curve]]]:
+    """Collect curves by metric, then arm, then seed. A metric that no run logged is absent."""
     found = {
         metric: [
             [[(line["epoch"], line[metric]) for line in run.metrics if metric in line] for run in arm.runs]
@@ -37,8 +37,8 @@ def training_curves(arms: Sequence[Arm]) -> dict[str, list[list[Curve]]]:
     return {metric: curves for metric, curves in found.items() if any(any(seeds) for seeds in curves)}
 
 
-def training_figure(arms: Sequence[Arm], curves: dict[str, list[list[Curve]]]) -> "Figure":
-    """One panel for each logged quantity over epochs: seeds thin, their mean bold."""
+def draw_training(arms: Sequence[Arm], curves: dict[str, list[list[Curve]]]) -> "Figure":
+    """Draw a panel for each logged quantity over epochs: seeds thin, their mean bold."""
     rows = -(-len(curves) // COLUMNS)
     figure, panels = subplots(rows, COLUMNS, height=240 * rows, squeeze=False)
     for axes in panels.flat[len(curves) :]:
@@ -57,7 +57,7 @@ def training_figure(arms: Sequence[Arm], curves: dict[str, list[list[Curve]]]) -
 
 
 def average_curves(seeds: Sequence[Curve]) -> Curve:
-    """Mean over seeds at the epochs that all of them logged."""
+    """Average over seeds at the epochs that all of them logged."""
     tables = [dict(curve) for curve in seeds if curve]
     if not tables:
         return []
@@ -65,30 +65,30 @@ def average_curves(seeds: Sequence[Curve]) -> Curve:
     return [(x, sum(table[x] for table in tables) / len(tables)) for x in common]
 
 
-def sets_figure(arms: Sequence[Arm], rows: Sequence[Row]) -> "Figure":
-    """Accuracy of every arm on every set with its interval, and beside it the change to the baseline."""
+def draw_sets(arms: Sequence[Arm], rows: Sequence[Row]) -> "Figure":
+    """Draw the accuracy of every arm on every set with its interval, and the change to the baseline."""
     height = STEP * len(arms) + PAD
     figure, (left, right) = subplots(
         columns=2, height=height * len(rows) + 70, sharey=True, width_ratios=[0.55, 0.45]
     )
-    reach = _reach(rows)
+    reach = _find_reach(rows)
     for place, row in enumerate(rows):
         middle = height * (place + 0.5)
         if row.chance is not None:
             span = [middle - 0.4 * height, middle + 0.4 * height]
             left.plot([100 * row.chance] * 2, span, color=FAINT, linestyle=(0, (2, 2)), linewidth=1.4)
-        for i, (arm, cell) in enumerate(zip(arms, row.cells, strict=True)):
+        for i, (arm, entry) in enumerate(zip(arms, row.entries, strict=True)):
             y = middle + STEP * (i - (len(arms) - 1) / 2)
-            if cell is None:
+            if entry is None:
                 continue
-            if cell.low is not None and cell.high is not None:
-                left.plot([100 * cell.low, 100 * cell.high], [y, y], color=arm.look.colour, linewidth=2)
-            if len(cell.seeds) > 1:
-                seeds = [100 * value for value in cell.seeds.values()]
+            if entry.low is not None and entry.high is not None:
+                left.plot([100 * entry.low, 100 * entry.high], [y, y], color=arm.look.colour, linewidth=2)
+            if len(entry.seeds) > 1:
+                seeds = [100 * value for value in entry.seeds.values()]
                 left.scatter(seeds, [y] * len(seeds), marker="|", s=90, color=arm.look.colour, alpha=0.6)
-            left.plot(100 * cell.mean, y, **arm.look.point)
-            if cell.difference is not None:
-                _draw_change(right, arm.look, cell.difference, y, reach)
+            left.plot(100 * entry.mean, y, **arm.look.point)
+            if entry.difference is not None:
+                _draw_change(right, arm.look, entry.difference, y)
     places = [height * (place + 0.5) for place in range(len(rows))]
     left.set_yticks(places, [row.name for row in rows], color=INK, size=14)
     left.set_ylim(height * len(rows), 0)
@@ -106,17 +106,17 @@ def sets_figure(arms: Sequence[Arm], rows: Sequence[Row]) -> "Figure":
     return figure
 
 
-def _draw_change(axes: "Axes", look: Look, change: Change, y: float, reach: float) -> None:
-    """Thin line: over seeds, cut at the panel's edge. Thick line: over images."""
+def _draw_change(axes: "Axes", look: Look, change: Change, y: float) -> None:
+    """Draw a thin line over seeds, cut at the panel's edge, and a thick one over images."""
     for ends, width in ((change.over_seeds, 1), (change.over_images, 3.2)):
         if ends is not None:
             axes.plot([100 * end for end in ends], [y, y], color=look.colour, linewidth=width)
     axes.plot(100 * change.mean, y, **look.point)
 
 
-def _reach(rows: Sequence[Row]) -> float:
-    """Half the width of the change panel in points: covers seeds and image intervals."""
-    changes = [cell.difference for row in rows for cell in row.cells if cell and cell.difference]
+def _find_reach(rows: Sequence[Row]) -> float:
+    """Find half the width of the change panel in points: it covers seeds and image intervals."""
+    changes = [entry.difference for row in rows for entry in row.entries if entry and entry.difference]
     ends = [abs(100 * end) for change in changes for end in (change.mean, *(change.over_images or ()))]
     seeds = [abs(100 * value) for change in changes for value in change.seeds.values()]
     return 1.15 * max(2.0, *ends, *seeds) if changes else 2.3

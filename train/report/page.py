@@ -13,10 +13,10 @@ from PIL import Image, UnidentifiedImageError
 
 from texneg.errors import InputError
 from texneg.train.evaluate.analyses.base import Analysis
-from texneg.train.evaluate.figures import ARMS, draw
-from texneg.train.evaluate.sets.base import SetKind, Shown
+from texneg.train.evaluate.figures import ARMS, to_svg
+from texneg.train.evaluate.sets.base import ArmResult, SetKind
 from texneg.train.report import text
-from texneg.train.report.figures import sets_figure, training_curves, training_figure
+from texneg.train.report.figures import draw_sets, draw_training, read_curves
 from texneg.train.report.runs import Arm
 from texneg.train.report.table import Row
 
@@ -68,7 +68,7 @@ def render(
         "interval": text.interval,
         "marker": marker,
     }
-    curves = training_curves(arms)
+    curves = read_curves(arms)
     accuracies = [row for row in table if row.averaged]
     return pages.get_template("report.html.jinja").render(
         **{name: numbers[name] for name in ("title", "settings", "protocol", "environment", "version")},
@@ -79,8 +79,8 @@ def render(
         data=json.dumps(numbers, sort_keys=True).replace("<", "\\u003c"),
         sheets=sheets,
         analyses=[analysis_section(arms, *analysis) for analysis in analyses],
-        training_svg=curves and draw("Training curves by arm", lambda: training_figure(arms, curves)),
-        sets_svg=accuracies and draw("Accuracy by test set and arm", lambda: sets_figure(arms, accuracies)),
+        training_svg=curves and to_svg("Training curves by arm", lambda: draw_training(arms, curves)),
+        sets_svg=accuracies and to_svg("Accuracy by test set and arm", lambda: draw_sets(arms, accuracies)),
         kinds=list(set_sections(arms, table)),
         headline=next((row for row in table if row.kind is None), accuracies[0] if accuracies else None),
     )
@@ -92,7 +92,7 @@ def analysis_section(arms: Sequence[Arm], analysis: type[Analysis], rows: Sequen
         (arm.look, [run.analyses[analysis.name] for run in arm.runs if analysis.name in run.analyses])
         for arm in arms
     ]
-    svg = draw(analysis.heading, lambda: analysis.figure([arm for arm in found if arm[1]]))
+    svg = to_svg(analysis.heading, lambda: analysis.figure([arm for arm in found if arm[1]]))
     return Section(analysis.heading, analysis.lede, analysis.caption, svg, rows)
 
 
@@ -101,14 +101,14 @@ def set_sections(arms: Sequence[Arm], table: Sequence[Row]) -> Iterator[Section]
     for row in table:
         kind = row.kind
         shown = [
-            Shown(arm.look, cell.mean, cell.details)
-            for arm, cell in zip(arms, row.cells, strict=True)
-            if cell is not None
+            ArmResult(arm.look, entry.mean, entry.details)
+            for arm, entry in zip(arms, row.entries, strict=True)
+            if entry is not None
         ]
         if kind is None or not shown:
             continue
         heading = f"{kind.heading}: {row.name}" if _several(table, kind) else kind.heading
-        svg = draw(heading, lambda: kind.figure(shown))  # noqa: B023 (called at once)
+        svg = to_svg(heading, lambda: kind.figure(shown))  # noqa: B023 (called at once)
         if svg is not None:
             yield Section(heading, kind.lede, kind.caption, svg)
 

@@ -15,7 +15,7 @@ from texneg.datasets.storage.atomic import write_bytes
 from texneg.datasets.storage.json_files import write_json
 from texneg.errors import InputError
 from texneg.train.report.page import embed_image, render
-from texneg.train.report.runs import Run, group_runs, read_run, shared_settings
+from texneg.train.report.runs import Run, find_shared_settings, group_runs, read_run
 from texneg.train.report.table import build_analyses, build_table
 from texneg.train.report.text import render_markdown, render_plain
 
@@ -46,7 +46,7 @@ def report(config: ReportConfig) -> int:
     runs = [read_run(folder) for folder in config.runs]
     arms = group_runs(runs)
     table, analyses = build_table(arms), build_analyses(arms)
-    settings, protocol, machine = shared_settings(runs), describe_protocol(runs), environment()
+    settings, protocol, machine = find_shared_settings(runs), describe_protocol(runs), environment()
     numbers = {
         "title": config.title,
         "arms": [
@@ -79,7 +79,7 @@ def report(config: ReportConfig) -> int:
 
 
 def describe_protocol(runs: Sequence[Run]) -> dict[str, str]:
-    """How the numbers were made, in words; every way that occurs among the runs."""
+    """Describe probe, transform and pre-training; every way that occurs among the runs."""
     probes = [run.probe for run in runs if run.probe]
     tested = [run.ood for run in runs if run.ood]
     seconds = [max(line.get("seconds", 0) for line in run.metrics) for run in runs if run.metrics]

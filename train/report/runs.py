@@ -9,19 +9,22 @@ A run is a folder with `config.json` (written by `texneg pretrain`) and any of
 
 Runs of the same settings form an arm; paths, pace and the seed are no settings. `config.json` holds the title
 of a run's negatives and the settings of its baseline, so nothing here knows a kind of negative: an arm is
-named by that title, and by every other setting in which the baselines of the arms differ.
+named by that title and by every other setting in which the baselines of the arms differ, or by the name that
+a study gave it.
 """
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from texneg.datasets.storage.json_files import read_json, read_json_lines
 from texneg.errors import InputError
 from texneg.train.evaluate.analyses import ANALYSES
 from texneg.train.evaluate.figures import Look
+from texneg.train.options import flatten
 
 Settings = Mapping[str, Any]
 
@@ -33,6 +36,8 @@ class Run:
     path: Path
     title: str
     """its negatives in words"""
+    arm: str
+    """name that a study gave its arm; empty without"""
     seed: int
     """of weights, order, views and negatives"""
     settings: Settings
@@ -76,25 +81,26 @@ def read_run(folder: str) -> Run:
         raise InputError(
             f"{folder!r} is no run folder (no config.json); give folders made by texneg pretrain"
         )
-    record = _read_json(path / "config.json")
+    record = read_json(path / "config.json")
     if missing := {"title", "seed", "settings", "baseline"} - set(record):
         raise InputError(
             f"{path / 'config.json'} lacks {', '.join(sorted(missing))}, as runs of an earlier texneg do; "
             "make the run again with texneg pretrain"
         )
     results = {
-        name: _read_json(path / f"{name}.json")
+        name: read_json(path / f"{name}.json")
         for name in ("probe", "ood", *(analysis.name for analysis in ANALYSES))
         if (path / f"{name}.json").is_file()
     }
     return Run(
         path=path,
         title=record["title"],
+        arm=record.get("run", {}).get("arm", ""),
         seed=record["seed"],
         settings=record["settings"],
         baseline=record["baseline"],
         versions=f"texneg {record.get('version', '?')}, torch {record.get('torch', '?')}",
-        metrics=_read_lines(path / "metrics.jsonl"),
+        metrics=read_json_lines(path / "metrics.jsonl"),
         probe=results.pop("probe", None),
         ood=results.pop("ood", None),
         analyses=results,
@@ -115,7 +121,7 @@ def group_runs(runs: Sequence[Run]) -> list[Arm]:
         for settings in sorted(group, key=lambda settings: settings != baseline):
             by_seed = sorted(group[settings], key=lambda run: run.seed)
             _require_different_seeds(by_seed)
-            label = " ".join([by_seed[0].title, *(f"{n}={v}" for n, v in labels[baseline].items())])
+            label = _label(by_seed, labels[baseline])
             if not arms and settings != baseline:
                 number = 1  # the first colour is a baseline's
             base = None if settings == baseline else first
@@ -124,9 +130,9 @@ def group_runs(runs: Sequence[Run]) -> list[Arm]:
     return arms
 
 
-def shared_settings(runs: Sequence[Run]) -> dict[str, Any]:
-    """The settings on which all runs agree, by dotted name."""
-    flat = [dict(_flatten(run.settings)) for run in runs]
+def find_shared_settings(runs: Sequence[Run]) -> dict[str, Any]:
+    """The settings on which all runs agree, by the names of their flags."""
+    flat = [flatten(run.settings) for run in runs]
     return {
         name: value
         for name, value in flat[0].items()
@@ -143,47 +149,21 @@ def _require_different_seeds(runs: Sequence[Run]) -> None:
         )
 
 
+def _label(runs: Sequence[Run], differing: Mapping[str, Any]) -> str:
+    """The name that a study gave the arm, or its negatives and what else tells it from other arms."""
+    names = {run.arm for run in runs}
+    if len(names) == 1 and names != {""}:
+        return names.pop()
+    return " ".join([runs[0].title, *(f"{name}={value}" for name, value in differing.items())])
+
+
 def _differing_settings(baselines: Sequence[Settings]) -> dict[str, dict[str, Any]]:
-    """Settings in which baselines differ, by baseline; named by the last part where that is unambiguous."""
-    flat = {_key(settings): dict(_flatten(settings)) for settings in baselines}
+    """Settings in which baselines differ, by baseline."""
+    flat = {_key(settings): flatten(settings) for settings in baselines}
     names = list(dict.fromkeys(name for settings in flat.values() for name in settings))
     differing = [name for name in names if len({_key(settings.get(name)) for settings in flat.values()}) > 1]
-    leaves = Counter(name.rpartition(".")[2] for name in names)
-    short = {name: leaf if leaves[leaf := name.rpartition(".")[2]] == 1 else name for name in differing}
-    return {key: {short[name]: settings.get(name) for name in differing} for key, settings in flat.items()}
-
-
-def _flatten(settings: Settings, before: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted names and values of nested settings."""
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{before}{name}.")
-        else:
-            yield f"{before}{name}", value
+    return {key: {name: settings.get(name) for name in differing} for key, settings in flat.items()}
 
 
 def _key(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path} cannot be read as JSON ({error}); run the verb that makes it again"
-        ) from error
-    if not isinstance(value, dict):
-        raise InputError(f"{path} holds no JSON object; run the verb that makes it again")
-    return value
-
-
-def _read_lines(path: Path) -> list[dict[str, Any]]:
-    """Lines of a metrics file; the last one may have been cut short by a kill."""
-    rows = []
-    for line in path.read_text("utf-8").splitlines() if path.is_file() else ():
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            continue
-    return rows

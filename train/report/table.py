@@ -1,8 +1,8 @@
 """The numbers of a report: rows by arms, with the changes to each arm's baseline.
 
-All shares lie between 0 and 1. A cell holds the mean over seeds with Wilson's interval for the set's images;
-a change holds the interval over images (seeds fixed) and over seeds (Student's t on paired seeds, images
-fixed).
+All shares lie between 0 and 1. An entry holds the mean over seeds with Wilson's interval for the images of
+the set; a change holds the interval over images (seeds fixed) and over seeds (Student's t on paired seeds,
+images fixed).
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from texneg.train.evaluate.analyses.base import Analysis
 from texneg.train.evaluate.intervals import Interval, mean_sd, t_interval, wilson
 from texneg.train.evaluate.sets import KINDS
 from texneg.train.evaluate.sets.accuracy import Accuracy
-from texneg.train.evaluate.sets.base import SetKind, Shown, Values, align, load_outcomes
+from texneg.train.evaluate.sets.base import ArmResult, Record, SetKind, Values, align, load_outcomes
 from texneg.train.report.runs import Arm, Run
 
 MEAN_ROW = "mean of the sets"
@@ -38,7 +38,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Cell:
+class Entry:
     """One arm in one row."""
 
     seeds: Mapping[str, float]
@@ -66,7 +66,7 @@ class Row:
 
     name: str
     kind: type[SetKind] | None
-    cells: Sequence[Cell | None]
+    entries: Sequence[Entry | None]
     """one for each arm; None where no run of the arm has the number"""
     clean: bool = False
     """the probe's own test, which stays out of the mean"""
@@ -74,13 +74,15 @@ class Row:
     classes: int | None = None
     chance: float | None = None
     left_out: Mapping[str, Any] | None = None
+    parts: int = 0
+    """number of cells of a set that has several"""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for report.json."""
-        cells = [None if cell is None else cell.to_json() for cell in self.cells]
+        entries = [None if entry is None else entry.to_json() for entry in self.entries]
         fields = ("name", "clean", "n", "classes", "chance", "left_out")
         kind = "mean" if self.kind is None else self.kind.name
-        return {**{name: getattr(self, name) for name in fields}, "kind": kind, "cells": cells}
+        return {**{name: getattr(self, name) for name in fields}, "kind": kind, "cells": entries}
 
     @property
     def averaged(self) -> bool:
@@ -89,11 +91,11 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Tested:
+class SetResult:
     """One set as one run was tested on it."""
 
     kind: type[SetKind]
-    row: Mapping[str, Any]
+    record: Record
     """as in ood.json"""
     value: float | None
     outcomes: tuple[Path, ...]
@@ -133,53 +135,55 @@ def build_analyses(arms: Sequence[Arm]) -> list[tuple[type[Analysis], list[Row]]
     return sections
 
 
-def read_sets(run: Run) -> dict[tuple[str, str], Tested]:
+def read_sets(run: Run) -> dict[tuple[str, str], SetResult]:
     """The sets of a run by kind and name; the probe's test only where `ood` has not the same data."""
     kinds = {kind.name: kind for kind in KINDS}
     sets = run.ood["sets"] if run.ood else []
     test = run.probe["test"] if run.probe else None
     clean = test["data"] if test else None
-    found: dict[tuple[str, str], Tested] = {}
-    if test and all(row["data"] != clean for row in sets):
+    found: dict[tuple[str, str], SetResult] = {}
+    if test and all(record["data"] != clean for record in sets):
         paths = (run.path / "probe-outcomes.npz",)
-        row = {**test, "masked": test}
-        found[Accuracy.name, PROBE_ROW] = Tested(Accuracy, row, test["accuracy"], paths, True)
-    for row in sets:
-        kind = kinds.get(row["kind"])
+        record = {**test, "masked": test}
+        found[Accuracy.name, PROBE_ROW] = SetResult(Accuracy, record, test["accuracy"], paths, True)
+    for record in sets:
+        kind = kinds.get(record["kind"])
         if kind is None:
             raise InputError(
-                f"{run.path / 'ood.json'} has a set of kind {row['kind']!r}, which is none of "
+                f"{run.path / 'ood.json'} has a set of kind {record['kind']!r}, which is none of "
                 f"{', '.join(kinds)}; append its class to texneg.train.evaluate.sets.KINDS"
             )
-        paths = tuple(run.path / cell["outcomes"] for cell in row.get("cells", [row]))
-        found[kind.name, row["name"]] = Tested(kind, row, kind.value(row), paths, row["data"] == clean)
+        paths = tuple(run.path / cell["outcomes"] for cell in record.get("cells", [record]))
+        name, same = record["name"], record["data"] == clean
+        found[kind.name, name] = SetResult(kind, record, kind.value(record), paths, same)
     return found
 
 
 def _set_row(
-    arms: Sequence[Arm], tested: Sequence[Sequence[Mapping[tuple[str, str], Tested]]], key: tuple[str, str]
+    arms: Sequence[Arm], tested: Sequence[Sequence[Mapping[tuple[str, str], SetResult]]], key: tuple[str, str]
 ) -> Row:
     everywhere = [run[key] for runs in tested for run in runs if key in run]
-    if len({one.row["data"] for one in everywhere}) > 1:
+    if len({one.record["data"] for one in everywhere}) > 1:
         raise InputError(
             f"set {key[1]!r} is not the same images in all runs; measure it again with texneg ood"
         )
-    kind, first = everywhere[0].kind, everywhere[0].row
-    found: list[dict[str, Tested]] = []
+    kind, first = everywhere[0].kind, everywhere[0].record
+    found: list[dict[str, SetResult]] = []
     values: list[dict[str, float]] = []
     for arm, runs in zip(arms, tested, strict=True):
         seeds = {str(seed): run[key] for seed, run in zip(arm.seeds, runs, strict=True) if key in run}
         values.append({seed: one.value for seed, one in seeds.items() if one.value is not None})
         found.append({seed: seeds[seed] for seed in values[-1]})
-    cells = [
-        cell and _add_images(kind, arm, cell, sets, {} if arm.baseline is None else found[arm.baseline])
-        for arm, cell, sets in zip(arms, _compare(arms, values), found, strict=True)
+    entries = [
+        entry and _add_images(kind, arm, entry, sets, {} if arm.baseline is None else found[arm.baseline])
+        for arm, entry, sets in zip(arms, _compare(arms, values), found, strict=True)
     ]
     return Row(
         key[1],
         kind,
-        cells,
+        entries,
         clean=any(one.clean for one in everywhere),
+        parts=len(first.get("cells", ())),
         **{name: first.get(name) for name in ("n", "classes", "chance", "left_out")},
     )
 
@@ -188,7 +192,7 @@ def _mean_row(arms: Sequence[Arm], rows: Sequence[Row], name: str) -> Row:
     """Mean over test sets, seed by seed, for arms whose every seed was tested on all of them."""
     values = []
     for i, arm in enumerate(arms):
-        parts = [cell.seeds if (cell := row.cells[i]) else {} for row in rows]
+        parts = [entry.seeds if (entry := row.entries[i]) else {} for row in rows]
         seeds = [seed for seed in map(str, arm.seeds) if all(seed in part for part in parts)]
         values.append({seed: fmean(part[seed] for part in parts) for seed in seeds})
     chances = [row.chance for row in rows if row.chance is not None]
@@ -197,12 +201,12 @@ def _mean_row(arms: Sequence[Arm], rows: Sequence[Row], name: str) -> Row:
     )
 
 
-def _compare(arms: Sequence[Arm], values: Sequence[Mapping[str, float]]) -> list[Cell | None]:
+def _compare(arms: Sequence[Arm], values: Sequence[Mapping[str, float]]) -> list[Entry | None]:
     """Cells of a row from the values of each arm by seed: means, and the changes over seeds."""
-    cells: list[Cell | None] = []
+    entries: list[Entry | None] = []
     for arm, seeds in zip(arms, values, strict=True):
         if not seeds:
-            cells.append(None)
+            entries.append(None)
             continue
         base = {} if arm.baseline is None else values[arm.baseline]
         changes = {seed: value - base[seed] for seed, value in seeds.items() if seed in base}
@@ -210,24 +214,24 @@ def _compare(arms: Sequence[Arm], values: Sequence[Mapping[str, float]]) -> list
         change = (
             Change(fmean(changes.values()), changes, t_interval(list(changes.values()))) if changes else None
         )
-        cells.append(Cell(dict(seeds), mean, sd, difference=change))
-    return cells
+        entries.append(Entry(dict(seeds), mean, sd, difference=change))
+    return entries
 
 
 def _add_images(
     kind: type[SetKind],
     arm: Arm,
-    cell: Cell,
-    mine: Mapping[str, Tested],
-    base: Mapping[str, Tested],
-) -> Cell:
-    """Add what single images say: the cell's interval, details of the kind, and the change over images."""
-    rows = [one.row for one in mine.values()]
-    n = round(fmean(kind.deciding(row) for row in rows))
-    low, high = wilson(min(cell.mean * n, n), n)
-    details = kind.details(rows)
-    remarks = kind.remarks(Shown(arm.look, cell.mean, details))
-    change = cell.difference
+    entry: Entry,
+    mine: Mapping[str, SetResult],
+    base: Mapping[str, SetResult],
+) -> Entry:
+    """Add what single images say: the entry's interval, details of the kind, and the change over images."""
+    records = [one.record for one in mine.values()]
+    n = round(fmean(kind.deciding(record) for record in records))
+    low, high = wilson(min(entry.mean * n, n), n) if n else (None, None)
+    details = kind.details(records)
+    remarks = kind.remarks(ArmResult(arm.look, entry.mean, details))
+    change = entry.difference
     if change is not None:
         seeds = list(change.seeds)
         values = _load_values([tested[seed] for tested in (mine, base) for seed in seeds])
@@ -235,10 +239,10 @@ def _add_images(
             found = kind.compare(values[: len(seeds)], values[len(seeds) :])
             tests = None if found.p is None else dict(zip(seeds, found.p, strict=True))
             change = replace(change, over_images=found.over_images, mcnemar=tests)
-    return replace(cell, low=low, high=high, details=details, remarks=remarks, difference=change)
+    return replace(entry, low=low, high=high, details=details, remarks=remarks, difference=change)
 
 
-def _load_values(tested: Sequence[Tested]) -> Values | None:
+def _load_values(tested: Sequence[SetResult]) -> Values | None:
     """Outcomes (runs, N) of the same images, mean over a set's cells; None unless all runs have them."""
     paths = [path for one in tested for path in one.outcomes]
     if not all(path.is_file() for path in paths):

@@ -5,7 +5,7 @@ from typing import Any
 
 from texneg.train.evaluate.analyses.base import Analysis
 from texneg.train.report.runs import Arm
-from texneg.train.report.table import Cell, Change, Row
+from texneg.train.report.table import Change, Entry, Row
 
 ABSENT = "–"
 NAME_WIDTH = 26
@@ -50,15 +50,17 @@ def render_plain(arms: Sequence[Arm], table: Sequence[Row]) -> str:
     for row in table:
         note = row.kind.note if row.kind else ""
         name = f"{row.name} ({note})" if note else row.name
-        lines.append(f"{name:<{NAME_WIDTH}}" + "".join(f"{_plain_cell(cell):>{width}}" for cell in row.cells))
+        lines.append(
+            f"{name:<{NAME_WIDTH}}" + "".join(f"{_plain_entry(entry):>{width}}" for entry in row.entries)
+        )
     return "\n".join(lines)
 
 
-def _plain_cell(cell: Cell | None) -> str:
-    if cell is None:
+def _plain_entry(entry: Entry | None) -> str:
+    if entry is None:
         return "-"
-    change = cell.difference
-    return f"{100 * cell.mean:.1f}" + ("" if change is None else f" ({100 * change.mean:+5.1f})")
+    change = entry.difference
+    return f"{100 * entry.mean:.1f}" + ("" if change is None else f" ({100 * change.mean:+5.1f})")
 
 
 def render_markdown(
@@ -83,7 +85,7 @@ def render_markdown(
     for analysis, rows in analyses:
         lines += ["", f"## {escape_markdown(analysis.heading)}", ""]
         lines += ["Mean ± sd over seeds; change to the baseline.", ""]
-        cells = [[row.name, *(_cell(cell, decimal, signed) for cell in row.cells)] for row in rows]
+        cells = [[row.name, *(_entry(entry, decimal, signed) for entry in row.entries)] for row in rows]
         lines += markdown_table(["", *labels], cells)
     for heading, values in (("Settings shared by all runs", settings), ("Protocol and machine", facts)):
         lines += ["", f"## {heading}", ""]
@@ -98,7 +100,7 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[s
 
 
 def escape_markdown(text: str) -> str:
-    """Text that can neither leave its cell nor turn into markup."""
+    """Escape a text so that it can neither leave its cell nor turn into markup."""
     for characters, instead in HARMLESS:
         text = text.replace(characters, instead)
     return text
@@ -107,16 +109,16 @@ def escape_markdown(text: str) -> str:
 def _set_cells(row: Row) -> list[str]:
     note = f" ({row.kind.note})" if row.kind and row.kind.note else ""
     head = [f"{row.name}{note}", str(row.n or ""), str(row.classes or ""), percent(row.chance)]
-    return head + [_cell(cell, percent, points) for cell in row.cells]
+    return head + [_entry(entry, percent, points) for entry in row.entries]
 
 
-def _cell(cell: Cell | None, form: Format, change_form: Format) -> str:
-    if cell is None:
+def _entry(entry: Entry | None, form: Format, change_form: Format) -> str:
+    if entry is None:
         return ABSENT
-    spread = "" if cell.sd is None else f" ± {form(cell.sd)}"
-    ends = "" if cell.low is None else f" {interval((cell.low, cell.high), form)}"
-    remarks = "".join(f", {remark}" for remark in cell.remarks)
-    return f"{form(cell.mean)}{spread}{ends}{remarks}{_change(cell.difference, change_form)}"
+    spread = "" if entry.sd is None else f" ± {form(entry.sd)}"
+    ends = "" if entry.low is None else f" {interval((entry.low, entry.high), form)}"
+    remarks = "".join(f", {remark}" for remark in entry.remarks)
+    return f"{form(entry.mean)}{spread}{ends}{remarks}{_change(entry.difference, change_form)}"
 
 
 def _change(change: Change | None, form: Format) -> str:

@@ -6,7 +6,7 @@ import torch
 
 from texneg.datasets.images import fingerprint, open_images
 from texneg.errors import InputError
-from texneg.train.evaluate.features import crop, evaluation_mode, extract, network_input
+from texneg.train.evaluate.features import crop, evaluation_mode, extract, to_network_input
 
 
 def test_a_large_image_is_resized_by_256_224_and_cut_in_the_middle():
@@ -30,7 +30,7 @@ def test_a_small_image_fills_the_encoder():
 
 
 def test_normalise(encoder):
-    x = network_input(torch.full((2, 16, 16, 3), 255, dtype=torch.uint8), encoder)
+    x = to_network_input(torch.full((2, 16, 16, 3), 255, dtype=torch.uint8), encoder)
     assert x.shape == (2, 3, 16, 16)
     assert (x == 2).all()
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from texneg.train.evaluate.figures import ARMS, AXIS, MARKERS, Look, draw, subplots
+from texneg.train.evaluate.figures import ARMS, AXIS, MARKERS, Look, subplots, to_svg
 
 EVIL = "\"><script>'& $x_$ <img src=x>"
 
@@ -21,7 +21,7 @@ def drawn(title="A title", label="name"):
         right.set_title(label)
         return figure
 
-    return draw(title, make)
+    return to_svg(title, make)
 
 
 def test_colours_are_variables_of_the_page():
@@ -66,4 +66,4 @@ def test_a_name_in_any_script_makes_no_noise():
 
 
 def test_no_figure():
-    assert draw("nothing", lambda: None) is None
+    assert to_svg("nothing", lambda: None) is None

@@ -21,7 +21,7 @@ from texneg.train.evaluate.figures import subplots
 from texneg.train.evaluate.linear import fit_probe, save_head
 from texneg.train.evaluate.sets import KINDS
 from texneg.train.evaluate.sets.accuracy import measure_accuracy
-from texneg.train.evaluate.sets.base import Cell, Measured, SetKind, parse_paths
+from texneg.train.evaluate.sets.base import Cell, Measurement, SetKind, parse_paths
 from texneg.train.report.runs import read_run
 from texneg.train.report.table import MEAN_ROW
 from texneg.train.report.text import decimal, interval, percent, points, signed
@@ -46,7 +46,7 @@ class Corrupted(SetKind):
         found = measure_accuracy(probed.head, probed.features(images), images.classes)
         numbers = {name: found.numbers[name] for name in ("n", "classes", "chance")}
         numbers["value"] = found.numbers["masked"]["accuracy"]
-        return Measured(numbers, found.keys, found.values)
+        return Measurement(numbers, found.keys, found.values)
 
     @classmethod
     def details(cls, rows):

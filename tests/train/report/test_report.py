@@ -16,7 +16,7 @@ from texneg.train.evaluate.intervals import mcnemar, wilson
 from texneg.train.evaluate.sets.base import save_outcomes
 from texneg.train.evaluate.sets.shape_bias import summarise
 from texneg.train.report.report import ReportConfig, report
-from texneg.train.report.runs import group_runs, read_run, shared_settings
+from texneg.train.report.runs import find_shared_settings, group_runs, read_run
 from texneg.train.report.table import MEAN_ROW, OOD_ROW, PROBE_ROW, build_table
 from texneg.train.report.text import ABSENT, decimal, interval, markdown_table, percent, points, signed
 
@@ -193,7 +193,7 @@ def test_arms_are_what_differs_but_for_the_seed(tmp_path, runs):
     assert [arm.seeds for arm in arms] == [(0, 1), (0, 1), (0, 1), (0,), (0,)]
     assert [arm.baseline for arm in arms] == [None, 0, 0, 0, None]
     assert len({arm.look.number for arm in arms}) == 5
-    settings = shared_settings([run for arm in arms for run in arm.runs])
+    settings = find_shared_settings([run for arm in arms for run in arm.runs])
     assert "objective.loss.temperature" not in settings
     assert settings["training.batch"] == BASELINE["training"]["batch"]
 
@@ -235,7 +235,7 @@ def test_the_table_against_the_outcomes(runs):
     arms = group_runs([read_run(str(folder)) for folder in runs])
     rows = {row.name: row for row in build_table(arms)}
     assert list(rows) == [PROBE_ROW, *SETS, OOD_ROW, "cue conflict"]
-    cell = rows["silhouettes"].cells[1]
+    cell = rows["silhouettes"].entries[1]
     values = []
     for kind in ("patch", "none"):
         for seed in (0, 1):
@@ -257,9 +257,9 @@ def test_the_table_against_the_outcomes(runs):
     assert difference.mcnemar["0"] == mcnemar(
         int((patch[0] > none[0]).sum()), int((patch[0] < none[0]).sum())
     )
-    expected = np.mean([rows[name].cells[2].mean for name in SETS])
-    assert rows[OOD_ROW].cells[2].mean == pytest.approx(expected)
-    assert rows["same"].cells[0].difference is None
+    expected = np.mean([rows[name].entries[2].mean for name in SETS])
+    assert rows[OOD_ROW].entries[2].mean == pytest.approx(expected)
+    assert rows["same"].entries[0].difference is None
 
 
 def test_seeds_that_the_baseline_lacks_are_shown_without_a_change(tmp_path):
@@ -270,7 +270,7 @@ def test_seeds_that_the_baseline_lacks_are_shown_without_a_change(tmp_path):
     for chosen in (folders, folders[1:]):  # both seeds of the baseline, then seed 1 alone
         arms = group_runs([read_run(str(folder)) for folder in chosen])
         row = next(row for row in build_table(arms) if row.name == "silhouettes")
-        p[len(chosen)] = row.cells[1].difference.mcnemar
+        p[len(chosen)] = row.entries[1].difference.mcnemar
     assert set(p[4]) == {"0", "1"}
     assert p[3] == {"1": p[4]["1"]}
     words = " ".join(Page(made(folders[1:], tmp_path).read_text()).words)
@@ -295,7 +295,7 @@ def test_the_change_of_shape_bias_has_an_interval_over_images(runs):
         save_outcomes(folder / row["outcomes"], [f"{i}" for i in draw.permutation(300)], decisions)
         write_json(folder / "ood.json", ood)
     row = build_table(group_runs([read_run(str(folder)) for folder in runs]))[-1]
-    for cell in row.cells[1:]:
+    for cell in row.entries[1:]:
         low, high = cell.difference.over_images
         assert low < cell.difference.mean < high
         assert cell.difference.mcnemar is None
@@ -315,8 +315,8 @@ def test_the_probe_row_gives_way_to_the_same_data(runs):
     rows = {row.name: row for row in build_table(group_runs([read_run(str(runs[0]))]))}
     assert PROBE_ROW not in rows
     assert rows["same"].clean
-    others = [rows[name].cells[0].mean for name in ("new textures", "silhouettes")]
-    assert rows[OOD_ROW].cells[0].mean == pytest.approx(np.mean(others))
+    others = [rows[name].entries[0].mean for name in ("new textures", "silhouettes")]
+    assert rows[OOD_ROW].entries[0].mean == pytest.approx(np.mean(others))
     write_json(runs[0] / "probe.json", {**probe, "test": None})
     assert MEAN_ROW in {row.name for row in build_table(group_runs([read_run(str(runs[0]))]))}
 

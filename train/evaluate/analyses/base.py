@@ -1,4 +1,4 @@
-"""An analysis of a frozen encoder: what it measures on a sample of images, and how a report shows it.
+"""The interface of an analysis: a measurement on a sample of images, and its part of a report.
 
 Shapes: N images.
 """
@@ -19,16 +19,16 @@ from texneg.train.evaluate.figures import Look
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Found = Mapping[str, Any]
-"""What an analysis measured on one encoder, as in its JSON file."""
+Findings = Mapping[str, Any]
+"""Results of an analysis of one encoder, as in its JSON file."""
 
 
 @dataclass(frozen=True)
 class Analysis(ABC):
-    """One analysis. A frozen dataclass whose fields are its flags of `texneg analyze NAME`.
+    """An analysis of a frozen encoder: a frozen dataclass whose fields are flags of `texneg analyze NAME`.
 
-    The class is appended to `texneg.train.evaluate.analyses.ANALYSES`. What a report needs are class methods:
-    it has the JSON files NAME.json of the run folders alone.
+    `texneg.train.evaluate.analyses.ANALYSES` lists the classes. A report has no instance, only the files
+    NAME.json of the run folders, so the methods that it calls are class methods.
     """
 
     checkpoint: Positional[str]
@@ -57,19 +57,19 @@ class Analysis(ABC):
 
     @abstractmethod
     def measure(self, encoder: Encoder, images: ImageSet, index: npt.NDArray[np.int64]) -> dict[str, Any]:
-        """Plain numbers for the JSON file, from the images at N places."""
+        """Measure the images at N places; returns plain values for the JSON file."""
 
     @classmethod
     @abstractmethod
-    def numbers(cls, found: Found) -> dict[str, float]:
-        """The rows of its table: what each number is, and the number."""
+    def numbers(cls, found: Findings) -> dict[str, float]:
+        """The rows of its table: a name and a number each."""
 
     @classmethod
-    def summary(cls, found: Found) -> list[str]:
+    def summary(cls, found: Findings) -> list[str]:
         """Lines for the terminal."""
         return [f"{name}: {value:.3f}" for name, value in cls.numbers(found).items()]
 
     @classmethod
-    def figure(cls, arms: Sequence[tuple[Look, Sequence[Found]]]) -> "Figure | None":
-        """A figure of all arms, each with what was measured on its runs; None for the table alone."""
+    def figure(cls, arms: Sequence[tuple[Look, Sequence[Findings]]]) -> "Figure | None":
+        """A figure of all arms, each with the results of its runs; None for the table alone."""
         return None

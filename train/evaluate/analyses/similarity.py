@@ -7,6 +7,7 @@ Shapes: N images, D embedding, S view side.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,14 +19,19 @@ from torch import Tensor
 from texneg.datasets.images import ImageSet
 from texneg.datasets.pairs import pair
 from texneg.errors import InputError
-from texneg.patches.patches import patch_negatives
-from texneg.textures.live.negatives import texture_negatives
-from texneg.textures.presets import LARGEST_OUTPUT, SMALLEST_OUTPUT
 from texneg.train.data.splits import open_textures
 from texneg.train.data.views import KEY, QUERY, Augmentation, make_views
-from texneg.train.evaluate.analyses.base import Analysis, Found
-from texneg.train.evaluate.features import U8, Encoder, device_of, evaluation_mode, network_input, read_crops
+from texneg.train.evaluate.analyses.base import Analysis, Findings
+from texneg.train.evaluate.features import (
+    U8,
+    Encoder,
+    evaluation_mode,
+    find_device,
+    read_crops,
+    to_network_input,
+)
 from texneg.train.evaluate.figures import AXIS, INK, Look, subplots
+from texneg.train.negatives import Negative, Patch, Texture, TextureLive, read_negatives
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,14 +40,6 @@ OTHERS = 16  # other images compared with each query
 BINS = 200  # of equal width over -1 ... 1
 BINS_SHOWN = 50
 EPOCH = 1 << 40  # views that no training has seen
-WORDS = {
-    "positive": "another view of it",
-    "texture": "its texture",
-    "texture_live": "its live texture",
-    "patch": "its patches",
-    "ordinary": "other images",
-}
-
 Cosines = dict[str, npt.NDArray[np.float32]]
 Make = Callable[[U8, int], U8]
 """From a query view (S, S, 3) and the place of its image to a negative (S, S, 3)."""
@@ -78,18 +76,15 @@ class Similarity(Analysis):
         )
 
     @classmethod
-    def numbers(cls, found: Found) -> dict[str, float]:
+    def numbers(cls, found: Findings) -> dict[str, float]:
         """Mean cosine of each kind, and AUC of the positives against it."""
-        kinds = {kind: found["kinds"][kind] for kind in WORDS if kind in found["kinds"]}
-        means = {f"cosine with {WORDS.get(kind, kind)}": row["mean"] for kind, row in kinds.items()}
-        return means | {
-            f"AUC against {WORDS.get(kind, kind)}": row["auc"]
-            for kind, row in kinds.items()
-            if row["auc"] is not None
-        }
+        kinds = {name: found["kinds"][kind] for kind, name in name_kinds([found]).items()}
+        means = {f"cosine with {name}": row["mean"] for name, row in kinds.items()}
+        aucs = {name: row["auc"] for name, row in kinds.items() if row["auc"] is not None}
+        return means | {f"AUC against {name}": auc for name, auc in aucs.items()}
 
     @classmethod
-    def summary(cls, found: Found) -> list[str]:
+    def summary(cls, found: Findings) -> list[str]:
         """A line for each kind."""
         lines = []
         for kind, row in found["kinds"].items():
@@ -98,34 +93,40 @@ class Similarity(Analysis):
         return lines
 
     @classmethod
-    def figure(cls, arms: Sequence[tuple[Look, Sequence[Found]]]) -> "Figure":
+    def figure(cls, arms: Sequence[tuple[Look, Sequence[Findings]]]) -> "Figure":
         """One row for each kind of second image: every arm's density of cosines, and its mean."""
         found = [one for _, runs in arms for one in runs]
-        kinds = list(dict.fromkeys(kind for one in found for kind in one["kinds"]))
-        kinds.sort(key=[*WORDS, *kinds].index)
+        kinds = name_kinds(found)
         figure, panels = subplots(len(kinds), height=92 * len(kinds) + 50, sharex=True, squeeze=False)
-        for kind, axes in zip(kinds, panels[:, 0], strict=True):
+        for (kind, name), axes in zip(kinds.items(), panels[:, 0], strict=True):
             for look, runs in arms:
                 rows = [one["kinds"][kind] for one in runs if kind in one["kinds"]]
                 if not rows:
                     continue
                 counts = np.sum([row["counts"] for row in rows], axis=0)
-                centres, heights = _density(runs[0]["edges"], counts)
+                centres, heights = _smooth(runs[0]["edges"], counts)
                 axes.fill_between(centres, heights, color=look.colour, alpha=0.1, linewidth=0)
                 axes.plot(centres, heights, **look.line)
                 mean = np.mean([row["mean"] for row in rows])
                 axes.plot(mean, 0, clip_on=False, **look.point)
             axes.axvline(0, color=AXIS, linewidth=1)
-            axes.set_ylabel(WORDS.get(kind, kind), rotation=0, ha="right", va="center", color=INK, size=14)
+            axes.set_ylabel(name, rotation=0, ha="right", va="center", color=INK, size=14)
             axes.set_ylim(bottom=0)
             axes.set_yticks([])
-        axes.set_xlim(min(map(_lowest, found)), 1)
+        axes.set_xlim(min(map(_find_lowest, found)), 1)
         axes.set_xlabel("cosine with the query")
         return figure
 
 
-def _lowest(found: Found) -> float:
-    """Left end of the axis: a quarter below which hardly a cosine of any kind lies, at most 0."""
+def name_kinds(found: Sequence[Findings]) -> dict[str, str]:
+    """Names of the kinds of images that a query was compared with: positives first, other images last."""
+    kinds = sorted({kind for one in found for kind in one["kinds"]} - {"positive", "ordinary"})
+    negatives = {kind: f"its {kind.replace('_', ' ')}" for kind in kinds}
+    return {"positive": "another view of it", **negatives, "ordinary": "other images"}
+
+
+def _find_lowest(found: Findings) -> float:
+    """Find the left end of the axis: a quarter below which hardly a cosine of any kind lies, at most 0."""
     ends = [0.0]
     for row in found["kinds"].values():
         shares = np.cumsum(row["counts"]) / row["n"]
@@ -133,49 +134,67 @@ def _lowest(found: Found) -> float:
     return float(np.floor(4 * min(ends)) / 4)
 
 
-def _density(edges: Sequence[float], counts: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Bin centres and densities, neighbouring bins joined until few enough to draw."""
+def _smooth(edges: Sequence[float], counts: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Turn counts into bin centres and densities, neighbouring bins joined until few enough to draw."""
     starts = np.arange(0, len(counts), max(1, len(counts) // BINS_SHOWN))
     heights = np.add.reduceat(counts.astype(np.float64), starts)
     borders = np.asarray(edges)[[*starts, len(counts)]]
     return (borders[:-1] + borders[1:]) / 2, heights / max(heights.sum(), 1) / np.diff(borders)
 
 
-def augmentation_of(encoder: Encoder) -> Augmentation:
-    """The views that the encoder was trained on, MoCo-v2's where it does not say."""
-    return Augmentation(**{**settings_of(encoder, "views"), "image_size": encoder.image_size})
+def read_augmentation(encoder: Encoder) -> Augmentation:
+    """Read the augmentation that the encoder was trained with; MoCo-v2's where it does not say."""
+    return Augmentation(**{**read_settings(encoder, "views"), "image_size": encoder.image_size})
 
 
-def negatives_to_compare(encoder: Encoder, *, size: int, seed: int = 0) -> dict[str, Make]:
-    """Functions that make the negatives to compare a query of side `size` with, by kind.
+def negatives_to_compare(
+    encoder: Encoder, augmentation: Augmentation, *, texture: Callable[[int], U8] | None, seed: int
+) -> dict[str, Make]:
+    """Functions that make the negatives to compare a query with, by kind.
 
-    Patches are those that the encoder was trained with, otherwise the paper's; textures are synthesised from
-    the query view, if that has 16 to 1024 px.
+    They are those that the encoder was trained with, and patches and textures: read where `texture` is given,
+    which get exactly the query's augmentation, else synthesised from the query. A kind that cannot be made of
+    views of this side is left out.
     """
-    kinds = settings_of(encoder, "negatives").get("kinds", ())
-    sides = next((kind["size"] for kind in kinds if kind["name"] == "patch"), None)
-    stream: dict[str, Any] = {"seed": seed, "epoch": EPOCH}
+    made_before, trained = texture is not None, read_settings(encoder, "negatives")
+    kinds: dict[str, Negative] = {"patch": Patch()}
+    kinds |= {"texture": Texture()} if made_before else {"texture_live": TextureLive()}
+    kinds |= {kind.name: kind for kind, _ in read_negatives(trained).kinds} if trained else {}
 
-    def patch(query: U8, i: int) -> U8:
-        return patch_negatives(query[None], size=sides and tuple(sides), index=[i], **stream)[0, 0]
+    def textures(*, index: Sequence[int]) -> U8:
+        assert texture is not None
+        return np.stack([make_view(texture(i), i, QUERY, augmentation, seed=seed) for i in index])
 
-    def texture(query: U8, i: int) -> U8:
-        return texture_negatives(query[None], threads=1, index=[i], **stream)[0, 0]
+    def maker(kind: Negative) -> Make:
+        def make(query: U8, i: int) -> U8:
+            stream: dict[str, Any] = {"count": 1, "seed": seed, "epoch": EPOCH, "index": [i]}
+            made: U8 = kind.make(query[None], textures=textures, **stream)[0, 0]
+            return made
 
-    made: dict[str, Make] = {"patch": patch}
-    if SMALLEST_OUTPUT <= size <= LARGEST_OUTPUT:
-        made["texture_live"] = texture
-    return made
+        return make
+
+    def possible(kind: Negative) -> bool:
+        with suppress(InputError):
+            kind.check(augmentation.image_size)
+            return made_before or not kind.needs_textures
+        return False
+
+    return {name: maker(kind) for name, kind in kinds.items() if possible(kind)}
 
 
-def settings_of(encoder: Encoder, part: str) -> Mapping[str, Any]:
-    """A part of the settings that the encoder was trained with; empty where it does not say."""
+def make_view(pixels: U8, i: int, view: int, augmentation: Augmentation, *, seed: int) -> U8:
+    """Augment one image as QUERY or KEY, in an epoch that no training reaches."""
+    return make_views([pixels], augmentation, seed=seed, epoch=EPOCH, index=np.array([i]), view=view)[0]
+
+
+def read_settings(encoder: Encoder, part: str) -> Mapping[str, Any]:
+    """Read a part of the settings that the encoder was trained with; empty where it does not say."""
     found: Mapping[str, Any] = encoder.info.get("settings", {}).get(part, {})
     return found
 
 
 def read_textures(images: ImageSet, textures: ImageSet) -> Callable[[int], U8]:
-    """A reader of the texture of the image at a place; an image without one raises `InputError` here."""
+    """Pair textures with images; the result reads that of a place. Raises `InputError` where one lacks."""
     pairs = pair(images, textures)
     return lambda i: textures[int(pairs[i])][0]
 
@@ -190,12 +209,11 @@ def collect(
     seed: int = 0,
     batch: int = 256,
 ) -> Cosines:
-    """Measure cosines in the contrastive space by kind: "positive", "ordinary", and those of the negatives.
+    """Measure cosines in the contrastive space by kind: "positive", "ordinary", and each kind of negative.
 
     Each is (N,), but "ordinary" (N * others,): the query against the positives of up to `OTHERS` other
-    images. Query and positive are two views as in training; negatives are made of the query view, but
-    "texture", where textures are given, gets exactly the query's augmentation and stands for the live ones.
-    All go through the query encoder, with BN in evaluation mode.
+    images. Query and positive are two views as in training. All go through the query encoder, with BN in
+    evaluation mode.
 
     Args:
         encoder: with `embed`, (N, 3, S, S) to (N, D). Left in the mode it came in.
@@ -208,28 +226,20 @@ def collect(
     """
     if len(index) < 2:
         raise InputError(f"{len(index)} image: cosines with other images need at least two")
-    device, parts = device_of(encoder), dict[str, list[Tensor]]()
-    augmented = augmentation or augmentation_of(encoder)
-    negatives = negatives_to_compare(encoder, size=augmented.image_size, seed=seed)
-    if texture is not None:
-        negatives.pop("texture_live", None)
-
-    def view(pixels: U8, i: int, kind: int) -> U8:
-        return make_views([pixels], augmented, seed=seed, epoch=EPOCH, index=np.array([i]), view=kind)[0]
+    device, parts = find_device(encoder), dict[str, list[Tensor]]()
+    augmentation = augmentation or read_augmentation(encoder)
+    negatives = negatives_to_compare(encoder, augmentation, texture=texture, seed=seed)
 
     def make(pixels: U8, i: int) -> dict[str, U8]:
-        query = view(pixels, i, QUERY)
-        made = {"query": query, "key": view(pixels, i, KEY)}
-        made |= {kind: negative(query, i) for kind, negative in negatives.items()}
-        if texture is not None:
-            made["texture"] = view(texture(i), i, QUERY)
-        return made
+        query, key = (make_view(pixels, i, view, augmentation, seed=seed) for view in (QUERY, KEY))
+        made = {kind: negative(query, i) for kind, negative in negatives.items()}
+        return {"query": query, "key": key, **made}
 
     with evaluation_mode(encoder):
         for block in read_crops(images, make, block=batch, index=index):
             for kind in block[0]:
                 pixels = torch.from_numpy(np.stack([made[kind] for made in block]))
-                embedded = encoder.embed(network_input(pixels.to(device), encoder))
+                embedded = encoder.embed(to_network_input(pixels.to(device), encoder))
                 parts.setdefault(kind, []).append(embedded.float().cpu())
     vectors = {kind: torch.cat(blocks) for kind, blocks in parts.items()}
     query, key = vectors.pop("query"), vectors.pop("key")

@@ -23,7 +23,15 @@ from texneg.train.evaluate.features import Features
 from texneg.train.evaluate.intervals import wilson
 from texneg.train.evaluate.linear import Head
 from texneg.train.evaluate.neighbours import knn_scores
-from texneg.train.evaluate.sets.base import Cell, Measured, Probed, Row, SetKind, Shown, parse_paths
+from texneg.train.evaluate.sets.base import (
+    ArmResult,
+    Cell,
+    Measurement,
+    ProbedEncoder,
+    Record,
+    SetKind,
+    parse_paths,
+)
 
 K, TEMPERATURE = 20, 0.07  # of the kNN vote
 
@@ -47,7 +55,7 @@ class Accuracy(SetKind):
         for name, path in parse_paths(self.sets, "--sets").items():
             yield Cell(name, path, options=options)
 
-    def measure(self, cell: Cell, images: ImageSet, probed: Probed) -> Measured:
+    def measure(self, cell: Cell, images: ImageSet, probed: ProbedEncoder) -> Measurement:
         """Masked, unmasked and, with `data`, kNN accuracy."""
         bank = probed.bank(self.train) if self.train else None
         found = measure_accuracy(probed.head, probed.features(images), images.classes, bank=bank)
@@ -62,29 +70,29 @@ class Accuracy(SetKind):
         return labelled(open_train(self.data)) if self.data else None
 
     @classmethod
-    def value(cls, row: Row) -> float:
+    def value(cls, record: Record) -> float:
         """Masked accuracy."""
-        return float(row["masked"]["accuracy"])
+        return float(record["masked"]["accuracy"])
 
     @classmethod
-    def summary(cls, row: Row) -> str:
+    def summary(cls, record: Record) -> str:
         """One line for the terminal."""
-        masked, unmasked = row["masked"], row["unmasked"]
+        masked, unmasked = record["masked"], record["unmasked"]
         return (
-            f"{row['name']}: {100 * masked['accuracy']:.1f} % "
-            f"[{100 * masked['low']:.1f}, {100 * masked['high']:.1f}] of {row['n']} images "
-            f"in {row['classes']} classes (chance {100 * row['chance']:.1f} %), "
+            f"{record['name']}: {100 * masked['accuracy']:.1f} % "
+            f"[{100 * masked['low']:.1f}, {100 * masked['high']:.1f}] of {record['n']} images "
+            f"in {record['classes']} classes (chance {100 * record['chance']:.1f} %), "
             f"unmasked {100 * unmasked['accuracy']:.1f} %"
         )
 
     @classmethod
-    def details(cls, rows: Sequence[Row]) -> dict[str, Any]:
+    def details(cls, records: Sequence[Record]) -> dict[str, Any]:
         """The accuracies beside the masked one, mean over runs."""
-        names = [name for name in ("unmasked", "knn") if all(name in row for row in rows)]
-        return {name: fmean(row[name]["accuracy"] for row in rows) for name in names}
+        names = [name for name in ("unmasked", "knn") if all(name in record for record in records)]
+        return {name: fmean(record[name]["accuracy"] for record in records) for name in names}
 
     @classmethod
-    def remarks(cls, shown: Shown) -> list[str]:
+    def remarks(cls, shown: ArmResult) -> list[str]:
         """The unmasked accuracy where it is another one, and that of kNN."""
         found = shown.details
         unmasked, knn = found.get("unmasked", shown.mean), found.get("knn")
@@ -167,7 +175,7 @@ def measure_accuracy(
     folders: Sequence[str],
     *,
     bank: Features | None = None,
-) -> Measured:
+) -> Measurement:
     """Masked and unmasked accuracy on the classes that head and set share; kNN too where a bank is given.
 
     Args:
@@ -202,7 +210,7 @@ def measure_accuracy(
         votes = torch.cat([block.argmax(1) for block in blocks])
         numbers["knn"] = {**asdict(score(votes == targets)), "k": K, "temperature": TEMPERATURE}
     keys = tuple(key for key, counts in zip(features.keys, known.tolist(), strict=True) if counts)
-    return Measured(numbers, keys, right["masked"].numpy().astype(np.int8))
+    return Measurement(numbers, keys, right["masked"].numpy().astype(np.int8))
 
 
 def _some(names: Sequence[str]) -> str:

@@ -30,7 +30,7 @@ from texneg.train.evaluate.linear import Head
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Row = Mapping[str, Any]
+Record = Mapping[str, Any]
 """Numbers of a cell or of a set, as in ood.json."""
 Values = npt.NDArray[np.int8] | npt.NDArray[np.float64]
 """(S, N): outcomes of the same images in S runs."""
@@ -51,7 +51,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurement:
     """The numbers of one cell, and its images one by one."""
 
     numbers: dict[str, Any]
@@ -62,8 +62,8 @@ class Measured:
     """(N,) their outcomes: 1 right and 0 wrong, unless the kind says otherwise"""
 
 
-class Change(NamedTuple):
-    """How sure the change between two arms is, as far as the test images go."""
+class Comparison(NamedTuple):
+    """Certainty of the change between two arms, as far as the test images go."""
 
     over_images: Interval
     p: tuple[float, ...] | None = None
@@ -71,18 +71,18 @@ class Change(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Shown:
-    """One arm on one set, as a figure sees it."""
+class ArmResult:
+    """Numbers of one arm on one set."""
 
     look: Look
     mean: float
     """headline number over seeds"""
     details: Mapping[str, Any]
-    """what `SetKind.details` found"""
+    """of `SetKind.details`"""
 
 
-class Probed:
-    """A frozen encoder with the head fitted on it, and the features of image sets."""
+class ProbedEncoder:
+    """A frozen encoder with the head fitted on its features."""
 
     def __init__(self, encoder: Encoder, head: Head, *, batch: int = 256, cache: str | None = None) -> None:
         self.encoder = encoder
@@ -108,10 +108,10 @@ class Probed:
 
 
 class SetKind(ABC):
-    """Test sets of one kind. A frozen dataclass whose fields are its flags of `texneg ood`.
+    """Test sets of one kind: a frozen dataclass whose fields are flags of `texneg ood`.
 
-    The class is appended to `texneg.train.evaluate.sets.KINDS`. What a report needs are class methods: it has
-    the rows of ood.json alone.
+    `texneg.train.evaluate.sets.KINDS` lists the classes. A report has no instance, only the records of
+    ood.json, so the methods that it calls are class methods.
     """
 
     name: ClassVar[str]
@@ -129,74 +129,84 @@ class SetKind(ABC):
 
     @abstractmethod
     def cells(self) -> Iterator[Cell]:
-        """What the flags ask for, set by set."""
+        """The measurements that the flags ask for; those of one set have its name in common."""
 
     @abstractmethod
-    def measure(self, cell: Cell, images: ImageSet, probed: Probed) -> Measured:
-        """Numbers of one cell; images that it cannot be measured on raise `InputError`."""
+    def measure(self, cell: Cell, images: ImageSet, probed: ProbedEncoder) -> Measurement:
+        """Measure one cell.
+
+        Raises:
+            InputError: the images are of no use to this kind; says why.
+        """
 
     @classmethod
-    def headline(cls, cells: Sequence[Row]) -> dict[str, Any]:
-        """Numbers of a set of several cells: the mean of their `value`s, and their images counted."""
+    def headline(cls, cells: Sequence[Record]) -> dict[str, Any]:
+        """Numbers of a set of several cells: the mean of their values, and the images of the smallest cell.
+
+        The cells of a set usually show the same images, so more cells do not narrow the interval.
+        """
+        values = [value for cell in cells if (value := cls.value(cell)) is not None]
         return {
-            "value": fmean(cls.value(cell) or 0.0 for cell in cells),
-            "n": sum(cell["n"] for cell in cells),
+            "value": fmean(values) if len(values) == len(cells) else None,
+            "n": min(cell["n"] for cell in cells),
             **{name: cells[0].get(name) for name in ("classes", "chance")},
         }
 
     @classmethod
-    def value(cls, row: Row) -> float | None:
-        """The number that stands for a set or a cell, a share; None where there is none."""
-        found: float | None = row["value"]
+    def value(cls, record: Record) -> float | None:
+        """The number that stands for a set or a cell, a share of 1; None where it is undefined."""
+        found: float | None = record["value"]
         return found
 
     @classmethod
-    def summary(cls, row: Row) -> str:
+    def summary(cls, record: Record) -> str:
         """One line for the terminal."""
-        value = cls.value(row)
-        return f"{row['name']}: {'undecided' if value is None else f'{100 * value:.1f} %'}, n {row['n']}"
+        value = cls.value(record)
+        return (
+            f"{record['name']}: {'undecided' if value is None else f'{100 * value:.1f} %'}, n {record['n']}"
+        )
 
     @classmethod
-    def deciding(cls, row: Row) -> int:
-        """Number of images behind `value`, for its interval."""
-        return int(row["n"])
+    def deciding(cls, record: Record) -> int:
+        """Number of images behind the value, for its interval; 0 for none, where it is no share of images."""
+        return int(record["n"])
 
     @classmethod
-    def details(cls, rows: Sequence[Row]) -> dict[str, Any]:
+    def details(cls, records: Sequence[Record]) -> dict[str, Any]:
         """Further numbers of an arm, from its runs: for the remarks, the figure and report.json."""
         return {}
 
     @classmethod
-    def remarks(cls, shown: Shown) -> list[str]:
+    def remarks(cls, shown: ArmResult) -> list[str]:
         """Lines below an arm's number in the table."""
         return []
 
     @classmethod
-    def compare(cls, mine: Values, base: Values) -> Change:
-        """How sure the change from `base` to `mine` is, from the same images in S runs of each arm.
+    def compare(cls, mine: Values, base: Values) -> Comparison:
+        """Compare S runs of an arm with S of its baseline on the same images.
 
-        Here: bootstrap over images of the differences, averaged over runs; McNemar's test of each pair of
-        runs whose outcomes are right and wrong.
+        Here: a bootstrap over images of the differences, averaged over runs, and McNemar's test of each pair
+        of runs where the outcomes are right and wrong.
         """
         binary = np.isin(mine, (0, 1)).all() and np.isin(base, (0, 1)).all()
         pairs = [(int((a > b).sum()), int((a < b).sum())) for a, b in zip(mine, base, strict=True)]
         p = tuple(mcnemar(*pair) for pair in pairs) if binary else None
-        return Change(bootstrap((mine.astype(np.float64) - base).mean(0)), p)
+        return Comparison(bootstrap((mine.astype(np.float64) - base).mean(0)), p)
 
     @classmethod
-    def figure(cls, arms: Sequence[Shown]) -> "Figure | None":
+    def figure(cls, arms: Sequence[ArmResult]) -> "Figure | None":
         """A figure of one set beside the table; None where the kind needs none."""
         return None
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """One cell's images: names and what became of each."""
+    """The images of a cell and their outcomes."""
 
     keys: npt.NDArray[np.str_]
     """N names, unique"""
     values: npt.NDArray[np.int8]
-    """(N,) as in `Measured`"""
+    """(N,) as in `Measurement`"""
 
 
 def save_outcomes(path: Path, keys: Sequence[str], values: npt.NDArray[np.int8]) -> None:
@@ -216,7 +226,7 @@ def load_outcomes(path: Path) -> Outcomes:
 
 
 def align(outcomes: Sequence[Outcomes]) -> npt.NDArray[np.int8] | None:
-    """Values (runs, N) of several runs, image by image in one order; None unless all hold the same images."""
+    """Bring the values of several runs into one order: (runs, N); None unless all hold the same images."""
     orders = [np.argsort(one.keys) for one in outcomes]
     names = outcomes[0].keys[orders[0]]
     if any(not np.array_equal(one.keys[order], names) for one, order in zip(outcomes, orders, strict=True)):
@@ -225,7 +235,7 @@ def align(outcomes: Sequence[Outcomes]) -> npt.NDArray[np.int8] | None:
 
 
 def parse_paths(texts: Sequence[str], flag: str) -> dict[str, str]:
-    """Path by name of a flag's NAME=PATH; a wrong or repeated name raises `InputError`."""
+    """Parse a flag's NAME=PATH into paths by name; a wrong or repeated name raises `InputError`."""
     paths: dict[str, str] = {}
     for text in texts:
         name, _, path = text.partition("=")

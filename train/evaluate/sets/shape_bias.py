@@ -28,13 +28,13 @@ from texneg.train.evaluate.figures import AXIS, INK, subplots
 from texneg.train.evaluate.intervals import LEVEL, RESAMPLES, Interval
 from texneg.train.evaluate.linear import Head
 from texneg.train.evaluate.sets.base import (
+    ArmResult,
     Cell,
-    Change,
-    Measured,
-    Probed,
-    Row,
+    Comparison,
+    Measurement,
+    ProbedEncoder,
+    Record,
     SetKind,
-    Shown,
     Values,
     parse_paths,
 )
@@ -77,50 +77,49 @@ class ShapeBias(SetKind):
         for name, path in parse_paths(self.cue_conflict, "--cue-conflict").items():
             yield Cell(name, path, options={"mapping": mapping})
 
-    def measure(self, cell: Cell, images: ImageSet, probed: Probed) -> Measured:
+    def measure(self, cell: Cell, images: ImageSet, probed: ProbedEncoder) -> Measurement:
         """Decisions for shape and texture, pooled and by category."""
         features, mapping = probed.features(images), cell.options["mapping"]
         return measure_shape_bias(probed.head, features, images.classes, mapping=mapping)
 
     @classmethod
-    def value(cls, row: Row) -> float | None:
+    def value(cls, record: Record) -> float | None:
         """The shape bias."""
-        bias: float | None = row["shape_bias"]
+        bias: float | None = record["shape_bias"]
         return bias
 
     @classmethod
-    def summary(cls, row: Row) -> str:
+    def summary(cls, record: Record) -> str:
         """One line for the terminal."""
-        bias = "undecided" if row["shape_bias"] is None else f"{100 * row['shape_bias']:.1f} %"
-        return (
-            f"{row['name']}: shape bias {bias}, cue accuracy {100 * row['cue_accuracy']:.1f} %, n {row['n']}"
-        )
+        bias, cued = record["shape_bias"], record["cue_accuracy"]
+        words = "undecided" if bias is None else f"{100 * bias:.1f} %"
+        return f"{record['name']}: shape bias {words}, cue accuracy {100 * cued:.1f} %, n {record['n']}"
 
     @classmethod
-    def deciding(cls, row: Row) -> int:
+    def deciding(cls, record: Record) -> int:
         """Images whose decision was for either cue."""
-        return int(row["shape"] + row["texture"])
+        return int(record["shape"] + record["texture"])
 
     @classmethod
-    def details(cls, rows: Sequence[Row]) -> dict[str, Any]:
+    def details(cls, records: Sequence[Record]) -> dict[str, Any]:
         """Share of decisions for either cue, and the shape bias of each shape's category."""
         return {
-            "cue_accuracy": fmean(row["cue_accuracy"] for row in rows),
-            "by_category": {name: _pool(rows, name) for name in rows[0]["by_category"]},
+            "cue_accuracy": fmean(record["cue_accuracy"] for record in records),
+            "by_category": {name: _pool(records, name) for name in records[0]["by_category"]},
         }
 
     @classmethod
-    def remarks(cls, shown: Shown) -> list[str]:
-        """How often either cue was named."""
+    def remarks(cls, shown: ArmResult) -> list[str]:
+        """Share of decisions for either cue."""
         return [f"either cue {100 * shown.details['cue_accuracy']:.1f}"]
 
     @classmethod
-    def compare(cls, mine: Values, base: Values) -> Change:
+    def compare(cls, mine: Values, base: Values) -> Comparison:
         """Bootstrap over images of the difference of the two biases."""
-        return Change(bootstrap_change(mine, base))
+        return Comparison(bootstrap_change(mine, base))
 
     @classmethod
-    def figure(cls, arms: Sequence[Shown]) -> "Figure":
+    def figure(cls, arms: Sequence[ArmResult]) -> "Figure":
         """Share of shape decisions by category; vertical lines are the pooled shares."""
         categories = sorted({name for arm in arms for name in arm.details["by_category"]})
         figure, axes = subplots(height=26 * len(categories) + 80)
@@ -155,9 +154,9 @@ def read_mapping(path: str | None) -> Mapping[str, list[str]] | None:
     return mapping
 
 
-def _pool(rows: Sequence[Row], category: str) -> float | None:
+def _pool(records: Sequence[Record], category: str) -> float | None:
     """Shape bias of one shape category, decisions pooled over runs; None where neither cue was chosen."""
-    counts = [row["by_category"].get(category, {"shape": 0, "texture": 0}) for row in rows]
+    counts = [record["by_category"].get(category, {"shape": 0, "texture": 0}) for record in records]
     shape, texture = (sum(count[cue] for count in counts) for cue in ("shape", "texture"))
     return shape / (shape + texture) if shape + texture else None
 
@@ -168,7 +167,7 @@ def measure_shape_bias(
     folders: Sequence[str],
     *,
     mapping: Mapping[str, Sequence[str]] | None = None,
-) -> Measured:
+) -> Measurement:
     """Shape bias on a cue-conflict set, over the images whose two cues differ and can both be chosen.
 
     Args:
@@ -205,7 +204,7 @@ def measure_shape_bias(
         "texture": bias.texture,
         "by_category": bias.by_category,
     }
-    return Measured(numbers, tuple(features.keys[i] for i in at), chosen)
+    return Measurement(numbers, tuple(features.keys[i] for i in at), chosen)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from texneg.train.data.views import Augmentation
 from texneg.train.evaluate import analyze
 from texneg.train.evaluate.analyses.similarity import BINS, Similarity, collect, count_cosines, separation
 
-PLAIN = Augmentation(size=16, crop=1.0, jitter=0.0, grey=0.0, blur=0.0)
+PLAIN = Augmentation(image_size=16, crop=1.0, jitter=0.0, grey=0.0, blur=0.0)
 
 
 class ByColour:
@@ -56,13 +56,13 @@ def test_live_textures_of_the_views_where_none_are_given(by_colour, colours):
     found = collect(by_colour, images, np.arange(12), augmentation=PLAIN)
     assert len(found["texture_live"]) == 12
     np.testing.assert_allclose(found["texture_live"], 1, atol=1e-6)
-    small = collect(by_colour, images, np.arange(12), augmentation=replace(PLAIN, size=15))
+    small = collect(by_colour, images, np.arange(12), augmentation=replace(PLAIN, image_size=15))
     assert set(small) == {"positive", "ordinary", "patch"}
 
 
 def test_only_seed_and_images_decide(encoder, colours):
     images, index = open_images(colours("set")), np.arange(0, 36, 2)
-    augmentation = Augmentation(size=16)
+    augmentation = Augmentation(image_size=16)
     runs = [
         collect(encoder, images, index, augmentation=augmentation, seed=s, batch=b)
         for s, b in ((1, 4), (1, 99), (2, 99))
