@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import is_dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Annotated, Any, Literal, get_origin, get_type_hints
@@ -30,6 +31,7 @@ STOPPED = 130
 
 
 def usage() -> str:
+    """The list of verbs."""
     lines = [f"  {verb:<14}{summary}" for verb, (_, summary) in VERBS.items()]
     return "\n".join(
         [
@@ -43,23 +45,23 @@ def usage() -> str:
 
 
 def load(target: str) -> tuple[Callable[[Any], int], type]:
-    """Import `module:function` and return the function with the config class of its one argument."""
+    """Import `module:function`; the function, and the config class of its one argument."""
     module, _, name = target.partition(":")
     function = getattr(import_module(module), name)
     return function, get_type_hints(function)["config"]
 
 
 def parse(config: type, verb: str, argv: list[str]) -> Any:
-    """The config of a verb from its command line; positional arguments are shown by their names."""
+    """The config of a verb from its command line: flags are flat, and the config's parts group the help."""
     import tyro
 
-    for name, hint in get_type_hints(config, include_extras=True).items():
-        positional = tyro.conf.Positional in getattr(hint, "__metadata__", ())
-        named = positional and get_origin(hint.__origin__) is not Literal
-        shown = tyro.conf.arg(metavar=name.upper() if named else None, help_behavior_hint=default_shown)
-        config.__annotations__[name] = Annotated[hint, shown]
+    flags = annotate(config)
     begin = getattr(config, "begin", None)  # a config whose defaults depend on the first word
-    markers = (tyro.conf.FlagCreatePairsOff, *(() if begin else (tyro.conf.DisallowNone,)))
+    markers = (
+        tyro.conf.OmitArgPrefixes,
+        tyro.conf.FlagCreatePairsOff,
+        *(() if begin else (tyro.conf.DisallowNone,)),
+    )
     parsed, unknown = tyro.cli(
         config,
         args=argv,
@@ -69,7 +71,6 @@ def parse(config: type, verb: str, argv: list[str]) -> Any:
         return_unknown_args=True,
     )
     if unknown:
-        flags = [f"--{name.replace('_', '-')}" for name in get_type_hints(config)]
         word = unknown[0].partition("=")[0]
         near = get_close_matches(word, flags, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
@@ -77,8 +78,29 @@ def parse(config: type, verb: str, argv: list[str]) -> Any:
     return parsed
 
 
+def annotate(config: type) -> list[str]:
+    """Set how the help shows each field of a config and of its parts, and list their flags.
+
+    A positional argument is shown by its name.
+    """
+    import tyro
+
+    flags: list[str] = []
+    for name, hint in get_type_hints(config, include_extras=True).items():
+        bare = hint.__origin__ if hasattr(hint, "__metadata__") else hint
+        if isinstance(bare, type) and is_dataclass(bare):
+            flags += annotate(bare)
+            continue
+        positional = tyro.conf.Positional in getattr(hint, "__metadata__", ())
+        named = positional and get_origin(hint.__origin__) is not Literal
+        shown = tyro.conf.arg(metavar=name.upper() if named else None, help_behavior_hint=default_shown)
+        config.__annotations__[name] = Annotated[hint, shown]
+        flags.append(f"--{name.replace('_', '-')}")
+    return flags
+
+
 def default_shown(value: str) -> str:
-    """What the help says of a default: nothing where leaving the option out means doing without."""
+    """Text of a default in the help; empty where leaving the option out means doing without."""
     return "" if value in ("None", "", "''", "False") else f"(default: {value})"
 
 
@@ -114,7 +136,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def open_closed_streams() -> None:
-    """Where a daemon closed standard streams, keep their numbers from the next files that are opened."""
+    """Reopen standard streams that a daemon closed, so that no other file gets their numbers."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             number = os.open(os.devnull, os.O_RDWR)  # the lowest that is free
@@ -123,6 +145,6 @@ def open_closed_streams() -> None:
 
 
 def complain(verb: str, message: str, status: int) -> int:
-    """One line on standard error; returns the status."""
+    """Print one line to standard error and return the status."""
     print(f"texneg {verb}: {message}", file=sys.stderr)
     return status
