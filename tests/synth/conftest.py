@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from texneg.synth.config import SynthConfig
-from texneg.synth.ledger.manifest import read_rows
+from texneg.synth.ledger.manifest import to_table
 from texneg.synth.run import synth
 
 CLASSES, PER_CLASS = ("ant", "bee", "cow"), 8
@@ -83,7 +83,7 @@ def run(tmp_path: Path) -> Callable[..., Path]:
     """Make small textures in this process; returns DST."""
 
     def call(src: Path, name: str = "out", **options: Any) -> Path:
-        assert synth(SynthConfig(str(src), str(tmp_path / name), **{**SMALL, **options})) == 0
+        assert synth(SynthConfig.flat(str(src), str(tmp_path / name), **{**SMALL, **options})) == 0
         return tmp_path / name
 
     return call
@@ -148,4 +148,9 @@ def state() -> Callable[[Path], Any]:
 @pytest.fixture
 def manifest() -> Callable[[Path], list[dict[str, Any]]]:
     """Rows of a run's manifest."""
-    return lambda dst: read_rows(ledger_of(dst) / "manifest" / "part-00000.parquet")
+
+    def read(dst: Path) -> list[dict[str, Any]]:
+        data = (ledger_of(dst) / "manifest" / "part-00000.parquet").read_bytes()
+        return to_table(data).to_pylist()
+
+    return read

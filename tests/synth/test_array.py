@@ -6,7 +6,6 @@ import re
 import shlex
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 
 from texneg.cli.main import main, parse
 from texneg.errors import InputError, RunFailed
-from texneg.synth.config import SynthConfig
+from texneg.synth.config import Compute, SynthConfig
 from texneg.synth.driver.array import share_of
 from texneg.synth.plan.plan import load_plan
 from texneg.synth.run import synth
@@ -27,7 +26,7 @@ GOOD = "ant/ant.000.JPEG"
 
 def config(src: Path, dst: Path, **options: Any) -> SynthConfig:
     own = {"size": 32, "exemplar_size": 24, "executor": "sync", "shard_size": 5}
-    return SynthConfig(str(src), str(dst), **{**own, **options})
+    return SynthConfig.flat(str(src), str(dst), **{**own, **options})
 
 
 def ledger(dst: Path) -> Path:
@@ -80,8 +79,8 @@ def test_the_images_of_a_share_are_no_larger_than_they_are(photos: Path, tmp_pat
 
 def test_a_task_without_shards_has_nothing_to_do(photos: Path, tmp_path: Path) -> None:
     paired = config(photos, tmp_path / "out", format="webdataset", layout="paired")
-    assert synth(replace(paired, plan_only=True)) == 0
-    assert synth(replace(paired, task="7/9")) == 0
+    assert synth(paired.with_flags(plan_only=True)) == 0
+    assert synth(paired.with_flags(task="7/9")) == 0
 
 
 def test_a_task_waits_for_no_lease(photos: Path, tmp_path: Path) -> None:
@@ -127,7 +126,7 @@ def test_options_that_cannot_be_meant(
 ) -> None:
     values = {"src": str(photos), "dst": str(tmp_path / "out"), **options}
     with pytest.raises(InputError, match=re.escape(message)):
-        synth(SynthConfig(**values))
+        synth(SynthConfig.flat(**values))
     assert not list(tmp_path.iterdir())
 
 
@@ -292,23 +291,24 @@ def test_step_options_are_understood_on_the_command_line() -> None:
     parsed = parse(
         SynthConfig, "synth", ["a", "b", "--task", "3/8", "--cluster-option", "cores=8", "queue=short"]
     )
-    assert (parsed.share, parsed.cluster_option) == ((3, 8), ("cores=8", "queue=short"))
-    assert parse(SynthConfig, "synth", ["a", "b", "--retry-quarantined"]).retry_quarantined == ()
+    assert parsed.action.array_task == (3, 8)
+    assert parsed.compute.cluster_option == ("cores=8", "queue=short")
+    assert parse(SynthConfig, "synth", ["a", "b", "--retry-quarantined"]).action.retry_quarantined == ()
     retried = parse(SynthConfig, "synth", ["a", "b", "--retry-quarantined", "empty", "timeout"])
-    assert retried.retry_quarantined == ("empty", "timeout")
+    assert retried.action.retry_quarantined == ("empty", "timeout")
     assert parsed.command() == "texneg synth a b --cluster-option cores=8 queue=short --task 3/8"
 
 
 def test_one_core_makes_its_task_in_this_process() -> None:
-    assert SynthConfig("a", "b", task="0/2", workers=1).in_process
-    assert not SynthConfig("a", "b", task="0/2", workers=2).in_process
-    assert not SynthConfig("a", "b", workers=1).in_process
-    assert SynthConfig("a", "b", executor="sync").in_process
+    assert Compute(workers=1).resolve(array_task=True).in_process
+    assert not Compute(workers=2).resolve(array_task=True).in_process
+    assert not Compute(workers=1).resolve(array_task=False).in_process
+    assert Compute(executor="sync").resolve(array_task=False).in_process
 
 
 def test_the_scheduler_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "tcp://head:8786")
-    assert SynthConfig("a", "b").address == "tcp://head:8786"
-    assert SynthConfig("a", "b", scheduler="tcp://other:1").address == "tcp://other:1"
-    assert SynthConfig("a", "b", cluster="slurm").address is None
-    assert SynthConfig("a", "b", task="0/2").address is None
+    assert Compute().resolve(array_task=False).scheduler == "tcp://head:8786"
+    assert Compute(scheduler="tcp://other:1").resolve(array_task=False).scheduler == "tcp://other:1"
+    assert Compute(cluster="slurm").resolve(array_task=False).scheduler is None
+    assert Compute().resolve(array_task=True).scheduler is None

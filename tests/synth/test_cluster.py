@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 
 from texneg.errors import InputError, RunFailed
-from texneg.synth.config import SynthConfig
-from texneg.synth.executors.connect import connected, prepare
+from texneg.synth.config import Compute, SynthConfig
+from texneg.synth.executors.connect import connect, prepare
 from texneg.synth.executors.dask import DaskExecutor
-from texneg.synth.executors.local import layout
+from texneg.synth.executors.local import workers_and_threads
 from texneg.synth.executors.plugin import WorkerSetup
 from texneg.synth.run import synth
 
@@ -31,13 +31,15 @@ PATIENCE_S = 300
 
 
 def config(src: Path, dst: Path, **options: Any) -> SynthConfig:
-    return SynthConfig(str(src), str(dst), **{"size": 48, "exemplar_size": 24, "part_size": 20, **options})
+    return SynthConfig.flat(
+        str(src), str(dst), **{"size": 48, "exemplar_size": 24, "part_size": 20, **options}
+    )
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
     """An embedded cluster of two processes."""
-    with connected(SynthConfig("", "", workers=2, threads_per_worker=1)) as client:
+    with connect(Compute(workers=2, threads_per_worker=1)) as client:
         yield client
 
 
@@ -62,7 +64,7 @@ def expected(
     [(1, 0, (1, 1)), (2, 0, (1, 2)), (2, 1, (2, 1)), (8, 0, (1, 8)), (12, 0, (2, 6)), (64, 0, (8, 8))],
 )
 def test_layout(cores: int, threads: int, processes_and_threads: tuple[int, int]) -> None:
-    assert layout(cores, threads) == processes_and_threads
+    assert workers_and_threads(cores, threads) == processes_and_threads
 
 
 def test_a_driver_loads_neither_decoders_nor_compilers() -> None:
@@ -130,7 +132,7 @@ def test_tasks_that_nobody_has_begun_are_taken_back(client: Any, tmp_path: Path)
             time.sleep(0.01)
         return {"n": 1}
 
-    executor = DaskExecutor(client, "run", do=wait)
+    executor = DaskExecutor(client, "run", run=wait)
     for i in range(6):
         executor.submit(SimpleNamespace(name=str(i), started=str(tmp_path / f"started {i}")))  # type: ignore[arg-type]
 
@@ -187,7 +189,7 @@ def test_no_scheduler_at_the_address(
 
 def test_a_lost_scheduler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("texneg.synth.executors.connect.CONNECT_S", PATIENCE_S)
-    with scheduler() as (address, process), connected(SynthConfig("", "", scheduler=address)) as client:
+    with scheduler() as (address, process), connect(Compute(scheduler=address)) as client:
         executor = DaskExecutor(client, "run", prepare=lambda: prepare(client, WorkerSetup()))
         assert executor.capacity() == 0
         executor.submit(SimpleNamespace(name="a"))  # type: ignore[arg-type]
@@ -229,7 +231,7 @@ def test_a_scheduler_that_was_started_again_is_prepared_again(monkeypatch: pytes
     with (
         ExitStack() as again,  # outlives the client, which would wait for it in vain
         scheduler() as (address, first),
-        connected(SynthConfig("", "", scheduler=address)) as client,
+        connect(Compute(scheduler=address)) as client,
     ):
         executor = DaskExecutor(client, "run", prepare=lambda: prepared.append(1))
         task: Any = SimpleNamespace(name="a")

@@ -45,7 +45,7 @@ def test_a_packed_tar_that_breaks_off(shards: Path, manifest: Rows, tmp_path: Pa
     whole = gzip.compress((shards / "00000.tar").read_bytes(), mtime=0)
     (tmp_path / "packed").mkdir()
     (tmp_path / "packed/0.tar.gz").write_bytes(whole[: len(whole) // 2])
-    settings = SynthConfig(
+    settings = SynthConfig.flat(
         str(tmp_path / "packed"), str(tmp_path / "out"), size=32, exemplar_size=24, executor="sync"
     )
     with pytest.raises(RunFailed, match=r"input tars that break off: 1 .*0\.tar\.gz"):
@@ -60,7 +60,7 @@ def test_damage_inside_a_packed_tar_is_a_break(shards: Path, tmp_path: Path) -> 
     whole = bytearray(gzip.compress((shards / "00000.tar").read_bytes(), mtime=0))
     whole[len(whole) // 2] ^= 0xFF
     (tmp_path / "0.tgz").write_bytes(whole)
-    settings = SynthConfig(
+    settings = SynthConfig.flat(
         str(tmp_path / "0.tgz"),
         str(tmp_path / "out"),
         size=32,
@@ -78,12 +78,12 @@ def test_what_packed_tars_cannot_do(shards: Path, tmp_path: Path) -> None:
         open_images(src)
     (src / "00000.tar").write_bytes((shards / "00000.tar").read_bytes())
     with pytest.raises(InputError, match=r"would give one output tar: take one of them away"):
-        synth(SynthConfig(str(src), str(tmp_path / "out"), executor="sync"))
+        synth(SynthConfig.flat(str(src), str(tmp_path / "out"), executor="sync"))
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="this Python reads Zstandard")
 def test_zstandard_needs_a_newer_python(tmp_path: Path) -> None:
     (tmp_path / "0.tar.zst").write_bytes(b"\x28\xb5\x2f\xfd")
     with pytest.raises(InputError, match=r"Zstandard needs Python 3\.14; or unpack it first"):
-        synth(SynthConfig(str(tmp_path / "0.tar.zst"), str(tmp_path / "out"), executor="sync"))
+        synth(SynthConfig.flat(str(tmp_path / "0.tar.zst"), str(tmp_path / "out"), executor="sync"))
     assert set(PACKERS) | {".tar.zst"} == set(PACKED)

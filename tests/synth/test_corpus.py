@@ -168,7 +168,7 @@ def shard(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-make = functools.partial(SynthConfig, size=32, exemplar_size=24, executor="sync", max_error_rate=1.0)
+make = functools.partial(SynthConfig.flat, size=32, exemplar_size=24, executor="sync", max_error_rate=1.0)
 
 
 @pytest.mark.parametrize("form", ["folder", "webdataset"])

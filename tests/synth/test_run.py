@@ -22,11 +22,11 @@ from texneg.datasets.images import open_images
 from texneg.datasets.pairs import pair
 from texneg.errors import InputError, RunFailed
 from texneg.synth.config import SynthConfig
-from texneg.synth.driver.preflight import inspect, open_run
+from texneg.synth.driver.finalize import InputCounts
 from texneg.synth.ledger.ledger import Ledger
 from texneg.synth.plan import plan
-from texneg.synth.run import synth
-from texneg.synth.task import perform
+from texneg.synth.run import open_run, specify, synth
+from texneg.synth.task import run_task
 from texneg.synth.task.images import image_seed
 from texneg.synth.verify import VerifyConfig, verify
 from texneg.textures.exemplars import exemplars
@@ -39,7 +39,9 @@ Rows = Callable[[Path], list[dict[str, Any]]]
 
 
 def config(src: Path, dst: Path, **options: Any) -> SynthConfig:
-    return SynthConfig(str(src), str(dst), **{"size": 32, "exemplar_size": 24, "executor": "sync", **options})
+    return SynthConfig.flat(
+        str(src), str(dst), **{"size": 32, "exemplar_size": 24, "executor": "sync", **options}
+    )
 
 
 def ledger(dst: Path) -> Path:
@@ -152,7 +154,7 @@ def test_a_finished_run_is_not_joined_again(
         run(photos, shard_size=10)
     (ledger(dst) / "done/all/000/000001.json").unlink()  # a shard to make: the manifest is not to be believed
     with monkeypatch.context() as patched:
-        patched.setattr("texneg.synth.run.finalize", lambda *_: {})
+        patched.setattr("texneg.synth.run.finalize", lambda *_: InputCounts())
         run(photos, shard_size=10)
     assert not (ledger(dst) / "manifest/part-00000.parquet").exists()
     assert state(run(photos, shard_size=10)) == before
@@ -350,7 +352,7 @@ def test_wrong_input_is_refused_before_anything_is_written(
     places = {"photos": photos, "foreign": foreign, "tmp": tmp_path}
     change = {k: v.format(**places) if isinstance(v, str) else v for k, v in change.items()}
     with pytest.raises(InputError, match=re.escape(message)):
-        synth(replace(config(photos, tmp_path / "new"), **change))
+        synth(config(photos, tmp_path / "new").with_flags(**change))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["foreign"]
     assert [path.name for path in foreign.iterdir()] == ["thesis.txt"]
     assert not (photos / "inside").exists()
@@ -410,7 +412,7 @@ def test_a_full_disk_stops_cleanly_and_the_run_resumes(
 ) -> None:
     settings = config(photos, tmp_path / "out", format=form, part_size=5, shard_size=10)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(perform, victim, full_after(2, getattr(perform, victim)))
+        patched.setattr(run_task, victim, full_after(2, getattr(run_task, victim)))
         with pytest.raises(RunFailed, match=r"No space left on device .* MB free\).*resume: texneg synth"):
             synth(settings)
     assert stats(tmp_path / "out")["outcome"] == "storage"
@@ -445,7 +447,7 @@ def test_a_changed_input_fails_its_shard_and_names_it(photos: Path, tmp_path: Pa
     settings = config(copy, tmp_path / "out", shard_size=10, retries=1)
     victim = copy / "cow/cow.007.JPEG"
     kept = victim.read_bytes()
-    open_run(settings, inspect(settings))  # the plan is frozen here
+    open_run(settings, specify(settings, settings.compute))  # the plan is frozen here
     victim.write_bytes(kept + b"more")
     with pytest.raises(RunFailed, match=r"1 of 3 shards failed .*changed since the plan was made"):
         synth(settings)
@@ -484,7 +486,7 @@ def test_a_lost_output_tar_is_made_again(photos: Path, run: Run, state: State) -
 
 
 def test_command_line_of_a_run() -> None:
-    made = SynthConfig("in put", "out", size=64, format="folder", overwrite=True)
+    made = SynthConfig.flat("in put", "out", size=64, format="folder", overwrite=True)
     assert made.command() == "texneg synth 'in put' out --format folder --size 64"
 
 

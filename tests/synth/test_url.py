@@ -70,7 +70,9 @@ def state_of(bucket: Place, folder: Path, state: State) -> Any:
 
 
 def config(src: object, dst: object, **options: Any) -> SynthConfig:
-    return SynthConfig(str(src), str(dst), **{"size": 32, "exemplar_size": 24, "executor": "sync", **options})
+    return SynthConfig.flat(
+        str(src), str(dst), **{"size": 32, "exemplar_size": 24, "executor": "sync", **options}
+    )
 
 
 @pytest.mark.parametrize(

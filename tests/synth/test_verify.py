@@ -20,7 +20,7 @@ from texneg.synth.config import SynthConfig
 from texneg.synth.ledger.manifest import read_rows, to_parquet
 from texneg.synth.run import synth
 from texneg.synth.status import StatusConfig, synth_status
-from texneg.synth.task import perform
+from texneg.synth.task import run_task
 from texneg.synth.verify import VerifyConfig, verify
 
 Run = Callable[..., Path]
@@ -224,9 +224,9 @@ def test_status_does_not_call_a_shard_joined_whose_images_are_made(
         raise KeyboardInterrupt
 
     dst = str(tmp_path / "out")
-    command = SynthConfig(str(photos), dst, size=32, exemplar_size=24, executor="sync", part_size=10)
+    command = SynthConfig.flat(str(photos), dst, size=32, exemplar_size=24, executor="sync", part_size=10)
     with monkeypatch.context() as patched:
-        patched.setattr(perform, "_join", interrupted)
+        patched.setattr(run_task, "join_parts", interrupted)
         assert synth(command) == 130
     synth_status(StatusConfig(dst, watch=0.01))
     out = capsys.readouterr().out
