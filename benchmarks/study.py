@@ -41,7 +41,9 @@ def main() -> int:
     images = out / "data" / "imagenette128-train" / "train"
     say(f"textures -> {out / 'textures'}")
     synth(
-        SynthConfig(str(images), str(out / "textures"), size=128, exemplar_size=48, executor=options.executor)
+        SynthConfig.flat(
+            str(images), str(out / "textures"), size=128, exemplar_size=48, executor=options.executor
+        )
     )
 
     study = plan(options, out, images)

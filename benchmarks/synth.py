@@ -33,7 +33,7 @@ def one_run(src: str, folder: Path, **options: Any) -> dict[str, Any]:
     dst = folder / "out"
     cpu, wall = time.process_time(), time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        status = synth(SynthConfig(src, str(dst), **options))
+        status = synth(SynthConfig.flat(src, str(dst), **options))
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     if status:
         sys.exit(f"texneg synth ended with status {status}")

@@ -22,7 +22,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -51,25 +50,25 @@ def quiet() -> Iterator[None]:
 def through_dask(config: SynthConfig, processes: int) -> float:
     """Seconds of a run, from the first submitted task to the last commit."""
     with quiet():
-        assert synth(replace(config, workers=processes, threads_per_worker=1)) == 0
+        assert synth(config.with_flags(workers=processes, threads_per_worker=1)) == 0
     stats = json.loads(Path(f"{config.dst}.texneg/stats.json").read_bytes())
     return float(stats["calls"][0]["seconds"])
 
 
 def array_task(config: SynthConfig, task: int, barrier: Any) -> None:
     """One task of a job array, begun when all are ready."""
-    from texneg.synth.task.setup import prepare_process
+    from texneg.synth.task.images import prepare_process
 
     prepare_process()
     barrier.wait()
     with quiet():
-        assert synth(replace(config, task=f"{task}/{barrier.parties - 1}", workers=1)) == 0
+        assert synth(config.with_flags(task=f"{task}/{barrier.parties - 1}", workers=1)) == 0
 
 
 def through_array(config: SynthConfig, processes: int) -> float:
     """Seconds that so many processes take without a scheduler."""
     with quiet():
-        assert synth(replace(config, plan_only=True)) == 0
+        assert synth(config.with_flags(plan_only=True)) == 0
     spawn = multiprocessing.get_context("spawn")
     barrier = spawn.Barrier(processes + 1)
     tasks = [spawn.Process(target=array_task, args=(config, task, barrier)) for task in range(processes)]
@@ -131,7 +130,9 @@ def main() -> None:
             for (kind, processes), counted in seconds.items():
                 dst = f"{scratch}/{kind}-{processes}-{number}"
                 size = images // SHARDS
-                config = SynthConfig(photos, dst, format=arguments.format, shard_size=size, part_size=size)
+                config = SynthConfig.flat(
+                    photos, dst, format=arguments.format, shard_size=size, part_size=size
+                )
                 if len(counted) == arguments.rounds:
                     continue
                 taken, alone = undisturbed(lambda: runs[kind](config, processes))  # noqa: B023

@@ -18,7 +18,7 @@ from texneg.synth.config import ledger_path
 from texneg.synth.ledger.ledger import Ledger
 from texneg.synth.ledger.record import load_record
 from texneg.synth.plan.settings import Settings, Small
-from texneg.synth.task.setup import prepare_process
+from texneg.synth.task.images import prepare_process
 from texneg.train.sheet.columns import TITLES, Kind, Textures, functions
 from texneg.train.sheet.page import Strip, laid_out, square, whole
 
@@ -122,7 +122,7 @@ def _settings(textures: str) -> Settings | None:
     """Settings of the run that made the textures, if its ledger is beside them."""
     if not ledger_path(textures).is_dir():
         return None
-    return Settings(**load_record(Ledger(ledger_path(textures), place(textures)))["settings"])
+    return load_record(Ledger(ledger_path(textures), place(textures))).settings
 
 
 def contact_sheet(
