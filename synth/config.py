@@ -4,7 +4,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from texneg.cli.console import plural
@@ -58,20 +58,12 @@ class Output:
     """Take only this many images, spread evenly over the data set."""
 
     def check(self) -> None:
-        """Refuse values out of their range, and formats that exclude each other.
-
-        Raises:
-            InputError: naming what was given and what is allowed.
-        """
-        sides = f"{SMALLEST_OUTPUT} to {LARGEST_OUTPUT} px"
-        patches = f"{SMALLEST_EXEMPLAR} to {LARGEST_EXEMPLAR} px"
-        require("size", self.size, SMALLEST_OUTPUT <= self.size <= LARGEST_OUTPUT, sides)
-        in_range = SMALLEST_EXEMPLAR <= self.exemplar_size <= LARGEST_EXEMPLAR
-        require("exemplar_size", self.exemplar_size, in_range, patches)
+        """Refuse values out of their range, and formats that exclude each other."""
+        require_side("size", self.size, SMALLEST_OUTPUT, LARGEST_OUTPUT)
+        require_side("exemplar_size", self.exemplar_size, SMALLEST_EXEMPLAR, LARGEST_EXEMPLAR)
         require("seed", self.seed, 0 <= self.seed < 1 << 64, "0 to 2^64 - 1")
         require("method", self.method, self.method in METHODS, " or ".join(METHODS))
-        require("limit", self.limit, self.limit is None or self.limit > 0, "1 or more")
-        require("shard_size", self.shard_size, self.shard_size > 0, "1 or more")
+        require_at_least(self, limit=1, shard_size=1)
         if self.layout == "paired" and (self.format == "folder" or self.preset):
             raise InputError("--layout paired puts images and textures into tars: use --format webdataset")
         if self.preset and self.format == "webdataset":
@@ -124,15 +116,8 @@ class Compute:
     """Images per task, the most that a kill can lose on a core. Default: by the size of the data set."""
 
     def check(self) -> None:
-        """Refuse values out of their range.
-
-        Raises:
-            InputError: naming what was given and what is allowed.
-        """
-        require("part_size", self.part_size, self.part_size is None or self.part_size > 0, "1 or more")
-        require("workers", self.workers, self.workers >= 0, "0 or more")
-        require("threads_per_worker", self.threads_per_worker, self.threads_per_worker >= 0, "0 or more")
-        require("jobs", self.jobs, self.jobs > 0, "1 or more")
+        """Refuse values out of their range."""
+        require_at_least(self, part_size=1, workers=0, threads_per_worker=0, jobs=1)
         for option in self.cluster_option:
             require("cluster_option", option, "=" in option, "name=value, such as cores=8")
         jobs = [name for name in ("jobs", "cluster_option") if getattr(self, name) != getattr(Compute, name)]
@@ -188,13 +173,9 @@ class Policy:
     """Stop where a process has other versions of libraries than the run began with, instead of warning."""
 
     def check(self) -> None:
-        """Refuse values out of their range.
-
-        Raises:
-            InputError: naming what was given and what is allowed.
-        """
+        """Refuse values out of their range."""
         require("max_error_rate", self.max_error_rate, 0 <= self.max_error_rate <= 1, "0 to 1")
-        require("retries", self.retries, self.retries >= 0, "0 or more")
+        require_at_least(self, retries=0)
         require("drain_timeout", self.drain_timeout, self.drain_timeout >= 0, "0 s or more")
 
 
@@ -224,11 +205,7 @@ class Action:
     """Print the Dask settings that suit a run, as YAML for clusters that others start."""
 
     def check(self) -> None:
-        """Refuse statuses that no image has, and a --task that is not I/N.
-
-        Raises:
-            InputError: naming what was given and what is allowed.
-        """
+        """Refuse statuses that no image has, and a --task that is not I/N."""
         known = [status for status in Status if status != Status.OK]
         allowed = f"nothing, for all, or any of {', '.join(known)}"
         for status in self.retry_quarantined or ():
@@ -281,11 +258,9 @@ class SynthConfig:
 
     def flags(self) -> Iterator[tuple[str, Any, Any]]:
         """Name, value and default of every flag, in the order of the parts."""
-        for field in fields(self)[2:]:
-            value = getattr(self, field.name)
-            owner = value if is_dataclass(value) else self
-            for own in fields(owner) if owner is value else (field,):
-                yield own.name, getattr(owner, own.name), own.default
+        for part in (self.output, self.compute, self.policy, self.action):
+            yield from ((field.name, getattr(part, field.name), field.default) for field in fields(part))
+        yield "ledger", self.ledger, None
 
     def check(self) -> None:
         """Refuse values out of their range, and flags that exclude each other.
@@ -348,13 +323,21 @@ def flag(name: str) -> str:
 
 
 def require(name: str, value: object, good: bool, allowed: str) -> None:
-    """Refuse the value of a field that is not good.
-
-    Raises:
-        InputError: naming what was given and what is allowed.
-    """
+    """Refuse the value of a field that is not good."""
     if not good:
         raise InputError(f"{flag(name)} {value}: allowed is {allowed}")
+
+
+def require_at_least(part: object, **bounds: int) -> None:
+    """Refuse fields below their bounds; None is allowed."""
+    for name, least in bounds.items():
+        value = getattr(part, name)
+        require(name, value, value is None or value >= least, f"{least} or more")
+
+
+def require_side(name: str, value: int, least: int, most: int) -> None:
+    """Refuse a side of a picture that is out of its range."""
+    require(name, value, least <= value <= most, f"{least} to {most} px")
 
 
 def ledger_path(dst: str, ledger: str | None = None) -> Place:

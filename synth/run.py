@@ -14,26 +14,25 @@ from texneg.datasets.storage.places import absolute, place
 from texneg.datasets.storage.retries import patiently
 from texneg.errors import InputError, RunFailed
 from texneg.synth.config import Compute, SynthConfig, ledger_path
-from texneg.synth.driver.array import check_finished, join_metrics, metrics_of, share_of
-from texneg.synth.driver.finalize import Call, InputCounts, finalize, load_input_counts, write_stats
-from texneg.synth.driver.loop import Verdict, run_tasks
-from texneg.synth.driver.messages import (
-    describe_failure,
-    print_end,
-    print_inputs,
-    print_plan,
-    print_quarantine,
-    print_start,
+from texneg.synth.driver import messages
+from texneg.synth.driver.finalize import (
+    Call,
+    InputCounts,
+    finalize,
+    join_metrics,
+    load_input_counts,
+    write_stats,
 )
+from texneg.synth.driver.loop import Verdict, run_tasks
 from texneg.synth.driver.opening import (
     Specification,
     begin_run,
     check_places,
     check_space,
+    requeue_quarantined,
     resume_run,
 )
 from texneg.synth.driver.queue import TaskQueue
-from texneg.synth.driver.requeue import requeue_quarantined
 from texneg.synth.executors.executor import Executor, SyncExecutor
 from texneg.synth.executors.tuning import tuning_yaml
 from texneg.synth.ledger.lease import Lease
@@ -76,11 +75,7 @@ def synth(config: SynthConfig) -> int:
 
 
 def specify(config: SynthConfig, compute: Compute) -> Specification:
-    """Check a command and open its source; writes nothing.
-
-    Raises:
-        InputError: naming what is wrong and what to do.
-    """
+    """Check a command and open its source; writes nothing."""
     config.check()
     if compute.cluster is not None:
         from texneg.synth.executors.slurm import check_slurm  # loads Dask
@@ -112,12 +107,12 @@ def _synth(config: SynthConfig, compute: Compute, spec: Specification) -> int:
     try:
         if action.array_task is not None:
             run = open_run(config, spec)
-            share = replace(run, plan=share_of(run.plan, *action.array_task))
+            share = replace(run, plan=run.plan.share(*action.array_task))
             return _run(config, compute, share, lambda: None)
         with Lease(spec.ledger.lock, steal=action.steal_lock) as lease:
             run = _change_run(config, spec, open_run(config, spec))
             if action.plan_only:
-                print_plan(run, config.command())
+                messages.print_plan(run, config.command())
                 return 0
             return _run(config, compute, run, lease.check)
     except OSError as error:
@@ -127,11 +122,7 @@ def _synth(config: SynthConfig, compute: Compute, spec: Specification) -> int:
 
 
 def open_run(config: SynthConfig, spec: Specification) -> Run:
-    """Resume the run, or begin it. The caller holds the lease.
-
-    Raises:
-        InputError: naming what is wrong and what to do.
-    """
+    """Resume the run, or begin it. The caller holds the lease."""
     action = config.action
     if not action.overwrite and (run := resume_run(spec)):
         return run
@@ -160,14 +151,16 @@ def _run(config: SynthConfig, compute: Compute, run: Run, heartbeat: Callable[[]
     if warning := compare_versions(run.versions, "this process", strict=policy.strict_versions):
         info(f"warning: {warning}")
     if action.recheck:
-        info(f"{plural(_reopen_damaged(run), 'damaged shard')} to make again")
-    queue = TaskQueue(run, metrics_of(run.ledger, *array_task) if array_task else run.ledger.metrics)
+        from texneg.synth.ledger.audit import reopen_damaged  # loads decoders
+
+        info(f"{plural(reopen_damaged(run.ledger, run.plan), 'damaged shard')} to make again")
+    queue = TaskQueue(run, run.ledger.task_metrics(*array_task) if array_task else run.ledger.metrics)
     queue.resume()
     before = queue.images
-    if action.finalize:
-        check_finished(queue, config.command(without=("finalize",)))
+    if action.finalize and queue.missing:
+        raise RunFailed(messages.describe_missing(queue, config.command(without=("finalize",))))
     check_space(run, run.plan.images - before)
-    print_start(queue, config.src, config.dst, str(compute))
+    messages.print_start(queue, config.src, config.dst, str(compute))
     verdict = Verdict.ERROR_BUDGET if queue.is_over_budget(policy.max_error_rate) else Verdict.COMPLETE
     seconds = 0.0
     if queue.tasks:
@@ -195,14 +188,14 @@ def _run(config: SynthConfig, compute: Compute, run: Run, heartbeat: Callable[[]
     if array_task is None:
         cores = 1 if compute.in_process else compute.cores
         verdict = _close(queue, verdict, Call(config.command(), cores, made, round(seconds, 3)))
-        print_quarantine(queue)
+        messages.print_quarantine(queue)
     if verdict == Verdict.INTERRUPTED:
         info(f"interrupted: {queue.images} of {run.plan.images} images are done; resume: {config.command()}")
         return INTERRUPTED
     if verdict != Verdict.COMPLETE:
         rate = policy.max_error_rate
-        raise RunFailed(describe_failure(queue, verdict, rate=rate, command=config.command()))
-    print_end(queue, config.src, config.dst, made=made, seconds=seconds, whole=array_task is None)
+        raise RunFailed(messages.describe_failure(queue, verdict, rate=rate, command=config.command()))
+    messages.print_end(queue, config.src, config.dst, made=made, seconds=seconds, whole=array_task is None)
     return 0
 
 
@@ -218,7 +211,7 @@ def _close(queue: TaskQueue, verdict: Verdict, call: Call) -> Verdict:
     if verdict == Verdict.COMPLETE and run.plan.source.broken:
         verdict = Verdict.FAILED_SHARDS
     if inputs:
-        print_inputs(inputs)
+        messages.print_inputs(inputs)
     with suppress(OSError) if verdict == Verdict.STORAGE else nullcontext():
         write_stats(ledger, run.plan, verdict, failed=queue.failed, inputs=inputs, call=call)
     return verdict
@@ -232,9 +225,8 @@ def _executor(compute: Compute, run: Run, *, strict_versions: bool) -> Iterator[
         prepare_process()
         yield SyncExecutor()
         return
-    from texneg.synth.executors.connect import connect, prepare  # load Dask
+    from texneg.synth.executors.connect import WorkerSetup, connect, prepare  # loads Dask
     from texneg.synth.executors.dask import DaskExecutor
-    from texneg.synth.executors.plugin import WorkerSetup
 
     warnings: SimpleQueue[Any] = SimpleQueue()
     setup = WorkerSetup(run.ledger, run.versions, strict=strict_versions)
@@ -244,16 +236,3 @@ def _executor(compute: Compute, run: Run, *, strict_versions: bool) -> Iterator[
             yield executor
         finally:
             executor.close()
-
-
-def _reopen_damaged(run: Run) -> int:
-    """Reopen every shard with a missing or damaged output; their number."""
-    from texneg.synth.ledger.audit import is_damaged  # loads decoders
-
-    damaged = 0
-    for shard, commit in zip(run.plan.shards, run.ledger.commits(run.plan.shards), strict=True):
-        if commit is not None and is_damaged(run.ledger, shard, commit):
-            run.ledger.reopen(shard, run.plan.parts(shard))
-            damaged += 1
-    run.ledger.manifest.unlink(missing_ok=True)  # it is joined again from what is good
-    return damaged

@@ -11,7 +11,6 @@ from texneg.datasets.storage.atomic import read_json_lines, to_json
 from texneg.datasets.storage.places import Place, place
 from texneg.errors import InputError
 from texneg.synth.config import ledger_path
-from texneg.synth.driver.array import task_metrics
 from texneg.synth.ledger.lease import Holder, holder
 from texneg.synth.ledger.ledger import Ledger, read_json
 from texneg.synth.ledger.manifest import Status
@@ -104,7 +103,7 @@ def run_status(ledger: Ledger) -> RunStatus:
         shards_begun=len({shard for shard, _ in parts}),
         statuses=dict(sorted(statuses.items())),
         running=running,
-        images_per_second=_rate([ledger.metrics] if running else task_metrics(ledger)),
+        images_per_second=_rate([ledger.metrics] if running else ledger.all_task_metrics()),
         outcome=None if running else stats.get("outcome", "killed" if done else "planned"),
         joined=ledger.manifest.exists(),
         failed=stats.get("failed", {}),

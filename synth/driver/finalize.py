@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from texneg.datasets.storage.atomic import atomic_file, write_json
+from texneg.datasets.storage.atomic import atomic_file, write_bytes, write_json
 from texneg.datasets.storage.names import unescape
 from texneg.datasets.storage.places import read_all
 from texneg.errors import RunFailed
@@ -104,6 +104,19 @@ def finalize(ledger: Ledger, plan: Plan) -> InputCounts:
             sums.writelines(_checksum_lines(shard, commit, table))
     ledger.sweep()
     return InputCounts(duplicates.count(), duplicates.every, truncated)
+
+
+def join_metrics(ledger: Ledger) -> None:
+    """Move the metrics of all tasks of a job array to the one file of the run."""
+    logs = ledger.all_task_metrics()
+    if not logs:
+        return
+    lines = dict.fromkeys(
+        line for path in (ledger.metrics, *logs) if path.exists() for line in path.read_bytes().splitlines()
+    )
+    write_bytes(ledger.metrics, b"\n".join([*lines, b""]), tag=ledger.tag)
+    for path in logs:
+        path.unlink()
 
 
 def _checksum_lines(shard: Shard, commit: Commit, table: pa.Table) -> Iterator[bytes]:

@@ -42,15 +42,11 @@ class StallWatch:
 
     Args:
         images: of the largest task; decides how long the first may take.
-        least_s: shortest silence that counts, s.
         clock: seconds from any origin.
     """
 
-    def __init__(
-        self, images: int = 0, *, least_s: float = LEAST_S, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, images: int = 0, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._first_s = SLOW_IMAGE_S * images
-        self._least_s = least_s
         self._clock = clock
         self._seconds: deque[float] = deque(maxlen=REMEMBERED)
         self._since = clock()
@@ -72,7 +68,7 @@ class StallWatch:
     def stalled(self) -> bool:
         """Whether the silence is longer than any task should take."""
         usual = TIMES_MEDIAN * median(self._seconds) if self._seconds else self._first_s
-        return self.silence() > max(usual, self._least_s)
+        return self.silence() > max(usual, LEAST_S)
 
 
 def run_tasks(

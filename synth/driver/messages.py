@@ -11,7 +11,7 @@ from texneg.synth.driver.queue import TaskQueue
 from texneg.synth.ledger.manifest import Status, iterate_rows
 from texneg.synth.ledger.record import Run
 
-REASONS_SHOWN = 5
+REASONS_SHOWN, SHARDS_SHOWN = 5, 10
 
 
 def print_start(queue: TaskQueue, src: str, dst: str, where: str) -> None:
@@ -85,6 +85,22 @@ def _sheet_arguments(run: Run, src: str, dst: str) -> list[str]:
     if run.settings.layout == "paired":
         return [dst, *split]
     return [] if first.whole else [src, *split, "--textures", dst]
+
+
+def describe_missing(queue: TaskQueue, command: str) -> str:
+    """The shards that are missing when a job array is finalized, and the remedy.
+
+    Args:
+        queue: of the run.
+        command: makes them.
+    """
+    shards = queue.run.plan.shards
+    positions = [i for i, shard in enumerate(shards) if shard in queue.missing]
+    shown = ", ".join(map(str, positions[:SHARDS_SHOWN])) + (", ..." if len(positions) > SHARDS_SHOWN else "")
+    return (
+        f"{len(positions)} of {len(shards)} shards are not made: {shown}."
+        f" Shard k belongs to --task I/N with I = k modulo N; repeat these, or make the rest here: {command}"
+    )
 
 
 def describe_failure(queue: TaskQueue, verdict: Verdict, *, rate: float, command: str) -> str:

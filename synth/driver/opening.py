@@ -1,11 +1,12 @@
-"""Open a run before its first texture: check the places, find the earlier run or make the plan."""
+"""Open a run: check its places, resume or plan it, requeue images, and check the space."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from texneg.cli.console import format_bytes
+from texneg.datasets.sources.items import Item
 from texneg.datasets.sources.sources import Source
 from texneg.datasets.storage.atomic import write_json
 from texneg.datasets.storage.places import (
@@ -20,9 +21,10 @@ from texneg.datasets.storage.places import (
 from texneg.datasets.storage.url import Url
 from texneg.errors import InputError, RunFailed
 from texneg.synth.ledger.ledger import Ledger
+from texneg.synth.ledger.manifest import Row, Status, read_rows
 from texneg.synth.ledger.record import Run, clear, new_record, open_record, versions
 from texneg.synth.plan.extend import same_inputs
-from texneg.synth.plan.plan import Plan, load_plan
+from texneg.synth.plan.plan import Plan, Shard, load_plan, plan_file, read_items, write_items
 from texneg.synth.plan.planning import make_plan
 from texneg.synth.plan.settings import Settings
 
@@ -48,11 +50,7 @@ class Specification:
 
 
 def check_places(src: Place, dst: Place, ledger: Place) -> None:
-    """Refuse places that cannot be written, or that lie inside each other.
-
-    Raises:
-        InputError: naming what is wrong and what to do.
-    """
+    """Refuse places that cannot be written, or that lie inside each other."""
     for name, path in (("DST", dst), ("the ledger", ledger)):
         if isinstance(path, Url) and path.scheme in READ_ONLY:
             raise InputError(f"{path}: nothing can be written over {path.scheme}; {name} must be elsewhere")
@@ -96,11 +94,7 @@ def resume_run(spec: Specification) -> Run | None:
 
 
 def begin_run(spec: Specification) -> Run:
-    """Remove an earlier run's files, freeze the plan, and write the record. The caller holds the lease.
-
-    Raises:
-        InputError: naming what is wrong and what to do.
-    """
+    """Remove an earlier run's files, freeze the plan, and write the record. The caller holds the lease."""
     clear(spec.ledger)
     try:
         run = plan_run(spec, spec.ledger.plan)
@@ -115,11 +109,7 @@ def begin_run(spec: Specification) -> Run:
 
 
 def plan_run(spec: Specification, folder: Place) -> Run:
-    """Plan a run, with the plan in that folder.
-
-    Raises:
-        InputError: naming what is wrong and what to do.
-    """
+    """Plan a run, with the plan in that folder."""
     plan = make_plan(
         spec.source,
         spec.settings,
@@ -166,3 +156,62 @@ def bytes_to_write(run: Run, images: int) -> float:
     if run.settings.layout != "paired":
         return textures
     return textures + run.plan.input_bytes * images / run.plan.images
+
+
+def requeue_quarantined(run: Run, source: Source, statuses: Sequence[str]) -> int:
+    """Reopen every committed shard with such an image, to be made from the inputs as they are now.
+
+    Good images of these shards are made again, too, to the same bytes.
+
+    Args:
+        run: with a plan.
+        source: its inputs, walked once to find the present sizes of images.
+        statuses: of the images to try again; empty for all.
+
+    Returns:
+        The number of images that will be tried again.
+    """
+    commits = zip(run.plan.shards, run.ledger.commits(run.plan.shards), strict=True)
+    again = {
+        shard: read_rows(run.ledger.done(shard, ".parquet"))
+        for shard, commit in commits
+        if commit and any(_matches(status, statuses) for status in commit.statuses)
+    }
+    if not again:
+        return 0
+    wanted = {item.src for shard in again for item in read_items(run.plan.folder, shard)}
+    found: dict[str, list[Item]] = {}
+    for item in source.items():
+        if item.src in wanted:
+            found.setdefault(item.src, []).append(item)
+    for number in sorted({shard.file for shard in again}):
+        shards = [shard for shard in run.plan.shards if shard.file == number]
+        write_items(plan_file(run.plan.folder, number), _update_items(run, shards, again, found))
+    for shard in again:
+        run.ledger.reopen(shard, run.plan.parts(shard))
+    return sum(_matches(row.status, statuses) for rows in again.values() for row in rows)
+
+
+def _matches(status: Status, statuses: Sequence[str]) -> bool:
+    return status != Status.OK and (not statuses or status in statuses)
+
+
+def _update_items(
+    run: Run, shards: list[Shard], again: dict[Shard, list[Row]], found: dict[str, list[Item]]
+) -> Iterator[tuple[Shard, list[Item]]]:
+    """The items of a plan file; those of the shards to make again are taken from the source."""
+    for shard in shards:
+        items = read_items(run.plan.folder, shard)
+        if shard in again:
+            pairs = zip(items, again[shard], strict=True)
+            items = [_update_item(item, row, found.get(item.src, [])) for item, row in pairs]
+        yield shard, items
+
+
+def _update_item(item: Item, row: Row, found: list[Item]) -> Item:
+    """An input as it is now; one of the quarantine that is gone keeps its row."""
+    if found:
+        return replace(found.pop(0), split=item.split, key=item.key)
+    if row.ok:
+        return item
+    return replace(item, status=str(row.status), error=row.error or "")

@@ -1,7 +1,10 @@
-"""Connect to the cluster of a run, whoever started it, and prepare every worker."""
+"""Connect to the cluster of a run, whoever started it, and prepare every worker, after restarts too."""
 
 import logging
+import os
 import re
+import secrets
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,16 +16,72 @@ import dask
 import distributed
 from distributed.comm import get_address_host_port
 
+from texneg.datasets.storage.atomic import temporary_name, write_bytes
 from texneg.errors import InputError, RunFailed
 from texneg.synth.config import Compute
 from texneg.synth.executors.local import local_cluster
-from texneg.synth.executors.plugin import WorkerSetup
 from texneg.synth.executors.slurm import slurm_cluster
 from texneg.synth.executors.tuning import TUNING
-from texneg.synth.ledger.record import versions
+from texneg.synth.ledger.ledger import Ledger
+from texneg.synth.ledger.record import Versions, compare_versions, versions
 
 CONNECT_S = 20
 PROBE = "probe"
+
+
+class WorkerSetup(distributed.WorkerPlugin):
+    """Leaves Ctrl-C to the driver, compiles the kernel, compares versions, and checks the run's files.
+
+    Args:
+        ledger: of the run; without one nothing is checked.
+        versions: of the process that began the run.
+        strict: refuse other versions.
+    """
+
+    def __init__(
+        self, ledger: Ledger | None = None, versions: Versions | None = None, *, strict: bool = False
+    ) -> None:
+        self.name = self.topic = f"texneg-setup-{secrets.token_hex(8)}"
+        """The topic of the events that carry workers' warnings to this driver, and to no other."""
+        self._ledger = ledger
+        self._versions = versions or {}
+        self._strict = strict
+
+    def setup(self, worker: Any) -> None:
+        """Prepare a worker.
+
+        Raises:
+            RunFailed: this worker cannot take part; the driver receives the reason, too.
+        """
+        from texneg.synth.task.images import prepare_process  # loads numba, which a driver does not need
+
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        prepare_process()
+        here = f"worker {worker.address} on {os.uname().nodename}"
+        try:
+            if warning := compare_versions(self._versions, here, strict=self._strict):
+                worker.log_event(self.topic, {"text": warning, "fatal": False})
+            if self._ledger is not None:
+                check_files(self._ledger, here)
+        except RunFailed as error:
+            worker.log_event(self.topic, {"text": str(error), "fatal": True})
+            raise
+
+
+def check_files(ledger: Ledger, here: str) -> None:
+    """Read the run's record and write to its output, as every task will have to."""
+    if not ledger.is_in_force():
+        raise RunFailed(
+            f"{here} does not see this run in {ledger.root}: SRC, DST and the ledger must lie on a file"
+            " system that every node has under the same path"
+        )
+    probe = ledger.dst / temporary_name("probe", ledger.tag)
+    try:
+        write_bytes(probe, b"")
+        probe.unlink(missing_ok=True)
+    except OSError as error:
+        raise RunFailed(f"{here} cannot write to {ledger.dst}: {error}") from error
 
 
 @contextmanager
@@ -107,11 +166,7 @@ def _client(compute: Compute, stack: ExitStack) -> distributed.Client:
 
 
 def check_address(address: str) -> None:
-    """Refuse what cannot be the address or file of a scheduler, since Dask would wait for it for ever.
-
-    Raises:
-        InputError: naming what is wrong with it.
-    """
+    """Refuse what cannot be the address or file of a scheduler, since Dask would wait for it for ever."""
     if _is_file(address):
         if not Path(address).is_file():
             raise InputError(f"--scheduler {address}: no such file; a running `dask scheduler` writes it")

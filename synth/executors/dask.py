@@ -18,6 +18,8 @@ REPLACE_S = 60.0  # for a nanny to start another worker
 class DaskExecutor:
     """One future per task; each is released as soon as its result has arrived.
 
+    A scheduler that is gone is an OSError, whatever it was asked.
+
     Args:
         client: of the cluster.
         name: of the run, for the keys of tasks.
@@ -46,19 +48,11 @@ class DaskExecutor:
         self._attempts = 0
 
     def capacity(self) -> int:
-        """Threads of the workers that exist now.
-
-        Raises:
-            OSError: the scheduler is gone.
-        """
+        """Threads of the workers that exist now."""
         return sum(self._ask(self._client.nthreads).values())
 
     def _ask(self, question: Callable[[], Any]) -> Any:
-        """Ask the scheduler.
-
-        Raises:
-            OSError: it is gone.
-        """
+        """Ask the scheduler, and name it if it is gone."""
         try:
             return question()
         except Exception as error:
@@ -69,11 +63,7 @@ class DaskExecutor:
             ) from error
 
     def submit(self, task: Task) -> None:
-        """Send a task; the key's prefix is `texneg-shard`.
-
-        Raises:
-            OSError: the scheduler is gone.
-        """
+        """Send a task; the key's prefix is `texneg-shard`."""
         self._attempts += 1
         key = f"texneg-shard-{self._name}-{task.name.replace('/', '-')}-{self._attempts}"
         future = self._ask(lambda: self._client.submit(self._run, task, key=key, pure=False))
@@ -84,7 +74,6 @@ class DaskExecutor:
         """Collect the tasks whose futures ended.
 
         Raises:
-            OSError: the scheduler is gone.
             RunFailed: a worker cannot take part in the run.
         """
         self._print_warnings()
@@ -114,11 +103,7 @@ class DaskExecutor:
         return result
 
     def _print_warnings(self) -> None:
-        """Print the workers' warnings, each text once.
-
-        Raises:
-            RunFailed: a worker cannot take part.
-        """
+        """Print the workers' warnings, each text once."""
         with suppress(Empty):
             while True:
                 _, warning = self._warnings.get_nowait()
@@ -172,11 +157,7 @@ class DaskExecutor:
         return [f"{key}: {' | '.join(' '.join(f.split()) for f in stack)}" for key, stack in stacks.items()]
 
     def _stacks(self, keys: list[str]) -> dict[str, Any]:
-        """Call stacks of those tasks that a worker has begun.
-
-        Raises:
-            OSError: no answer.
-        """
+        """Call stacks of those tasks that a worker has begun."""
         scheduler = self._client.scheduler
         try:
             found = self._client.sync(scheduler.call_stack, keys=keys, callback_timeout=ANSWER_S)

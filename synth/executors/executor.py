@@ -18,23 +18,18 @@ class Executor(Protocol):
 
     def capacity(self) -> int:
         """Tasks that can run at the same time now."""
-        ...
 
     def submit(self, task: Task) -> None:
         """Queue a task."""
-        ...
 
     def completed(self, timeout: float) -> list[Outcome]:
         """Collect the tasks that ended, waiting up to `timeout` seconds for the first."""
-        ...
 
     def withdraw(self) -> int:
         """Withdraw the tasks that no worker has begun; their number."""
-        ...
 
     def replace_stuck(self) -> list[Task]:
         """Report what the busy workers are doing, replace these workers, and return their tasks."""
-        ...
 
 
 def run(task: Task) -> TaskResult:

@@ -22,11 +22,7 @@ MISSING = "needs dask-jobqueue: pip install 'texneg[slurm]'"
 
 
 def check_slurm(compute: Compute) -> None:
-    """Refuse a cluster that SLURM could not start.
-
-    Raises:
-        InputError: naming what is missing.
-    """
+    """Refuse a cluster that SLURM could not start."""
     try:
         import dask_jobqueue  # noqa: F401
     except ImportError:

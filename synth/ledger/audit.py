@@ -14,7 +14,7 @@ from texneg.datasets.storage.retries import patiently
 from texneg.datasets.storage.url import Url
 from texneg.synth.ledger.ledger import Commit, Ledger, OutputFile
 from texneg.synth.ledger.manifest import Row, to_rows, to_table
-from texneg.synth.plan.plan import Shard
+from texneg.synth.plan.plan import Plan, Shard
 
 Problems = Iterator[tuple[str, str]]
 """Pairs of an output's name and what is wrong with it."""
@@ -28,10 +28,18 @@ def committed_rows(ledger: Ledger, shard: Shard, commit: Commit) -> list[Row] | 
     return to_rows(to_table(data))
 
 
-def is_damaged(ledger: Ledger, shard: Shard, commit: Commit) -> bool:
-    """Whether rows or outputs of a committed shard are missing or changed."""
-    rows = committed_rows(ledger, shard, commit)
-    return rows is None or bool(shard_problems(ledger, shard, commit, rows, quick=False))
+def reopen_damaged(ledger: Ledger, plan: Plan) -> int:
+    """Reopen every committed shard with missing or changed rows or outputs; their number."""
+    damaged = 0
+    for shard, commit in zip(plan.shards, ledger.commits(plan.shards), strict=True):
+        if commit is None:
+            continue
+        rows = committed_rows(ledger, shard, commit)
+        if rows is None or shard_problems(ledger, shard, commit, rows, quick=False):
+            ledger.reopen(shard, plan.parts(shard))
+            damaged += 1
+    ledger.manifest.unlink(missing_ok=True)  # it is joined again from what is good
+    return damaged
 
 
 def shard_problems(

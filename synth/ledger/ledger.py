@@ -88,6 +88,16 @@ class Ledger:
         """One JSON line per committed shard."""
         return self.root / "metrics.jsonl"
 
+    def task_metrics(self, task: int, tasks: int) -> Place:
+        """The metrics of one task of a job array. In a store, where lines are objects, those of the run."""
+        if isinstance(self.root, Url):
+            return self.metrics
+        return self.root / "log" / f"metrics-{task}-of-{tasks}.jsonl"
+
+    def all_task_metrics(self) -> list[Path]:
+        """The metrics that tasks of a job array have written since results were joined; none in a store."""
+        return [] if isinstance(self.root, Url) else sorted((self.root / "log").glob("metrics-*.jsonl"))
+
     @property
     def plan(self) -> Place:
         """Folder of the frozen plan."""

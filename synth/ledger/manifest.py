@@ -33,42 +33,33 @@ class Status(StrEnum):
 class Row:
     """One input and its texture; the annotations are the columns of the tables."""
 
-    key: Annotated[str, pa.string()]
-    """Path below the split without suffix, or tar key."""
+    key: Annotated[str, pa.string()]  # path below the split without suffix, or tar key
     split: Annotated[str, pa.string()]
     label: Annotated[str | None, pa.string()]
     shard: Annotated[int, pa.int32()]
-    index: Annotated[int, pa.int32()]
-    """Position in the shard."""
-    src: Annotated[str, pa.string()]
-    """Path below SRC, or `tar::member`."""
+    index: Annotated[int, pa.int32()]  # position in the shard
+    src: Annotated[str, pa.string()]  # path below SRC, or `tar::member`
     src_bytes: Annotated[int, pa.int64()]
     src_sha256: Annotated[bytes | None, pa.binary(32)] = None
-    width: Annotated[int | None, pa.int32()] = None
-    """As found in the file, like the four below."""
+    width: Annotated[int | None, pa.int32()] = None  # as found in the file, like the four below
     height: Annotated[int | None, pa.int32()] = None
     mode: Annotated[str | None, pa.string()] = None
     format: Annotated[str | None, pa.string()] = None
     exif_orientation: Annotated[int | None, pa.int8()] = None
     status: Annotated[Status, pa.string()] = Status.OK
-    error: Annotated[str | None, pa.string()] = None
-    """The reason in words."""
+    error: Annotated[str | None, pa.string()] = None  # the reason in words
     image_seed: Annotated[int, pa.uint64()]
     patch_size: Annotated[int | None, pa.int16()] = None
-    patch_a_x: Annotated[int | None, pa.int32()] = None
-    """Left edge of the centre patch, px."""
+    patch_a_x: Annotated[int | None, pa.int32()] = None  # left edge of the centre patch, px
     patch_a_y: Annotated[int | None, pa.int32()] = None
-    patch_b_x: Annotated[int | None, pa.int32()] = None
-    """Left edge of the random patch, px."""
+    patch_b_x: Annotated[int | None, pa.int32()] = None  # left edge of the random patch, px
     patch_b_y: Annotated[int | None, pa.int32()] = None
-    out: Annotated[str | None, pa.string()] = None
-    """Path below DST, or `tar::member`; null unless the status is ok, like all below."""
-    out_offset: Annotated[int | None, pa.int64()] = None
-    """Position of the data inside the tar."""
+    # Null unless the status is ok, as far as pixels_blake2b.
+    out: Annotated[str | None, pa.string()] = None  # path below DST, or `tar::member`
+    out_offset: Annotated[int | None, pa.int64()] = None  # position of the data inside the tar
     out_bytes: Annotated[int | None, pa.int32()] = None
     out_sha256: Annotated[bytes | None, pa.binary(32)] = None
-    pixels_blake2b: Annotated[bytes | None, pa.binary(16)] = None
-    """Of the decoded pixels: it survives a change of encoder."""
+    pixels_blake2b: Annotated[bytes | None, pa.binary(16)] = None  # decoded: survives a change of encoder
     method: Annotated[str, pa.string()]
     method_version: Annotated[int, pa.int16()]
 

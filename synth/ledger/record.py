@@ -78,11 +78,7 @@ def new_record(ledger: Ledger, settings: Settings, *, src: Place, command: str) 
 
 
 def open_record(ledger: Ledger) -> tuple[Ledger, Record]:
-    """The ledger with the fingerprint of its run, and the run's record.
-
-    Raises:
-        InputError: there is no run, or one that cannot be read.
-    """
+    """The ledger with the fingerprint of its run, and the run's record; see `load_record`."""
     record = load_record(ledger)
     return replace(ledger, fingerprint=record.fingerprint), record
 

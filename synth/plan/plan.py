@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from math import ceil
 from pathlib import PurePosixPath
@@ -86,6 +86,11 @@ class Plan:
     def parts(self, shard: Shard) -> int:
         """Number of tasks that make a shard."""
         return 1 if shard.whole else ceil(shard.n / self.part_size)
+
+    def share(self, task: int, tasks: int) -> "Plan":
+        """The plan of one task of a job array: every `tasks`-th shard from number `task` on."""
+        shards = self.shards[task::tasks]
+        return replace(self, shards=shards, images=sum(shard.n for shard in shards))
 
     @cached_property
     def input_bytes(self) -> int:

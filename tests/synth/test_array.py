@@ -14,7 +14,6 @@ import pytest
 from texneg.cli.main import main, parse
 from texneg.errors import InputError, RunFailed
 from texneg.synth.config import Compute, SynthConfig
-from texneg.synth.driver.array import share_of
 from texneg.synth.plan.plan import load_plan
 from texneg.synth.run import synth
 
@@ -72,7 +71,7 @@ def test_the_images_of_a_share_are_no_larger_than_they_are(photos: Path, tmp_pat
     assert synth(config(photos, dst, layout="paired", shard_size=5, plan_only=True)) == 0
     plan = load_plan(ledger(dst) / "plan")
     assert plan.input_bytes == sum(path.stat().st_size for path in photos.glob("*/*.JPEG"))
-    shares = [share_of(plan, task, 3) for task in range(3)]
+    shares = [plan.share(task, 3) for task in range(3)]
     assert sum(share.input_bytes for share in shares) == plan.input_bytes
     assert all(0 < share.input_bytes < plan.input_bytes for share in shares)
 

@@ -18,10 +18,9 @@ import pytest
 
 from texneg.errors import InputError, RunFailed
 from texneg.synth.config import Compute, SynthConfig
-from texneg.synth.executors.connect import connect, prepare
+from texneg.synth.executors.connect import WorkerSetup, connect, prepare
 from texneg.synth.executors.dask import DaskExecutor
 from texneg.synth.executors.local import workers_and_threads
-from texneg.synth.executors.plugin import WorkerSetup
 from texneg.synth.run import synth
 
 State = Callable[[Path], Any]
@@ -68,7 +67,7 @@ def test_layout(cores: int, threads: int, processes_and_threads: tuple[int, int]
 
 
 def test_a_driver_loads_neither_decoders_nor_compilers() -> None:
-    modules = ["run", "executors.connect", "executors.dask", "executors.plugin"]
+    modules = ["run", "executors.connect", "executors.dask"]
     script = f"import sys, {', '.join(f'texneg.synth.{name}' for name in modules)}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert not {"cv2", "numba", "torch", "pyarrow.compute"} & set(done.stdout.split())

@@ -27,7 +27,7 @@ from texneg.errors import RunFailed
 from texneg.synth.config import Compute, Policy, SynthConfig
 from texneg.synth.driver.loop import StallWatch, run_tasks
 from texneg.synth.driver.queue import TaskQueue
-from texneg.synth.executors.connect import connect
+from texneg.synth.executors.connect import WorkerSetup, connect
 from texneg.synth.executors.dask import DaskExecutor
 from texneg.synth.executors.executor import SyncExecutor, WorkerLost
 from texneg.synth.ledger.ledger import Commit
@@ -538,8 +538,6 @@ def test_a_resumed_run_names_other_versions(
 
 def test_workers_that_do_not_fit_are_named(photos: Path, tmp_path: Path) -> None:
     run = begin(config(photos, tmp_path / "out"))
-    from texneg.synth.executors.plugin import WorkerSetup
-
     heard: list[Any] = []
     with connect(Compute(workers=1)) as client:
         other = Compute(scheduler=client.scheduler.address)
