@@ -23,7 +23,7 @@ LARGEST_EXEMPLAR = 2048  # px
 
 @dataclass(frozen=True)
 class Output:
-    """What is made: formats, pixels and names."""
+    """The textures: formats, pixels and names."""
 
     format: Kind | None = None
     """Output: class folders, or WebDataset tar shards. Default: like the input."""
@@ -44,8 +44,8 @@ class Output:
     exif: Exif = "ignore"
     """apply: turn images upright first. ignore: take them as stored, as torchvision's loader does."""
     allow_truncated: bool = False
-    """Use files that are cut short as far as they go, as Pillow does with LOAD_TRUNCATED_IMAGES; the manifest
-    says of each what is missing."""
+    """Use truncated files as far as they go, as Pillow does with LOAD_TRUNCATED_IMAGES; the manifest says of
+    each what is missing."""
     small: Small = "shrink-patch"
     """Images smaller than a patch: take a smaller patch (down to a third), enlarge the image, or skip it."""
     splits: Literal["auto", "none"] = "auto"
@@ -94,7 +94,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Compute:
-    """Where the textures are made."""
+    """The processes and machines that make the textures."""
 
     workers: int = 0
     """CPU cores to use; 0 is all of this machine."""
@@ -144,12 +144,12 @@ class Compute:
 
     @property
     def in_process(self) -> bool:
-        """Whether the textures are made in this process."""
+        """True if the textures are made in this process."""
         return self.executor == "sync"
 
     @property
     def on_this_machine(self) -> bool:
-        """Whether the workers are processes that this one starts."""
+        """True if the workers are processes that this one starts."""
         return self.scheduler is None and self.cluster is None
 
     def __str__(self) -> str:
@@ -161,12 +161,12 @@ class Compute:
 
 @dataclass(frozen=True)
 class Policy:
-    """What failures do."""
+    """The consequences of failures and of a request to stop."""
 
     max_error_rate: float = 0.01
     """Stop when more than this share of the images cannot be used (judged from 1000 images on)."""
     retries: int = 2
-    """How often a failed task is tried again before its shard is given up."""
+    """Tries of a failed task, after the first, before its shard is given up."""
     drain_timeout: float = 60.0
     """After Ctrl-C or SIGTERM, seconds to let tasks in flight finish."""
     strict_versions: bool = False
@@ -248,7 +248,7 @@ class SynthConfig:
         return cls(src, dst).with_flags(**flags)
 
     def with_flags(self, **flags: Any) -> "SynthConfig":
-        """A copy in which some flags differ."""
+        """A copy with other values of these flags."""
         config = self
         for name in ("output", "compute", "policy", "action"):
             part = getattr(self, name)

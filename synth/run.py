@@ -46,7 +46,7 @@ REMOTE_CORES = 64  # assumed behind a scheduler's address when the plan is made
 
 
 def synth(config: SynthConfig) -> int:
-    """Make the textures, or what is missing of them.
+    """Make the textures that are missing.
 
     Returns:
         0 when every image has its texture or its row in the quarantine, 130 when interrupted.

@@ -32,7 +32,7 @@ class StatusConfig:
     json: bool = False
     """Print one JSON object instead of lines."""
     watch: float | None = None
-    """Print again every so many seconds, for as long as somebody is at work."""
+    """Print again every so many seconds, as long as a driver or a task is at work."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class RunStatus:
 
     @property
     def tasks_at_work(self) -> bool:
-        """Whether tasks of an array have committed shards in the last minutes, and there are more to make."""
+        """True if tasks of an array committed shards in the last minutes and there are more to make."""
         return bool(self.images_per_second) and self.shards_done < self.shards
 
     def to_json(self) -> bytes:
@@ -134,7 +134,7 @@ def _lines(dst: str, status: RunStatus) -> list[str]:
 
 
 def _next_step(status: RunStatus) -> str:
-    """Who is at work, or what to do next."""
+    """The driver at work, or the next step."""
     left, rate, command = status.images - status.images_done, status.images_per_second, status.command
     unfinished = status.shards_done < status.shards  # all images may be made and a shard not joined
     pace = f"{rate:.1f} images/s, {duration(left / rate)} left" if rate else "rate not known yet"

@@ -59,7 +59,7 @@ class InputCounts:
     identical_counted_1_in: int = 1
     """1 where all contents were counted, and n where one of n was, for an estimate."""
     used_though_truncated: int = 0
-    """Images of files that are cut short."""
+    """Images of truncated files."""
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ class StallWatch:
         return self._clock() - self._since
 
     def stalled(self) -> bool:
-        """Whether the silence is longer than any task should take."""
+        """True if the silence is longer than any task should take."""
         usual = TIMES_MEDIAN * median(self._seconds) if self._seconds else self._first_s
         return self.silence() > max(usual, LEAST_S)
 
@@ -82,7 +82,7 @@ def run_tasks(
     own_workers: bool = False,
     watch: StallWatch | None = None,
 ) -> Verdict:
-    """Run the queue to its end; whatever the end, finished parts stay.
+    """Run the queue to its end. Finished parts stay, however it ends.
 
     Args:
         queue: of the run.

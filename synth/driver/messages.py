@@ -104,7 +104,7 @@ def describe_missing(queue: TaskQueue, command: str) -> str:
 
 
 def describe_failure(queue: TaskQueue, verdict: Verdict, *, rate: float, command: str) -> str:
-    """Why a run stopped before its end, what is safe, and the remedy.
+    """The reason why a run stopped before its end, the images that are safe, and the remedy.
 
     Args:
         queue: of the run.

@@ -109,7 +109,7 @@ def begin_run(spec: Specification) -> Run:
 
 
 def plan_run(spec: Specification, folder: Place) -> Run:
-    """Plan a run, with the plan in that folder."""
+    """Make the plan of a run, in that folder."""
     plan = make_plan(
         spec.source,
         spec.settings,
@@ -122,7 +122,7 @@ def plan_run(spec: Specification, folder: Place) -> Run:
 
 
 def _has_same_inputs(spec: Specification, plan: Plan) -> bool:
-    """Whether a moved source still gives the frozen plan, which may have been extended or mended since."""
+    """True if a moved source still gives the frozen plan, which may have been extended or requeued since."""
     if plan.files == 1:
         with tempfile.TemporaryDirectory(prefix="texneg-plan-") as folder:
             if plan_run(spec, Path(folder)).plan.digest == plan.digest:

@@ -100,7 +100,7 @@ class TaskQueue:
         return max(sizes, default=0)
 
     def is_over_budget(self, rate: float) -> bool:
-        """Whether too many images are bad for the rest to be worth making."""
+        """True if too many images are bad for the rest to be worth making."""
         return self.bad == self.run.plan.images > 0 or (
             self.images >= JUDGED_FROM and self.bad > rate * self.images
         )

@@ -1,4 +1,4 @@
-"""Connect to the cluster of a run, whoever started it, and prepare every worker, after restarts too."""
+"""Connect to the cluster of a run, which texneg may have started or not, and prepare every worker."""
 
 import logging
 import os

@@ -18,7 +18,7 @@ REPLACE_S = 60.0  # for a nanny to start another worker
 class DaskExecutor:
     """One future per task; each is released as soon as its result has arrived.
 
-    A scheduler that is gone is an OSError, whatever it was asked.
+    Every method raises OSError when the scheduler is gone.
 
     Args:
         client: of the cluster.

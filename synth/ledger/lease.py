@@ -27,7 +27,7 @@ class Holder:
     host: str
     pid: int
     time: float
-    """When it last refreshed the lock, s."""
+    """Of the last refresh of the lock, s."""
     token: str = ""
 
     def __str__(self) -> str:
@@ -35,7 +35,7 @@ class Holder:
 
     @property
     def alive(self) -> bool:
-        """Whether it seems alive: this machine's process exists, another machine's refreshes its lock."""
+        """True if it seems alive: a process of this machine exists, one of another refreshes its lock."""
         if time.time() - self.time >= STALE_S:
             return False
         elsewhere = self.host != os.uname().nodename
@@ -147,10 +147,10 @@ def holder(path: Place) -> Holder | None:
 
 
 def read_lock(path: Place) -> Holder | None:
-    """Read whom a lock names; None where there is no lock, or only half of one.
+    """Read the holder of a lock; None where there is no lock, or only half of one.
 
     Raises:
-        OSError: it cannot be read, which does not make it nobody's.
+        OSError: it cannot be read, which does not mean that it has no holder.
     """
     stored = read_json(path) or {}
     pid, stamp = stored.get("pid"), stored.get("time")

@@ -134,7 +134,7 @@ class Ledger:
         return self.root / "log" / f"{os.uname().nodename}-{os.getpid()}.jsonl"
 
     def is_in_force(self) -> bool:
-        """Whether the ledger still holds this run, and no other in its place."""
+        """True if the ledger still holds this run, and no other in its place."""
         return (read_json(self.config) or {}).get("fingerprint") == self.fingerprint
 
     def listed_name(self, out: str) -> str:
@@ -239,12 +239,12 @@ class Ledger:
 
 
 def _is_complete(commit: Commit, sizes: dict[str, int], there: bool) -> bool:
-    """Whether the output of a commit exists, as far as sizes show.
+    """True if the output of a commit exists, as far as sizes show.
 
     Args:
         commit: of a shard.
         sizes: bytes of the output tars by name.
-        there: whether DST exists.
+        there: DST exists.
     """
     if not there and commit.statuses.get(Status.OK):
         return False

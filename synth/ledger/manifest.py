@@ -13,7 +13,7 @@ from texneg.datasets.storage.places import Place, open_read
 
 
 class Status(StrEnum):
-    """What became of an image: a texture, or the reason why there is none."""
+    """The fate of an image: it has a texture, or a reason why there is none."""
 
     OK = "ok"
     TOO_SMALL = "too_small"
@@ -65,7 +65,7 @@ class Row:
 
     @property
     def ok(self) -> bool:
-        """Whether the image has its texture, or nothing has gone wrong so far."""
+        """True if the image has its texture, or nothing has gone wrong so far."""
         return self.status == Status.OK
 
 

@@ -112,7 +112,7 @@ def clear(ledger: Ledger) -> None:
     The markers go first and the plan last: whenever this is interrupted, nothing that is gone counts as done.
 
     Raises:
-        InputError: DST is not empty and has no ledger, so that nothing tells whose files they are.
+        InputError: DST is not empty and has no ledger that lists its files.
     """
     if not ledger.config.exists():
         if not is_empty(ledger.dst):

@@ -72,7 +72,7 @@ def extend_plan(plan: Plan, settings: Settings, source: Source, shard_size: int)
 
 
 def same_inputs(plan: Plan, source: Source) -> bool:
-    """Whether a source holds exactly what an unlimited plan lists, in whatever order."""
+    """True if a source holds exactly the images that an unlimited plan lists, in any order."""
     known = _Known(plan)
     new = sum(1 for _ in known.unknown(source))
     return not (new or known.changed or known.left)

@@ -47,7 +47,7 @@ class Shard:
     file: int = 0
     """Number of the plan file: 0, or that of the extension which brought the shard."""
     whole: bool = False
-    """Whether one task makes it all, because its input is a stream."""
+    """One task makes it all, because its input is a stream."""
 
     @property
     def id(self) -> str:
@@ -118,7 +118,7 @@ def read_items(folder: Place, shard: Shard, start: int = 0, stop: int | None = N
 
 
 def write_items(path: Place, runs: Iterable[tuple[Shard, list[Item]]]) -> tuple[list[Shard], str]:
-    """Write the items of some shards as one plan file; the shards, and the sha256 of the rows."""
+    """Write the items of shards as one plan file; the shards, and the sha256 of the rows."""
     digest = hashlib.sha256()
     shards: list[Shard] = []
     with atomic_file(path) as file, pq.ParquetWriter(file, _SCHEMA) as writer:
@@ -163,7 +163,7 @@ def output_names(plan: Plan, shard: Shard, settings: Settings) -> list[str]:
 
 
 def is_drawn(number: int, count: int, total: int) -> bool:
-    """Whether a number is one of `count` that are spread evenly over 0 ... `total` - 1."""
+    """True if a number is one of `count` that are spread evenly over 0 ... `total` - 1."""
     return (number + 1) * count // total > number * count // total
 
 

@@ -94,7 +94,7 @@ class ImageState:
 def prepare_process() -> None:
     """Set up a process that makes textures: one OpenCV thread, the kernel compiled, memory kept.
 
-    Pillow's warnings about odd files are silenced, since the manifest has their status.
+    Pillow's warnings about damaged files are silenced, since the manifest has their status.
     """
     cv2.setNumThreads(1)
     warnings.filterwarnings("ignore", module=r"PIL\.")

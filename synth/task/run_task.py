@@ -54,7 +54,7 @@ def _done_before(task: Task) -> Marker | None:
 
 
 def _write(task: Task, write: Callable[[], Marker]) -> Marker | StorageFailure:
-    """Run the writing half of a task, whose result a full or forbidden disk is, rather than an error.
+    """Run the writing half of a task. A full or forbidden disk is a result, not an error of the task.
 
     Nobody can stop a task under way: one that its driver left behind may end after the run was overwritten.
     """
@@ -114,7 +114,7 @@ def join_parts(task: Task) -> Commit:
 
 
 def commit(task: Task, rows: list[Row], pieces: Iterable[bytes], seconds: dict[str, float]) -> Commit:
-    """Write the shard's tar, then its rows, then the marker that says it is done."""
+    """Write the shard's tar, then its rows, then its marker."""
     ledger, shard = task.ledger, task.shard
     begin = perf_counter()
     holds_textures = shard.tar and any(row.out for row in rows)

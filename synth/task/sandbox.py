@@ -1,8 +1,8 @@
 """Make a part's images in another process, so that an image which kills it can be named.
 
 The child makes one image after the other and sends each. When it dies, or is silent for a minute, a second
-child begins with that very image; if that ends the same way, the image gets a row that says so, and a third
-child continues after it.
+child begins with that very image; if that ends the same way, the image becomes a row with that status, and a
+third child continues after it.
 """
 
 import ctypes

@@ -1,4 +1,4 @@
-"""A small tree of photographs-to-be, and what a run left on disk."""
+"""Fixtures: small sets of images, runs on them, and the files that a run left."""
 
 import io
 import os
@@ -56,7 +56,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def many_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """600 images, enough work for a kill to hit the middle of."""
+    """600 images, enough for a kill in the middle of the work."""
     return write_tree(tmp_path_factory.mktemp("data") / "many", 200)
 
 
@@ -91,7 +91,7 @@ def run(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def startup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Have every Python process that starts from now on run some code first."""
+    """Have every Python process that starts from now on run this code first."""
 
     def install(code: str) -> None:
         folder = tmp_path / "hook"
@@ -104,9 +104,9 @@ def startup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
 
 @pytest.fixture
 def gate(tmp_path: Path, startup: Callable[[str], None]) -> Callable[[int], Path]:
-    """Let every process that starts from now on read so many images and no more until a file is there.
+    """Let every process that starts from now on read so many images, and no more until a file exists.
 
-    However slow a test is, the run that it looks at does not end without it. The file's name is returned;
+    However slow a test is, the run that it observes does not end without it. The file's name is returned;
     each thread that waits for it makes one beside it that ends with `.waits`.
     """
     path = tmp_path / "hook" / "gate"
@@ -130,7 +130,7 @@ def ledger_of(dst: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def state() -> Callable[[Path], Any]:
-    """All that a run promises to reproduce: outputs, manifest, quarantine, checksums; and no left-overs."""
+    """Everything that a run reproduces: outputs, manifest, quarantine, checksums; and no left-overs."""
 
     def read(dst: Path) -> Any:
         ledger = ledger_of(dst)

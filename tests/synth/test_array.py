@@ -1,4 +1,4 @@
-"""Runs cut in steps: job arrays, rehearsals, later inputs, second tries; always the bytes of a plain run."""
+"""Runs in several steps (job arrays, dry runs, later inputs, second tries) give the bytes of a plain run."""
 
 import gzip
 import json
@@ -66,7 +66,7 @@ def test_tasks_are_disjoint_and_name_what_is_missing(photos: Path, tmp_path: Pat
 
 
 def test_the_images_of_a_share_are_no_larger_than_they_are(photos: Path, tmp_path: Path) -> None:
-    """What a task has to write is estimated from them."""
+    """The size of a task's output is estimated from them."""
     dst = tmp_path / "out"
     assert synth(config(photos, dst, layout="paired", shard_size=5, plan_only=True)) == 0
     plan = load_plan(ledger(dst) / "plan")
@@ -120,7 +120,7 @@ def test_a_task_with_other_settings_is_refused(photos: Path, tmp_path: Path) -> 
         ({"src": ""}, "give the images and a folder for the textures"),
     ],
 )
-def test_options_that_cannot_be_meant(
+def test_options_that_are_refused(
     photos: Path, tmp_path: Path, options: dict[str, Any], message: str
 ) -> None:
     values = {"src": str(photos), "dst": str(tmp_path / "out"), **options}
@@ -129,7 +129,7 @@ def test_options_that_cannot_be_meant(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_dry_run_tells_the_cost_and_writes_nothing(
+def test_a_dry_run_prints_the_cost_and_writes_nothing(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     copy = Path(shutil.copytree(photos, tmp_path / "copy"))
@@ -169,12 +169,12 @@ def test_a_dry_run_advises_on_tasks_too_short_or_too_long(
         monkeypatch.setattr("texneg.synth.driver.dry_run.SHORTEST_S", limits[0])
         monkeypatch.setattr("texneg.synth.driver.dry_run.LONGEST_S", limits[1])
         synth(config(photos, tmp_path / "out", dry_run=True, workers=2))
-        told = capsys.readouterr().err
-        assert re.search(r"a task takes [\d.e-]+ s; 20 to 120 s are good: --part-size \d+$", told.strip())
+        printed = capsys.readouterr().err
+        assert re.search(r"a task takes [\d.e-]+ s; 20 to 120 s are good: --part-size \d+$", printed.strip())
 
 
-@pytest.mark.parametrize("layout", ["textures", "paired", "packed"])
-def test_what_a_run_says_last_can_be_done(
+@pytest.mark.parametrize("layout", ["textures", "paired", "compressed"])
+def test_the_commands_that_a_run_prints_work(
     photos: Path,
     shards: Path,
     tmp_path: Path,
@@ -183,7 +183,7 @@ def test_what_a_run_says_last_can_be_done(
     layout: str,
 ) -> None:
     src, dst = tmp_path / "a b", tmp_path / "out"
-    if layout == "packed":
+    if layout == "compressed":
         src.mkdir()
         (src / "0.tar.gz").write_bytes(gzip.compress((shards / "00000.tar").read_bytes()))
         assert synth(config(src, dst)) == 0
@@ -191,9 +191,9 @@ def test_what_a_run_says_last_can_be_done(
         for split in ("train", "val"):
             shutil.copytree(photos, src / split)
         assert synth(config(src, dst, layout=layout)) == 0
-    said = capsys.readouterr().out.splitlines()
-    commands = [shlex.split(line.partition(":")[2]) for line in said if "texneg " in line]
-    assert [words[1] for words in commands] == ["verify", "sheet"][: 1 if layout == "packed" else 2]
+    printed = capsys.readouterr().out.splitlines()
+    commands = [shlex.split(line.partition(":")[2]) for line in printed if "texneg " in line]
+    assert [words[1] for words in commands] == ["verify", "sheet"][: 1 if layout == "compressed" else 2]
     monkeypatch.chdir(tmp_path)
     for _, *words in commands:
         assert main(words) == 0
@@ -239,10 +239,10 @@ def test_an_extension_names_changed_and_vanished_inputs(
         file.write(b"more")
     (copy / "cow/cow.002.JPEG").unlink()
     run(copy, extend=True)
-    said = capsys.readouterr().err
-    assert "0 new images" in said
-    assert "changed since the plan was made, their textures stay: 1 (bee/bee.001.JPEG)" in said
-    assert "gone since the plan was made, their textures stay: 1 (cow/cow.002.JPEG)" in said
+    printed = capsys.readouterr().err
+    assert "0 new images" in printed
+    assert "changed since the plan was made, their textures stay: 1 (bee/bee.001.JPEG)" in printed
+    assert "gone since the plan was made, their textures stay: 1 (cow/cow.002.JPEG)" in printed
     assert state(dst) == before
 
 
@@ -260,7 +260,7 @@ def test_later_tars_become_shards(shards: Path, run: Run, manifest: Rows, tmp_pa
         synth(config(copied, by_class, format="folder", extend=True, shard_size=1000))
 
 
-def test_mended_images_are_tried_again(
+def test_repaired_images_are_tried_again(
     photos: Path, run: Run, state: State, manifest: Rows, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     copy = Path(shutil.copytree(photos, tmp_path / "copy"))

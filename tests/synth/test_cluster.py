@@ -1,4 +1,4 @@
-"""The Dask run: the bytes of the plain run, whatever is killed and whoever presses Ctrl-C."""
+"""Runs on Dask give the bytes of a plain run, through kills and Ctrl-C."""
 
 import os
 import random
@@ -37,7 +37,7 @@ def config(src: Path, dst: Path, **options: Any) -> SynthConfig:
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
-    """An embedded cluster of two processes."""
+    """A cluster of two processes of this machine."""
     with connect(Compute(workers=2, threads_per_worker=1)) as client:
         yield client
 
@@ -46,7 +46,7 @@ def client() -> Iterator[Any]:
 def expected(
     many_photos: Path, state: State, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Any]:
-    """What the run in one process leaves, by format."""
+    """Files of the run in one process, by format."""
     made: dict[str, Path] = {}
 
     def make(form: str) -> Any:
@@ -62,7 +62,7 @@ def expected(
     ("cores", "threads", "processes_and_threads"),
     [(1, 0, (1, 1)), (2, 0, (1, 2)), (2, 1, (2, 1)), (8, 0, (1, 8)), (12, 0, (2, 6)), (64, 0, (8, 8))],
 )
-def test_layout(cores: int, threads: int, processes_and_threads: tuple[int, int]) -> None:
+def test_workers_and_threads(cores: int, threads: int, processes_and_threads: tuple[int, int]) -> None:
     assert workers_and_threads(cores, threads) == processes_and_threads
 
 
@@ -136,7 +136,7 @@ def test_tasks_that_nobody_has_begun_are_taken_back(client: Any, tmp_path: Path)
         executor.submit(SimpleNamespace(name=str(i), started=str(tmp_path / f"started {i}")))  # type: ignore[arg-type]
 
     def settled() -> bool:
-        """Whether the scheduler knows all tasks, and the workers those that it gave them."""
+        """True if the scheduler knows all tasks, and the workers know those assigned to them."""
         keys = client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.tasks))
         given = sum(len(keys) for keys in client.processing().values())
         held = client.run(lambda dask_worker: len(dask_worker.state.tasks))
@@ -202,7 +202,7 @@ def test_a_lost_scheduler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
             wait_for(lambda: bool(executor.completed(0.1)))
 
 
-def test_a_client_that_has_given_its_scheduler_up_is_no_crash() -> None:
+def test_a_client_that_has_given_its_scheduler_up_does_not_crash() -> None:
     class Closed:
         """As Dask's client is then, whose scheduler is None."""
 

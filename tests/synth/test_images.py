@@ -1,4 +1,4 @@
-"""Images go through the stages in groups; what becomes of one does not depend on the others."""
+"""Images go through the stages in groups; the result for one does not depend on the others."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def test_a_group_gives_what_its_images_give_alone(
     assert all(bool(texture.image) == (layout == "paired") for texture in part.textures)
 
 
-def test_what_keeps_a_run_from_reading_is_no_row(photos: Path) -> None:
+def test_an_error_of_the_run_is_not_a_row(photos: Path) -> None:
     def read(item):
         raise InputError("s3://bucket needs a package")
 

@@ -1,4 +1,4 @@
-"""What a run says of its inputs as a whole: equal ones, and those that are used though cut short."""
+"""Reports about the inputs as a whole: duplicates, and truncated images that are used."""
 
 import hashlib
 import json
@@ -52,7 +52,7 @@ def test_of_many_inputs_a_share_of_the_contents_is_counted(monkeypatch: pytest.M
     assert found.count() == pytest.approx(len(values) - len(set(values)), rel=0.1)
 
 
-def test_identical_inputs_are_counted_and_told(
+def test_identical_inputs_are_counted_and_reported(
     photos: Path, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     src = Path(shutil.copytree(photos, tmp_path / "src"))

@@ -1,4 +1,4 @@
-"""`texneg synth` in one process: same bytes however the work is cut, honest refusals, nothing lost."""
+"""`texneg synth` in one process: the same bytes however the work is divided, clear refusals, nothing lost."""
 
 import errno
 import io
@@ -63,9 +63,9 @@ def test_outputs_do_not_depend_on_how_the_work_is_cut(
 
 def test_both_formats_hold_the_same_textures(photos: Path, run: Run) -> None:
     folder = open_images(run(photos, "folder"))
-    packed = open_images(run(photos, "tar", format="webdataset", shard_size=10))
-    assert sorted(folder.keys) == sorted(packed.keys)
-    assert [folder.read(i) for i in range(len(folder))] == [packed.read(j) for j in pair(folder, packed)]
+    tars = open_images(run(photos, "tar", format="webdataset", shard_size=10))
+    assert sorted(folder.keys) == sorted(tars.keys)
+    assert [folder.read(i) for i in range(len(folder))] == [tars.read(j) for j in pair(folder, tars)]
 
 
 def test_a_texture_is_what_the_library_makes_of_the_image(photos: Path, run: Run, manifest: Rows) -> None:
@@ -495,7 +495,7 @@ def test_image_seed_is_fixed_for_ever() -> None:
     assert image_seed(1, "a") == 11492100248991342953
 
 
-def test_what_a_kill_left_is_swept_and_nothing_else(photos: Path, run: Run) -> None:
+def test_left_overs_of_a_kill_are_swept_and_nothing_else(photos: Path, run: Run) -> None:
     dst = run(photos, shard_size=10)
     (ledger(dst) / "done/all/000/000001.json").unlink()
     tag = json.loads((ledger(dst) / "config.json").read_text())["fingerprint"][:8]

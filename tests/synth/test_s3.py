@@ -1,4 +1,4 @@
-"""`texneg synth` against a server that speaks S3: the bytes of a local run, whatever is killed on the way."""
+"""`texneg synth` against a server that speaks S3: the bytes of a local run, through kills."""
 
 import os
 import signal

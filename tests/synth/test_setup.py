@@ -1,4 +1,4 @@
-"""What a process does before its first texture."""
+"""Setup of a process before its first texture."""
 
 import subprocess
 import sys

@@ -70,7 +70,7 @@ def test_a_job_without_size_is_named(photos: Path, slurm: Path, tmp_path: Path) 
     assert not (tmp_path / "out.texneg").exists()
 
 
-def test_no_slurm_here(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_slurm(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InputError, match="sbatch is not found here"):
         synth(config(photos, tmp_path / "out", cluster="slurm"))

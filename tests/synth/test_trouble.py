@@ -1,4 +1,4 @@
-"""What goes wrong under a run: storage that hiccups, images that kill, workers that hang or do not fit."""
+"""Failures during a run: transient storage errors, images that kill, workers that hang or do not fit."""
 
 import errno
 import importlib.metadata
@@ -65,7 +65,7 @@ def config(src: Path, dst: Path, **options: Any) -> SynthConfig:
 
 
 class Answer(OSError):
-    """What the client library of a store raises."""
+    """An error of a store's client library."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"HTTP {status}")
@@ -73,7 +73,7 @@ class Answer(OSError):
 
 
 class Throttled(Exception):
-    """What botocore raises."""
+    """An error of botocore."""
 
     def __init__(self) -> None:
         self.response = {"ResponseMetadata": {"HTTPStatusCode": 503}}
@@ -99,7 +99,7 @@ class Throttled(Exception):
 )
 def test_which_errors_are_worth_another_try(error: Exception, expected: bool) -> None:
     assert is_transient(error) == expected
-    wrapped = OSError("the store said no")
+    wrapped = OSError("the store refused")
     wrapped.__cause__ = error
     assert is_transient(wrapped) == (expected and isinstance(error, Answer | Throttled))
 
@@ -179,7 +179,7 @@ def test_images_that_kill_or_hang_are_named_and_their_neighbours_made(
     poisoned: Path, tmp_path: Path, hook: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Impatient(threading.Timer):
-        """Waits for all but the image behind the first nine, however slow they are."""
+        """Waits for all images but the tenth, however slow they are."""
 
         def run(self) -> None:
             while not self.finished.wait(0.01):
@@ -218,7 +218,7 @@ def test_an_image_that_needs_all_memory_is_named(
     assert row.error == "its process ended with exit status 1"
 
 
-def test_memory_that_ran_out_once_costs_no_image(
+def test_memory_that_ran_out_once_loses_no_image(
     photos: Path, run: Run, tmp_path: Path, state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*args: Any, **options: Any) -> Any:
@@ -247,7 +247,7 @@ def test_a_process_that_hangs_dies_with_its_worker(photos: Path, tmp_path: Path,
     wait_for(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
 
 
-def test_an_input_that_changed_is_no_poison(photos: Path, tmp_path: Path) -> None:
+def test_an_input_that_changed_ends_the_part(photos: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(photos, tmp_path / "copy"))
     one = first_task(config(copy, tmp_path / "out"))
     (copy / "ant/ant.001.JPEG").write_bytes(b"other")
@@ -255,7 +255,7 @@ def test_an_input_that_changed_is_no_poison(photos: Path, tmp_path: Path) -> Non
         sandbox.make_part_isolated(one, 0, 3)
 
 
-def test_a_fault_of_the_program_is_no_poison(photos: Path, tmp_path: Path) -> None:
+def test_a_fault_of_the_program_ends_the_part(photos: Path, tmp_path: Path) -> None:
     one = first_task(config(photos, tmp_path / "out"))
     broken = replace(one, settings=replace(one.settings, encoding="nonsense"))  # type: ignore[arg-type]
     with pytest.raises(RuntimeError, match="nonsense"):
@@ -303,7 +303,7 @@ def test_the_first_task_may_take_as_long_as_its_images() -> None:
     assert watch.stalled()
 
 
-def test_a_lost_worker_is_no_retry(photos: Path, tmp_path: Path) -> None:
+def test_a_lost_worker_is_not_a_retry(photos: Path, tmp_path: Path) -> None:
     queue = queue_of(config(photos, tmp_path / "out", part_size=24))
     task = queue.tasks.popleft()
     for error in (WorkerLost("dead"), OSError("slow"), WorkerLost("dead")):
@@ -345,15 +345,15 @@ def test_a_worker_that_hangs_is_replaced(
         def stalled(self) -> bool:
             return [address for address, keys in client.processing().items() if keys] == [stopped]
 
-    said: list[str] = []
-    monkeypatch.setattr("texneg.synth.driver.loop.info", said.append)
-    monkeypatch.setattr("texneg.synth.executors.dask.info", said.append)
+    printed: list[str] = []
+    monkeypatch.setattr("texneg.synth.driver.loop.info", printed.append)
+    monkeypatch.setattr("texneg.synth.executors.dask.info", printed.append)
     executor, stop = DaskExecutor(client, "run"), StopRequests()
     verdict = run_tasks(queue, executor, Policy(), stop=stop, progress=Progress(24), watch=Watch())
     assert verdict == "complete"
     assert queue.statuses == {"ok": 24}
-    assert any("nothing finished for" in line for line in said)
-    assert any("has all/000/000000." in line for line in said)
+    assert any("nothing finished for" in line for line in printed)
+    assert any("has all/000/000000." in line for line in printed)
     wait_for(lambda: len(client.nthreads()) == 2)
 
 
@@ -394,7 +394,7 @@ def test_ctrl_c_again_leaves_a_drain_for_another_reason(photos: Path, tmp_path: 
     queue, stop = queue_of(config(photos, tmp_path / "out", part_size=3)), StopRequests()
 
     class Busy(SyncExecutor):
-        """Its tasks never end."""
+        """An executor whose tasks never end."""
 
         def withdraw(self) -> int:
             return 0
@@ -405,10 +405,10 @@ def test_ctrl_c_again_leaves_a_drain_for_another_reason(photos: Path, tmp_path: 
 
     executor = Busy()
 
-    def beat() -> None:
+    def heartbeat() -> None:
         queue.storage = "full" if executor._queue else ""
 
-    verdict = run_tasks(queue, executor, Policy(), stop=stop, progress=Progress(24), heartbeat=beat)
+    verdict = run_tasks(queue, executor, Policy(), stop=stop, progress=Progress(24), heartbeat=heartbeat)
     assert verdict == "storage"
     assert stop.count == 2
 
@@ -436,7 +436,7 @@ def test_a_second_ctrl_c_interrupts_a_task_of_this_process(
     assert call["seconds"] > 0
 
 
-def test_a_run_does_not_end_because_nobody_listens(photos: Path, tmp_path: Path) -> None:
+def test_closed_output_does_not_end_a_run(photos: Path, tmp_path: Path) -> None:
     read, write = os.pipe()
     os.close(read)
     words = config(photos, tmp_path / "out", executor="sync").command().split()
@@ -448,7 +448,7 @@ def test_a_run_does_not_end_because_nobody_listens(photos: Path, tmp_path: Path)
 
 def test_a_result_that_died_with_its_worker_is_waited_for() -> None:
     class Lost:
-        """A future that is done, and then is not for a while."""
+        """A future that is done, and then is not done for a while."""
 
         status, results = "finished", iter([TimeoutError(), {"n": 1}])
 
@@ -464,7 +464,7 @@ def test_a_result_that_died_with_its_worker_is_waited_for() -> None:
             pass
 
     class Client:
-        """Knows one future."""
+        """A client that knows one future."""
 
         scheduler = SimpleNamespace(address="tcp://127.0.0.1:1")
 
@@ -497,17 +497,17 @@ def test_workers_of_a_cluster_are_waited_for(
 ) -> None:
     for limit in ("GONE_S", "ALONE_S"):
         monkeypatch.setattr(f"texneg.synth.driver.loop.{limit}", 0.0)
-    said: list[str] = []
+    printed: list[str] = []
     queue, stop = queue_of(config(photos, tmp_path / "out")), StopRequests()
-    monkeypatch.setattr("texneg.synth.driver.loop.info", said.append)
+    monkeypatch.setattr("texneg.synth.driver.loop.info", printed.append)
     beats = iter([0, 0, 0, 2])
 
-    def beat() -> None:
+    def heartbeat() -> None:
         stop.count = next(beats)
 
-    verdict = run_tasks(queue, Deserted(), Policy(), stop=stop, progress=Progress(24), heartbeat=beat)
+    verdict = run_tasks(queue, Deserted(), Policy(), stop=stop, progress=Progress(24), heartbeat=heartbeat)
     assert verdict == "interrupted"
-    assert said == ["there are no workers; waiting for some, Ctrl-C ends the run"]
+    assert printed == ["there are no workers; waiting for some, Ctrl-C ends the run"]
 
 
 def test_other_versions_are_named() -> None:
