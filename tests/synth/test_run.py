@@ -517,3 +517,12 @@ def test_a_run_from_before_a_setting_existed_resumes(photos: Path, run: Run, sta
         del record["settings"][name]
     (ledger(dst) / "config.json").write_text(json.dumps(record))
     assert state(run(photos)) == before
+
+
+def test_a_record_of_another_version_is_refused(photos: Path, run: Run) -> None:
+    dst = run(photos)
+    record = json.loads((ledger(dst) / "config.json").read_text())
+    record["settings"]["colour_space"] = "oklab"
+    (ledger(dst) / "config.json").write_text(json.dumps(record))
+    with pytest.raises(InputError, match=r"config\.json was written by another version of texneg"):
+        run(photos)
