@@ -13,26 +13,27 @@ import resource
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from texneg.bench.common.results import BenchConfig, write_results
+from texneg.cli.progress import Progress
+from texneg.cli.signals import StopRequests
 from texneg.datasets.sources.items import Item
 from texneg.datasets.sources.sources import Source
 from texneg.errors import RunFailed
-from texneg.synth.config import SynthConfig, settings_of
-from texneg.synth.driver.drive import drive
-from texneg.synth.driver.progress import Progress
-from texneg.synth.driver.queue import Work
-from texneg.synth.driver.signals import Stop
-from texneg.synth.executors.connect import connected
+from texneg.synth.config import Compute, Output, Policy
+from texneg.synth.driver.loop import run_tasks
+from texneg.synth.driver.queue import TaskQueue
+from texneg.synth.executors.connect import connect
 from texneg.synth.executors.dask import DaskExecutor
-from texneg.synth.ledger.ledger import Ledger
-from texneg.synth.plan.plan import Plan, Shard, load_plan
+from texneg.synth.ledger.ledger import STAGES, Commit, Ledger
+from texneg.synth.ledger.manifest import Status
+from texneg.synth.ledger.record import Run
+from texneg.synth.plan.plan import load_plan
 from texneg.synth.plan.planning import make_plan
-from texneg.synth.plan.settings import Settings
-from texneg.synth.task.task import Summary, Task
+from texneg.synth.task.task import Task
 
 IMAGES, CLASSES = 1_281_167, 1000
 IDLE_S = 10.0
@@ -52,21 +53,21 @@ def bench(config: ScaleConfig) -> int:
     """Plan, run and resume; print and write the results."""
     results: dict[str, Any] = {"driver MB before": round(resident_mb(), 1)}
     with tempfile.TemporaryDirectory(prefix="texneg-scale-") as scratch:
-        ledger, plan, settings, seconds = make_ledger(Path(scratch), config.images)
+        run, seconds = plan_images(Path(scratch), config.images)
         files = Path(scratch, "out.texneg", "plan").iterdir()
         results |= {
-            "images": plan.images,
-            "shards": len(plan.shards),
+            "images": run.plan.images,
+            "shards": len(run.plan.shards),
             "plan, s": round(seconds, 2),
             "plan, MB on disk": round(sum(f.stat().st_size for f in files) / 1e6, 1),
             "driver MB with the plan": round(resident_mb(), 1),
         }
-        results |= run(ledger, plan, settings, config.workers)
+        results |= run_through_dask(run, config.workers)
         begin = time.perf_counter()
-        done = read_queue(ledger, load_plan(ledger.plan), settings)
+        done = read_queue(replace(run, plan=load_plan(run.ledger.plan)))
         results["resume check, s"] = round(time.perf_counter() - begin, 3)
-        if done.queue:
-            raise RunFailed(f"a resumed run would make {len(done.queue)} shards again")
+        if done.tasks:
+            raise RunFailed(f"a resumed run would make {len(done.tasks)} shards again")
     results["driver MB, peak of it all"] = round(peak_mb(), 1)
     for name, value in results.items():
         print(f"{name:<54}{value}")
@@ -88,21 +89,20 @@ class Invented(Source):
             yield Item("", key, name, f"{key}.JPEG", size=110_000 + i % 1000)
 
 
-def commit_only(task: Task) -> Summary:
-    """End a task whose images cost nothing: write the shard's marker, return the summary that it sends."""
-    seconds = dict.fromkeys(("read", "decode", "synthesis", "encode", "write"), 0.001)
-    marker = {
-        "shard": task.shard.id,
-        "n": task.shard.n,
-        "statuses": {"ok": task.shard.n},
-        "files": {},
-        "rows_sha256": "0" * 64,
-        "seconds": seconds,
-        "host": os.uname().nodename,
-        "texneg": "0",
-    }
-    task.ledger.write_marker(task.ledger.done(task.shard, ".json"), marker)
-    return {**marker, "committed": True}
+def commit_only(task: Task) -> Commit:
+    """Commit the shard of a task whose images cost nothing."""
+    commit = Commit(
+        n=task.shard.n,
+        statuses={Status.OK: task.shard.n},
+        seconds=dict.fromkeys(STAGES, 0.001),
+        shard=task.shard.id,
+        files={},
+        rows_sha256="0" * 64,
+        host=os.uname().nodename,
+        texneg="0",
+    )
+    task.ledger.write_marker(task.ledger.done(task.shard, ".json"), commit)
+    return commit
 
 
 def resident_mb() -> float:
@@ -121,46 +121,49 @@ def processes_cpu(client: Any) -> tuple[float, float]:
     return time.process_time(), sum(client.run(time.process_time).values())
 
 
-def make_ledger(folder: Path, images: int) -> tuple[Ledger, Plan, Settings, float]:
-    """Plan a run; its ledger, its plan read back from files, its settings, the seconds of planning."""
-    settings = settings_of(SynthConfig("invented", "out"), "folder")
-    ledger = Ledger(folder / "out.texneg", folder / "out", settings.fingerprint("invented"))
-    (folder / "out").mkdir()
+def plan_images(folder: Path, images: int) -> tuple[Run, float]:
+    """Plan a run of that many images; with the plan read back from its files, and the seconds of planning."""
+    settings = Output().settings("folder")
+    dst = folder / "out"
+    dst.mkdir()
+    ledger = Ledger(folder / "out.texneg", dst, settings.fingerprint("invented"))
     source = Invented(Path("invented"), "folder", ("",), images=images)
     begin = time.perf_counter()
     make_plan(source, settings, ledger.plan, cores=1, part_size=1000, shard_size=1000)
-    return ledger, load_plan(ledger.plan), settings, time.perf_counter() - begin
+    return Run(ledger, load_plan(ledger.plan), settings, "invented", {}), time.perf_counter() - begin
 
 
-def read_queue(ledger: Ledger, plan: Plan, settings: Settings) -> Work:
+def read_queue(run: Run) -> TaskQueue:
     """Read the queue of a driver from the ledger's files."""
-
-    def task(shard: Shard, part: int | None) -> Task:
-        return Task(ledger, "invented", "folder", settings, shard, part, plan.parts(shard), plan.part_size)
-
-    work = Work(ledger, plan, task, ledger.metrics)
-    work.resume()
-    return work
+    queue = TaskQueue(run, run.ledger.metrics)
+    queue.resume()
+    return queue
 
 
-def run(ledger: Ledger, plan: Plan, settings: Settings, workers: int) -> dict[str, Any]:
+def run_through_dask(run: Run, workers: int) -> dict[str, Any]:
     """Send all shards through the scheduler; memory and CPU."""
-    config = SynthConfig("invented", "out", workers=workers, threads_per_worker=1)
-    work = read_queue(ledger, plan, settings)
+    queue = read_queue(run)
     memory: list[float] = []
-    with connected(config) as client, contextlib.redirect_stderr(io.StringIO()):
+    compute = Compute(workers=workers, threads_per_worker=1)
+    with connect(compute) as client, contextlib.redirect_stderr(io.StringIO()):
         before = processes_cpu(client)
         time.sleep(IDLE_S)
         idle = processes_cpu(client)
         begin = time.perf_counter()
-        executor = DaskExecutor(client, ledger.tag, do=commit_only)
-        progress = Progress(plan.images, 0)
-        drive(work, executor, lambda: memory.append(resident_mb()), Stop(), progress, config=config)
+        run_tasks(
+            queue,
+            DaskExecutor(client, run.ledger.tag, run=commit_only),
+            Policy(),
+            stop=StopRequests(),
+            progress=Progress(run.plan.images),
+            heartbeat=lambda: memory.append(resident_mb()),
+            own_workers=True,
+        )
         wall = time.perf_counter() - begin
         after = processes_cpu(client)
-    shards = len(plan.shards)
-    if work.images != plan.images:
-        raise RunFailed(f"{work.images} of {plan.images} images were committed")
+    shards = len(run.plan.shards)
+    if queue.images != run.plan.images:
+        raise RunFailed(f"{queue.images} of {run.plan.images} images were committed")
     driver, all_workers = ((a - b) / shards for a, b in zip(after, idle, strict=True))
     return {
         "driver MB at the first task": round(memory[0], 1),

@@ -64,7 +64,9 @@ def bench(config: StudyConfig) -> int:
     images = out / "data" / "imagenette128-train" / "train"
     say(f"textures -> {out / 'textures'}")
     synth(
-        SynthConfig(str(images), str(out / "textures"), size=128, exemplar_size=48, executor=config.executor)
+        SynthConfig.flat(
+            str(images), str(out / "textures"), size=128, exemplar_size=48, executor=config.executor
+        )
     )
 
     study = plan_study(config, images)

@@ -55,7 +55,7 @@ def run_once(src: str, folder: Path, **options: Any) -> dict[str, Any]:
     """Make one fresh run; its stages, images, seconds and checksums."""
     dst = folder / "out"
     cpu, wall = time.process_time(), time.perf_counter()
-    run_quietly(SynthConfig(src, str(dst), **options))
+    run_quietly(SynthConfig.flat(src, str(dst), **options))
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     ledger = folder / "out.texneg"
     stats = json.loads((ledger / "stats.json").read_bytes())

@@ -16,7 +16,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -65,7 +65,7 @@ def bench(config: WorkersConfig) -> int:
                     continue
                 dst = f"{scratch}/{kind}-{processes}-{number}"
                 size = images // SHARDS
-                run = SynthConfig(photos, dst, format=config.format, shard_size=size, part_size=size)
+                run = SynthConfig.flat(photos, dst, format=config.format, shard_size=size, part_size=size)
                 taken, alone = run_undisturbed(partial(runs[kind], run, processes))
                 print(kind, processes, f"{taken:.2f} s", "" if alone else "disturbed", flush=True)
                 disturbed += not alone
@@ -95,23 +95,23 @@ def bench(config: WorkersConfig) -> int:
 
 def run_dask(config: SynthConfig, processes: int) -> float:
     """Run on an embedded cluster; seconds from the first submitted task to the last commit."""
-    run_quietly(replace(config, workers=processes, threads_per_worker=1))
+    run_quietly(config.with_flags(workers=processes, threads_per_worker=1))
     stats = json.loads(Path(f"{config.dst}.texneg/stats.json").read_bytes())
     return float(stats["calls"][0]["seconds"])
 
 
 def run_array_task(config: SynthConfig, task: int, barrier: Any) -> None:
     """Run one task of a job array, from the moment at which all are ready."""
-    from texneg.synth.task.setup import prepare_process
+    from texneg.synth.task.images import prepare_process
 
     prepare_process()
     barrier.wait()
-    run_quietly(replace(config, task=f"{task}/{barrier.parties - 1}", workers=1))
+    run_quietly(config.with_flags(task=f"{task}/{barrier.parties - 1}", workers=1))
 
 
 def run_array(config: SynthConfig, processes: int) -> float:
     """Run the tasks of a job array, a process each, without a scheduler; seconds."""
-    run_quietly(replace(config, plan_only=True))
+    run_quietly(config.with_flags(plan_only=True))
     spawn = multiprocessing.get_context("spawn")
     barrier = spawn.Barrier(processes + 1)
     tasks = [spawn.Process(target=run_array_task, args=(config, task, barrier)) for task in range(processes)]

@@ -1,4 +1,4 @@
-"""Textures: exemplars, synthesis kernels, and the run that makes one for every image of a data set."""
+"""The texture run: one texture for every image of a data set, resumable at any moment."""
 
 if __name__ != "texneg.synth":
     raise ImportError(

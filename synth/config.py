@@ -1,34 +1,30 @@
-"""What a texture run is told on the command line."""
+"""The configuration of a texture run: what is made, where, what failures do, and which step is taken."""
 
 import os
 import re
 import shlex
-from dataclasses import dataclass, fields
-from typing import Literal
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
 
+from texneg.cli.console import plural
 from texneg.cli.fields import Positional
 from texneg.datasets.encode import Encoding
 from texneg.datasets.sources.sources import Kind
 from texneg.datasets.storage.places import Place, absolute, place, resolved
 from texneg.datasets.storage.url import Url
 from texneg.errors import InputError
+from texneg.synth.ledger.manifest import Status
 from texneg.synth.plan.settings import Exif, Layout, Settings, Small
-from texneg.textures.presets import PRESETS
+from texneg.textures.presets import LARGEST_OUTPUT, METHODS, PRESETS, SMALLEST_EXEMPLAR, SMALLEST_OUTPUT
+
+LARGEST_EXEMPLAR = 2048  # px
 
 
 @dataclass(frozen=True)
-class SynthConfig:
-    """Make one texture for every image of a data set. Run the same command again to resume.
+class Output:
+    """The textures: formats, pixels and names."""
 
-    Most need no option. They are, in this order: what is made (--format to --limit), where and in which steps
-    (--dry-run to --print-dask-config), what failures do (--max-error-rate to --strict-versions), job arrays
-    (--plan-only to --finalize), and runs that are there already (--extend to --steal-lock).
-    """
-
-    src: Positional[str] = ""
-    """Class-folder tree, flat folder of images, folder of WebDataset .tar shards, or one .tar."""
-    dst: Positional[str] = ""
-    """Folder for the textures; the ledger of the run is DST.texneg beside it."""
     format: Kind | None = None
     """Output: class folders, or WebDataset tar shards. Default: like the input."""
     layout: Layout = "textures"
@@ -48,8 +44,8 @@ class SynthConfig:
     exif: Exif = "ignore"
     """apply: turn images upright first. ignore: take them as stored, as torchvision's loader does."""
     allow_truncated: bool = False
-    """Use files that are cut short as far as they go, as Pillow does with LOAD_TRUNCATED_IMAGES; the manifest
-    says of each what is missing."""
+    """Use truncated files as far as they go, as Pillow does with LOAD_TRUNCATED_IMAGES; the manifest says of
+    each what is missing."""
     small: Small = "shrink-patch"
     """Images smaller than a patch: take a smaller patch (down to a third), enlarge the image, or skip it."""
     splits: Literal["auto", "none"] = "auto"
@@ -60,8 +56,46 @@ class SynthConfig:
     """Images per commit, and in an output tar when the input is a tree."""
     limit: int | None = None
     """Take only this many images, spread evenly over the data set."""
-    dry_run: bool = False
-    """Scan SRC, make 8 textures and print what the run would cost. Writes nothing."""
+
+    def check(self) -> None:
+        """Refuse values out of their range, and formats that exclude each other."""
+        require_side("size", self.size, SMALLEST_OUTPUT, LARGEST_OUTPUT)
+        require_side("exemplar_size", self.exemplar_size, SMALLEST_EXEMPLAR, LARGEST_EXEMPLAR)
+        require("seed", self.seed, 0 <= self.seed < 1 << 64, "0 to 2^64 - 1")
+        require("method", self.method, self.method in METHODS, " or ".join(METHODS))
+        require_at_least(self, limit=1, shard_size=1)
+        if self.layout == "paired" and (self.format == "folder" or self.preset):
+            raise InputError("--layout paired puts images and textures into tars: use --format webdataset")
+        if self.preset and self.format == "webdataset":
+            raise InputError(f"--preset {self.preset} makes class folders: leave --format out")
+
+    def settings(self, kind: Kind) -> Settings:
+        """The settings of a run on a source of that kind."""
+        paper = self.preset == "paper"
+        form = self.format or ("folder" if paper else "webdataset" if self.layout == "paired" else kind)
+        return Settings(
+            format=form,
+            size=self.size,
+            exemplar_size=self.exemplar_size,
+            seed=self.seed,
+            method=self.method,
+            method_version=PRESETS[self.method].version,
+            encoding="png" if paper else self.encoding,
+            small=self.small,
+            splits=self.splits,
+            naming=self.naming,
+            limit=self.limit,
+            shard_size=self.shard_size if (kind, form) == ("folder", "webdataset") else None,
+            layout=self.layout,
+            exif="apply" if paper else self.exif,
+            allow_truncated=self.allow_truncated,
+        )
+
+
+@dataclass(frozen=True)
+class Compute:
+    """The processes and machines that make the textures."""
+
     workers: int = 0
     """CPU cores to use; 0 is all of this machine."""
     threads_per_worker: int = 0
@@ -70,7 +104,7 @@ class SynthConfig:
     """sync: one image after the other in this process. Default: dask, and sync for a --task of one core."""
     scheduler: str | None = None
     """Use a running Dask scheduler: its address (tcp://host:port) or scheduler file. Default: the address in
-    DASK_SCHEDULER_ADDRESS; without one, an embedded cluster."""
+    DASK_SCHEDULER_ADDRESS; without one, a cluster on this machine."""
     cluster: Literal["slurm", "slurm-runner"] | None = None
     """Start workers through SLURM: slurm submits --jobs of them with the site's own dask-jobqueue settings;
     slurm-runner makes a cluster of the tasks of one srun."""
@@ -80,16 +114,77 @@ class SynthConfig:
     """Options of dask_jobqueue.SLURMCluster, over the site's settings: cores=8 memory=16GB queue=short."""
     part_size: int | None = None
     """Images per task, the most that a kill can lose on a core. Default: by the size of the data set."""
-    print_dask_config: bool = False
-    """Print the Dask settings that suit a run, as YAML for clusters that others start."""
+
+    def check(self) -> None:
+        """Refuse values out of their range."""
+        require_at_least(self, part_size=1, workers=0, threads_per_worker=0, jobs=1)
+        for option in self.cluster_option:
+            require("cluster_option", option, "=" in option, "name=value, such as cores=8")
+        jobs = [name for name in ("jobs", "cluster_option") if getattr(self, name) != getattr(Compute, name)]
+        if jobs and self.cluster != "slurm":
+            raise InputError(f"{flag(jobs[0])} is for jobs of SLURM: add --cluster slurm, or leave it out")
+
+    def resolve(self, *, array_task: bool) -> "Compute":
+        """Fill in the executor, and the scheduler that the environment names.
+
+        Args:
+            array_task: a task of a job array, which needs no scheduler.
+        """
+        scheduler = self.scheduler
+        if not (scheduler or self.cluster == "slurm" or array_task):
+            scheduler = os.environ.get("DASK_SCHEDULER_ADDRESS") or None
+        alone = array_task and self.cores == 1
+        executor = self.executor or ("sync" if alone else "dask")
+        return replace(self, scheduler=scheduler, executor=executor)
+
+    @property
+    def cores(self) -> int:
+        """Cores that workers on this machine use."""
+        return self.workers or len(os.sched_getaffinity(0))
+
+    @property
+    def in_process(self) -> bool:
+        """True if the textures are made in this process."""
+        return self.executor == "sync"
+
+    @property
+    def on_this_machine(self) -> bool:
+        """True if the workers are processes that this one starts."""
+        return self.scheduler is None and self.cluster is None
+
+    def __str__(self) -> str:
+        if self.cluster:
+            return f"{plural(self.jobs, 'job')} of {self.cluster}"
+        here = "this process" if self.in_process else f"{plural(self.cores, 'core')} of this machine"
+        return self.scheduler or here
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The consequences of failures and of a request to stop."""
+
     max_error_rate: float = 0.01
     """Stop when more than this share of the images cannot be used (judged from 1000 images on)."""
     retries: int = 2
-    """How often a failed task is tried again before its shard is given up."""
+    """Tries of a failed task, after the first, before its shard is given up."""
     drain_timeout: float = 60.0
     """After Ctrl-C or SIGTERM, seconds to let tasks in flight finish."""
     strict_versions: bool = False
     """Stop where a process has other versions of libraries than the run began with, instead of warning."""
+
+    def check(self) -> None:
+        """Refuse values out of their range."""
+        require("max_error_rate", self.max_error_rate, 0 <= self.max_error_rate <= 1, "0 to 1")
+        require_at_least(self, retries=0)
+        require("drain_timeout", self.drain_timeout, self.drain_timeout >= 0, "0 s or more")
+
+
+@dataclass(frozen=True)
+class Action:
+    """Steps of a job array, and changes to a run that already exists. Default: make what is missing."""
+
+    dry_run: bool = False
+    """Scan SRC, make 8 textures and print what the run would cost. Writes nothing."""
     plan_only: bool = False
     """First step of a job array: scan SRC and freeze the plan, make nothing."""
     task: str | None = None
@@ -104,35 +199,21 @@ class SynthConfig:
     """On resume, hash every finished output and make the damaged and missing ones again."""
     overwrite: bool = False
     """Remove the outputs of an earlier run (only files that its ledger lists) and start anew."""
-    ledger: str | None = None
-    """Put the ledger here instead of DST.texneg."""
     steal_lock: bool = False
     """Take over a run whose driver is gone although its lock looks alive."""
+    print_dask_config: bool = False
+    """Print the Dask settings that suit a run, as YAML for clusters that others start."""
+
+    def check(self) -> None:
+        """Refuse statuses that no image has, and a --task that is not I/N."""
+        known = [status for status in Status if status != Status.OK]
+        allowed = f"nothing, for all, or any of {', '.join(known)}"
+        for status in self.retry_quarantined or ():
+            require("retry_quarantined", status, status in known, allowed)
+        _ = self.array_task
 
     @property
-    def ledger_path(self) -> Place:
-        """Folder of the run's ledger."""
-        return ledger_path(self.dst, self.ledger)
-
-    @property
-    def cores(self) -> int:
-        """Cores that an embedded cluster uses."""
-        return self.workers or len(os.sched_getaffinity(0))
-
-    @property
-    def address(self) -> str | None:
-        """Address or file of the scheduler to use, unless texneg starts one."""
-        if self.scheduler or self.cluster == "slurm" or self.task:
-            return self.scheduler
-        return os.environ.get("DASK_SCHEDULER_ADDRESS") or None
-
-    @property
-    def embedded(self) -> bool:
-        """Whether the workers are processes that texneg starts on this machine."""
-        return self.address is None and self.cluster is None
-
-    @property
-    def share(self) -> tuple[int, int] | None:
+    def array_task(self) -> tuple[int, int] | None:
         """I and N of --task.
 
         Raises:
@@ -145,30 +226,122 @@ class SynthConfig:
             raise InputError(f"--task {self.task}: allowed is I/N with I from 0 to N - 1, such as 0/100")
         return int(match[1]), int(match[2])
 
-    @property
-    def in_process(self) -> bool:
-        """Whether the textures are made in this process."""
-        alone = self.executor is None and self.task is not None and self.cores == 1
-        return alone or self.executor == "sync"
 
-    def command(self, *, once: bool = False) -> str:
-        """The command line of this run: positional arguments and whatever differs from the defaults.
+@dataclass(frozen=True)
+class SynthConfig:
+    """Make one texture for every image of a data set. Run the same command again to resume."""
 
-        With `once` also what is asked for one time, which whoever resumes has to leave out.
+    src: Positional[str] = ""
+    """Class-folder tree, flat folder of images, folder of WebDataset .tar shards, or one .tar."""
+    dst: Positional[str] = ""
+    """Folder for the textures; the ledger of the run is DST.texneg beside it."""
+    output: Output = Output()
+    compute: Compute = Compute()
+    policy: Policy = Policy()
+    action: Action = Action()
+    ledger: str | None = None
+    """Put the ledger here instead of DST.texneg."""
+
+    @classmethod
+    def flat(cls, src: str = "", dst: str = "", **flags: Any) -> "SynthConfig":
+        """A configuration from flags by name, whichever part they belong to."""
+        return cls(src, dst).with_flags(**flags)
+
+    def with_flags(self, **flags: Any) -> "SynthConfig":
+        """A copy with other values of these flags."""
+        config = self
+        for name in ("output", "compute", "policy", "action"):
+            part = getattr(self, name)
+            own = {field.name: flags.pop(field.name) for field in fields(part) if field.name in flags}
+            config = replace(config, **{name: replace(part, **own)})
+        return replace(config, **flags)
+
+    def flags(self) -> Iterator[tuple[str, Any, Any]]:
+        """Name, value and default of every flag, in the order of the parts."""
+        for part in (self.output, self.compute, self.policy, self.action):
+            yield from ((field.name, getattr(part, field.name), field.default) for field in fields(part))
+        yield "ledger", self.ledger, None
+
+    def check(self) -> None:
+        """Refuse values out of their range, and flags that exclude each other.
+
+        Raises:
+            InputError: naming what was given and what is allowed.
+        """
+        if not self.src or not self.dst:
+            raise InputError("give the images and a folder for the textures: texneg synth SRC DST")
+        self.output.check()
+        self.compute.check()
+        self.policy.check()
+        given = {name for name, value, default in self.flags() if value != default}
+        for group in EXCLUSIVE:
+            clash = [name for name in group if name in given]
+            if len(clash) > 1:
+                raise InputError(f"{' and '.join(map(flag, clash[:2]))} exclude each other; leave one out")
+        self.action.check()
+        if self.action.task and (self.compute.scheduler or self.compute.cluster):
+            raise InputError("--task needs no scheduler; leave --scheduler and --cluster out")
+        wanted = f"{self.src.rstrip('/')}-texture"
+        if self.output.preset and resolved(place(self.dst)) != resolved(place(wanted)):
+            raise InputError(
+                f"--preset {self.output.preset}: the published loader looks in {wanted}; give that as DST"
+            )
+
+    def command(self, *, once: bool = False, without: tuple[str, ...] = ()) -> str:
+        """The command line of this run: positional arguments and the flags that differ from their defaults.
+
+        Args:
+            once: include what is asked for one time, which a resumed run has to leave out.
+            without: further flags to leave out.
         """
         words = ["texneg", "synth", self.src, self.dst]
-        for field in fields(self)[2:]:
-            value = getattr(self, field.name)
-            if value == field.default or (field.name in _ONCE and not once):
+        for name, value, default in self.flags():
+            if value == default or name in without or (name in ONCE and not once):
                 continue
-            words.append(f"--{field.name.replace('_', '-')}")
+            words.append(flag(name))
             if value is not True:
                 words += [str(v) for v in (value if isinstance(value, tuple) else (value,))]
         return shlex.join(words)
 
 
+ONCE = ("overwrite", "recheck", "steal_lock", "extend", "retry_quarantined", "dry_run", "plan_only")
+"""Flags that are not repeated when a run is resumed."""
+EXCLUSIVE = (
+    ("dry_run", "plan_only", "task", "finalize"),
+    ("scheduler", "cluster"),
+    ("overwrite", "extend", "retry_quarantined", "task"),
+    ("overwrite", "extend", "retry_quarantined", "finalize"),
+    ("extend", "limit"),
+    ("dry_run", "extend", "retry_quarantined"),
+)
+"""A command may have one flag of each of these groups."""
+
+
+def flag(name: str) -> str:
+    """The flag of a field."""
+    return f"--{name.replace('_', '-')}"
+
+
+def require(name: str, value: object, good: bool, allowed: str) -> None:
+    """Refuse the value of a field that is not good."""
+    if not good:
+        raise InputError(f"{flag(name)} {value}: allowed is {allowed}")
+
+
+def require_at_least(part: object, **bounds: int) -> None:
+    """Refuse fields below their bounds; None is allowed."""
+    for name, least in bounds.items():
+        value = getattr(part, name)
+        require(name, value, value is None or value >= least, f"{least} or more")
+
+
+def require_side(name: str, value: int, least: int, most: int) -> None:
+    """Refuse a side of a picture that is out of its range."""
+    require(name, value, least <= value <= most, f"{least} to {most} px")
+
+
 def ledger_path(dst: str, ledger: str | None = None) -> Place:
-    """Folder of a run's ledger: DST.texneg beside DST, unless it was put elsewhere. Absolute.
+    """The absolute place of a run's ledger: DST.texneg beside DST, unless another is given.
 
     Raises:
         InputError: DST is a bucket, which has nothing beside it.
@@ -179,30 +352,3 @@ def ledger_path(dst: str, ledger: str | None = None) -> Place:
     if isinstance(beside, Url) and beside.is_bucket:
         raise InputError(f"{dst} is a whole bucket: give a folder in it, or a --ledger elsewhere")
     return place(f"{beside}.texneg")
-
-
-# Not repeated when a run is resumed.
-_ONCE = ("overwrite", "recheck", "steal_lock", "extend", "retry_quarantined", "dry_run", "plan_only")
-
-
-def settings_of(config: SynthConfig, kind: Kind) -> Settings:
-    """The settings of a run on a source of that kind."""
-    paper = config.preset == "paper"
-    form = config.format or ("folder" if paper else "webdataset" if config.layout == "paired" else kind)
-    return Settings(
-        format=form,
-        size=config.size,
-        exemplar_size=config.exemplar_size,
-        seed=config.seed,
-        method=config.method,
-        method_version=PRESETS[config.method].version,
-        encoding="png" if paper else config.encoding,
-        small=config.small,
-        splits=config.splits,
-        naming=config.naming,
-        limit=config.limit,
-        shard_size=config.shard_size if (kind, form) == ("folder", "webdataset") else None,
-        layout=config.layout,
-        exif="apply" if paper else config.exif,
-        allow_truncated=config.allow_truncated,
-    )

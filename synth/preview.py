@@ -13,8 +13,7 @@ from texneg.synth.config import ledger_path
 from texneg.synth.ledger.ledger import Ledger
 from texneg.synth.ledger.record import load_record
 from texneg.synth.plan.settings import Settings, Small
-from texneg.synth.task.images import enlarged, image_seed, patch_size
-from texneg.synth.task.setup import prepare_process
+from texneg.synth.task.images import enlarged, image_seed, patch_size, prepare_process
 from texneg.textures.exemplars import exemplar_places, exemplars
 from texneg.textures.texture import texture
 
@@ -89,4 +88,4 @@ def run_settings(textures: str) -> Settings | None:
     """Read the settings of the run that made these textures, if its ledger lies beside them."""
     if not ledger_path(textures).is_dir():
         return None
-    return Settings(**load_record(Ledger(ledger_path(textures), place(textures)))["settings"])
+    return load_record(Ledger(ledger_path(textures), place(textures))).settings

@@ -6,37 +6,47 @@ from dataclasses import replace
 from queue import SimpleQueue
 from typing import Any
 
-from texneg.cli.console import counted, say
-from texneg.datasets.sources.sources import Source
-from texneg.datasets.storage.places import place
+from texneg.cli.console import info, out, plural
+from texneg.cli.progress import Progress
+from texneg.cli.signals import catch_stop_signals
+from texneg.datasets.sources.sources import open_source
+from texneg.datasets.storage.places import absolute, place
 from texneg.datasets.storage.retries import patiently
-from texneg.errors import RunFailed
-from texneg.synth.config import SynthConfig
-from texneg.synth.driver.array import check_finished, join_metrics, metrics_of, share_of
-from texneg.synth.driver.drive import Verdict, drive
-from texneg.synth.driver.finalize import finalize, write_stats
-from texneg.synth.driver.messages import failure, say_begin, say_end, say_inputs, say_planned, say_quarantine
-from texneg.synth.driver.preflight import check_space, inspect, open_run
-from texneg.synth.driver.progress import Progress
-from texneg.synth.driver.queue import Work
-from texneg.synth.driver.requeue import take_back
-from texneg.synth.driver.signals import stop_signals
+from texneg.errors import InputError, RunFailed
+from texneg.synth.config import Compute, SynthConfig, ledger_path
+from texneg.synth.driver import messages
+from texneg.synth.driver.finalize import (
+    Call,
+    InputCounts,
+    finalize,
+    join_metrics,
+    load_input_counts,
+    write_stats,
+)
+from texneg.synth.driver.loop import Verdict, run_tasks
+from texneg.synth.driver.opening import (
+    Specification,
+    begin_run,
+    check_places,
+    check_space,
+    requeue_quarantined,
+    resume_run,
+)
+from texneg.synth.driver.queue import TaskQueue
 from texneg.synth.executors.executor import Executor, SyncExecutor
-from texneg.synth.executors.tuning import as_yaml
+from texneg.synth.executors.tuning import tuning_yaml
 from texneg.synth.ledger.lease import Lease
-from texneg.synth.ledger.ledger import read_json
-from texneg.synth.ledger.record import Run
-from texneg.synth.ledger.versions import check_versions
-from texneg.synth.plan.extend import extended
-from texneg.synth.plan.plan import Shard
-from texneg.synth.task.storage import is_storage, storage_message
-from texneg.synth.task.task import Task
+from texneg.synth.ledger.ledger import Ledger
+from texneg.synth.ledger.record import Run, compare_versions
+from texneg.synth.plan.extend import extend_plan
+from texneg.synth.task.task import storage_failure
 
 INTERRUPTED = 130
+REMOTE_CORES = 64  # assumed behind a scheduler's address when the plan is made
 
 
 def synth(config: SynthConfig) -> int:
-    """Make the textures, or what is missing of them.
+    """Make the textures that are missing.
 
     Returns:
         0 when every image has its texture or its row in the quarantine, 130 when interrupted.
@@ -45,160 +55,184 @@ def synth(config: SynthConfig) -> int:
         InputError: wrong usage or input; nothing was written.
         RunFailed: the disk is full, too many bad images, or shards that failed; the same command resumes.
     """
-    if config.print_dask_config:
-        print(as_yaml(), end="")
+    if config.action.print_dask_config:
+        out(tuning_yaml().rstrip("\n"))
         return 0
-    source = inspect(config)
-    if config.dry_run:
-        from texneg.synth.driver.dry_run import rehearse
+    compute = config.compute.resolve(array_task=config.action.task is not None)
+    spec = specify(config, compute)
+    if config.action.dry_run:
+        from texneg.synth.driver.dry_run import dry_run  # loads decoders and numba
 
-        return rehearse(config, source)
-    if config.cluster != "slurm-runner":
-        return _synth(config, source)
-    from texneg.synth.executors.slurm import allocation
+        command = config.command(once=True, without=("dry_run",))
+        dry_run(spec, overwrite=config.action.overwrite, cores=compute.cores, command=command)
+        return 0
+    if compute.cluster != "slurm-runner":
+        return _synth(config, compute, spec)
+    from texneg.synth.executors.slurm import srun_cluster  # loads Dask
 
-    with allocation():
-        return _synth(config, source)
-
-
-def _synth(config: SynthConfig, source: Source) -> int:
-    try:
-        if config.share is not None:
-            run = open_run(config, source)
-            return _run(config, replace(run, plan=share_of(run.plan, *config.share)), lambda: None)
-        with Lease(config.ledger_path / "lock", steal=config.steal_lock) as lease:
-            run = _renewed(config, open_run(config, source), source)
-            if config.plan_only:
-                say_planned(config, run)
-                return 0
-            return _run(config, run, lease.check)
-    except OSError as error:
-        storage = is_storage(error)
-        reason = storage_message(error, place(config.dst)) if storage else str(error)
-        raise RunFailed(f"{reason}; resume: {config.command()}") from error
+    with srun_cluster() as address:
+        return _synth(config, replace(compute, scheduler=address), spec)
 
 
-def _renewed(config: SynthConfig, run: Run, source: Source) -> Run:
-    """The run with new inputs, and with images to try again, where that is asked for."""
-    if config.extend:
-        run, differences = extended(config, run, source)
-        say(f"{counted(differences.new, 'new image')} added to the plan")
-        for line in differences.lines():
-            say(line)
-    if config.retry_quarantined is not None:
-        count = take_back(run, source, config.retry_quarantined)
-        say(f"{counted(count, 'image')} of the quarantine tried again")
-    return run
+def specify(config: SynthConfig, compute: Compute) -> Specification:
+    """Check a command and open its source; writes nothing."""
+    config.check()
+    if compute.cluster is not None:
+        from texneg.synth.executors.slurm import check_slurm  # loads Dask
 
+        check_slurm(compute)
+    elif compute.scheduler is not None:
+        from texneg.synth.executors.connect import check_address  # loads Dask
 
-def _run(config: SynthConfig, run: Run, check: Callable[[], None]) -> int:
-    if warning := check_versions(run.versions, "this process", strict=config.strict_versions):
-        say(f"warning: {warning}")
-    if config.recheck:
-        say(f"{counted(_forget_damaged(run), 'damaged shard')} to make again")
-    metrics = metrics_of(run.ledger, *config.share) if config.share else run.ledger.metrics
-    work = Work(run.ledger, run.plan, lambda shard, part: _task(run, shard, part), metrics)
-    work.resume()
-    before = work.images
-    if config.finalize:
-        check_finished(config, work)
-    check_space(run, run.plan.images - before)
-    say_begin(config, run, work)
-    verdict: Verdict = "error_budget" if work.over_budget(config.max_error_rate) else "complete"
-    seconds = 0.0
-    if work.queue:
-        run.ledger.manifest.unlink(missing_ok=True)  # where it is, the run is finished
-        verdict = "interrupted"
-        with (
-            suppress(KeyboardInterrupt),
-            stop_signals(patience=1 if config.in_process else 2) as stop,
-            _executor(config, run) as executor,
-            Progress(run.plan.images, before) as progress,
-        ):
-            try:
-                verdict = drive(work, executor, check, stop, progress, config=config)
-            finally:
-                seconds = progress.seconds
-    if config.share is None:
-        verdict = _close(config, run, work, verdict, made=work.images - before, seconds=seconds)
-        say_quarantine(work)
-    if verdict == "interrupted":
-        say(f"interrupted: {work.images} of {work.plan.images} images are done; resume: {config.command()}")
-        return INTERRUPTED
-    if verdict != "complete":
-        raise RunFailed(failure(config, work, verdict))
-    say_end(config, run, work, work.images - before, seconds)
-    return 0
-
-
-def _close(
-    config: SynthConfig, run: Run, work: Work, verdict: Verdict, *, made: int, seconds: float
-) -> Verdict:
-    """Join what is finished and write the statistics; the verdict with the inputs taken into account."""
-    inputs: dict[str, int] = {}
-    if not work.missing:
-        join_metrics(run.ledger)
-        inputs = (read_json(run.ledger.stats) or {}).get("inputs", {})
-        if not inputs or not run.ledger.manifest.exists():
-            inputs = patiently(lambda: finalize(run.ledger, run.plan))
-    if verdict == "complete" and run.plan.source["broken"]:
-        verdict = "failed_shards"
-    call = {
-        "command": config.command(),
-        "cores": 1 if config.in_process else config.cores,
-        "images": made,
-        "seconds": round(seconds, 3),
-    }
-    say_inputs(inputs)
-    outcome = {"outcome": verdict, "failed": work.failed, "inputs": inputs}
-    with suppress(OSError) if verdict == "storage" else nullcontext():
-        write_stats(run.ledger, run.plan, outcome, call)
-    return verdict
-
-
-def _task(run: Run, shard: Shard, part: int | None) -> Task:
-    return Task(
-        ledger=run.ledger,
-        src=run.src,
-        kind=run.plan.source["kind"],
-        settings=run.settings,
-        shard=shard,
-        part=part,
-        parts=run.plan.parts(shard),
-        part_size=run.plan.part_size,
+        check_address(compute.scheduler)
+    output = config.output
+    src, dst, ledger = place(config.src), place(config.dst), ledger_path(config.dst, config.ledger)
+    source = open_source(src, splits=output.splits, naming=output.naming)
+    check_places(src, dst, ledger)
+    elsewhere = compute.scheduler or compute.cluster or config.action.plan_only
+    return Specification(
+        src=src,
+        source=source,
+        settings=output.settings(source.kind),
+        ledger=Ledger(ledger, absolute(dst)),
+        command=config.command(),
+        cores=REMOTE_CORES if elsewhere else compute.cores,
+        part_size=compute.part_size,
+        shard_size=output.shard_size,
     )
 
 
+def _synth(config: SynthConfig, compute: Compute, spec: Specification) -> int:
+    action = config.action
+    try:
+        if action.array_task is not None:
+            run = open_run(config, spec)
+            share = replace(run, plan=run.plan.share(*action.array_task))
+            return _run(config, compute, share, lambda: None)
+        with Lease(spec.ledger.lock, steal=action.steal_lock) as lease:
+            run = _change_run(config, spec, open_run(config, spec))
+            if action.plan_only:
+                messages.print_plan(run, config.command())
+                return 0
+            return _run(config, compute, run, lease.check)
+    except OSError as error:
+        failure = storage_failure(error, place(config.dst))
+        reason = failure.message if failure else str(error)
+        raise RunFailed(f"{reason}; resume: {config.command()}") from error
+
+
+def open_run(config: SynthConfig, spec: Specification) -> Run:
+    """Resume the run, or begin it. The caller holds the lease."""
+    action = config.action
+    if not action.overwrite and (run := resume_run(spec)):
+        return run
+    if action.task or action.finalize:
+        first = config.command(without=("task", "finalize"))
+        raise InputError(f"{spec.ledger.dst} has no plan yet; make it first: {first} --plan-only")
+    return begin_run(spec)
+
+
+def _change_run(config: SynthConfig, spec: Specification, run: Run) -> Run:
+    """Add new inputs and requeue images of the quarantine, where that is asked for."""
+    if config.action.extend:
+        plan, differences = extend_plan(run.plan, run.settings, spec.source, spec.shard_size)
+        run = replace(run, plan=plan)
+        info(f"{plural(differences.new, 'new image')} added to the plan")
+        for line in differences.lines():
+            info(line)
+    if config.action.retry_quarantined is not None:
+        count = requeue_quarantined(run, spec.source, config.action.retry_quarantined)
+        info(f"{plural(count, 'image')} of the quarantine tried again")
+    return run
+
+
+def _run(config: SynthConfig, compute: Compute, run: Run, heartbeat: Callable[[], None]) -> int:
+    action, policy, array_task = config.action, config.policy, config.action.array_task
+    if warning := compare_versions(run.versions, "this process", strict=policy.strict_versions):
+        info(f"warning: {warning}")
+    if action.recheck:
+        from texneg.synth.ledger.audit import reopen_damaged  # loads decoders
+
+        info(f"{plural(reopen_damaged(run.ledger, run.plan), 'damaged shard')} to make again")
+    queue = TaskQueue(run, run.ledger.task_metrics(*array_task) if array_task else run.ledger.metrics)
+    queue.resume()
+    before = queue.images
+    if action.finalize and queue.missing:
+        raise RunFailed(messages.describe_missing(queue, config.command(without=("finalize",))))
+    check_space(run, run.plan.images - before)
+    messages.print_start(queue, config.src, config.dst, str(compute))
+    verdict = Verdict.ERROR_BUDGET if queue.is_over_budget(policy.max_error_rate) else Verdict.COMPLETE
+    seconds = 0.0
+    if queue.tasks:
+        run.ledger.manifest.unlink(missing_ok=True)  # a run with a manifest is finished
+        verdict = Verdict.INTERRUPTED
+        with (
+            suppress(KeyboardInterrupt),
+            catch_stop_signals(patience=1 if compute.in_process else 2) as stop,
+            _executor(compute, run, strict_versions=policy.strict_versions) as executor,
+            Progress(run.plan.images, before) as progress,
+        ):
+            try:
+                verdict = run_tasks(
+                    queue,
+                    executor,
+                    policy,
+                    stop=stop,
+                    progress=progress,
+                    heartbeat=heartbeat,
+                    own_workers=compute.on_this_machine,
+                )
+            finally:
+                seconds = progress.pace.seconds
+    made = queue.images - before
+    if array_task is None:
+        cores = 1 if compute.in_process else compute.cores
+        verdict = _close(queue, verdict, Call(config.command(), cores, made, round(seconds, 3)))
+        messages.print_quarantine(queue)
+    if verdict == Verdict.INTERRUPTED:
+        info(f"interrupted: {queue.images} of {run.plan.images} images are done; resume: {config.command()}")
+        return INTERRUPTED
+    if verdict != Verdict.COMPLETE:
+        rate = policy.max_error_rate
+        raise RunFailed(messages.describe_failure(queue, verdict, rate=rate, command=config.command()))
+    messages.print_end(queue, config.src, config.dst, made=made, seconds=seconds, whole=array_task is None)
+    return 0
+
+
+def _close(queue: TaskQueue, verdict: Verdict, call: Call) -> Verdict:
+    """Join what is finished and write the statistics; the verdict, for which broken inputs count too."""
+    run, ledger = queue.run, queue.run.ledger
+    inputs: InputCounts | None = None
+    if not queue.missing:
+        join_metrics(ledger)
+        inputs = load_input_counts(ledger)
+        if inputs is None or not ledger.manifest.exists():
+            inputs = patiently(lambda: finalize(ledger, run.plan))
+    if verdict == Verdict.COMPLETE and run.plan.source.broken:
+        verdict = Verdict.FAILED_SHARDS
+    if inputs:
+        messages.print_inputs(inputs)
+    with suppress(OSError) if verdict == Verdict.STORAGE else nullcontext():
+        write_stats(ledger, run.plan, verdict, failed=queue.failed, inputs=inputs, call=call)
+    return verdict
+
+
 @contextmanager
-def _executor(config: SynthConfig, run: Run) -> Iterator[Executor]:
-    if config.in_process:
-        from texneg.synth.task.setup import prepare_process
+def _executor(compute: Compute, run: Run, *, strict_versions: bool) -> Iterator[Executor]:
+    if compute.in_process:
+        from texneg.synth.task.images import prepare_process  # loads decoders and numba
 
         prepare_process()
         yield SyncExecutor()
         return
-    from texneg.synth.executors.connect import connected, prepare
+    from texneg.synth.executors.connect import WorkerSetup, connect, prepare  # loads Dask
     from texneg.synth.executors.dask import DaskExecutor
-    from texneg.synth.executors.plugin import WorkerSetup
 
-    complaints: SimpleQueue[Any] = SimpleQueue()
-    setup = WorkerSetup(run.ledger, run.versions, strict=config.strict_versions)
-    with connected(config, setup, complaints.put) as client:
-        executor = DaskExecutor(client, run.ledger.tag, complaints, lambda: prepare(client, setup))
+    warnings: SimpleQueue[Any] = SimpleQueue()
+    setup = WorkerSetup(run.ledger, run.versions, strict=strict_versions)
+    with connect(compute, setup, warnings.put) as client:
+        executor = DaskExecutor(client, run.ledger.tag, warnings, lambda: prepare(client, setup))
         try:
             yield executor
         finally:
             executor.close()
-
-
-def _forget_damaged(run: Run) -> int:
-    """Take back the marker of every shard with a missing or damaged output; returns their number."""
-    from texneg.synth.ledger.audit import is_damaged
-
-    damaged = 0
-    for shard, marker in zip(run.plan.shards, run.ledger.markers(run.plan.shards), strict=True):
-        if marker is not None and is_damaged(run.ledger, shard, marker):
-            run.ledger.reopen(shard, run.plan.parts(shard))
-            damaged += 1
-    run.ledger.manifest.unlink(missing_ok=True)  # it is joined again from what is good
-    return damaged

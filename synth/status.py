@@ -1,10 +1,9 @@
-"""`texneg synth-status`: how far a run is, read from its files alone."""
+"""`texneg synth-status`: the progress of a run, read from its files alone."""
 
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
 
 from texneg.cli.console import duration
 from texneg.cli.fields import Positional
@@ -12,10 +11,10 @@ from texneg.datasets.storage.json_files import read_json_lines, to_json
 from texneg.datasets.storage.places import Place, place
 from texneg.errors import InputError
 from texneg.synth.config import ledger_path
-from texneg.synth.driver.array import task_metrics
-from texneg.synth.ledger.lease import holder
+from texneg.synth.ledger.lease import Holder, holder
 from texneg.synth.ledger.ledger import Ledger, read_json
-from texneg.synth.ledger.record import opened
+from texneg.synth.ledger.manifest import Status
+from texneg.synth.ledger.record import open_record
 from texneg.synth.plan.plan import load_plan
 
 RATE_OVER_S = 600.0
@@ -24,7 +23,7 @@ COMMITS_READ = 100
 
 @dataclass(frozen=True)
 class StatusConfig:
-    """How far a texture run is, what failed and why."""
+    """Progress of a texture run, what failed and why."""
 
     dst: Positional[str]
     """Folder that texneg synth writes."""
@@ -33,7 +32,35 @@ class StatusConfig:
     json: bool = False
     """Print one JSON object instead of lines."""
     watch: float | None = None
-    """Print again every so many seconds, for as long as somebody is at work."""
+    """Print again every so many seconds, as long as a driver or a task is at work."""
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """The state of a run; its fields are those of the JSON object."""
+
+    images: int
+    images_done: int
+    shards: int
+    shards_done: int
+    shards_begun: int
+    statuses: dict[Status, int]
+    running: Holder | None
+    images_per_second: float | None
+    outcome: str | None
+    """None while a driver is at work."""
+    joined: bool
+    failed: dict[str, str]
+    command: str
+
+    @property
+    def tasks_at_work(self) -> bool:
+        """True if tasks of an array committed shards in the last minutes and there are more to make."""
+        return bool(self.images_per_second) and self.shards_done < self.shards
+
+    def to_json(self) -> bytes:
+        """Encode as one JSON object."""
+        return to_json({**asdict(self), "running": asdict(self.running) if self.running else {}})
 
 
 def synth_status(config: StatusConfig) -> int:
@@ -47,41 +74,41 @@ def synth_status(config: StatusConfig) -> int:
     ledger = Ledger(ledger_path(config.dst, config.ledger), place(config.dst))
     while True:
         status = run_status(ledger)
-        text = to_json(status).decode() if config.json else "\n".join([*_lines(config.dst, status), ""])
+        text = status.to_json().decode() if config.json else "\n".join([*_lines(config.dst, status), ""])
         print(text, end="", flush=True)
-        if config.watch is None or not (status["running"] or _tasks_at_work(status)):
+        if config.watch is None or not (status.running or status.tasks_at_work):
             return 0
         time.sleep(config.watch)
 
 
-def run_status(ledger: Ledger) -> dict[str, Any]:
-    """Counts of images and shards, statuses, failures, rate, and who is at work."""
-    ledger, record = opened(ledger)
+def run_status(ledger: Ledger) -> RunStatus:
+    """Read the state of a run from its ledger."""
+    ledger, record = open_record(ledger)
     plan = load_plan(ledger.plan)
-    markers = ledger.markers(plan.shards)
-    committed = [marker for marker in markers if marker]
-    missing = [shard for shard, marker in zip(plan.shards, markers, strict=True) if not marker]
+    commits = ledger.commits(plan.shards)
+    committed = [commit for commit in commits if commit]
+    missing = [shard for shard, commit in zip(plan.shards, commits, strict=True) if not commit]
     parts = [(shard, marker) for shard, _, marker in ledger.parts_of(plan, missing) if marker]
-    statuses: Counter[str] = Counter()
+    statuses: Counter[Status] = Counter()
     for marker in [*committed, *(marker for _, marker in parts)]:
-        statuses.update(marker["statuses"])
+        statuses.update(marker.statuses)
     stats = read_json(ledger.stats) or {}
     running = holder(ledger.lock)
     done = sum(statuses.values())
-    return {
-        "images": plan.images,
-        "images_done": done,
-        "shards": len(plan.shards),
-        "shards_done": len(committed),
-        "shards_begun": len({shard for shard, _ in parts}),
-        "statuses": dict(sorted(statuses.items())),
-        "running": running,
-        "images_per_second": _rate([ledger.metrics] if running else task_metrics(ledger)),
-        "outcome": None if running else stats.get("outcome", "killed" if done else "planned"),
-        "joined": ledger.manifest.exists(),
-        "failed": stats.get("failed", {}),
-        "command": record["command"],
-    }
+    return RunStatus(
+        images=plan.images,
+        images_done=done,
+        shards=len(plan.shards),
+        shards_done=len(committed),
+        shards_begun=len({shard for shard, _ in parts}),
+        statuses=dict(sorted(statuses.items())),
+        running=running,
+        images_per_second=_rate([ledger.metrics] if running else ledger.all_task_metrics()),
+        outcome=None if running else stats.get("outcome", "killed" if done else "planned"),
+        joined=ledger.manifest.exists(),
+        failed=stats.get("failed", {}),
+        command=record.command,
+    )
 
 
 def _rate(metrics: Sequence[Place]) -> float | None:
@@ -94,37 +121,31 @@ def _rate(metrics: Sequence[Place]) -> float | None:
     return sum(line["n"] for line in recent[1:]) / max(recent[-1]["time"] - recent[0]["time"], 1e-9)
 
 
-def _lines(dst: str, status: dict[str, Any]) -> list[str]:
-    done, images = status["images_done"], status["images"]
-    begun = f", {status['shards_begun']} more begun" if status["shards_begun"] else ""
+def _lines(dst: str, status: RunStatus) -> list[str]:
+    done, images = status.images_done, status.images
+    begun = f", {status.shards_begun} more begun" if status.shards_begun else ""
     lines = [
-        f"{dst}: {done} of {images} images ({100 * done // images} %), {status['shards_done']} of"
-        f" {status['shards']} shards{begun}"
+        f"{dst}: {done} of {images} images ({100 * done // images} %), {status.shards_done} of"
+        f" {status.shards} shards{begun}"
     ]
-    lines += [f"  {n} {name}" for name, n in status["statuses"].items() if name != "ok"]
-    lines += [f"  failed: shard {shard}: {reason}" for shard, reason in status["failed"].items()]
-    return [*lines, _state(status)]
+    lines += [f"  {n} {name}" for name, n in status.statuses.items() if name != Status.OK]
+    lines += [f"  failed: shard {shard}: {reason}" for shard, reason in status.failed.items()]
+    return [*lines, _next_step(status)]
 
 
-def _tasks_at_work(status: dict[str, Any]) -> bool:
-    """Whether tasks of an array have committed shards in the last minutes, and there are more."""
-    return bool(status["images_per_second"]) and status["shards_done"] < status["shards"]
-
-
-def _state(status: dict[str, Any]) -> str:
-    """Who is at work, or what to do next."""
-    left, rate = status["images"] - status["images_done"], status["images_per_second"]
-    unfinished = status["shards_done"] < status["shards"]  # all images may be made and a shard not joined
-    command = status["command"]
+def _next_step(status: RunStatus) -> str:
+    """The driver at work, or the next step."""
+    left, rate, command = status.images - status.images_done, status.images_per_second, status.command
+    unfinished = status.shards_done < status.shards  # all images may be made and a shard not joined
     pace = f"{rate:.1f} images/s, {duration(left / rate)} left" if rate else "rate not known yet"
-    if status["running"]:
-        return f"running as process {status['running']['pid']} on {status['running']['host']}; {pace}"
-    if not unfinished and not status["joined"]:
+    if status.running:
+        return f"running as {status.running}; {pace}"
+    if not unfinished and not status.joined:
         return f"every image is done; join the results: {command} --finalize"
-    if _tasks_at_work(status):
+    if status.tasks_at_work:
         return f"tasks of an array at work in the last minutes; {pace}"
-    if status["outcome"] == "planned":
+    if status.outcome == "planned":
         return f"planned, nothing made yet; begin: {command}"
     if unfinished:
-        return f"not running ({status['outcome']}); resume: {command}"
-    return f"outcome: {status['outcome']}"
+        return f"not running ({status.outcome}); resume: {command}"
+    return f"outcome: {status.outcome}"

@@ -65,7 +65,7 @@ def make_textures(out: Path, workers: int) -> None:
 
     with quiet(out / "synth.log"):
         status = synth(
-            SynthConfig(
+            SynthConfig.flat(
                 str(out / "data" / "train"),
                 str(out / "textures"),
                 size=EmbeddedConfig.size,

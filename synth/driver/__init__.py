@@ -1,1 +1,1 @@
-"""What sits over the tasks: checks before the first, few in flight at a time, an orderly end."""
+"""The driver of a run: it opens the run, keeps few tasks in flight, and ends in an orderly way."""

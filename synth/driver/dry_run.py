@@ -1,48 +1,51 @@
-"""`texneg synth --dry-run`: what a run would do and cost, from eight of its images. Writes nothing."""
+"""`texneg synth --dry-run`: estimate the cost of a run from eight of its images. Writes nothing."""
 
 import tempfile
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from time import process_time
 
-from texneg.cli.console import counted, duration, say, sized
+from texneg.cli.console import duration, format_bytes, info, out, plural
 from texneg.datasets.sources.items import Item
 from texneg.datasets.sources.reader import reader
-from texneg.datasets.sources.sources import Source
-from texneg.synth.config import SynthConfig
-from texneg.synth.driver.preflight import check_space, planned
+from texneg.synth.driver.opening import Specification, check_space, plan_run, resume_run
 from texneg.synth.ledger.record import Run
 from texneg.synth.plan.plan import Plan, read_items
-from texneg.synth.task.images import Part, process_part
-from texneg.synth.task.setup import prepare_process
+from texneg.synth.task.images import PartResult, make_textures, prepare_process
 
 SAMPLE = 8
 SHORTEST_S, GOOD_S, LONGEST_S = 2.0, 60.0, 600.0  # of a sensible task
-MANY = 1000  # tasks whose scheduling shows
+MANY = 1000  # tasks, from which their scheduling is noticeable
 
 
-def rehearse(config: SynthConfig, source: Source) -> int:
+def dry_run(spec: Specification, *, overwrite: bool, cores: int, command: str) -> None:
     """Print size, cost and duration of a run.
 
+    Args:
+        spec: of the run.
+        overwrite: an earlier run would be removed.
+        cores: that the run would use.
+        command: of the run itself.
+
     Raises:
-        InputError: the inputs cannot be planned, or the run that is there has other settings.
+        InputError: the inputs cannot be planned, or an earlier run has other settings.
         RunFailed: the outputs will not fit.
     """
     with tempfile.TemporaryDirectory(prefix="texneg-plan-") as folder:
-        run = planned(config, source, Path(folder))
+        run = (None if overwrite else resume_run(spec)) or plan_run(spec, Path(folder))
         prepare_process()
-        items = list(_spread(run.plan, min(SAMPLE, run.plan.images)))
-        _made(run, items[:1])  # what a process does once is no part of the cost
+        items = _sample(run.plan, min(SAMPLE, run.plan.images))
+        _make(run, items[:1])  # the costs of a process's first image are no part of the estimate
         begin = process_time()
-        part = _made(run, items)
-        ms = 1000 * (process_time() - begin) / len(part.rows)
-        _print(config, run, part, ms)
-    return 0
+        result = _make(run, items)
+        ms = 1000 * (process_time() - begin) / len(result.rows)
+        _print_plan(run, result, ms)
+        _print_cost(run, ms, cores)
+    out(f"nothing was written; to run it: {command}")
 
 
-def _made(run: Run, items: list[Item]) -> Part:
-    return process_part(items, [item.key for item in items], run.settings, lambda item: _read(run, item))
+def _make(run: Run, items: list[Item]) -> PartResult:
+    return make_textures(items, [item.key for item in items], run.settings, lambda item: _read(run, item))
 
 
 def _read(run: Run, item: Item) -> bytes:
@@ -50,7 +53,8 @@ def _read(run: Run, item: Item) -> bytes:
         return read(item)
 
 
-def _spread(plan: Plan, count: int) -> list[Item]:
+def _sample(plan: Plan, count: int) -> list[Item]:
+    """Images spread evenly over the plan."""
     wanted = [(2 * i + 1) * plan.images // (2 * count) for i in range(count)]
     items: list[Item] = []
     begin = 0
@@ -62,29 +66,35 @@ def _spread(plan: Plan, count: int) -> list[Item]:
     return items
 
 
-def _print(config: SynthConfig, run: Run, part: Part, ms: float) -> None:
+def _print_plan(run: Run, result: PartResult, ms: float) -> None:
     plan = run.plan
-    tasks = sum(plan.parts(shard) for shard in plan.shards)
-    sizes = [len(made.texture) + len(made.image) for made in part.made]
-    size = plan.images * sum(sizes) / max(len(sizes), 1)
-    cpu_s = plan.images * ms / 1000
-    task_s = min(plan.part_size, max(shard.n for shard in plan.shards)) * ms / 1000
-    bad = Counter(row["status"] for row in part.rows if row["status"] != "ok")
-    print(f"{counted(plan.images, 'image')}, {counted(len(plan.shards), 'shard')}, {counted(tasks, 'task')}")
-    for reason, count in plan.source["skipped"].items():
-        print(f"passed over: {count} x {reason}")
-    for broken in plan.source["broken"]:
-        print(f"breaks off: {broken}")
+    counts = (plan.images, "image"), (len(plan.shards), "shard"), (_tasks(plan), "task")
+    out(", ".join(plural(n, noun) for n, noun in counts))
+    for reason, count in plan.source.skipped.items():
+        out(f"passed over: {count} x {reason}")
+    for broken in plan.source.broken:
+        out(f"breaks off: {broken}")
+    bad = Counter(row.status for row in result.rows if not row.ok)
     found = ", ".join(f"{count} {status}" for status, count in bad.items()) or "all good"
-    print(f"{counted(len(part.rows), 'image')} tried: {ms:.1f} ms of CPU each; {found}")
-    print(f"to write: {sized(size)}")
-    whole = duration(cpu_s / config.cores)
-    print(f"cost: {cpu_s / 3600:.2g} core-hours, {whole} on {counted(config.cores, 'core')} like this one")
+    out(f"{plural(len(result.rows), 'image')} tried: {ms:.1f} ms of CPU each; {found}")
+    sizes = [len(texture.data) + len(texture.image) for texture in result.textures]
+    out(f"to write: {format_bytes(plan.images * sum(sizes) / max(len(sizes), 1))}")
+
+
+def _print_cost(run: Run, ms: float, cores: int) -> None:
+    plan = run.plan
+    cpu_s = plan.images * ms / 1000
+    whole = duration(cpu_s / cores)
+    out(f"cost: {cpu_s / 3600:.2g} core-hours, {whole} on {plural(cores, 'core')} like this one")
     check_space(run, plan.images)
-    # Short tasks matter where there are many of them; long ones where another size would cut them.
-    short = task_s < SHORTEST_S and tasks > MANY
-    long = task_s > LONGEST_S and tasks > config.cores
+    # Short tasks matter when there are many of them; long ones when another size would split them.
+    task_s = min(plan.part_size, max(shard.n for shard in plan.shards)) * ms / 1000
+    short = task_s < SHORTEST_S and _tasks(plan) > MANY
+    long = task_s > LONGEST_S and _tasks(plan) > cores
     if short or long:
         fitting = max(1, round(GOOD_S * 1000 / ms))
-        say(f"a task takes {task_s:.2g} s; 20 to 120 s are good: --part-size {fitting}")
-    print(f"nothing was written; to run it: {replace(config, dry_run=False).command(once=True)}")
+        info(f"a task takes {task_s:.2g} s; 20 to 120 s are good: --part-size {fitting}")
+
+
+def _tasks(plan: Plan) -> int:
+    return sum(plan.parts(shard) for shard in plan.shards)

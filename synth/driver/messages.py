@@ -1,114 +1,131 @@
-"""What a texture run tells its user: settings at the start, the result or the remedy at the end."""
+"""Messages of a texture run: settings at the start, the result or the remedy at the end."""
 
 import itertools
 import shlex
 
-from texneg.cli.console import counted, duration, say, sized, tell
-from texneg.synth.config import SynthConfig
-from texneg.synth.driver.preflight import bytes_to_write
-from texneg.synth.driver.queue import Work
-from texneg.synth.ledger.manifest import iterate_rows
+from texneg.cli.console import duration, format_bytes, info, out, plural
+from texneg.synth.driver.finalize import InputCounts
+from texneg.synth.driver.loop import Verdict
+from texneg.synth.driver.opening import bytes_to_write
+from texneg.synth.driver.queue import TaskQueue
+from texneg.synth.ledger.manifest import Status, iterate_rows
 from texneg.synth.ledger.record import Run
 
-REASONS_SHOWN = 5
+REASONS_SHOWN, SHARDS_SHOWN = 5, 10
 
 
-def say_begin(config: SynthConfig, run: Run, work: Work) -> None:
-    """What is going to be made, from what and where."""
-    settings, plan, done = run.settings, run.plan, work.images
+def print_start(queue: TaskQueue, src: str, dst: str, where: str) -> None:
+    """Print what is going to be made, from what and where."""
+    settings, plan, done = queue.run.settings, queue.run.plan, queue.images
     form = "images and textures in tars" if settings.layout == "paired" else settings.format
-    say(
-        f"{counted(plan.images, 'image')} of {config.src} -> {config.dst} ({form}, {settings.size} px"
+    info(
+        f"{plural(plan.images, 'image')} of {src} -> {dst} ({form}, {settings.size} px"
         f" {settings.encoding}, method {settings.method} v{settings.method_version}, seed {settings.seed})"
     )
-    for reason, count in plan.source["skipped"].items():
-        say(f"passed over: {count} x {reason}")
+    for reason, count in plan.source.skipped.items():
+        info(f"passed over: {count} x {reason}")
     if done:
-        say(f"resuming: {done} of {plan.images} images are done")
-    if not work.queue:
+        info(f"resuming: {done} of {plan.images} images are done")
+    if queue.tasks:
+        size = format_bytes(bytes_to_write(queue.run, plan.images - done))
+        tasks, shards = plural(len(queue.tasks), "task"), plural(len(queue.missing), "shard")
+        info(f"{tasks} of {shards} on {where}; about {size} to write")
+
+
+def print_plan(run: Run, command: str) -> None:
+    """Print how to make a frozen plan's textures."""
+    plan = run.plan
+    out(f"{plural(plan.images, 'image')} in {plural(len(plan.shards), 'shard')}: {run.ledger.plan}")
+    out(f"make them, with I from 0 to N - 1:   {command} --task I/N")
+    out(f"then join the results:               {command} --finalize")
+
+
+def print_quarantine(queue: TaskQueue) -> None:
+    """Print how many images could not be used, and the first reasons."""
+    if not queue.bad:
         return
-    here = "this process" if config.in_process else f"{counted(config.cores, 'core')} of this machine"
-    say(
-        f"{counted(len(work.queue), 'task')} of {counted(len(work.missing), 'shard')} on"
-        f" {_elsewhere(config) or here}; about {sized(bytes_to_write(run, plan.images - done))} to write"
-    )
-
-
-def _elsewhere(config: SynthConfig) -> str | None:
-    return f"{counted(config.jobs, 'job')} of {config.cluster}" if config.cluster else config.address
-
-
-def say_planned(config: SynthConfig, run: Run) -> None:
-    """What to do with a plan that was made ahead."""
-    command, plan = config.command(), run.plan
-    tell(f"{counted(plan.images, 'image')} in {counted(len(plan.shards), 'shard')}: {run.ledger.plan}")
-    tell(f"make them, with I from 0 to N - 1:   {command} --task I/N")
-    tell(f"then join the results:               {command} --finalize")
-
-
-def say_quarantine(work: Work) -> None:
-    """How many images could not be used, and the first reasons."""
-    if not work.bad:
+    counts = ", ".join(f"{n} {status}" for status, n in sorted(queue.statuses.items()) if status != Status.OK)
+    info(f"{queue.bad} of {queue.images} images could not be used: {counts}")
+    if queue.missing:
         return
-    counts = ", ".join(f"{n} {status}" for status, n in sorted(work.statuses.items()) if status != "ok")
-    say(f"{work.bad} of {work.images} images could not be used: {counts}")
-    if work.missing:
-        return
-    quarantine = work.ledger.quarantine
+    quarantine = queue.run.ledger.quarantine
     for row in itertools.islice(iterate_rows(quarantine), REASONS_SHOWN):
-        say(f"  {row['src']}: {row['status']}, {row['error']}")
-    say(f"  each with its reason: {quarantine}")
+        info(f"  {row.src}: {row.status}, {row.error}")
+    info(f"  each with its reason: {quarantine}")
 
 
-def say_inputs(inputs: dict[str, int]) -> None:
-    """What is odd about the inputs as a whole."""
-    every = inputs.get("identical_counted_1_in", 1)
-    if same := inputs.get("identical", 0):
-        found = counted(same, "image") + ("" if every == 1 else f", estimated from 1 in {every} contents,")
-        say(f"{found} with the bytes of another: equal src_sha256 in the manifest")
-    if cut := inputs.get("used_though_truncated", 0):
-        say(f"{counted(cut, 'image')} used as far as a truncated file goes: status ok with an error")
+def print_inputs(inputs: InputCounts) -> None:
+    """Print how many inputs are duplicates, and how many truncated ones were used."""
+    every = inputs.identical_counted_1_in
+    if inputs.identical:
+        estimated = "" if every == 1 else f", estimated from 1 in {every} contents,"
+        found = plural(inputs.identical, "image") + estimated
+        info(f"{found} with the bytes of another: equal src_sha256 in the manifest")
+    if cut := inputs.used_though_truncated:
+        info(f"{plural(cut, 'image')} used as far as a truncated file goes: status ok with an error")
 
 
-def say_end(config: SynthConfig, run: Run, work: Work, made: int, seconds: float) -> None:
-    """What was made, and what to do with it."""
-    pace = f"{counted(made, 'image')} in {duration(seconds)}, {made / max(seconds, 1e-9):.1f}/s"
-    there = counted(work.statuses["ok"], "texture")
-    tell(f"{there} in {config.dst}: {pace if made else 'nothing was left to do'}")
-    if config.share is not None:
+def print_end(queue: TaskQueue, src: str, dst: str, *, made: int, seconds: float, whole: bool) -> None:
+    """Print what was made and, of a whole run rather than a share, what to do with it."""
+    pace = f"{plural(made, 'image')} in {duration(seconds)}, {made / max(seconds, 1e-9):.1f}/s"
+    textures = plural(queue.statuses[Status.OK], "texture")
+    out(f"{textures} in {dst}: {pace if made else 'nothing was left to do'}")
+    if not whole:
         return
-    tell(f"manifest, checksums and timings: {work.ledger.root}")
-    tell(f"check them:   {shlex.join(['texneg', 'verify', config.dst])}")
-    if shown := _shown(config, run):
-        tell(f"look at them: {shlex.join(['texneg', 'sheet', *shown, '--out', 'sheet.png'])}")
+    out(f"manifest, checksums and timings: {queue.run.ledger.root}")
+    out(f"check them:   {shlex.join(['texneg', 'verify', dst])}")
+    if arguments := _sheet_arguments(queue.run, src, dst):
+        out(f"look at them: {shlex.join(['texneg', 'sheet', *arguments, '--out', 'sheet.png'])}")
 
 
-def _shown(config: SynthConfig, run: Run) -> list[str]:
-    """What to give to `texneg sheet`; nothing where the images are in packed tars, which it cannot open."""
+def _sheet_arguments(run: Run, src: str, dst: str) -> list[str]:
+    """The arguments of `texneg sheet`; none where the images are in compressed tars, which it cannot open."""
     first = run.plan.shards[0]
     split = ["--split", first.split] if first.split else []
     if run.settings.layout == "paired":
-        return [config.dst, *split]
-    return [] if first.whole else [config.src, *split, "--textures", config.dst]
+        return [dst, *split]
+    return [] if first.whole else [src, *split, "--textures", dst]
 
 
-def failure(config: SynthConfig, work: Work, verdict: str) -> str:
-    """Why a run stopped before its end, what is safe, and the remedy."""
-    resume = f"resume: {config.command()}"
-    if verdict == "storage":
-        return f"{work.storage}; {work.images} of {work.plan.images} images are safe; {resume}"
-    if verdict == "error_budget":
-        found = f"{work.bad} of {work.images} images could not be used"
-        remedy = f"reasons: {work.ledger.root}/log; mend them and repeat with --overwrite"
-        if work.bad == work.plan.images:
+def describe_missing(queue: TaskQueue, command: str) -> str:
+    """The shards that are missing when a job array is finalized, and the remedy.
+
+    Args:
+        queue: of the run.
+        command: makes them.
+    """
+    shards = queue.run.plan.shards
+    positions = [i for i, shard in enumerate(shards) if shard in queue.missing]
+    shown = ", ".join(map(str, positions[:SHARDS_SHOWN])) + (", ..." if len(positions) > SHARDS_SHOWN else "")
+    return (
+        f"{len(positions)} of {len(shards)} shards are not made: {shown}."
+        f" Shard k belongs to --task I/N with I = k modulo N; repeat these, or make the rest here: {command}"
+    )
+
+
+def describe_failure(queue: TaskQueue, verdict: Verdict, *, rate: float, command: str) -> str:
+    """The reason why a run stopped before its end, the images that are safe, and the remedy.
+
+    Args:
+        queue: of the run.
+        verdict: of the run.
+        rate: the largest share of bad images that was allowed.
+        command: resumes the run.
+    """
+    plan, resume = queue.run.plan, f"resume: {command}"
+    if verdict == Verdict.STORAGE:
+        return f"{queue.storage}; {queue.images} of {plan.images} images are safe; {resume}"
+    if verdict == Verdict.ERROR_BUDGET:
+        found = f"{queue.bad} of {queue.images} images could not be used"
+        remedy = f"reasons: {queue.run.ledger.root}/log; mend them and repeat with --overwrite"
+        if queue.bad == plan.images:
             return f"{found}; {remedy}"
-        rate = config.max_error_rate
         return f"{found}, more than --max-error-rate {rate} allows; {remedy}, or raise the rate"
-    if work.failed:
-        shard, reason = next(iter(work.failed.items()))
-        count = f"{len(work.failed)} of {len(work.plan.shards)} shards failed"
+    if queue.failed:
+        shard, reason = next(iter(queue.failed.items()))
+        count = f"{len(queue.failed)} of {len(plan.shards)} shards failed"
         return f"{count} (first: {shard}: {reason}); mend the cause and {resume}"
-    broken = work.plan.source["broken"]
+    broken = plan.source.broken
     return (
         f"input tars that break off: {len(broken)} (first: {broken[0]});"
         " the images before the break were made; mend the tars and repeat with --overwrite"

@@ -1,1 +1,1 @@
-"""Executors: this process, an embedded or foreign Dask cluster, SLURM."""
+"""Executors of tasks: this process, a Dask cluster on this machine or elsewhere, SLURM."""

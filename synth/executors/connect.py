@@ -1,7 +1,10 @@
-"""A client of the cluster of a run, whoever started it, and every worker of it prepared."""
+"""Connect to the cluster of a run, which texneg may have started or not, and prepare every worker."""
 
 import logging
+import os
 import re
+import secrets
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,30 +16,86 @@ import dask
 import distributed
 from distributed.comm import get_address_host_port
 
+from texneg.datasets.storage.atomic import temporary_name, write_bytes
 from texneg.errors import InputError, RunFailed
-from texneg.synth.config import SynthConfig
-from texneg.synth.executors.local import embedded
-from texneg.synth.executors.plugin import WorkerSetup
-from texneg.synth.executors.slurm import submitted
+from texneg.synth.config import Compute
+from texneg.synth.executors.local import local_cluster
+from texneg.synth.executors.slurm import slurm_cluster
 from texneg.synth.executors.tuning import TUNING
-from texneg.synth.ledger.versions import versions
+from texneg.synth.ledger.ledger import Ledger
+from texneg.synth.ledger.record import Versions, compare_versions, versions
 
 CONNECT_S = 20
-PROBE = "is anybody listening?"
+PROBE = "probe"
+
+
+class WorkerSetup(distributed.WorkerPlugin):
+    """Leaves Ctrl-C to the driver, compiles the kernel, compares versions, and checks the run's files.
+
+    Args:
+        ledger: of the run; without one nothing is checked.
+        versions: of the process that began the run.
+        strict: refuse other versions.
+    """
+
+    def __init__(
+        self, ledger: Ledger | None = None, versions: Versions | None = None, *, strict: bool = False
+    ) -> None:
+        self.name = self.topic = f"texneg-setup-{secrets.token_hex(8)}"
+        """The topic of the events that carry workers' warnings to this driver, and to no other."""
+        self._ledger = ledger
+        self._versions = versions or {}
+        self._strict = strict
+
+    def setup(self, worker: Any) -> None:
+        """Prepare a worker.
+
+        Raises:
+            RunFailed: this worker cannot take part; the driver receives the reason, too.
+        """
+        from texneg.synth.task.images import prepare_process  # loads numba, which a driver does not need
+
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        prepare_process()
+        here = f"worker {worker.address} on {os.uname().nodename}"
+        try:
+            if warning := compare_versions(self._versions, here, strict=self._strict):
+                worker.log_event(self.topic, {"text": warning, "fatal": False})
+            if self._ledger is not None:
+                check_files(self._ledger, here)
+        except RunFailed as error:
+            worker.log_event(self.topic, {"text": str(error), "fatal": True})
+            raise
+
+
+def check_files(ledger: Ledger, here: str) -> None:
+    """Read the run's record and write to its output, as every task will have to."""
+    if not ledger.is_in_force():
+        raise RunFailed(
+            f"{here} does not see this run in {ledger.root}: SRC, DST and the ledger must lie on a file"
+            " system that every node has under the same path"
+        )
+    probe = ledger.dst / temporary_name("probe", ledger.tag)
+    try:
+        write_bytes(probe, b"")
+        probe.unlink(missing_ok=True)
+    except OSError as error:
+        raise RunFailed(f"{here} cannot write to {ledger.dst}: {error}") from error
 
 
 @contextmanager
-def connected(
-    config: SynthConfig,
+def connect(
+    compute: Compute,
     setup: WorkerSetup | None = None,
-    hear: Callable[[Any], None] = lambda event: None,
+    on_warning: Callable[[Any], None] = lambda event: None,
 ) -> Iterator[distributed.Client]:
-    """A client of the cluster of a run, with every worker prepared, those that come later too.
+    """Connect to the cluster of a run and prepare every worker, including those that come later.
 
     Args:
-        config: names a scheduler or what to start.
+        compute: names a scheduler, or what to start; resolved.
         setup: prepares the workers.
-        hear: gets what workers complain of, (time, {"text": ..., "fatal": ...}).
+        on_warning: receives the workers' warnings, (time, {"text": ..., "fatal": ...}).
 
     Raises:
         InputError: nothing answers at the address.
@@ -46,19 +105,19 @@ def connected(
     with ExitStack() as stack:
         stack.enter_context(dask.config.set(TUNING))
         stack.enter_context(_quiet("distributed.client"))
-        client = stack.enter_context(_client(config, stack))
-        _subscribe(client, setup.topic, hear)
+        client = stack.enter_context(_client(compute, stack))
+        _subscribe(client, setup.topic, on_warning)
         prepare(client, setup)
         try:
             yield client
         finally:
-            # Of a scheduler that is gone, or another one, or of a client that has given it up.
+            # The scheduler may be gone or another one, and the client may have given it up.
             with suppress(OSError, RuntimeError, ValueError, AttributeError):
                 client.unregister_worker_plugin(setup.name)
 
 
 def prepare(client: distributed.Client, setup: WorkerSetup) -> None:
-    """Set every worker up; the scheduler, which opens every task, is asked for texneg, too.
+    """Prepare every worker, and check that the scheduler, which opens every task, can import texneg.
 
     Raises:
         OSError: the scheduler is gone.
@@ -69,7 +128,7 @@ def prepare(client: distributed.Client, setup: WorkerSetup) -> None:
         client.register_plugin(setup)
     except RunFailed:
         raise
-    except Exception as error:  # of an import there, sent back as it is or as text
+    except Exception as error:  # an import error there comes back as it is or as text
         found = re.search(r"No module named '[\w.]+'", str(error))
         if found is None:
             raise
@@ -79,31 +138,35 @@ def prepare(client: distributed.Client, setup: WorkerSetup) -> None:
         ) from error
 
 
-def _subscribe(client: distributed.Client, topic: str, hear: Callable[[Any], None]) -> None:
-    """Hear of a topic's events from now on; a subscription takes effect some time after it is made."""
-    heard = threading.Event()
-    client.subscribe_topic(topic, lambda event: heard.set() if event[1] == PROBE else hear(event))
+def _subscribe(client: distributed.Client, topic: str, on_warning: Callable[[Any], None]) -> None:
+    """Subscribe to a topic's events, and wait until the subscription has taken effect."""
+    arrived = threading.Event()
+    client.subscribe_topic(topic, lambda event: arrived.set() if event[1] == PROBE else on_warning(event))
     deadline = time.monotonic() + CONNECT_S
-    while not heard.wait(0.02) and time.monotonic() < deadline:
+    while not arrived.wait(0.02) and time.monotonic() < deadline:
         client.log_event(topic, PROBE)
 
 
-def _client(config: SynthConfig, stack: ExitStack) -> distributed.Client:
+def _client(compute: Compute, stack: ExitStack) -> distributed.Client:
     options: dict[str, Any] = {"timeout": CONNECT_S, "set_as_default": False}
-    if config.address is None:
-        cluster = submitted(config) if config.cluster == "slurm" else embedded(config)
-        return distributed.Client(stack.enter_context(cluster), **options)
-    options["scheduler_file" if _is_file(config.address) else "address"] = config.address
+    address = compute.scheduler
+    if address is None:
+        if compute.cluster == "slurm":
+            cluster = stack.enter_context(slurm_cluster(compute.jobs, compute.cluster_option))
+        else:
+            cluster = stack.enter_context(local_cluster(compute.cores, compute.threads_per_worker))
+        return distributed.Client(cluster, **options)
+    options["scheduler_file" if _is_file(address) else "address"] = address
     try:
         return distributed.Client(**options)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"no Dask scheduler answers at {config.address} ({error}); start one, or leave --scheduler out"
+            f"no Dask scheduler answers at {address} ({error}); start one, or leave --scheduler out"
         ) from error
 
 
 def check_address(address: str) -> None:
-    """Raise InputError for what cannot be the address or file of a scheduler; Dask would hang over it."""
+    """Refuse what cannot be the address or file of a scheduler, since Dask would wait for it for ever."""
     if _is_file(address):
         if not Path(address).is_file():
             raise InputError(f"--scheduler {address}: no such file; a running `dask scheduler` writes it")
@@ -122,7 +185,7 @@ def _is_file(address: str) -> bool:
 
 @contextmanager
 def _quiet(name: str) -> Iterator[None]:
-    """A lost scheduler is reported in one line, not by the client's tracebacks."""
+    """Silence a logger, since a lost scheduler is reported in one line and not by the client's tracebacks."""
     logger = logging.getLogger(name)
     old = logger.level
     logger.setLevel(logging.CRITICAL)

@@ -1,35 +1,42 @@
-"""Where tasks run, behind five verbs; and the simplest place, this process."""
+"""Executors run tasks behind five verbs; the simplest one runs them in this process."""
 
 from collections import deque
 from typing import Protocol
 
-from texneg.synth.task.task import Summary, Task, run_task
+from texneg.synth.task.task import Task, TaskResult
 
-Outcome = tuple[Task, Summary | Exception]
+Outcome = tuple[Task, TaskResult | Exception]
+"""A task that ended, with its result or with the error that it raised."""
+
+
+class WorkerLost(Exception):
+    """The process that had a task died again and again, or stopped answering."""
 
 
 class Executor(Protocol):
-    """Takes tasks, and gives back each with its summary or with what it raised."""
+    """Takes tasks and returns their outcomes."""
 
     def capacity(self) -> int:
         """Tasks that can run at the same time now."""
-        ...
 
     def submit(self, task: Task) -> None:
         """Queue a task."""
-        ...
 
     def completed(self, timeout: float) -> list[Outcome]:
-        """Tasks that ended; waits for the first up to `timeout` seconds."""
-        ...
+        """Collect the tasks that ended, waiting up to `timeout` seconds for the first."""
 
     def withdraw(self) -> int:
-        """Take back tasks that nobody has begun; the number of them."""
-        ...
+        """Withdraw the tasks that no worker has begun; their number."""
 
-    def unstick(self) -> list[Task]:
-        """Say what workers are doing, replace those that are busy, and give their tasks back."""
-        ...
+    def replace_stuck(self) -> list[Task]:
+        """Report what the busy workers are doing, replace these workers, and return their tasks."""
+
+
+def run(task: Task) -> TaskResult:
+    """Run a task in this process."""
+    from texneg.synth.task.run_task import run_task  # loads decoders and numba, which a driver does not need
+
+    return run_task(task)
 
 
 class SyncExecutor:
@@ -50,16 +57,16 @@ class SyncExecutor:
         """Run the next task."""
         task = self._queue.popleft()
         try:
-            return [(task, run_task(task))]
+            return [(task, run(task))]
         except Exception as error:
             return [(task, error)]
 
     def withdraw(self) -> int:
-        """All that is queued."""
+        """Withdraw everything that is queued."""
         count = len(self._queue)
         self._queue.clear()
         return count
 
-    def unstick(self) -> list[Task]:
-        """Nothing: a task that runs here is the one that is waited for."""
+    def replace_stuck(self) -> list[Task]:
+        """Nothing, since a task in this process is always waited for."""
         return []

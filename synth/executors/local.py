@@ -1,4 +1,4 @@
-"""Workers as processes of this machine, under a scheduler in the driver."""
+"""A cluster of processes of this machine, with the scheduler in the driver."""
 
 import logging
 import multiprocessing.resource_tracker
@@ -12,28 +12,27 @@ from math import ceil
 import dask
 import distributed
 
-from texneg.synth.config import SynthConfig
 from texneg.synth.executors.tuning import ENVIRONMENT
 
 MOST_THREADS = 8  # of one worker process: each process costs background load
-DEATHS = 1  # of workers of this machine that a task outlives; nobody takes them away, as nodes are
+DEATHS = 1  # of workers that a task survives: on one machine none is taken away, as nodes of a cluster are
 
 
-def layout(cores: int, threads: int = 0) -> tuple[int, int]:
-    """Worker processes, and threads in each, that use `cores` cores."""
+def workers_and_threads(cores: int, threads: int = 0) -> tuple[int, int]:
+    """The number of worker processes, and of threads in each, that use `cores` cores."""
     processes = ceil(cores / (threads or MOST_THREADS))
     return processes, ceil(cores / processes)
 
 
 @contextmanager
-def embedded(config: SynthConfig) -> Iterator[distributed.LocalCluster]:
-    """A cluster of as many cores as the run may use, without a dashboard; it ends with the block."""
-    processes, threads = layout(config.cores, config.threads_per_worker)
+def local_cluster(cores: int, threads: int = 0) -> Iterator[distributed.LocalCluster]:
+    """A cluster of that many cores, without a dashboard; it ends with the block."""
+    processes, threads = workers_and_threads(cores, threads)
     with ExitStack() as stack:
-        stack.enter_context(_environment_kept())
+        stack.enter_context(_restore_environment())
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="texneg-dask-"))
         stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": DEATHS}))
-        with _signals_blocked():
+        with _block_signals():
             cluster = stack.enter_context(
                 distributed.LocalCluster(
                     n_workers=processes,
@@ -50,8 +49,8 @@ def embedded(config: SynthConfig) -> Iterator[distributed.LocalCluster]:
 
 
 @contextmanager
-def _signals_blocked() -> Iterator[None]:
-    """Threads and worker processes started inside never receive Ctrl-C or SIGTERM: they inherit the mask.
+def _block_signals() -> Iterator[None]:
+    """Keep Ctrl-C and SIGTERM from threads and processes that are started inside: they inherit the mask.
 
     Otherwise the workers die of the signal that asks the driver to drain them, which a terminal, SLURM and
     systemd send to every process.
@@ -65,8 +64,8 @@ def _signals_blocked() -> Iterator[None]:
 
 
 @contextmanager
-def _environment_kept() -> Iterator[None]:
-    """Dask puts the workers' environment into this process too; take it out again."""
+def _restore_environment() -> Iterator[None]:
+    """Remove the workers' environment from this process afterwards, where Dask puts it too."""
     old = {name: os.environ.get(name) for name in ENVIRONMENT}
     try:
         yield

@@ -12,44 +12,40 @@ from typing import Any
 import dask
 
 from texneg.errors import InputError
-from texneg.synth.config import SynthConfig
-from texneg.synth.executors.tuning import ENVIRONMENT, TUNING, tree
+from texneg.synth.config import Compute
+from texneg.synth.executors.tuning import ENVIRONMENT, TUNING, nested_tuning
 
-SPARE_S = 300  # before the end of a job its workers take no further task
+SPARE_S = 300  # before the end of a job, in which its workers take no further task
 STAGGER = "4m"
 CACHE = "NUMBA_CACHE_DIR=${TMPDIR:-/tmp}/texneg-numba-$(id -u)"  # compiled code, not on a network file system
 MISSING = "needs dask-jobqueue: pip install 'texneg[slurm]'"
 
 
-def check_slurm(config: SynthConfig) -> None:
-    """Refuse what SLURM could not start.
-
-    Raises:
-        InputError: naming what is missing.
-    """
+def check_slurm(compute: Compute) -> None:
+    """Refuse a cluster that SLURM could not start."""
     try:
         import dask_jobqueue  # noqa: F401
     except ImportError:
-        raise InputError(f"--cluster {config.cluster} {MISSING}") from None
-    if config.cluster == "slurm" and shutil.which("sbatch") is None:
+        raise InputError(f"--cluster {compute.cluster} {MISSING}") from None
+    if compute.cluster == "slurm" and shutil.which("sbatch") is None:
         raise InputError("--cluster slurm: sbatch is not found here; run this on a login node of the cluster")
-    given = {**dask.config.get("jobqueue.slurm", {}), **_values(config.cluster_option)}
-    if config.cluster == "slurm" and not (given.get("cores") and given.get("memory")):
+    given = {**dask.config.get("jobqueue.slurm", {}), **_parse_options(compute.cluster_option)}
+    if compute.cluster == "slurm" and not (given.get("cores") and given.get("memory")):
         raise InputError(
             "--cluster slurm: the size of a job is not known; give --cluster-option cores=8 memory=16GB,"
             " or set them for the site in ~/.config/dask/jobqueue.yaml"
         )
-    if config.cluster == "slurm-runner" and "SLURM_PROCID" not in os.environ:
+    if compute.cluster == "slurm-runner" and "SLURM_PROCID" not in os.environ:
         raise InputError("--cluster slurm-runner runs inside a job: srun -n 66 texneg synth ...")
 
 
 @contextmanager
-def submitted(config: SynthConfig) -> Iterator[Any]:
-    """A cluster of `--jobs` jobs, kept at that number, with the site's `jobqueue.slurm` settings."""
+def slurm_cluster(jobs: int, options: tuple[str, ...]) -> Iterator[Any]:
+    """A cluster of jobs, kept at their number, with the site's `jobqueue.slurm` settings."""
     from dask_jobqueue import SLURMCluster
 
-    with SLURMCluster(**job_options(config.cluster_option)) as cluster:
-        cluster.adapt(minimum_jobs=config.jobs, maximum_jobs=config.jobs)
+    with SLURMCluster(**job_options(options)) as cluster:
+        cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs)
         yield cluster
 
 
@@ -57,12 +53,12 @@ def job_options(words: tuple[str, ...]) -> dict[str, Any]:
     """Arguments of SLURMCluster: the given ones, the workers' environment, a lifetime within the walltime."""
     import dask_jobqueue  # noqa: F401 (loads the site's settings)
 
-    options = _values(words)
+    options = _parse_options(words)
     site = dask.config.get("jobqueue.slurm", {})
     walltime = options.get("walltime") or site.get("walltime")
     lifetime = seconds_of(walltime) - SPARE_S if walltime else 0
     ending = ["--lifetime", f"{lifetime}s", "--lifetime-stagger", STAGGER] if lifetime > 0 else []
-    inherited = dask.config.serialize(tree())
+    inherited = dask.config.serialize(nested_tuning())
     exports = [f"export {name}={value}" for name, value in ENVIRONMENT.items()]
     exports += [f"export {CACHE}", f"export DASK_INTERNAL_INHERIT_CONFIG={inherited}"]
     return {
@@ -72,11 +68,11 @@ def job_options(words: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _values(words: tuple[str, ...]) -> dict[str, Any]:
-    return {name: _value(text) for name, _, text in (word.partition("=") for word in words)}
+def _parse_options(words: tuple[str, ...]) -> dict[str, Any]:
+    return {name: _parse_value(text) for name, _, text in (word.partition("=") for word in words)}
 
 
-def _value(text: str) -> Any:
+def _parse_value(text: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError:
@@ -84,7 +80,7 @@ def _value(text: str) -> Any:
 
 
 def seconds_of(walltime: str) -> int:
-    """Seconds of a SLURM time: minutes, `mm:ss`, `hh:mm:ss`, `d-hh`, `d-hh:mm` or `d-hh:mm:ss`."""
+    """Convert a SLURM time to seconds: minutes, `mm:ss`, `hh:mm:ss`, `d-hh`, `d-hh:mm` or `d-hh:mm:ss`."""
     days, dash, clock = str(walltime).rpartition("-")
     parts = [int(part) for part in clock.split(":")]
     if dash:
@@ -97,11 +93,10 @@ def seconds_of(walltime: str) -> int:
 
 
 @contextmanager
-def allocation() -> Iterator[None]:
-    """Make one Dask cluster of the tasks of an srun: task 0 schedules, task 1 goes on from here.
+def srun_cluster() -> Iterator[str]:
+    """Make one Dask cluster of the tasks of an srun, and yield its address.
 
-    All others work for it, and never return from here. The address goes to DASK_SCHEDULER_ADDRESS, where the
-    Kubernetes operator puts it, too.
+    Task 0 schedules, task 1 continues from here, and all others work; they never return from here.
 
     Raises:
         InputError: fewer than three tasks.
@@ -126,8 +121,7 @@ def allocation() -> Iterator[None]:
         )
         signal.signal(signal.SIGINT, handler)
         with runner:
-            os.environ["DASK_SCHEDULER_ADDRESS"] = runner.scheduler_address
             try:
-                yield
+                yield runner.scheduler_address
             finally:
                 file.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Dask's settings for few tasks of many seconds: idle processes that cost little, one thread per thread."""
+"""Dask's settings for few tasks of many seconds: cheap idle processes, no threads within threads."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ _HEADER = """\
 """
 
 
-def tree() -> dict[str, Any]:
+def nested_tuning() -> dict[str, Any]:
     """The settings as nested dictionaries."""
     root: dict[str, Any] = {}
     for name, value in TUNING.items():
@@ -44,8 +44,8 @@ def tree() -> dict[str, Any]:
     return root
 
 
-def as_yaml() -> str:
+def tuning_yaml() -> str:
     """The settings as a file for Dask's configuration folder."""
     import yaml
 
-    return _HEADER + yaml.safe_dump(tree(), sort_keys=False)
+    return _HEADER + yaml.safe_dump(nested_tuning(), sort_keys=False)

@@ -1,1 +1,1 @@
-"""What a run knows: files beside the output that say what is planned, by whom, and what is done."""
+"""The ledger of a run: files beside the output that record its settings, its progress and its driver."""

@@ -1,4 +1,4 @@
-"""What is missing or changed among the outputs of a run, and what lies beside them."""
+"""Audit of a run's outputs: what is missing, changed, or not of the run."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -12,43 +12,51 @@ from texneg.datasets.storage.names import escape, unescape
 from texneg.datasets.storage.places import content, files_below, in_order, open_read, read_all, read_span
 from texneg.datasets.storage.retries import patiently
 from texneg.datasets.storage.url import Url
-from texneg.synth.ledger.ledger import Ledger, Marker
-from texneg.synth.ledger.manifest import Row, to_table
-from texneg.synth.plan.plan import Shard
+from texneg.synth.ledger.ledger import Commit, Ledger, OutputFile
+from texneg.synth.ledger.manifest import Row, to_rows, to_table
+from texneg.synth.plan.plan import Plan, Shard
 
 Problems = Iterator[tuple[str, str]]
 """Pairs of an output's name and what is wrong with it."""
 
 
-def committed_rows(ledger: Ledger, shard: Shard, marker: Marker) -> list[Row] | None:
-    """The rows of a committed shard; None where they are not those that its marker tells of."""
+def committed_rows(ledger: Ledger, shard: Shard, commit: Commit) -> list[Row] | None:
+    """The rows of a committed shard; None where they are not those of its commit."""
     data = content(ledger.done(shard, ".parquet"))
-    if data is None or hashlib.sha256(data).hexdigest() != marker["rows_sha256"]:
+    if data is None or hashlib.sha256(data).hexdigest() != commit.rows_sha256:
         return None
-    return to_table(data).to_pylist()
+    return to_rows(to_table(data))
 
 
-def is_damaged(ledger: Ledger, shard: Shard, marker: Marker) -> bool:
-    """Whether rows or outputs of a committed shard are missing or changed."""
-    rows = committed_rows(ledger, shard, marker)
-    return rows is None or bool(shard_problems(ledger, shard, marker, rows, quick=False))
+def reopen_damaged(ledger: Ledger, plan: Plan) -> int:
+    """Reopen every committed shard with missing or changed rows or outputs; their number."""
+    damaged = 0
+    for shard, commit in zip(plan.shards, ledger.commits(plan.shards), strict=True):
+        if commit is None:
+            continue
+        rows = committed_rows(ledger, shard, commit)
+        if rows is None or shard_problems(ledger, shard, commit, rows, quick=False):
+            ledger.reopen(shard, plan.parts(shard))
+            damaged += 1
+    ledger.manifest.unlink(missing_ok=True)  # it is joined again from what is good
+    return damaged
 
 
 def shard_problems(
-    ledger: Ledger, shard: Shard, marker: Marker, rows: list[Row], *, quick: bool
+    ledger: Ledger, shard: Shard, commit: Commit, rows: list[Row], *, quick: bool
 ) -> dict[str, str]:
-    """What is missing or changed among the outputs of a committed shard, by name."""
-    changed = [name for name, file in marker["files"].items() if not quick and _differs(ledger, name, file)]
+    """Problems of a committed shard's outputs, by name."""
+    changed = [name for name, file in commit.files.items() if not quick and _differs(ledger, name, file)]
     if shard.tar and not changed:
         return {}
-    rows = [row for row in rows if row["out"]]
+    made = {row.out: row for row in rows if row.out}
     if quick:
-        return dict(_size_problems(ledger, rows))
-    return {name: f"changed: {name}" for name in changed} | dict(_content_problems(ledger, rows))
+        return dict(_size_problems(ledger, made))
+    return {name: f"changed: {name}" for name in changed} | dict(_content_problems(ledger, made))
 
 
 def manifest_problems(ledger: Ledger, shards: Sequence[Shard]) -> Iterator[str]:
-    """Whether the manifest is the rows of all shards in order; these were found to be good."""
+    """Report a manifest that is not the rows of all shards in order; the shards were found to be good."""
     tables = map(to_table, filter(None, read_all(ledger.done(shard, ".parquet") for shard in shards)))
     try:
         with open_read(ledger.manifest) as stream, pq.ParquetFile(stream) as file:
@@ -60,73 +68,74 @@ def manifest_problems(ledger: Ledger, shards: Sequence[Shard]) -> Iterator[str]:
         yield f"changed: {ledger.manifest}"
 
 
-def _differs(ledger: Ledger, name: str, file: Marker) -> bool:
+def _differs(ledger: Ledger, name: str, file: OutputFile) -> bool:
     with open_read(ledger.dst / unescape(name)) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest() != file["sha256"]  # type: ignore[arg-type]
+        return hashlib.file_digest(stream, "sha256").hexdigest() != file.sha256  # type: ignore[arg-type]
 
 
-def _size_problems(ledger: Ledger, rows: list[Row]) -> Problems:
-    """Textures in folders that are gone or have another size, by one listing a folder."""
-    folders = {row["out"].rpartition("/")[0] for row in rows}
+def _size_problems(ledger: Ledger, made: dict[str, Row]) -> Problems:
+    """Textures in folders that are gone or have another size, found by listing each folder once."""
+    folders = {out.rpartition("/")[0] for out in made}
     sizes = {name: size for folder in folders for name, size in ledger.sizes(folder)}
-    for row in rows:
-        size = sizes.get(ledger.listed_name(row["out"]))
+    for out, row in made.items():
+        size = sizes.get(ledger.listed_name(out))
         if size is None:
-            yield row["out"], f"missing: {row['out']}"
-        elif size != row["out_bytes"]:
-            yield row["out"], _other_size(row)
+            yield out, f"missing: {out}"
+        elif size != row.out_bytes:
+            yield out, _other_size(row)
 
 
-def _content_problems(ledger: Ledger, rows: list[Row]) -> Problems:
-    for row, data in zip(rows, _outputs(ledger, rows), strict=True):
+def _content_problems(ledger: Ledger, made: dict[str, Row]) -> Problems:
+    for (out, row), data in zip(made.items(), _outputs(ledger, made), strict=True):
         if isinstance(data, FileNotFoundError | NotADirectoryError):
-            yield row["out"], f"missing: {row['out']}"
+            yield out, f"missing: {out}"
         elif isinstance(data, OSError):
-            yield row["out"], f"unreadable: {row['out']} ({data})"
-        elif len(data) != row["out_bytes"]:
-            yield row["out"], _other_size(row)
-        elif hashlib.sha256(data).digest() != row["out_sha256"]:
-            yield row["out"], f"changed: {row['out']}"
+            yield out, f"unreadable: {out} ({data})"
+        elif len(data) != row.out_bytes:
+            yield out, _other_size(row)
+        elif hashlib.sha256(data).digest() != row.out_sha256:
+            yield out, f"changed: {out}"
 
 
 def _other_size(row: Row) -> str:
-    return f"changed: {row['out']} has another size than the {row['out_bytes']} bytes written"
+    return f"changed: {row.out} has another size than the {row.out_bytes} bytes written"
 
 
-def _outputs(ledger: Ledger, rows: list[Row]) -> Iterator[bytes | OSError]:
-    """Bytes of each texture, or why there are none; several requests at a time to a store."""
+def _outputs(ledger: Ledger, made: dict[str, Row]) -> Iterator[bytes | OSError]:
+    """Bytes of each texture, or the error that reading it gave; a store gets several requests at a time."""
     if isinstance(ledger.dst, Url):
-        return in_order(lambda row: _output(ledger, row), rows)
-    return (_output(ledger, row) for row in rows)
+        return in_order(lambda one: _output(ledger, *one), list(made.items()))
+    return (_output(ledger, out, row) for out, row in made.items())
 
 
-def _output(ledger: Ledger, row: Row) -> bytes | OSError:
-    path = ledger.dst / unescape(row["out"].partition("::")[0])
+def _output(ledger: Ledger, out: str, row: Row) -> bytes | OSError:
+    path = ledger.dst / unescape(out.partition("::")[0])
     try:
-        if row["out_offset"] is None:
+        if row.out_offset is None:
             return patiently(path.read_bytes)
-        return patiently(lambda: read_span(path, row["out_offset"], row["out_bytes"]))
+        offset, size = row.out_offset, row.out_bytes or 0
+        return patiently(lambda: read_span(path, offset, size))
     except OSError as error:
         return error
 
 
 def pixel_problems(ledger: Ledger, rows: list[Row]) -> Iterator[str]:
     """Textures that cannot be decoded, or whose pixels are not those that were made."""
-    made = [row for row in rows if row["out"]]
-    for row, data in zip(made, _outputs(ledger, made), strict=True):
+    made = {row.out: row for row in rows if row.out}
+    for (out, row), data in zip(made.items(), _outputs(ledger, made), strict=True):
         if isinstance(data, OSError):
             continue
         try:
             pixels = decode(data).pixels
         except DecodeError as error:
-            yield f"unreadable: {row['out']} ({error})"
+            yield f"unreadable: {out} ({error})"
             continue
-        if hashlib.blake2b(pixels.data, digest_size=16).digest() != row["pixels_blake2b"]:
-            yield f"changed pixels: {row['out']}"
+        if hashlib.blake2b(pixels.data, digest_size=16).digest() != row.pixels_blake2b:
+            yield f"changed pixels: {out}"
 
 
 def unlisted(ledger: Ledger, outs: set[str]) -> Iterator[str]:
-    """Files in DST that are none of the outputs of that name, below DST and escaped."""
+    """Files in DST other than these outputs, which are paths below DST, escaped."""
     known = {ledger.listed_name(out) for out in outs}
     for name in sorted(map(escape, files_below(ledger.dst))):
         if name not in known:

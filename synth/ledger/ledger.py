@@ -1,15 +1,15 @@
-"""The ledger: files beside the output that say what is done. They are the only state of a run.
+"""The ledger: files beside the output that record what is done. They are the only state of a run.
 
     config.json  metrics.jsonl  plan/  parts/<shard>.<part>.*  done/<shard>.*  manifest/  quarantine.parquet
     stats.json  SHA256SUMS  log/  lock
 
-A part or a shard counts as done when its `.json` marker is there, which is written after its data.
+A part or a shard counts as done when its `.json` marker exists, which is written after its data.
 """
 
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +27,48 @@ from texneg.datasets.storage.places import (
     sizes_in,
 )
 from texneg.datasets.storage.url import Url, as_text
+from texneg.synth.ledger.manifest import Status
 from texneg.synth.plan.plan import Plan, Shard
 
 AT_A_TIME = 1000
-Marker = dict[str, Any]
+STAGES = ("read", "decode", "synthesis", "encode", "write")
+"""Stages of a task whose wall time is measured."""
+
+
+@dataclass(frozen=True)
+class OutputFile:
+    """Size and checksum of an output tar."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Marker:
+    """The record of a finished part of a shard."""
+
+    n: int
+    """Images."""
+    statuses: dict[Status, int]
+    seconds: dict[str, float]
+    """By stage."""
+
+
+@dataclass(frozen=True)
+class Commit(Marker):
+    """The record of a finished shard."""
+
+    shard: str
+    files: dict[str, OutputFile]
+    """Its output tar, by name below DST; empty for class folders, and where no image could be used."""
+    rows_sha256: str
+    host: str
+    texneg: str
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """Places in the ledger of one run."""
+    """The places of one run's ledger."""
 
     root: Place
     dst: Place
@@ -43,18 +76,28 @@ class Ledger:
 
     @property
     def tag(self) -> str:
-        """What this run's temporary files carry in their name."""
+        """A part of the names of this run's temporary files."""
         return self.fingerprint[:8]
 
     @property
     def config(self) -> Place:
-        """Settings, seed, command and versions; its presence makes a ledger."""
+        """Settings, seed, command and versions; a folder with this file is a ledger."""
         return self.root / "config.json"
 
     @property
     def metrics(self) -> Place:
         """One JSON line per committed shard."""
         return self.root / "metrics.jsonl"
+
+    def task_metrics(self, task: int, tasks: int) -> Place:
+        """The metrics of one task of a job array. In a store, where lines are objects, those of the run."""
+        if isinstance(self.root, Url):
+            return self.metrics
+        return self.root / "log" / f"metrics-{task}-of-{tasks}.jsonl"
+
+    def all_task_metrics(self) -> list[Path]:
+        """The metrics that tasks of a job array have written since results were joined; none in a store."""
+        return [] if isinstance(self.root, Url) else sorted((self.root / "log").glob("metrics-*.jsonl"))
 
     @property
     def plan(self) -> Place:
@@ -73,12 +116,12 @@ class Ledger:
 
     @property
     def sums(self) -> Place:
-        """`sha256sum -c` checks the outputs against it, run inside DST."""
+        """Checksums of the outputs for `sha256sum -c`, run inside DST."""
         return self.root / "SHA256SUMS"
 
     @property
     def lock(self) -> Place:
-        """Names the driver at work."""
+        """The lock that names the driver at work."""
         return self.root / "lock"
 
     @property
@@ -92,11 +135,11 @@ class Ledger:
         return self.root / "log" / f"{os.uname().nodename}-{os.getpid()}.jsonl"
 
     def is_in_force(self) -> bool:
-        """Whether the run is still there, and no other in its place."""
+        """True if the ledger still holds this run, and no other in its place."""
         return (read_json(self.config) or {}).get("fingerprint") == self.fingerprint
 
     def listed_name(self, out: str) -> str:
-        """A path below DST, escaped, as listings show it: a store keeps only names that are text."""
+        """The escaped path below DST as listings show it: a store keeps only names that are text."""
         return escape(as_text(unescape(out))) if isinstance(self.dst, Url) else out
 
     def done(self, shard: Shard, suffix: str) -> Place:
@@ -107,34 +150,40 @@ class Ledger:
         """`.tar` fragment, `.parquet` rows or `.json` marker of a finished part of an unfinished shard."""
         return self.root / "parts" / f"{shard.id}.{part:04d}{suffix}"
 
-    def marker(self, shard: Shard) -> Marker | None:
-        """The commit marker of a shard whose output is still there."""
-        return self.markers([shard])[0]
+    def commit(self, shard: Shard) -> Commit | None:
+        """The commit of a shard whose output still exists."""
+        return self.commits([shard])[0]
 
-    def markers(self, shards: Sequence[Shard]) -> list[Marker | None]:
-        """The commit marker of each shard, None where it is not committed or its output tar is not there.
+    def commits(self, shards: Sequence[Shard]) -> list[Commit | None]:
+        """The commit of each shard, None where there is none or its output tar does not exist.
 
         Reads the markers a few at a time, and lists every folder of tars once.
         """
-        found = [_parsed(data) for data in _contents([self.done(shard, ".json") for shard in shards])]
+        found = [self._commit(data) for data in _contents([self.done(shard, ".json") for shard in shards])]
         sizes = self._sizes_of([shard.tar for shard in shards if shard.tar])
         there = self.dst.is_dir()
-        return [marker if self._is_good(marker, sizes, there) else None for marker in found]
+        return [commit if commit and _is_complete(commit, sizes, there) else None for commit in found]
+
+    def _commit(self, data: bytes | None) -> Commit | None:
+        if (stored := self._own(data)) is None:
+            return None
+        files = {name: OutputFile(**file) for name, file in stored["files"].items()}
+        return Commit(**{**stored, "statuses": _by_status(stored["statuses"]), "files": files})
+
+    def _own(self, data: bytes | None) -> dict[str, Any] | None:
+        """A marker's fields; None where the marker is not of this run, or incomplete."""
+        stored = _parse(data)
+        if stored is None or stored.pop("fingerprint") != self.fingerprint:
+            return None
+        return stored
 
     def _sizes_of(self, tars: list[str]) -> dict[str, int]:
-        """Bytes of output tars by name: of one by asking for it, of more by one listing a folder."""
+        """Bytes of output tars by name: one is asked for by itself, more by listing each folder once."""
         if len(tars) == 1:
             return {tars[0]: size_of(self.dst / unescape(tars[0]))}
         folders = {name.rpartition("/")[0] for name in tars}
         found = {name: size for folder in folders for name, size in self.sizes(folder)}
         return {name: found.get(self.listed_name(name), -1) for name in tars}
-
-    def _is_good(self, marker: Marker | None, sizes: dict[str, int], there: bool) -> bool:
-        if marker is None or marker["fingerprint"] != self.fingerprint:
-            return False
-        if not there and marker["statuses"].get("ok"):
-            return False
-        return all(sizes[name] == file["bytes"] for name, file in marker["files"].items())
 
     def sizes(self, folder: str) -> Iterator[tuple[str, int]]:
         """Name as in `listed_name`, and bytes, of every file of a folder of the output."""
@@ -149,11 +198,12 @@ class Ledger:
     def part_markers(self, parts: Iterable[tuple[Shard, int]]) -> Iterator[Marker | None]:
         """The marker of each part of a shard, None where it is not finished; reads a few at a time."""
         for data in _contents([self.part(shard, part, ".json") for shard, part in parts]):
-            marker = _parsed(data)
-            yield marker if marker and marker["fingerprint"] == self.fingerprint else None
+            stored = self._own(data)
+            statuses = _by_status(stored["statuses"]) if stored else {}
+            yield Marker(**{**stored, "statuses": statuses}) if stored else None
 
     def parts_of(self, plan: Plan, shards: Sequence[Shard]) -> Iterator[tuple[Shard, int, Marker | None]]:
-        """Every part of some shards with its marker, for so many shards at a time as share a folder."""
+        """Every part of these shards with its marker, a folder of shards at a time."""
         for i in range(0, len(shards), AT_A_TIME):
             parts = [
                 (shard, part) for shard in shards[i : i + AT_A_TIME] for part in range(plan.parts(shard))
@@ -162,21 +212,21 @@ class Ledger:
                 yield shard, part, marker
 
     def write_marker(self, path: Place, marker: Marker) -> None:
-        """Write a commit or part marker."""
-        write_json(path, {**marker, "fingerprint": self.fingerprint}, tag=self.tag)
+        """Write the marker of a part or a shard."""
+        write_json(path, {**asdict(marker), "fingerprint": self.fingerprint}, tag=self.tag)
 
     def remove_parts(self, shard: Shard, parts: int) -> None:
-        """Forget the parts of a committed shard, markers first."""
+        """Remove the parts of a committed shard, markers first."""
         suffixes = (".json", ".parquet", ".tar") if shard.tar else (".json", ".parquet")
         remove_all(self.part(shard, part, suffix) for suffix in suffixes for part in range(parts))
 
     def reopen(self, shard: Shard, parts: int) -> None:
-        """Take back the commit of a shard, so that it is made again."""
+        """Undo the commit of a shard, so that it is made again."""
         self.done(shard, ".json").unlink()
         self.remove_parts(shard, parts)
 
     def sweep(self) -> None:
-        """After the last commit: remove left-over parts and this run's temporary files, and nothing else."""
+        """Remove left-over parts and this run's temporary files, and nothing else, after the last commit."""
         remove_tree(self.root / "parts")
         remove_all(self.temporaries())
 
@@ -189,8 +239,25 @@ class Ledger:
                     yield root / path
 
 
+def _is_complete(commit: Commit, sizes: dict[str, int], there: bool) -> bool:
+    """True if the output of a commit exists, as far as sizes show.
+
+    Args:
+        commit: of a shard.
+        sizes: bytes of the output tars by name.
+        there: DST exists.
+    """
+    if not there and commit.statuses.get(Status.OK):
+        return False
+    return all(sizes[name] == file.bytes for name, file in commit.files.items())
+
+
+def _by_status(counts: dict[str, int]) -> dict[Status, int]:
+    return {Status(name): count for name, count in counts.items()}
+
+
 def _contents(paths: list[Place]) -> list[bytes | None]:
-    """Of small files, None where there is none; of many, only those are read that a listing shows."""
+    """Contents of small files, None where there is none; of many files, only those in a listing are read."""
     if len(paths) == 1:
         return [content(paths[0])]
     names = {folder: {name for name, _ in sizes_in(folder)} for folder in {path.parent for path in paths}}
@@ -199,12 +266,12 @@ def _contents(paths: list[Place]) -> list[bytes | None]:
     return [found.get(path) for path in paths]
 
 
-def read_json(path: Place) -> Marker | None:
-    """A JSON object, or None where there is none or only half of one."""
-    return _parsed(content(path))
+def read_json(path: Place) -> dict[str, Any] | None:
+    """Read a JSON object; None where there is none or only half of one."""
+    return _parse(content(path))
 
 
-def _parsed(data: bytes | None) -> Marker | None:
+def _parse(data: bytes | None) -> dict[str, Any] | None:
     try:
         return None if data is None else json.loads(data)
     except json.JSONDecodeError:

@@ -1,89 +1,109 @@
 """The tables of a run: one row per input, in plan order, enough to check or remake every texture."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from io import BytesIO
-from typing import Any
+from typing import Annotated, Any, get_type_hints
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from texneg.datasets.storage.places import Place, open_read
 
-Row = dict[str, Any]
 
-STATUSES = (
-    "ok",
-    "too_small",
-    "decode_error",
-    "truncated",
-    "empty",
-    "too_large",
-    "unsupported",
-    "unsafe_path",
-    "duplicate_key",
-    "timeout",
-    "worker_killed",
-    "synth_error",
-)
+class Status(StrEnum):
+    """The fate of an image: it has a texture, or a reason why there is none."""
+
+    OK = "ok"
+    TOO_SMALL = "too_small"
+    DECODE_ERROR = "decode_error"
+    TRUNCATED = "truncated"
+    EMPTY = "empty"
+    TOO_LARGE = "too_large"
+    UNSUPPORTED = "unsupported"
+    UNSAFE_PATH = "unsafe_path"
+    DUPLICATE_KEY = "duplicate_key"
+    TIMEOUT = "timeout"
+    WORKER_KILLED = "worker_killed"
+    SYNTH_ERROR = "synth_error"
+
+
+@dataclass(kw_only=True)
+class Row:
+    """One input and its texture; the annotations are the columns of the tables."""
+
+    key: Annotated[str, pa.string()]  # path below the split without suffix, or tar key
+    split: Annotated[str, pa.string()]
+    label: Annotated[str | None, pa.string()]
+    shard: Annotated[int, pa.int32()]
+    index: Annotated[int, pa.int32()]  # position in the shard
+    src: Annotated[str, pa.string()]  # path below SRC, or `tar::member`
+    src_bytes: Annotated[int, pa.int64()]
+    src_sha256: Annotated[bytes | None, pa.binary(32)] = None
+    width: Annotated[int | None, pa.int32()] = None  # as found in the file, like the four below
+    height: Annotated[int | None, pa.int32()] = None
+    mode: Annotated[str | None, pa.string()] = None
+    format: Annotated[str | None, pa.string()] = None
+    exif_orientation: Annotated[int | None, pa.int8()] = None
+    status: Annotated[Status, pa.string()] = Status.OK
+    error: Annotated[str | None, pa.string()] = None  # the reason in words
+    image_seed: Annotated[int, pa.uint64()]
+    patch_size: Annotated[int | None, pa.int16()] = None
+    patch_a_x: Annotated[int | None, pa.int32()] = None  # left edge of the centre patch, px
+    patch_a_y: Annotated[int | None, pa.int32()] = None
+    patch_b_x: Annotated[int | None, pa.int32()] = None  # left edge of the random patch, px
+    patch_b_y: Annotated[int | None, pa.int32()] = None
+    # Null unless the status is ok, as far as pixels_blake2b.
+    out: Annotated[str | None, pa.string()] = None  # path below DST, or `tar::member`
+    out_offset: Annotated[int | None, pa.int64()] = None  # position of the data inside the tar
+    out_bytes: Annotated[int | None, pa.int32()] = None
+    out_sha256: Annotated[bytes | None, pa.binary(32)] = None
+    pixels_blake2b: Annotated[bytes | None, pa.binary(16)] = None  # decoded: survives a change of encoder
+    method: Annotated[str, pa.string()]
+    method_version: Annotated[int, pa.int16()]
+
+    @property
+    def ok(self) -> bool:
+        """True if the image has its texture, or nothing has gone wrong so far."""
+        return self.status == Status.OK
+
 
 SCHEMA = pa.schema(
-    [
-        ("key", pa.string()),  # path below the split without suffix, or tar key
-        ("split", pa.string()),
-        ("label", pa.string()),
-        ("shard", pa.int32()),
-        ("index", pa.int32()),  # place in the shard
-        ("src", pa.string()),  # path below SRC, or tar::member
-        ("src_bytes", pa.int64()),
-        ("src_sha256", pa.binary(32)),
-        ("width", pa.int32()),  # as found in the file, like the four below
-        ("height", pa.int32()),
-        ("mode", pa.string()),
-        ("format", pa.string()),
-        ("exif_orientation", pa.int8()),
-        ("status", pa.string()),  # one of STATUSES
-        ("error", pa.string()),  # reason in words
-        ("image_seed", pa.uint64()),
-        ("patch_size", pa.int16()),
-        ("patch_a_x", pa.int32()),  # the centre patch's left edge, px
-        ("patch_a_y", pa.int32()),
-        ("patch_b_x", pa.int32()),  # the random patch's
-        ("patch_b_y", pa.int32()),
-        ("out", pa.string()),  # path below DST, or tar::member; null unless ok, like all below
-        ("out_offset", pa.int64()),  # of the data inside the tar
-        ("out_bytes", pa.int32()),
-        ("out_sha256", pa.binary(32)),
-        ("pixels_blake2b", pa.binary(16)),  # of the decoded pixels: survives a change of encoder
-        ("method", pa.string()),
-        ("method_version", pa.int16()),
-    ]
+    [(name, hint.__metadata__[0]) for name, hint in get_type_hints(Row, include_extras=True).items()]
 )
 
 
-def to_parquet(rows: list[Row]) -> bytes:
-    """Rows as one Parquet file; absent fields are null."""
+def to_parquet(rows: Sequence[Row]) -> bytes:
+    """Encode rows as one Parquet file."""
     buffer = BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), buffer, compression="zstd")
+    table = pa.Table.from_pylist([vars(row) for row in rows], schema=SCHEMA)
+    pq.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()
 
 
-def read_rows(path: Place) -> list[Row]:
-    """All rows of a small Parquet file of this schema."""
-    return to_table(path.read_bytes()).to_pylist()
-
-
-def iterate_rows(path: Place) -> Iterator[Row]:
-    """Rows of a manifest, a row group at a time."""
-    with open_read(path) as stream, pq.ParquetFile(stream) as file:
-        for group in range(file.num_row_groups):
-            yield from file.read_row_group(group).to_pylist()
-
-
 def to_table(data: bytes) -> pa.Table:
-    """The table that a small Parquet file of this schema holds."""
+    """Decode a small Parquet file of this schema."""
     return pq.read_table(BytesIO(data), schema=SCHEMA)
 
 
+def to_rows(table: pa.Table) -> list[Row]:
+    """The rows of a table of this schema."""
+    return [Row(**{**values, "status": Status(values["status"])}) for values in table.to_pylist()]
+
+
+def read_rows(path: Place) -> list[Row]:
+    """Read all rows of a small Parquet file of this schema."""
+    return to_rows(to_table(path.read_bytes()))
+
+
+def iterate_rows(path: Place) -> Iterator[Row]:
+    """Read the rows of a manifest, a row group at a time."""
+    with open_read(path) as stream, pq.ParquetFile(stream) as file:
+        for group in range(file.num_row_groups):
+            yield from to_rows(file.read_row_group(group))
+
+
 def table_writer(file: Any) -> pq.ParquetWriter:
-    """Writes tables of this schema to one file, a row group each."""
+    """A writer of tables of this schema to one file, a row group each."""
     return pq.ParquetWriter(file, SCHEMA, compression="zstd")

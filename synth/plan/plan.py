@@ -1,10 +1,10 @@
-"""The frozen plan: which image belongs to which shard, decided once, before the first texture is made."""
+"""The frozen plan of a run: the images of every shard, decided once, before the first texture is made."""
 
 import hashlib
 import itertools
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from math import ceil
 from pathlib import PurePosixPath
@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from texneg.datasets.sources.items import Item
+from texneg.datasets.sources.sources import Kind
 from texneg.datasets.storage.atomic import atomic_file
 from texneg.datasets.storage.json_files import write_json
 from texneg.datasets.storage.names import escape, hide_dots
@@ -29,14 +30,12 @@ _SCHEMA = pa.schema(
         *((field.name, pa.int64() if field.type is int else pa.string()) for field in fields(Item)),
     ]
 )
-
-
 _ITEM_FIELDS = tuple(field.name for field in fields(Item))
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """The unit of commit: a run of images, and the output tar they go to."""
+    """The unit of commit: consecutive images, and the output tar they go to."""
 
     split: str
     number: int
@@ -49,12 +48,25 @@ class Shard:
     file: int = 0
     """Number of the plan file: 0, or that of the extension which brought the shard."""
     whole: bool = False
-    """Whether one task makes it all, because its input is a stream."""
+    """One task makes it all, because its input is a stream."""
 
     @property
     def id(self) -> str:
-        """`train/000/000123`: where the shard's files lie in the ledger."""
+        """`train/000/000123`: the shard's name in the ledger."""
         return f"{self.split or NO_SPLIT}/{self.number // 1000:03d}/{self.number:06d}"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The source of a plan as the scan found it."""
+
+    kind: Kind
+    skipped: dict[str, int]
+    """Files that were passed over, by reason."""
+    broken: list[str]
+    """Input tars that break off."""
+    classes: list[str]
+    """Class folders in the order of their numbers, where the output has numbers."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +80,7 @@ class Plan:
     images: int
     digest: str
     """sha256 of every row."""
-    source: dict[str, Any]
-    """Kind of the input, what was skipped, which tars break off; class folders where they are numbered."""
+    source: Inputs
     files: int = 1
     """Plan files: one, and one for each extension."""
 
@@ -77,9 +88,14 @@ class Plan:
         """Number of tasks that make a shard."""
         return 1 if shard.whole else ceil(shard.n / self.part_size)
 
+    def share(self, task: int, tasks: int) -> "Plan":
+        """The plan of one task of a job array: every `tasks`-th shard from number `task` on."""
+        shards = self.shards[task::tasks]
+        return replace(self, shards=shards, images=sum(shard.n for shard in shards))
+
     @cached_property
     def input_bytes(self) -> int:
-        """Size of the images of its shards, read from the plan files when it is first asked for."""
+        """Bytes of the images of all its shards, read from the plan files on first use."""
         total = 0
         for number, shards in itertools.groupby(self.shards, key=lambda shard: shard.file):
             with open_read(plan_file(self.folder, number)) as stream, pq.ParquetFile(stream) as file:
@@ -90,12 +106,12 @@ class Plan:
 
 
 def plan_file(folder: Place, number: int) -> Place:
-    """A table of the plan: one row group per shard."""
+    """The path of a table of the plan: one row group per shard."""
     return folder / f"part-{number:05d}.parquet"
 
 
 def read_items(folder: Place, shard: Shard, start: int = 0, stop: int | None = None) -> list[Item]:
-    """Images `start` to `stop` of a shard."""
+    """Read images `start` to `stop` of a shard."""
     with open_read(plan_file(folder, shard.file)) as stream, pq.ParquetFile(stream) as file:
         table = file.read_row_group(shard.row_group, columns=list(_ITEM_FIELDS))
     rows = table.slice(start, None if stop is None else stop - start)
@@ -103,7 +119,7 @@ def read_items(folder: Place, shard: Shard, start: int = 0, stop: int | None = N
 
 
 def write_items(path: Place, runs: Iterable[tuple[Shard, list[Item]]]) -> tuple[list[Shard], str]:
-    """Write the items of some shards as one plan file; the shards, and the sha256 of the rows."""
+    """Write the items of shards as one plan file; the shards, and the sha256 of the rows."""
     digest = hashlib.sha256()
     shards: list[Shard] = []
     with atomic_file(path) as file, pq.ParquetWriter(file, _SCHEMA) as writer:
@@ -116,19 +132,19 @@ def write_items(path: Place, runs: Iterable[tuple[Shard, list[Item]]]) -> tuple[
 
 
 def save_plan(plan: Plan) -> None:
-    """Write `plan.json`, after which the plan is in force."""
+    """Write `plan.json`, which makes the plan valid."""
     write_json(plan.folder / "plan.json", {**asdict(plan), "folder": None})
 
 
 def load_plan(folder: Place) -> Plan:
-    """The plan that `make_plan` wrote."""
+    """Read the plan that `make_plan` wrote."""
     stored = json.loads((folder / "plan.json").read_bytes())
-    shards = tuple(Shard(**shard) for shard in stored.pop("shards"))
-    return Plan(**{**stored, "folder": folder, "shards": shards})
+    shards = tuple(Shard(**shard) for shard in stored["shards"])
+    return Plan(**{**stored, "folder": folder, "shards": shards, "source": Inputs(**stored["source"])})
 
 
-def out_name(item: Item, shard: Shard, settings: Settings, kind: str) -> str:
-    """Where a texture goes: path below DST, percent-escaped, or `tar::member`."""
+def out_name(item: Item, shard: Shard, settings: Settings, kind: Kind) -> str:
+    """The name of a texture: path below DST, percent-escaped, or `tar::member`."""
     if settings.format == "webdataset":
         extension = f"texture.{settings.encoding}" if settings.layout == "paired" else settings.encoding
         return f"{shard.tar}::{hide_dots(item.key)}.{extension}"
@@ -144,12 +160,11 @@ def output_names(plan: Plan, shard: Shard, settings: Settings) -> list[str]:
     """Every file below DST that a shard may make, percent-escaped."""
     if shard.tar:
         return [shard.tar]
-    kind = plan.source["kind"]
-    return [out_name(item, shard, settings, kind) for item in read_items(plan.folder, shard)]
+    return [out_name(item, shard, settings, plan.source.kind) for item in read_items(plan.folder, shard)]
 
 
 def is_drawn(number: int, count: int, total: int) -> bool:
-    """Whether a number is one of `count` that are spread evenly over 0 ... `total` - 1."""
+    """True if a number is one of `count` that are spread evenly over 0 ... `total` - 1."""
     return (number + 1) * count // total > number * count // total
 
 

@@ -1,20 +1,24 @@
-"""How inputs become a plan: in runs of a fixed size or an input tar at a time, and into tasks by number."""
+"""Cut the inputs into shards: a fixed number of images, or an input tar at a time."""
 
+import ctypes
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from math import ceil
 from pathlib import PurePosixPath
 
+import pyarrow as pa
+
 from texneg.datasets.sources.compressed import is_packed, tar_name
 from texneg.datasets.sources.folders import TEXTURE_SUFFIXES, folded
 from texneg.datasets.sources.items import Item
-from texneg.datasets.sources.sources import Source
+from texneg.datasets.sources.sources import Kind, Source
 from texneg.datasets.storage.places import Place
 from texneg.errors import InputError
-from texneg.synth.ledger.memory import give_back
 from texneg.synth.plan.plan import (
+    Inputs,
     Plan,
     Shard,
     is_drawn,
@@ -57,22 +61,29 @@ def make_plan(
         part_size=part_size or 1,
         images=images,
         digest=digest,
-        source={
-            "kind": source.kind,
-            "skipped": dict(sorted(source.skipped.items())),
-            "broken": list(source.broken),
-            "classes": source.classes() if settings.layout == "paired" else [],
-        },
+        source=describe(source, source.classes() if settings.layout == "paired" else []),
     )
     if part_size is None:
         plan = replace(plan, part_size=_part_size(plan, settings, cores))
     save_plan(plan)
-    give_back()
+    trim_heap()
     return plan
 
 
+def describe(source: Source, classes: list[str]) -> Inputs:
+    """The source as its last walk found it."""
+    return Inputs(source.kind, dict(sorted(source.skipped.items())), list(source.broken), classes)
+
+
+def trim_heap() -> None:
+    """Return freed memory to the system, which allocators would otherwise keep for the whole run."""
+    pa.default_memory_pool().release_unused()
+    with suppress(AttributeError, OSError):  # a C library other than glibc
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def _part_size(plan: Plan, settings: Settings, cores: int) -> int:
-    """Images of a task: a few tasks a core, each with no more than a worker can well hold."""
+    """Images of a task: a few tasks a core, none larger than a worker can comfortably hold."""
     spread = ceil(plan.images / (TASKS_PER_CORE * cores))
     held = 3 * settings.size**2  # pixels; their lossless file is smaller
     if settings.layout == "paired":
@@ -106,16 +117,16 @@ def cut_in_shards(
     first: Mapping[str, int] | None = None,
     outputs: Iterable[str] = (),
 ) -> Iterator[tuple[Shard, list[Item]]]:
-    """Items in runs: of one split and `shard_size`, or of one input tar.
+    """Cut the items into shards: `shard_size` items of one split, or one input tar.
 
     Args:
         items: in plan order.
-        source: where they are from.
+        source: of the items.
         settings: of the run.
         shard_size: most items of a shard that is no tar.
         file: number of the plan file.
         first: number of the first shard by split, for an extension.
-        outputs: names that an extended run has given away.
+        outputs: names that the shards before an extension have taken.
 
     Raises:
         InputError: two tars would write one file.
@@ -126,32 +137,36 @@ def cut_in_shards(
     row_group = 0
     for split, of_split in itertools.groupby(items, key=lambda item: item.split):
         begin = (first or {}).get(split, 0)
-        for number, run in enumerate((_by_tar if whole_tars else by_size)(of_split), begin):
-            name = run[0].path if whole_tars else _tar_name(split, number)
+        for number, group in enumerate((_by_tar if whole_tars else by_size)(of_split), begin):
+            name = group[0].path if whole_tars else _tar_name(split, number)
             tar = tar_name(name) if settings.format == "webdataset" else ""
             whole = whole_tars and is_packed(name)
-            shard = Shard(split, number, row_group, len(run), tar, file, whole)
+            shard = Shard(split, number, row_group, len(group), tar, file, whole)
             if whole_tars and not tar:
-                _claim_all(taken, run, shard, settings, source.kind)
+                _claim_all(taken, group, shard, settings, source.kind)
             row_group += 1
-            yield shard, run
+            yield shard, group
 
 
 def _by_tar(items: Iterator[Item]) -> Iterator[list[Item]]:
-    return (list(run) for _, run in itertools.groupby(items, key=lambda item: item.path))
+    return (list(group) for _, group in itertools.groupby(items, key=lambda item: item.path))
 
 
 def _by_size(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
-    while run := list(itertools.islice(items, size)):
-        yield run
+    while group := list(itertools.islice(items, size)):
+        yield group
 
 
 def _tar_name(split: str, number: int) -> str:
     return f"{split}/texneg-{split}-{number:06d}.tar" if split else f"texneg-{number:06d}.tar"
 
 
-def _claim_all(taken: set[str], items: list[Item], shard: Shard, settings: Settings, kind: str) -> None:
-    """Two tars may hold one key, or one tar two that differ by case; as files they would be one."""
+def _claim_all(taken: set[str], items: list[Item], shard: Shard, settings: Settings, kind: Kind) -> None:
+    """Take the names of a shard's textures; two tars may hold one key, or one tar two that differ by case.
+
+    Raises:
+        InputError: another texture would have the same file.
+    """
     for item in items:
         if item.status:
             continue
@@ -166,7 +181,7 @@ def _claim_all(taken: set[str], items: list[Item], shard: Shard, settings: Setti
 
 
 def _claims(out: str) -> list[str]:
-    """The folded name of an output file, and with a slash those folders above it that another could be."""
+    """The folded name of an output file, and with a slash those folders above it that look like a texture."""
     name = folded(out)
     folders = PurePosixPath(name).parents if any(f"{suffix}/" in name for suffix in TEXTURE_SUFFIXES) else ()
     return [name, *(f"{folder}/" for folder in folders if folder.name.endswith(TEXTURE_SUFFIXES))]

@@ -1,9 +1,9 @@
-"""The part of a texture run's configuration that decides pixels and names, and its fingerprint."""
+"""The settings of a texture run that decide pixels and names, and their fingerprint."""
 
 import hashlib
 import json
-from dataclasses import MISSING, asdict, dataclass, fields
-from typing import Any, Literal
+from dataclasses import asdict, dataclass
+from typing import Literal
 
 from texneg.datasets.encode import Encoding
 from texneg.datasets.sources.sources import Kind
@@ -17,7 +17,7 @@ DECODE_POLICY = 2
 
 @dataclass(frozen=True)
 class Settings:
-    """All that changes pixels or names: runs with equal settings and equal inputs give equal bytes."""
+    """Everything that changes pixels or names: equal settings and equal inputs give equal bytes."""
 
     format: Kind
     size: int
@@ -31,7 +31,7 @@ class Settings:
     naming: Literal["replace", "append"]
     limit: int | None
     shard_size: int | None
-    """None where it does not show in the output: class folders, or tars that mirror the input's."""
+    """None where the output does not depend on it: class folders, or tars that mirror the input's."""
     decode_policy: int = DECODE_POLICY
     layout: Layout = "textures"
     exif: Exif = "ignore"
@@ -42,12 +42,7 @@ class Settings:
         value = {**asdict(self), "plan": plan_digest}
         return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
-    def differences(self, other: dict[str, Any]) -> list[str]:
-        """`field: other -> own` for each field in which a stored run differs."""
-        own = asdict(self)
-        other = {
-            **{field.name: field.default for field in fields(self) if field.default is not MISSING},
-            **other,
-        }
-        names = [name for name in {**own, **other} if own.get(name) != other.get(name)]
-        return [f"{name}: {other.get(name)} -> {own.get(name)}" for name in names]
+    def differences(self, stored: "Settings") -> list[str]:
+        """List `field: stored -> own` for each field in which the settings of a stored run differ."""
+        pairs = zip(asdict(stored).items(), asdict(self).values(), strict=True)
+        return [f"{name}: {other} -> {own}" for (name, other), own in pairs if other != own]

@@ -1,11 +1,15 @@
-"""One image to one texture, a run of images to textures and rows. Knows no cluster and writes no file."""
+"""One image to one texture, many images to textures and rows. Knows no cluster and writes no file."""
 
+import ctypes
 import hashlib
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -13,56 +17,100 @@ from texneg.datasets.decode import MAX_FILE_BYTES, MAX_PIXELS, DecodeError, Pixe
 from texneg.datasets.encode import encode
 from texneg.datasets.sources.items import Item
 from texneg.errors import InputError
-from texneg.synth.ledger.manifest import Row
+from texneg.synth.ledger.ledger import STAGES
+from texneg.synth.ledger.manifest import Row, Status
 from texneg.synth.plan.settings import Settings, Small
-from texneg.synth.task.clock import Clock
 from texneg.textures.exemplars import exemplar_places, exemplars
 from texneg.textures.presets import PRESETS
-from texneg.textures.texture import texture
+from texneg.textures.texture import texture, warm_up
 
 SMALLEST_SHARE = 3  # a patch smaller than a third of the nominal size shows no texture: 32 px of 96
 LARGEST_ZOOM = 8
 GROUP = 8  # images that go through a stage before the next begins: its code and data stay in the caches
 
+# Names of glibc's mallopt, and bytes.
+M_TRIM_THRESHOLD, KEPT = -1, 2**28
+M_MMAP_THRESHOLD, LARGEST_KEPT = -3, 2**25
 
-class Made(NamedTuple):
-    """What became of one image."""
+
+class Texture(NamedTuple):
+    """The texture of one image, ready to be written."""
 
     out: str
     """As in the row."""
-    texture: bytes
+    data: bytes
     """Encoded."""
     image: bytes
-    """The file it was made of, where the layout is paired; else empty."""
+    """The file that it was made from, where the layout is paired; else empty."""
 
 
 @dataclass
-class Part:
-    """What a run of images became."""
+class StageClock:
+    """Seconds of wall time by stage."""
 
-    rows: list[Row]
-    made: list[Made]
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
+
+    @contextmanager
+    def time(self, stage: str) -> Iterator[None]:
+        """Add the duration of the block to a stage."""
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] += perf_counter() - start
+
+
+@dataclass
+class PartResult:
+    """Rows and textures of consecutive images."""
+
+    rows: list[Row] = field(default_factory=list)
+    textures: list[Texture] = field(default_factory=list)
     """One for each row that is ok."""
-    clock: Clock
+    clock: StageClock = field(default_factory=StageClock)
+
+    def add(self, other: "PartResult") -> None:
+        """Append the images that follow."""
+        self.rows += other.rows
+        self.textures += other.textures
+        for stage, seconds in other.clock.seconds.items():
+            self.clock.seconds[stage] += seconds
 
 
 @dataclass
-class Draft:
-    """An image on its way to a texture."""
+class ImageState:
+    """An image between two stages."""
 
     item: Item
     out: str
     row: Row
     image: bytes = b""
-    """As in `Made`."""
+    """As in `Texture`."""
     patches: list[Pixels] = field(default_factory=list)
     pixels: Pixels = field(default_factory=lambda: np.empty((0, 0, 3), np.uint8))
     """Of the texture."""
 
-    @property
-    def good(self) -> bool:
-        """Whether nothing has gone wrong so far."""
-        return bool(self.row["status"] == "ok")
+
+def prepare_process() -> None:
+    """Set up a process that makes textures: one OpenCV thread, the kernel compiled, memory kept.
+
+    Pillow's warnings about damaged files are silenced, since the manifest has their status.
+    """
+    cv2.setNumThreads(1)
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    tune_allocator()
+    warm_up()
+
+
+def tune_allocator() -> None:
+    """Let the allocator reuse the memory of one image for the next.
+
+    By default, and more so in Dask's workers, it maps every large array anew: a page fault for each 4 kB.
+    """
+    with suppress(AttributeError, OSError):  # a C library other than glibc
+        library = ctypes.CDLL(None)
+        library.mallopt(M_TRIM_THRESHOLD, KEPT)
+        library.mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)
 
 
 def image_seed(seed: int, key: str) -> int:
@@ -95,69 +143,63 @@ def patch_size(height: int, width: int, *, size: int, small: Small) -> tuple[int
 
 
 def enlarged(pixels: Pixels, zoom: float) -> Pixels:
-    """The image bicubically enlarged; itself for a zoom of 1."""
+    """Enlarge an image bicubically; a zoom of 1 returns it unchanged."""
     if zoom == 1.0:
         return pixels
     height, width = (max(1, round(side * zoom)) for side in pixels.shape[:2])
     return np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC))
 
 
-def make_texture(data: bytes, row: Row, settings: Settings, clock: Clock) -> bytes:
-    """Encoded texture of one image file; fills in the row as far as it gets.
+def make_texture(data: bytes, row: Row, settings: Settings, clock: StageClock) -> bytes:
+    """Make the encoded texture of one image file, and fill in its row as far as that gets.
 
     Raises:
         DecodeError: the image cannot be used.
     """
     patches = cut_patches(data, row, settings, clock)
-    return packed(synthesised(patches, row, settings, clock), row, settings, clock)
+    return encode_texture(synthesise(patches, row, settings, clock), row, settings, clock)
 
 
-def cut_patches(data: bytes, row: Row, settings: Settings, clock: Clock) -> list[Pixels]:
-    """The exemplars of one image file; fills in what the row says of it and of them.
+def cut_patches(data: bytes, row: Row, settings: Settings, clock: StageClock) -> list[Pixels]:
+    """Cut the exemplars out of one image file, and fill in the row's fields about the file and about them.
 
     Raises:
         DecodeError: the image cannot be used.
     """
-    row["src_sha256"] = hashlib.sha256(data).digest()
+    row.src_sha256 = hashlib.sha256(data).digest()
     with clock.time("decode"):
         decoded = decode(data, upright=settings.exif == "apply", allow_truncated=settings.allow_truncated)
     if decoded.truncated:
-        row["error"] = f"used as far as it goes: {decoded.truncated}"
-    row.update(
-        width=decoded.width,
-        height=decoded.height,
-        mode=decoded.mode,
-        format=decoded.format,
-        exif_orientation=decoded.exif_orientation,
-    )
+        row.error = f"used as far as it goes: {decoded.truncated}"
+    row.width, row.height = decoded.width, decoded.height
+    row.mode, row.format, row.exif_orientation = decoded.mode, decoded.format, decoded.exif_orientation
     with clock.time("synthesis"):
         height, width = decoded.pixels.shape[:2]
         side, zoom = patch_size(height, width, size=settings.exemplar_size, small=settings.small)
-        pixels, seed = enlarged(decoded.pixels, zoom), row["image_seed"]
+        pixels, seed = enlarged(decoded.pixels, zoom), row.image_seed
         (ay, ax), (by, bx) = exemplar_places(*pixels.shape[:2], size=side, seed=seed)
-        row.update(patch_size=side, patch_a_x=ax, patch_a_y=ay, patch_b_x=bx, patch_b_y=by)
+        row.patch_size = side
+        row.patch_a_x, row.patch_a_y, row.patch_b_x, row.patch_b_y = ax, ay, bx, by
         return exemplars(pixels, size=side, seed=seed)
 
 
-def synthesised(patches: list[Pixels], row: Row, settings: Settings, clock: Clock) -> Pixels:
-    """The texture of the exemplars of a row's image."""
+def synthesise(patches: list[Pixels], row: Row, settings: Settings, clock: StageClock) -> Pixels:
+    """Make the texture of an image's exemplars."""
     with clock.time("synthesis"):
-        return texture(patches, size=settings.size, seed=row["image_seed"], method=settings.method)
+        return texture(patches, size=settings.size, seed=row.image_seed, method=settings.method)
 
 
-def packed(pixels: Pixels, row: Row, settings: Settings, clock: Clock) -> bytes:
-    """The encoded texture; fills in what the row says of it."""
+def encode_texture(pixels: Pixels, row: Row, settings: Settings, clock: StageClock) -> bytes:
+    """Encode a texture, and fill in the row's fields about it."""
     with clock.time("encode"):
         encoded = encode(pixels, settings.encoding)
-    row.update(
-        out_bytes=len(encoded),
-        out_sha256=hashlib.sha256(encoded).digest(),
-        pixels_blake2b=hashlib.blake2b(pixels.data, digest_size=16).digest(),
-    )
+    row.out_bytes = len(encoded)
+    row.out_sha256 = hashlib.sha256(encoded).digest()
+    row.pixels_blake2b = hashlib.blake2b(pixels.data, digest_size=16).digest()
     return encoded
 
 
-def process_part(
+def make_textures(
     items: Sequence[Item],
     outs: Sequence[str],
     settings: Settings,
@@ -165,74 +207,72 @@ def process_part(
     *,
     shard: int = 0,
     first: int = 0,
-) -> Part:
-    """Textures and manifest rows of a run of images; a bad image becomes a row with its reason.
+) -> PartResult:
+    """Make textures and rows of consecutive images; a bad image becomes a row with its reason.
 
     Args:
         items: the images.
-        outs: where each texture goes.
+        outs: names of their textures.
         settings: of the run.
-        read: bytes of an item; what it raises ends the part.
+        read: bytes of an item; an exception that it raises ends the part.
         shard: number of the shard, for the rows.
-        first: place of the first item in the shard.
+        first: position of the first item in the shard.
     """
-    part = Part([], [], Clock())
+    result = PartResult()
     for start in range(0, len(items), GROUP):
-        drafts = [
-            Draft(item, out, _new_row(item, settings, shard, first + start + i))
-            for i, (item, out) in enumerate(
-                zip(items[start : start + GROUP], outs[start : start + GROUP], strict=True)
-            )
+        group = zip(items[start : start + GROUP], outs[start : start + GROUP], strict=True)
+        states = [
+            ImageState(item, out, _new_row(item, settings, shard, first + start + i))
+            for i, (item, out) in enumerate(group)
         ]
-        part.rows += [draft.row for draft in drafts]
-        for draft in drafts:
-            with _excused(draft.row):
-                data = _load(draft.item, read, part.clock)
-                draft.patches = cut_patches(data, draft.row, settings, part.clock)
-                draft.image = data if settings.layout == "paired" else b""
-        for draft in drafts:
-            with _excused(draft.row):
-                if draft.good:
-                    draft.pixels = synthesised(draft.patches, draft.row, settings, part.clock)
-        for draft in drafts:
-            with _excused(draft.row):
-                if draft.good:
-                    encoded = packed(draft.pixels, draft.row, settings, part.clock)
-                    draft.row["out"] = draft.out
-                    part.made.append(Made(draft.out, encoded, draft.image))
-    return part
+        result.rows += [state.row for state in states]
+        for state in states:
+            with _errors_in(state.row):
+                data = _load(state.item, read, result.clock)
+                state.patches = cut_patches(data, state.row, settings, result.clock)
+                state.image = data if settings.layout == "paired" else b""
+        for state in states:
+            with _errors_in(state.row):
+                if state.row.ok:
+                    state.pixels = synthesise(state.patches, state.row, settings, result.clock)
+        for state in states:
+            with _errors_in(state.row):
+                if state.row.ok:
+                    encoded = encode_texture(state.pixels, state.row, settings, result.clock)
+                    state.row.out = state.out
+                    result.textures.append(Texture(state.out, encoded, state.image))
+    return result
 
 
 def _new_row(item: Item, settings: Settings, shard: int, index: int) -> Row:
-    return {
-        "key": item.key,
-        "split": item.split,
-        "label": item.label,
-        "shard": shard,
-        "index": index,
-        "src": item.src,
-        "src_bytes": item.size,
-        "status": "ok",
-        "image_seed": image_seed(settings.seed, item.key),
-        "method": settings.method,
-        "method_version": PRESETS[settings.method].version,
-    }
+    return Row(
+        key=item.key,
+        split=item.split,
+        label=item.label,
+        shard=shard,
+        index=index,
+        src=item.src,
+        src_bytes=item.size,
+        image_seed=image_seed(settings.seed, item.key),
+        method=settings.method,
+        method_version=PRESETS[settings.method].version,
+    )
 
 
 @contextmanager
-def _excused(row: Row) -> Iterator[None]:
-    """An image that cannot be used gives a row with its reason, and no texture."""
+def _errors_in(row: Row) -> Iterator[None]:
+    """Note in the row why its image cannot be used; other errors pass."""
     try:
         yield
     except DecodeError as error:
-        row.update(status=error.status, error=error.reason)
+        row.status, row.error = Status(error.status), error.reason
     except InputError:  # a fault of the run, not of the image
         raise
     except (ValueError, ArithmeticError, IndexError) as error:
-        row.update(status="synth_error", error=f"{type(error).__name__}: {error}")
+        row.status, row.error = Status.SYNTH_ERROR, f"{type(error).__name__}: {error}"
 
 
-def _load(item: Item, read: Callable[[Item], bytes], clock: Clock) -> bytes:
+def _load(item: Item, read: Callable[[Item], bytes], clock: StageClock) -> bytes:
     if item.status:
         raise DecodeError(item.status, item.error)
     if item.size > MAX_FILE_BYTES:

@@ -1,8 +1,8 @@
-"""A part whose images are made in another process, so that one which kills it can be named.
+"""Make a part's images in another process, so that an image which kills it can be named.
 
-The child makes one image after the other and sends each. Where it dies, or is silent for a minute, a second
-child begins with that very image; if that ends the same way, the image gets a row that says so, and a third
-child goes on behind it.
+The child makes one image after the other and sends each. When it dies, or is silent for a minute, a second
+child begins with that very image; if that ends the same way, the image becomes a row with that status, and a
+third child continues after it.
 """
 
 import ctypes
@@ -17,60 +17,59 @@ from pathlib import Path
 from threading import Event, Timer
 from typing import Any, BinaryIO
 
-from texneg.synth.task.clock import Clock
-from texneg.synth.task.images import Part
-from texneg.synth.task.perform import make_images
-from texneg.synth.task.setup import prepare_process
+from texneg.synth.ledger.manifest import Status
+from texneg.synth.task.images import PartResult, prepare_process
+from texneg.synth.task.part import make_part
 from texneg.synth.task.task import Task
 
 IMAGE_S = 60.0
 START_S = 300.0  # compiling the kernel, on a slow file system
-MEMORY = 4 << 30  # of one image, over what the libraries take
+MEMORY = 4 << 30  # for one image, beyond what the libraries take
 PR_SET_PDEATHSIG = 1  # name of Linux' prctl
 
 
-def make_isolated(task: Task, start: int, stop: int) -> Part:
-    """Images `start` to `stop` of the task's shard; what kills its process twice becomes a row.
+def make_part_isolated(task: Task, start: int, stop: int) -> PartResult:
+    """Make images `start` to `stop` of the task's shard; one that kills its process twice becomes a row.
 
     Raises:
         OSError: an input cannot be read, or no process can be started.
-        RuntimeError: whatever else would have ended the part.
+        RuntimeError: any other error that would have ended the part.
     """
-    whole = Part([], [], Clock())
+    result = PartResult()
     suspect = -1
-    while (i := start + len(whole.rows)) < stop:
-        reason = _child(task, i, stop, whole)
-        i = start + len(whole.rows)
+    while (i := start + len(result.rows)) < stop:
+        reason = _run_child(task, i, stop, result)
+        i = start + len(result.rows)
         if reason and i == suspect:
-            _add(whole, make_images(task, i, i + 1, blame=reason))
+            result.add(make_part(task, i, i + 1, blame=reason))
         suspect = i
-    return whole
+    return result
 
 
-def _child(task: Task, start: int, stop: int, whole: Part) -> tuple[str, str] | None:
-    """Run one child and collect what it made; status and reason where it did not come to its end."""
+def _run_child(task: Task, start: int, stop: int, result: PartResult) -> tuple[Status, str] | None:
+    """Run one child and collect its images; status and reason if it ended early."""
     command = [sys.executable, "-m", "texneg.synth.task.sandbox"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdin is not None
         assert child.stdout is not None
         pickle.dump((task, start, stop), child.stdin)
         child.stdin.close()
-        if _next(child, child.stdout, START_S)[0] != "ready":
+        if _receive(child, child.stdout, START_S)[0] != "ready":
             raise OSError(f"{' '.join(command)} does not start (exit status {child.wait()})")
         for _ in range(start, stop):
-            made, late = _next(child, child.stdout, IMAGE_S)
+            made, late = _receive(child, child.stdout, IMAGE_S)
             if isinstance(made, Exception):
                 raise made
             if late:
-                return "timeout", f"nothing came of it within {IMAGE_S:.0f} s"
+                return Status.TIMEOUT, f"nothing came of it within {IMAGE_S:.0f} s"
             if made is None:
-                return "worker_killed", f"its process ended with {_ending(child.wait())}"
-            _add(whole, made)
+                return Status.WORKER_KILLED, f"its process ended with {_describe_exit(child.wait())}"
+            result.add(made)
     return None
 
 
-def _next(child: "subprocess.Popen[bytes]", pipe: Any, limit: float) -> tuple[Any, bool]:
-    """What the child says next (None when it dies), and whether it was killed for being late."""
+def _receive(child: "subprocess.Popen[bytes]", pipe: Any, limit: float) -> tuple[Any, bool]:
+    """The child's next message (None when it dies), and whether it was killed for being late."""
     late = Event()
 
     def stop() -> None:
@@ -87,19 +86,12 @@ def _next(child: "subprocess.Popen[bytes]", pipe: Any, limit: float) -> tuple[An
         timer.cancel()
 
 
-def _ending(status: int) -> str:
+def _describe_exit(status: int) -> str:
     return f"signal {-status}" if status < 0 else f"exit status {status}"
 
 
-def _add(whole: Part, made: Part) -> None:
-    whole.rows += made.rows
-    whole.made += made.made
-    for stage, seconds in made.clock.seconds.items():
-        whole.clock.seconds[stage] += seconds
-
-
 def _limit_memory() -> None:
-    """No more than MEMORY from here on; and first in line where the machine itself runs out."""
+    """Allow this process MEMORY more, and make it the first to be killed if the machine runs out."""
     taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     limit = taken + MEMORY if hard == resource.RLIM_INFINITY else min(taken + MEMORY, hard)
@@ -109,15 +101,15 @@ def _limit_memory() -> None:
 
 
 def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    """The child: `ready`, then a Part of one image each, or the error that ends the part."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # nobody is left to stop it when it hangs
+    """Answer as the child: `ready`, then a PartResult of one image each, or the error that ends the part."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # without its parent nobody could stop it
     task, start, stop = pickle.load(requests)
     prepare_process()
     _limit_memory()
     _send(answers, "ready")
     for i in range(start, stop):
         try:
-            _send(answers, make_images(task, i, i + 1))
+            _send(answers, make_part(task, i, i + 1))
         except MemoryError:
             raise
         except Exception as error:  # of the run, not of the image

@@ -1,13 +1,18 @@
 """The unit of work of an executor: one part of a shard, or the join of its parts."""
 
+import errno
 from dataclasses import dataclass
-from typing import Any
 
-from texneg.synth.ledger.ledger import Ledger
+from texneg.datasets.sources.sources import Kind
+from texneg.datasets.storage.places import Place, free_bytes
+from texneg.datasets.storage.url import Url
+from texneg.synth.ledger.ledger import Ledger, Marker
+from texneg.synth.ledger.record import Run
 from texneg.synth.plan.plan import Shard
 from texneg.synth.plan.settings import Settings
 
-Summary = dict[str, Any]
+FULL = (errno.ENOSPC, errno.EDQUOT)
+FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,14 +21,20 @@ class Task:
 
     ledger: Ledger
     src: str
-    kind: str
+    kind: Kind
     settings: Settings
     shard: Shard
     part: int | None
     parts: int
     part_size: int
     isolated: bool = False
-    """Every image in a process of its own: a worker that had this part died."""
+    """Make every image in a process of its own, since a worker that had this part died."""
+
+    @classmethod
+    def of(cls, run: Run, shard: Shard, part: int | None) -> "Task":
+        """The task of a run that makes a part of a shard, or joins its parts."""
+        kind, parts, size = run.plan.source.kind, run.plan.parts(shard), run.plan.part_size
+        return cls(run.ledger, run.src, kind, run.settings, shard, part, parts, size)
 
     @property
     def name(self) -> str:
@@ -31,17 +42,23 @@ class Task:
         return f"{self.shard.id}.{'join' if self.part is None else self.part}"
 
 
-def run_task(task: Task) -> Summary:
-    """Do a task and say what came of it. Doing it twice, even at the same time, gives the same files.
+@dataclass(frozen=True, slots=True)
+class StorageFailure:
+    """The reason why nothing more can be written, and the remedy."""
 
-    Returns:
-        `committed`, images `n`, `statuses`, `seconds` by stage; or `storage`: why nothing can be
-        written.
+    message: str
 
-    Raises:
-        SourceChanged, OSError: the input cannot be read.
-        RuntimeError: a part to join is gone.
-    """
-    from texneg.synth.task.perform import perform  # loads decoders and numba, which a driver can do without
 
-    return perform(task)
+TaskResult = Marker | StorageFailure
+"""A finished part, a commit, or storage that ends the run."""
+
+
+def storage_failure(error: OSError, dst: Place) -> StorageFailure | None:
+    """The failure that an error means, if the disk is full or the place forbidden."""
+    # A store's errors have no errno.
+    if error.errno not in (*FULL, *FORBIDDEN) and not isinstance(error, PermissionError):
+        return None
+    what = f"{error.strerror or error} at {error.filename or dst}"
+    if error.errno not in FULL or isinstance(dst, Url):
+        return StorageFailure(f"{what}: allow {'writing' if error.errno == errno.EROFS else 'access'} there")
+    return StorageFailure(f"{what} ({free_bytes(dst) / 1e6:.1f} MB free): make room")

@@ -1,4 +1,4 @@
-"""A small tree of photographs-to-be, and what a run left on disk."""
+"""Fixtures: small sets of images, runs on them, and the files that a run left."""
 
 import io
 import os
@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from texneg.synth.config import SynthConfig
-from texneg.synth.ledger.manifest import read_rows
+from texneg.synth.ledger.manifest import to_table
 from texneg.synth.run import synth
 
 CLASSES, PER_CLASS = ("ant", "bee", "cow"), 8
@@ -56,7 +56,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def many_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """600 images, enough work for a kill to hit the middle of."""
+    """600 images, enough for a kill in the middle of the work."""
     return write_tree(tmp_path_factory.mktemp("data") / "many", 200)
 
 
@@ -83,7 +83,7 @@ def run(tmp_path: Path) -> Callable[..., Path]:
     """Make small textures in this process; returns DST."""
 
     def call(src: Path, name: str = "out", **options: Any) -> Path:
-        assert synth(SynthConfig(str(src), str(tmp_path / name), **{**SMALL, **options})) == 0
+        assert synth(SynthConfig.flat(str(src), str(tmp_path / name), **{**SMALL, **options})) == 0
         return tmp_path / name
 
     return call
@@ -91,7 +91,7 @@ def run(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def startup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Have every Python process that starts from now on run some code first."""
+    """Have every Python process that starts from now on run this code first."""
 
     def install(code: str) -> None:
         folder = tmp_path / "hook"
@@ -104,9 +104,9 @@ def startup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
 
 @pytest.fixture
 def gate(tmp_path: Path, startup: Callable[[str], None]) -> Callable[[int], Path]:
-    """Let every process that starts from now on read so many images and no more until a file is there.
+    """Let every process that starts from now on read so many images, and no more until a file exists.
 
-    However slow a test is, the run that it looks at does not end without it. The file's name is returned;
+    However slow a test is, the run that it observes does not end without it. The file's name is returned;
     each thread that waits for it makes one beside it that ends with `.waits`.
     """
     path = tmp_path / "hook" / "gate"
@@ -130,7 +130,7 @@ def ledger_of(dst: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def state() -> Callable[[Path], Any]:
-    """All that a run promises to reproduce: outputs, manifest, quarantine, checksums; and no left-overs."""
+    """Everything that a run reproduces: outputs, manifest, quarantine, checksums; and no left-overs."""
 
     def read(dst: Path) -> Any:
         ledger = ledger_of(dst)
@@ -148,4 +148,9 @@ def state() -> Callable[[Path], Any]:
 @pytest.fixture
 def manifest() -> Callable[[Path], list[dict[str, Any]]]:
     """Rows of a run's manifest."""
-    return lambda dst: read_rows(ledger_of(dst) / "manifest" / "part-00000.parquet")
+
+    def read(dst: Path) -> list[dict[str, Any]]:
+        data = (ledger_of(dst) / "manifest" / "part-00000.parquet").read_bytes()
+        return to_table(data).to_pylist()
+
+    return read

@@ -1,4 +1,4 @@
-"""Runs cut in steps: job arrays, rehearsals, later inputs, second tries; always the bytes of a plain run."""
+"""Runs in several steps (job arrays, dry runs, later inputs, second tries) give the bytes of a plain run."""
 
 import gzip
 import json
@@ -6,7 +6,6 @@ import re
 import shlex
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,7 @@ import pytest
 
 from texneg.cli.main import main, parse
 from texneg.errors import InputError, RunFailed
-from texneg.synth.config import SynthConfig
-from texneg.synth.driver.array import share_of
+from texneg.synth.config import Compute, SynthConfig
 from texneg.synth.plan.plan import load_plan
 from texneg.synth.run import synth
 
@@ -27,7 +25,7 @@ GOOD = "ant/ant.000.JPEG"
 
 def config(src: Path, dst: Path, **options: Any) -> SynthConfig:
     own = {"size": 32, "exemplar_size": 24, "executor": "sync", "shard_size": 5}
-    return SynthConfig(str(src), str(dst), **{**own, **options})
+    return SynthConfig.flat(str(src), str(dst), **{**own, **options})
 
 
 def ledger(dst: Path) -> Path:
@@ -68,20 +66,20 @@ def test_tasks_are_disjoint_and_name_what_is_missing(photos: Path, tmp_path: Pat
 
 
 def test_the_images_of_a_share_are_no_larger_than_they_are(photos: Path, tmp_path: Path) -> None:
-    """What a task has to write is estimated from them."""
+    """The size of a task's output is estimated from them."""
     dst = tmp_path / "out"
     assert synth(config(photos, dst, layout="paired", shard_size=5, plan_only=True)) == 0
     plan = load_plan(ledger(dst) / "plan")
     assert plan.input_bytes == sum(path.stat().st_size for path in photos.glob("*/*.JPEG"))
-    shares = [share_of(plan, task, 3) for task in range(3)]
+    shares = [plan.share(task, 3) for task in range(3)]
     assert sum(share.input_bytes for share in shares) == plan.input_bytes
     assert all(0 < share.input_bytes < plan.input_bytes for share in shares)
 
 
 def test_a_task_without_shards_has_nothing_to_do(photos: Path, tmp_path: Path) -> None:
     paired = config(photos, tmp_path / "out", format="webdataset", layout="paired")
-    assert synth(replace(paired, plan_only=True)) == 0
-    assert synth(replace(paired, task="7/9")) == 0
+    assert synth(paired.with_flags(plan_only=True)) == 0
+    assert synth(paired.with_flags(task="7/9")) == 0
 
 
 def test_a_task_waits_for_no_lease(photos: Path, tmp_path: Path) -> None:
@@ -122,16 +120,16 @@ def test_a_task_with_other_settings_is_refused(photos: Path, tmp_path: Path) -> 
         ({"src": ""}, "give the images and a folder for the textures"),
     ],
 )
-def test_options_that_cannot_be_meant(
+def test_options_that_are_refused(
     photos: Path, tmp_path: Path, options: dict[str, Any], message: str
 ) -> None:
     values = {"src": str(photos), "dst": str(tmp_path / "out"), **options}
     with pytest.raises(InputError, match=re.escape(message)):
-        synth(SynthConfig(**values))
+        synth(SynthConfig.flat(**values))
     assert not list(tmp_path.iterdir())
 
 
-def test_a_dry_run_tells_the_cost_and_writes_nothing(
+def test_a_dry_run_prints_the_cost_and_writes_nothing(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     copy = Path(shutil.copytree(photos, tmp_path / "copy"))
@@ -171,12 +169,12 @@ def test_a_dry_run_advises_on_tasks_too_short_or_too_long(
         monkeypatch.setattr("texneg.synth.driver.dry_run.SHORTEST_S", limits[0])
         monkeypatch.setattr("texneg.synth.driver.dry_run.LONGEST_S", limits[1])
         synth(config(photos, tmp_path / "out", dry_run=True, workers=2))
-        told = capsys.readouterr().err
-        assert re.search(r"a task takes [\d.e-]+ s; 20 to 120 s are good: --part-size \d+$", told.strip())
+        printed = capsys.readouterr().err
+        assert re.search(r"a task takes [\d.e-]+ s; 20 to 120 s are good: --part-size \d+$", printed.strip())
 
 
-@pytest.mark.parametrize("layout", ["textures", "paired", "packed"])
-def test_what_a_run_says_last_can_be_done(
+@pytest.mark.parametrize("layout", ["textures", "paired", "compressed"])
+def test_the_commands_that_a_run_prints_work(
     photos: Path,
     shards: Path,
     tmp_path: Path,
@@ -185,7 +183,7 @@ def test_what_a_run_says_last_can_be_done(
     layout: str,
 ) -> None:
     src, dst = tmp_path / "a b", tmp_path / "out"
-    if layout == "packed":
+    if layout == "compressed":
         src.mkdir()
         (src / "0.tar.gz").write_bytes(gzip.compress((shards / "00000.tar").read_bytes()))
         assert synth(config(src, dst)) == 0
@@ -193,9 +191,9 @@ def test_what_a_run_says_last_can_be_done(
         for split in ("train", "val"):
             shutil.copytree(photos, src / split)
         assert synth(config(src, dst, layout=layout)) == 0
-    said = capsys.readouterr().out.splitlines()
-    commands = [shlex.split(line.partition(":")[2]) for line in said if "texneg " in line]
-    assert [words[1] for words in commands] == ["verify", "sheet"][: 1 if layout == "packed" else 2]
+    printed = capsys.readouterr().out.splitlines()
+    commands = [shlex.split(line.partition(":")[2]) for line in printed if "texneg " in line]
+    assert [words[1] for words in commands] == ["verify", "sheet"][: 1 if layout == "compressed" else 2]
     monkeypatch.chdir(tmp_path)
     for _, *words in commands:
         assert main(words) == 0
@@ -241,10 +239,10 @@ def test_an_extension_names_changed_and_vanished_inputs(
         file.write(b"more")
     (copy / "cow/cow.002.JPEG").unlink()
     run(copy, extend=True)
-    said = capsys.readouterr().err
-    assert "0 new images" in said
-    assert "changed since the plan was made, their textures stay: 1 (bee/bee.001.JPEG)" in said
-    assert "gone since the plan was made, their textures stay: 1 (cow/cow.002.JPEG)" in said
+    printed = capsys.readouterr().err
+    assert "0 new images" in printed
+    assert "changed since the plan was made, their textures stay: 1 (bee/bee.001.JPEG)" in printed
+    assert "gone since the plan was made, their textures stay: 1 (cow/cow.002.JPEG)" in printed
     assert state(dst) == before
 
 
@@ -262,7 +260,7 @@ def test_later_tars_become_shards(shards: Path, run: Run, manifest: Rows, tmp_pa
         synth(config(copied, by_class, format="folder", extend=True, shard_size=1000))
 
 
-def test_mended_images_are_tried_again(
+def test_repaired_images_are_tried_again(
     photos: Path, run: Run, state: State, manifest: Rows, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     copy = Path(shutil.copytree(photos, tmp_path / "copy"))
@@ -292,23 +290,24 @@ def test_step_options_are_understood_on_the_command_line() -> None:
     parsed = parse(
         SynthConfig, "synth", ["a", "b", "--task", "3/8", "--cluster-option", "cores=8", "queue=short"]
     )
-    assert (parsed.share, parsed.cluster_option) == ((3, 8), ("cores=8", "queue=short"))
-    assert parse(SynthConfig, "synth", ["a", "b", "--retry-quarantined"]).retry_quarantined == ()
+    assert parsed.action.array_task == (3, 8)
+    assert parsed.compute.cluster_option == ("cores=8", "queue=short")
+    assert parse(SynthConfig, "synth", ["a", "b", "--retry-quarantined"]).action.retry_quarantined == ()
     retried = parse(SynthConfig, "synth", ["a", "b", "--retry-quarantined", "empty", "timeout"])
-    assert retried.retry_quarantined == ("empty", "timeout")
+    assert retried.action.retry_quarantined == ("empty", "timeout")
     assert parsed.command() == "texneg synth a b --cluster-option cores=8 queue=short --task 3/8"
 
 
 def test_one_core_makes_its_task_in_this_process() -> None:
-    assert SynthConfig("a", "b", task="0/2", workers=1).in_process
-    assert not SynthConfig("a", "b", task="0/2", workers=2).in_process
-    assert not SynthConfig("a", "b", workers=1).in_process
-    assert SynthConfig("a", "b", executor="sync").in_process
+    assert Compute(workers=1).resolve(array_task=True).in_process
+    assert not Compute(workers=2).resolve(array_task=True).in_process
+    assert not Compute(workers=1).resolve(array_task=False).in_process
+    assert Compute(executor="sync").resolve(array_task=False).in_process
 
 
 def test_the_scheduler_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "tcp://head:8786")
-    assert SynthConfig("a", "b").address == "tcp://head:8786"
-    assert SynthConfig("a", "b", scheduler="tcp://other:1").address == "tcp://other:1"
-    assert SynthConfig("a", "b", cluster="slurm").address is None
-    assert SynthConfig("a", "b", task="0/2").address is None
+    assert Compute().resolve(array_task=False).scheduler == "tcp://head:8786"
+    assert Compute(scheduler="tcp://other:1").resolve(array_task=False).scheduler == "tcp://other:1"
+    assert Compute(cluster="slurm").resolve(array_task=False).scheduler is None
+    assert Compute().resolve(array_task=True).scheduler is None

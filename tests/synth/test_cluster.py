@@ -1,4 +1,4 @@
-"""The Dask run: the bytes of the plain run, whatever is killed and whoever presses Ctrl-C."""
+"""Runs on Dask give the bytes of a plain run, through kills and Ctrl-C."""
 
 import os
 import random
@@ -17,11 +17,10 @@ from typing import Any
 import pytest
 
 from texneg.errors import InputError, RunFailed
-from texneg.synth.config import SynthConfig
-from texneg.synth.executors.connect import connected, prepare
+from texneg.synth.config import Compute, SynthConfig
+from texneg.synth.executors.connect import WorkerSetup, connect, prepare
 from texneg.synth.executors.dask import DaskExecutor
-from texneg.synth.executors.local import layout
-from texneg.synth.executors.plugin import WorkerSetup
+from texneg.synth.executors.local import workers_and_threads
 from texneg.synth.run import synth
 
 State = Callable[[Path], Any]
@@ -31,13 +30,15 @@ PATIENCE_S = 300
 
 
 def config(src: Path, dst: Path, **options: Any) -> SynthConfig:
-    return SynthConfig(str(src), str(dst), **{"size": 48, "exemplar_size": 24, "part_size": 20, **options})
+    return SynthConfig.flat(
+        str(src), str(dst), **{"size": 48, "exemplar_size": 24, "part_size": 20, **options}
+    )
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
-    """An embedded cluster of two processes."""
-    with connected(SynthConfig("", "", workers=2, threads_per_worker=1)) as client:
+    """A cluster of two processes of this machine."""
+    with connect(Compute(workers=2, threads_per_worker=1)) as client:
         yield client
 
 
@@ -45,7 +46,7 @@ def client() -> Iterator[Any]:
 def expected(
     many_photos: Path, state: State, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Any]:
-    """What the run in one process leaves, by format."""
+    """Files of the run in one process, by format."""
     made: dict[str, Path] = {}
 
     def make(form: str) -> Any:
@@ -61,12 +62,12 @@ def expected(
     ("cores", "threads", "processes_and_threads"),
     [(1, 0, (1, 1)), (2, 0, (1, 2)), (2, 1, (2, 1)), (8, 0, (1, 8)), (12, 0, (2, 6)), (64, 0, (8, 8))],
 )
-def test_layout(cores: int, threads: int, processes_and_threads: tuple[int, int]) -> None:
-    assert layout(cores, threads) == processes_and_threads
+def test_workers_and_threads(cores: int, threads: int, processes_and_threads: tuple[int, int]) -> None:
+    assert workers_and_threads(cores, threads) == processes_and_threads
 
 
 def test_a_driver_loads_neither_decoders_nor_compilers() -> None:
-    modules = ["run", "executors.connect", "executors.dask", "executors.plugin"]
+    modules = ["run", "executors.connect", "executors.dask"]
     script = f"import sys, {', '.join(f'texneg.synth.{name}' for name in modules)}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert not {"cv2", "numba", "torch", "pyarrow.compute"} & set(done.stdout.split())
@@ -130,12 +131,12 @@ def test_tasks_that_nobody_has_begun_are_taken_back(client: Any, tmp_path: Path)
             time.sleep(0.01)
         return {"n": 1}
 
-    executor = DaskExecutor(client, "run", do=wait)
+    executor = DaskExecutor(client, "run", run=wait)
     for i in range(6):
         executor.submit(SimpleNamespace(name=str(i), started=str(tmp_path / f"started {i}")))  # type: ignore[arg-type]
 
     def settled() -> bool:
-        """Whether the scheduler knows all tasks, and the workers those that it gave them."""
+        """True if the scheduler knows all tasks, and the workers know those assigned to them."""
         keys = client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.tasks))
         given = sum(len(keys) for keys in client.processing().values())
         held = client.run(lambda dask_worker: len(dask_worker.state.tasks))
@@ -187,7 +188,7 @@ def test_no_scheduler_at_the_address(
 
 def test_a_lost_scheduler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("texneg.synth.executors.connect.CONNECT_S", PATIENCE_S)
-    with scheduler() as (address, process), connected(SynthConfig("", "", scheduler=address)) as client:
+    with scheduler() as (address, process), connect(Compute(scheduler=address)) as client:
         executor = DaskExecutor(client, "run", prepare=lambda: prepare(client, WorkerSetup()))
         assert executor.capacity() == 0
         executor.submit(SimpleNamespace(name="a"))  # type: ignore[arg-type]
@@ -201,7 +202,7 @@ def test_a_lost_scheduler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
             wait_for(lambda: bool(executor.completed(0.1)))
 
 
-def test_a_client_that_has_given_its_scheduler_up_is_no_crash() -> None:
+def test_a_client_that_has_given_its_scheduler_up_does_not_crash() -> None:
     class Closed:
         """As Dask's client is then, whose scheduler is None."""
 
@@ -229,7 +230,7 @@ def test_a_scheduler_that_was_started_again_is_prepared_again(monkeypatch: pytes
     with (
         ExitStack() as again,  # outlives the client, which would wait for it in vain
         scheduler() as (address, first),
-        connected(SynthConfig("", "", scheduler=address)) as client,
+        connect(Compute(scheduler=address)) as client,
     ):
         executor = DaskExecutor(client, "run", prepare=lambda: prepared.append(1))
         task: Any = SimpleNamespace(name="a")

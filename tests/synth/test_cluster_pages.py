@@ -14,7 +14,6 @@ import yaml
 
 from texneg.cli.main import VERBS, load, parse
 from texneg.synth.config import SynthConfig
-from texneg.synth.driver.checks import check
 
 PAGES = Path(__file__).parents[2] / "docs" / "clusters"
 Run = Callable[..., Path]
@@ -56,8 +55,8 @@ def commands() -> list[str]:
 def test_commands_are_understood(line: str) -> None:
     verb, *words = shlex.split(line.replace("$SLURM_ARRAY_TASK_ID", "7"))[1:]
     parsed = parse(load(VERBS[verb][0])[1], verb, words)
-    if isinstance(parsed, SynthConfig) and not parsed.print_dask_config:
-        check(parsed)
+    if isinstance(parsed, SynthConfig) and not parsed.action.print_dask_config:
+        parsed.check()
 
 
 def test_all_pages_show_commands_and_are_linked() -> None:

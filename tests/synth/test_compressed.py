@@ -1,4 +1,4 @@
-"""Packed tars as input: read once as a stream, made whole, the same textures as from the tar inside."""
+"""Compressed tars as input: read once as a stream, with the same textures as from the tar inside."""
 
 import gzip
 import sys
@@ -21,7 +21,7 @@ Rows = Callable[[Path], list[dict[str, Any]]]
 PACKERS = {".tar.gz": "gzip", ".tgz": "gzip", ".tar.xz": "lzma", ".tar.bz2": "bz2"}
 
 
-def packed(shards: Path, folder: Path, suffix: str) -> Path:
+def compress(shards: Path, folder: Path, suffix: str) -> Path:
     folder.mkdir()
     for path in shards.glob("*.tar"):
         data = __import__(PACKERS[suffix]).compress(path.read_bytes())
@@ -30,23 +30,23 @@ def packed(shards: Path, folder: Path, suffix: str) -> Path:
 
 
 @pytest.mark.parametrize("suffix", PACKERS)
-def test_a_packed_tar_gives_what_the_tar_inside_gives(
+def test_a_compressed_tar_gives_the_textures_of_the_tar_inside(
     shards: Path, run: Run, state: State, tmp_path: Path, suffix: str
 ) -> None:
     files, *_ = state(run(shards, "plain"))
-    src = packed(shards, tmp_path / "packed", suffix)
+    src = compress(shards, tmp_path / "compressed", suffix)
     dst = run(src, "out", part_size=4)
     assert state(dst)[0] == files
     assert verify(VerifyConfig(str(dst), str(src), resynth=3)) == 0
     assert state(run(src, "out", part_size=4)) == state(dst)
 
 
-def test_a_packed_tar_that_breaks_off(shards: Path, manifest: Rows, tmp_path: Path) -> None:
+def test_a_compressed_tar_that_breaks_off(shards: Path, manifest: Rows, tmp_path: Path) -> None:
     whole = gzip.compress((shards / "00000.tar").read_bytes(), mtime=0)
-    (tmp_path / "packed").mkdir()
-    (tmp_path / "packed/0.tar.gz").write_bytes(whole[: len(whole) // 2])
-    settings = SynthConfig(
-        str(tmp_path / "packed"), str(tmp_path / "out"), size=32, exemplar_size=24, executor="sync"
+    (tmp_path / "compressed").mkdir()
+    (tmp_path / "compressed/0.tar.gz").write_bytes(whole[: len(whole) // 2])
+    settings = SynthConfig.flat(
+        str(tmp_path / "compressed"), str(tmp_path / "out"), size=32, exemplar_size=24, executor="sync"
     )
     with pytest.raises(RunFailed, match=r"input tars that break off: 1 .*0\.tar\.gz"):
         synth(settings)
@@ -56,11 +56,11 @@ def test_a_packed_tar_that_breaks_off(shards: Path, manifest: Rows, tmp_path: Pa
     assert statuses[-1] in ("ok", "truncated")
 
 
-def test_damage_inside_a_packed_tar_is_a_break(shards: Path, tmp_path: Path) -> None:
+def test_damage_inside_a_compressed_tar_is_a_break(shards: Path, tmp_path: Path) -> None:
     whole = bytearray(gzip.compress((shards / "00000.tar").read_bytes(), mtime=0))
     whole[len(whole) // 2] ^= 0xFF
     (tmp_path / "0.tgz").write_bytes(whole)
-    settings = SynthConfig(
+    settings = SynthConfig.flat(
         str(tmp_path / "0.tgz"),
         str(tmp_path / "out"),
         size=32,
@@ -72,18 +72,18 @@ def test_damage_inside_a_packed_tar_is_a_break(shards: Path, tmp_path: Path) -> 
         synth(settings)
 
 
-def test_what_packed_tars_cannot_do(shards: Path, tmp_path: Path) -> None:
-    src = packed(shards, tmp_path / "packed", ".tgz")
+def test_limits_of_compressed_tars(shards: Path, tmp_path: Path) -> None:
+    src = compress(shards, tmp_path / "compressed", ".tgz")
     with pytest.raises(InputError, match=r"00000\.tgz is packed, .*: unpack it .* --layout paired"):
         open_images(src)
     (src / "00000.tar").write_bytes((shards / "00000.tar").read_bytes())
     with pytest.raises(InputError, match=r"would give one output tar: take one of them away"):
-        synth(SynthConfig(str(src), str(tmp_path / "out"), executor="sync"))
+        synth(SynthConfig.flat(str(src), str(tmp_path / "out"), executor="sync"))
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="this Python reads Zstandard")
 def test_zstandard_needs_a_newer_python(tmp_path: Path) -> None:
     (tmp_path / "0.tar.zst").write_bytes(b"\x28\xb5\x2f\xfd")
     with pytest.raises(InputError, match=r"Zstandard needs Python 3\.14; or unpack it first"):
-        synth(SynthConfig(str(tmp_path / "0.tar.zst"), str(tmp_path / "out"), executor="sync"))
+        synth(SynthConfig.flat(str(tmp_path / "0.tar.zst"), str(tmp_path / "out"), executor="sync"))
     assert set(PACKERS) | {".tar.zst"} == set(PACKED)

@@ -1,4 +1,4 @@
-"""Odd inputs from the wild: each has one defined outcome, in class folders, in tars and from a places."""
+"""Unusual inputs: each has one defined status, in class folders, in tars and in a store."""
 
 import functools
 import io
@@ -75,7 +75,7 @@ def jpeg_bomb() -> bytes:
 
 
 def flipped(at: int) -> bytes:
-    """A PNG with a wrong byte that far into its packed pixels."""
+    """A PNG with a wrong byte that far into its compressed pixels."""
     data = bytearray(PNG)
     data[data.index(b"IDAT") + 4 + at] ^= 0xFF
     return bytes(data)
@@ -168,7 +168,7 @@ def shard(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-make = functools.partial(SynthConfig, size=32, exemplar_size=24, executor="sync", max_error_rate=1.0)
+make = functools.partial(SynthConfig.flat, size=32, exemplar_size=24, executor="sync", max_error_rate=1.0)
 
 
 @pytest.mark.parametrize("form", ["folder", "webdataset"])
@@ -214,7 +214,7 @@ def test_the_corpus_in_a_store(tree: Path, run: Run, manifest: Rows, monkeypatch
     places.remove_tree(bucket)
 
 
-def test_what_the_policies_make_of_the_pixels() -> None:
+def test_pixels_under_each_policy() -> None:
     gray = decode(CORPUS["gray16.png"][0]).pixels
     values = cv2.imdecode(np.frombuffer(CORPUS["gray16.png"][0], np.uint8), cv2.IMREAD_UNCHANGED)
     np.testing.assert_allclose(gray[..., 0], values / 257, atol=0.51)

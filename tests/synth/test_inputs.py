@@ -1,4 +1,4 @@
-"""What a run says of its inputs as a whole: equal ones, and those that are used though cut short."""
+"""Reports about the inputs as a whole: duplicates, and truncated images that are used."""
 
 import hashlib
 import json
@@ -14,8 +14,8 @@ from PIL import Image, ImageFile
 
 from texneg.datasets.images import open_images
 from texneg.errors import InputError
-from texneg.synth.driver import duplicates
-from texneg.synth.driver.duplicates import Twins
+from texneg.synth.driver import finalize
+from texneg.synth.driver.finalize import DuplicateCounter
 from texneg.synth.plan import planning
 from texneg.synth.verify import VerifyConfig, verify
 from texneg.textures.exemplars import exemplars
@@ -35,7 +35,7 @@ def table(values: list[int | None]) -> pa.Table:
 
 
 def test_equal_checksums_are_counted_over_all_tables() -> None:
-    found = Twins(9)
+    found = DuplicateCounter(9)
     for values in ([1, 2, None], [2, 3], [], [None], [2, 1, 4]):
         found.add(table(values))
     found.add(table([9, 9, 5, 5]).slice(2, 1))
@@ -43,16 +43,16 @@ def test_equal_checksums_are_counted_over_all_tables() -> None:
 
 
 def test_of_many_inputs_a_share_of_the_contents_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(duplicates, "MOST_DIGESTS", 3000)
+    monkeypatch.setattr(finalize, "MOST_DIGESTS", 3000)
     values = np.random.default_rng(0).integers(0, 6000, 12000).tolist()
-    found = Twins(len(values))
+    found = DuplicateCounter(len(values))
     for start in range(0, len(values), 1000):
         found.add(table(values[start : start + 1000]))
     assert found.every == 4
     assert found.count() == pytest.approx(len(values) - len(set(values)), rel=0.1)
 
 
-def test_identical_inputs_are_counted_and_told(
+def test_identical_inputs_are_counted_and_reported(
     photos: Path, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     src = Path(shutil.copytree(photos, tmp_path / "src"))

@@ -1,4 +1,4 @@
-"""The lock of a run: one driver, shown to live whatever it is busy with, and told when it lost the lock."""
+"""The lock of a run: one driver, which refreshes it while busy and notices its loss."""
 
 import errno
 import json
@@ -12,12 +12,19 @@ import pytest
 
 from texneg.errors import InputError, RunFailed
 from texneg.synth.ledger import lease
-from texneg.synth.ledger.lease import Lease, holder, read_lock
+from texneg.synth.ledger.lease import Holder, Lease, holder, read_lock
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "REFRESH_S", 0.01)
+
+
+def locked(path: Path) -> Holder:
+    """The driver that a lock names."""
+    held = read_lock(path)
+    assert held is not None
+    return held
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -30,8 +37,8 @@ def wait_for(condition: Callable[[], bool]) -> None:
 def test_a_lock_is_renewed_while_its_driver_is_busy(tmp_path: Path) -> None:
     path = tmp_path / "ledger" / "lock"
     with Lease(path) as held:
-        first = read_lock(path)["time"]
-        wait_for(lambda: read_lock(path).get("time", first) != first)
+        first = locked(path).time
+        wait_for(lambda: locked(path).time != first)
         held.check()
     assert not path.parent.exists()
 
@@ -66,7 +73,7 @@ def test_the_thread_of_a_driver_that_lost_its_lock_ends(tmp_path: Path) -> None:
             held.check()
 
 
-def test_a_lock_that_cannot_be_read_is_not_nobodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_that_cannot_be_read_is_not_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "lock"
     path.write_text(json.dumps({"host": "elsewhere", "pid": 1, "time": time.time(), "token": "other"}))
     monkeypatch.setattr("texneg.datasets.storage.retries.PAUSES_S", (0.0,))
@@ -84,7 +91,7 @@ def test_a_lock_that_cannot_be_read_is_not_nobodys(tmp_path: Path, monkeypatch: 
     fails = iter([PermissionError(errno.EACCES, "not yours")])
     with pytest.raises(PermissionError), Lease(path):
         pass
-    assert read_lock(path)["token"] == "other"
+    assert locked(path).token == "other"
 
 
 def test_storage_that_fails_for_a_moment_costs_no_lock(
@@ -100,9 +107,9 @@ def test_storage_that_fails_for_a_moment_costs_no_lock(
         original(*args)  # type: ignore[arg-type]
 
     with Lease(path) as held:
-        first = read_lock(path)["time"]
+        first = locked(path).time
         monkeypatch.setattr(lease, "write_json", write)
-        wait_for(lambda: read_lock(path).get("time", first) != first)
+        wait_for(lambda: locked(path).time != first)
         held.check()
 
 
@@ -118,7 +125,7 @@ def test_storage_that_fails_for_a_moment_costs_no_lock(
         ("elsewhere", 1, 400, False),
     ],
 )
-def test_who_seems_alive(tmp_path: Path, host: str, pid: int, age: float, alive: bool) -> None:
+def test_holders_that_seem_alive(tmp_path: Path, host: str, pid: int, age: float, alive: bool) -> None:
     path = tmp_path / "lock"
     path.write_text(json.dumps({"host": host, "pid": pid, "time": time.time() - age}))
     assert bool(holder(path)) == alive
@@ -132,15 +139,17 @@ def test_who_seems_alive(tmp_path: Path, host: str, pid: int, age: float, alive:
         assert not path.exists()
 
 
-def test_a_lock_that_is_just_being_made_is_somebodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_that_is_just_being_made_has_a_holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "lock"
     path.touch()
-    said = json.dumps({"host": "elsewhere", "pid": 1, "time": time.time()})
-    monkeypatch.setattr(lease, "time", SimpleNamespace(sleep=lambda _: path.write_text(said), time=time.time))
+    theirs = json.dumps({"host": "elsewhere", "pid": 1, "time": time.time()})
+    monkeypatch.setattr(
+        lease, "time", SimpleNamespace(sleep=lambda _: path.write_text(theirs), time=time.time)
+    )
     with pytest.raises(InputError, match="process 1 on elsewhere is working on"), Lease(path):
         pass
 
 
-def test_half_a_lock_is_nobodys(tmp_path: Path) -> None:
+def test_half_a_lock_has_no_holder(tmp_path: Path) -> None:
     (tmp_path / "lock").write_text("{")
-    assert holder(tmp_path / "lock") == {}
+    assert holder(tmp_path / "lock") is None

@@ -115,7 +115,7 @@ def test_new_class_folders_cannot_be_added(photos: Path, run: Run, tmp_path: Pat
 
 def test_pairs_need_tars(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="use --format webdataset"):
-        synth(SynthConfig(str(photos), str(tmp_path / "out"), layout="paired", format="folder"))
+        synth(SynthConfig.flat(str(photos), str(tmp_path / "out"), layout="paired", format="folder"))
 
 
 def test_an_image_of_another_format_is_taken_where_there_is_no_other(tmp_path: Path, run: Run) -> None:

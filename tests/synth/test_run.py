@@ -1,4 +1,4 @@
-"""`texneg synth` in one process: same bytes however the work is cut, honest refusals, nothing lost."""
+"""`texneg synth` in one process: the same bytes however the work is divided, clear refusals, nothing lost."""
 
 import errno
 import io
@@ -22,11 +22,11 @@ from texneg.datasets.images import open_images
 from texneg.datasets.pairs import pair
 from texneg.errors import InputError, RunFailed
 from texneg.synth.config import SynthConfig
-from texneg.synth.driver.preflight import inspect, open_run
+from texneg.synth.driver.finalize import InputCounts
 from texneg.synth.ledger.ledger import Ledger
 from texneg.synth.plan import plan
-from texneg.synth.run import synth
-from texneg.synth.task import perform
+from texneg.synth.run import open_run, specify, synth
+from texneg.synth.task import run_task
 from texneg.synth.task.images import image_seed
 from texneg.synth.verify import VerifyConfig, verify
 from texneg.textures.exemplars import exemplars
@@ -39,7 +39,9 @@ Rows = Callable[[Path], list[dict[str, Any]]]
 
 
 def config(src: Path, dst: Path, **options: Any) -> SynthConfig:
-    return SynthConfig(str(src), str(dst), **{"size": 32, "exemplar_size": 24, "executor": "sync", **options})
+    return SynthConfig.flat(
+        str(src), str(dst), **{"size": 32, "exemplar_size": 24, "executor": "sync", **options}
+    )
 
 
 def ledger(dst: Path) -> Path:
@@ -61,9 +63,9 @@ def test_outputs_do_not_depend_on_how_the_work_is_cut(
 
 def test_both_formats_hold_the_same_textures(photos: Path, run: Run) -> None:
     folder = open_images(run(photos, "folder"))
-    packed = open_images(run(photos, "tar", format="webdataset", shard_size=10))
-    assert sorted(folder.keys) == sorted(packed.keys)
-    assert [folder.read(i) for i in range(len(folder))] == [packed.read(j) for j in pair(folder, packed)]
+    tars = open_images(run(photos, "tar", format="webdataset", shard_size=10))
+    assert sorted(folder.keys) == sorted(tars.keys)
+    assert [folder.read(i) for i in range(len(folder))] == [tars.read(j) for j in pair(folder, tars)]
 
 
 def test_a_texture_is_what_the_library_makes_of_the_image(photos: Path, run: Run, manifest: Rows) -> None:
@@ -152,7 +154,7 @@ def test_a_finished_run_is_not_joined_again(
         run(photos, shard_size=10)
     (ledger(dst) / "done/all/000/000001.json").unlink()  # a shard to make: the manifest is not to be believed
     with monkeypatch.context() as patched:
-        patched.setattr("texneg.synth.run.finalize", lambda *_: {})
+        patched.setattr("texneg.synth.run.finalize", lambda *_: InputCounts())
         run(photos, shard_size=10)
     assert not (ledger(dst) / "manifest/part-00000.parquet").exists()
     assert state(run(photos, shard_size=10)) == before
@@ -350,7 +352,7 @@ def test_wrong_input_is_refused_before_anything_is_written(
     places = {"photos": photos, "foreign": foreign, "tmp": tmp_path}
     change = {k: v.format(**places) if isinstance(v, str) else v for k, v in change.items()}
     with pytest.raises(InputError, match=re.escape(message)):
-        synth(replace(config(photos, tmp_path / "new"), **change))
+        synth(config(photos, tmp_path / "new").with_flags(**change))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["foreign"]
     assert [path.name for path in foreign.iterdir()] == ["thesis.txt"]
     assert not (photos / "inside").exists()
@@ -410,7 +412,7 @@ def test_a_full_disk_stops_cleanly_and_the_run_resumes(
 ) -> None:
     settings = config(photos, tmp_path / "out", format=form, part_size=5, shard_size=10)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(perform, victim, full_after(2, getattr(perform, victim)))
+        patched.setattr(run_task, victim, full_after(2, getattr(run_task, victim)))
         with pytest.raises(RunFailed, match=r"No space left on device .* MB free\).*resume: texneg synth"):
             synth(settings)
     assert stats(tmp_path / "out")["outcome"] == "storage"
@@ -445,7 +447,7 @@ def test_a_changed_input_fails_its_shard_and_names_it(photos: Path, tmp_path: Pa
     settings = config(copy, tmp_path / "out", shard_size=10, retries=1)
     victim = copy / "cow/cow.007.JPEG"
     kept = victim.read_bytes()
-    open_run(settings, inspect(settings))  # the plan is frozen here
+    open_run(settings, specify(settings, settings.compute))  # the plan is frozen here
     victim.write_bytes(kept + b"more")
     with pytest.raises(RunFailed, match=r"1 of 3 shards failed .*changed since the plan was made"):
         synth(settings)
@@ -484,7 +486,7 @@ def test_a_lost_output_tar_is_made_again(photos: Path, run: Run, state: State) -
 
 
 def test_command_line_of_a_run() -> None:
-    made = SynthConfig("in put", "out", size=64, format="folder", overwrite=True)
+    made = SynthConfig.flat("in put", "out", size=64, format="folder", overwrite=True)
     assert made.command() == "texneg synth 'in put' out --format folder --size 64"
 
 
@@ -493,7 +495,7 @@ def test_image_seed_is_fixed_for_ever() -> None:
     assert image_seed(1, "a") == 11492100248991342953
 
 
-def test_what_a_kill_left_is_swept_and_nothing_else(photos: Path, run: Run) -> None:
+def test_left_overs_of_a_kill_are_swept_and_nothing_else(photos: Path, run: Run) -> None:
     dst = run(photos, shard_size=10)
     (ledger(dst) / "done/all/000/000001.json").unlink()
     tag = json.loads((ledger(dst) / "config.json").read_text())["fingerprint"][:8]
@@ -515,3 +517,12 @@ def test_a_run_from_before_a_setting_existed_resumes(photos: Path, run: Run, sta
         del record["settings"][name]
     (ledger(dst) / "config.json").write_text(json.dumps(record))
     assert state(run(photos)) == before
+
+
+def test_a_record_of_another_version_is_refused(photos: Path, run: Run) -> None:
+    dst = run(photos)
+    record = json.loads((ledger(dst) / "config.json").read_text())
+    record["settings"]["colour_space"] = "oklab"
+    (ledger(dst) / "config.json").write_text(json.dumps(record))
+    with pytest.raises(InputError, match=r"config\.json was written by another version of texneg"):
+        run(photos)

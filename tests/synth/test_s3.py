@@ -1,4 +1,4 @@
-"""`texneg synth` against a server that speaks S3: the bytes of a local run, whatever is killed on the way."""
+"""`texneg synth` against a server that speaks S3: the bytes of a local run, through kills."""
 
 import os
 import signal
@@ -92,7 +92,7 @@ def assert_same(made: Url, local: Path) -> None:
 )
 def test_from_s3_to_s3(src: Url, copy: Path, run: Run, bucket: Url, options: dict[str, Any]) -> None:
     dst = bucket / options.get("layout", "plain")
-    config = SynthConfig(str(src), str(dst), size=32, exemplar_size=24, executor="sync", **options)
+    config = SynthConfig.flat(str(src), str(dst), size=32, exemplar_size=24, executor="sync", **options)
     assert synth(config) == 0
     assert_same(dst, run(copy, **options))
     assert verify(VerifyConfig(str(dst), str(src), pixels=True, resynth=4)) == 0
@@ -103,7 +103,9 @@ def test_from_s3_to_s3(src: Url, copy: Path, run: Run, bucket: Url, options: dic
 
 def test_pairs_are_read_from_s3(bucket: Url, photos: Path) -> None:
     dst = bucket / "pairs"
-    config = SynthConfig(str(photos), str(dst), size=32, exemplar_size=24, executor="sync", layout="paired")
+    config = SynthConfig.flat(
+        str(photos), str(dst), size=32, exemplar_size=24, executor="sync", layout="paired"
+    )
     assert synth(config) == 0
     images, textures, partner = open_pairs(str(dst))
     local = open_images(photos)

@@ -1,4 +1,4 @@
-"""What a process does before its first texture."""
+"""Setup of a process before its first texture."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ import sys
 FAULTS = """
 import resource
 import numpy as np
-from texneg.synth.task.setup import prepare_process
+from texneg.synth.task.images import prepare_process
 
 prepare_process()
 np.ones(2**20, np.uint8)

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ kill -- -"$1" 2>/dev/null
 
 
 def config(src: Path, dst: Path, **options: Any) -> SynthConfig:
-    return SynthConfig(str(src), str(dst), **{"size": 32, "exemplar_size": 24, **options})
+    return SynthConfig.flat(str(src), str(dst), **{"size": 32, "exemplar_size": 24, **options})
 
 
 @pytest.fixture
@@ -55,7 +54,7 @@ def test_jobs_make_the_bytes_of_one_process(
     whole = state(run(photos, "whole"))
     options = ("cores=1", "memory=1GB", "walltime=04:00:00", "interface=lo")
     parts = config(photos, tmp_path / "out", part_size=3)
-    assert synth(replace(parts, cluster="slurm", jobs=2, cluster_option=options)) == 0
+    assert synth(parts.with_flags(cluster="slurm", jobs=2, cluster_option=options)) == 0
     assert state(tmp_path / "out") == whole
     scripts = [path.read_text() for path in slurm.glob("*.sh")]
     assert scripts
@@ -71,7 +70,7 @@ def test_a_job_without_size_is_named(photos: Path, slurm: Path, tmp_path: Path) 
     assert not (tmp_path / "out.texneg").exists()
 
 
-def test_no_slurm_here(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_slurm(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InputError, match="sbatch is not found here"):
         synth(config(photos, tmp_path / "out", cluster="slurm"))
@@ -133,7 +132,7 @@ def test_dask_settings_as_yaml(capsys: pytest.CaptureFixture[str]) -> None:
 
     from texneg.synth.executors.tuning import TUNING
 
-    assert synth(SynthConfig(print_dask_config=True)) == 0
+    assert synth(SynthConfig.flat(print_dask_config=True)) == 0
     printed = yaml.safe_load(capsys.readouterr().out)
     assert printed["distributed"]["worker"]["profile"] == {"enabled": False}
     assert printed["distributed"]["scheduler"]["default-task-durations"] == {"texneg-shard": "60s"}

@@ -1,4 +1,4 @@
-"""What goes wrong under a run: storage that hiccups, images that kill, workers that hang or do not fit."""
+"""Failures during a run: transient storage errors, images that kill, workers that hang or do not fit."""
 
 import errno
 import importlib.metadata
@@ -20,24 +20,24 @@ from typing import Any
 import psutil
 import pytest
 
+from texneg.cli.progress import Progress
+from texneg.cli.signals import StopRequests
 from texneg.datasets.storage.retries import is_transient, patiently
 from texneg.errors import RunFailed
-from texneg.synth.config import SynthConfig
-from texneg.synth.driver.drive import drive
-from texneg.synth.driver.preflight import inspect, open_run
-from texneg.synth.driver.progress import Progress
-from texneg.synth.driver.queue import Work, WorkerLost
-from texneg.synth.driver.signals import Stop
-from texneg.synth.driver.stall import StallWatch
-from texneg.synth.executors.connect import connected
+from texneg.synth.config import Compute, Policy, SynthConfig
+from texneg.synth.driver.loop import StallWatch, run_tasks
+from texneg.synth.driver.queue import TaskQueue
+from texneg.synth.executors.connect import WorkerSetup, connect
 from texneg.synth.executors.dask import DaskExecutor
-from texneg.synth.executors.executor import SyncExecutor
-from texneg.synth.ledger.versions import check_versions, versions
-from texneg.synth.run import synth
-from texneg.synth.task import perform, sandbox
-from texneg.synth.task.images import Part
-from texneg.synth.task.perform import SourceChanged, make_images
-from texneg.synth.task.task import Task, run_task
+from texneg.synth.executors.executor import SyncExecutor, WorkerLost
+from texneg.synth.ledger.ledger import Commit
+from texneg.synth.ledger.record import Run as PlannedRun
+from texneg.synth.ledger.record import compare_versions, versions
+from texneg.synth.run import open_run, specify, synth
+from texneg.synth.task import part, run_task, sandbox
+from texneg.synth.task.images import PartResult
+from texneg.synth.task.part import SourceChanged, make_part
+from texneg.synth.task.task import Task
 
 Run = Callable[..., Path]
 State = Callable[[Path], Any]
@@ -61,11 +61,11 @@ module.decode = decode
 
 
 def config(src: Path, dst: Path, **options: Any) -> SynthConfig:
-    return SynthConfig(str(src), str(dst), **{"size": 32, "exemplar_size": 24, **options})
+    return SynthConfig.flat(str(src), str(dst), **{"size": 32, "exemplar_size": 24, **options})
 
 
 class Answer(OSError):
-    """What the client library of a store raises."""
+    """An error of a store's client library."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"HTTP {status}")
@@ -73,7 +73,7 @@ class Answer(OSError):
 
 
 class Throttled(Exception):
-    """What botocore raises."""
+    """An error of botocore."""
 
     def __init__(self) -> None:
         self.response = {"ResponseMetadata": {"HTTPStatusCode": 503}}
@@ -99,7 +99,7 @@ class Throttled(Exception):
 )
 def test_which_errors_are_worth_another_try(error: Exception, expected: bool) -> None:
     assert is_transient(error) == expected
-    wrapped = OSError("the store said no")
+    wrapped = OSError("the store refused")
     wrapped.__cause__ = error
     assert is_transient(wrapped) == (expected and isinstance(error, Answer | Throttled))
 
@@ -142,8 +142,8 @@ def test_a_run_outlasts_hiccups_of_input_and_output(
 
         return call
 
-    monkeypatch.setattr(perform, "_read", often(perform._read, 5))
-    monkeypatch.setattr(perform, "write_bytes", often(perform.write_bytes, 3))
+    monkeypatch.setattr(part, "_read", often(part._read, 5))
+    monkeypatch.setattr(run_task, "write_bytes", often(run_task.write_bytes, 3))
     dst = run(photos, "shaken", part_size=6)
     assert {path.name: path.read_bytes() for path in dst.rglob("*.webp")} == expected
     assert slept
@@ -164,17 +164,22 @@ def poisoned(photos: Path, tmp_path: Path) -> Path:
     return copy
 
 
+def begin(settings: SynthConfig) -> PlannedRun:
+    """The run of a command, before its first task."""
+    return open_run(settings, specify(settings, settings.compute))
+
+
 def first_task(settings: SynthConfig) -> Task:
-    run = open_run(settings, inspect(settings))
-    shard = run.plan.shards[0]
-    return Task(run.ledger, run.src, "folder", run.settings, shard, 0, 1, shard.n, isolated=True)
+    run = begin(settings)
+    task = Task.of(run, run.plan.shards[0], 0)
+    return replace(task, parts=1, part_size=task.shard.n, isolated=True)
 
 
 def test_images_that_kill_or_hang_are_named_and_their_neighbours_made(
     poisoned: Path, tmp_path: Path, hook: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Impatient(threading.Timer):
-        """Waits for all but the image behind the first nine, however slow they are."""
+        """Waits for all images but the tenth, however slow they are."""
 
         def run(self) -> None:
             while not self.finished.wait(0.01):
@@ -182,25 +187,25 @@ def test_images_that_kill_or_hang_are_named_and_their_neighbours_made(
                     self.function()
                     return
 
-    def add(whole: Part, made: Part) -> None:
+    def add(whole: PartResult, made: PartResult) -> None:
         nonlocal rows
         original(whole, made)
         rows = len(whole.rows)
 
-    rows, original = 0, sandbox._add
-    monkeypatch.setattr(sandbox, "_add", add)
+    rows, original = 0, PartResult.add
+    monkeypatch.setattr(PartResult, "add", add)
     monkeypatch.setattr(sandbox, "Timer", Impatient)
     (poisoned / "cow/cow.0015.JPEG").write_bytes((poisoned / "cow/cow.001.JPEG").read_bytes() + SLEEPER)
     one = first_task(config(poisoned, tmp_path / "out"))
-    part = sandbox.make_isolated(one, 10, 22)
-    bad = {row["key"]: (row["status"], row["error"]) for row in part.rows if row["status"] != "ok"}
+    result = sandbox.make_part_isolated(one, 10, 22)
+    bad = {row.key: (row.status, row.error) for row in result.rows if not row.ok}
     assert bad == {
         "bee/bee.0035": ("worker_killed", "its process ended with signal 9"),
         "cow/cow.0015": ("timeout", "nothing came of it within 60 s"),
     }
-    assert [row["index"] for row in part.rows] == list(range(10, 22))
-    assert (len(part.rows), len(part.made)) == (12, 10)
-    assert part.made[:2] == make_images(one, 10, 12).made
+    assert [row.index for row in result.rows] == list(range(10, 22))
+    assert (len(result.rows), len(result.textures)) == (12, 10)
+    assert result.textures[:2] == make_part(one, 10, 12).textures
 
 
 def test_an_image_that_needs_all_memory_is_named(
@@ -208,12 +213,12 @@ def test_an_image_that_needs_all_memory_is_named(
 ) -> None:
     one = first_task(config(photos, tmp_path / "out"))
     startup(HOOK.replace("time.sleep(600)", "bytearray(64 << 30)").replace(repr(SLEEPER), "b''"))
-    part = sandbox.make_isolated(one, 0, 1)
-    assert part.rows[0]["status"] == "worker_killed"
-    assert part.rows[0]["error"] == "its process ended with exit status 1"
+    [row] = sandbox.make_part_isolated(one, 0, 1).rows
+    assert row.status == "worker_killed"
+    assert row.error == "its process ended with exit status 1"
 
 
-def test_memory_that_ran_out_once_costs_no_image(
+def test_memory_that_ran_out_once_loses_no_image(
     photos: Path, run: Run, tmp_path: Path, state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*args: Any, **options: Any) -> Any:
@@ -229,7 +234,7 @@ def test_a_process_that_hangs_dies_with_its_worker(photos: Path, tmp_path: Path,
     copy = Path(shutil.copytree(photos, tmp_path / "copy"))
     (copy / "ant/ant.000.JPEG").write_bytes((copy / "ant/ant.000.JPEG").read_bytes() + SLEEPER)
     one = pickle.dumps(first_task(config(copy, tmp_path / "out")))
-    script = "import pickle, sys; from texneg.synth.task.sandbox import make_isolated as make;"
+    script = "import pickle, sys; from texneg.synth.task.sandbox import make_part_isolated as make;"
     script += "make(pickle.load(sys.stdin.buffer), 0, 1)"
     worker = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE)
     assert worker.stdin is not None
@@ -242,19 +247,19 @@ def test_a_process_that_hangs_dies_with_its_worker(photos: Path, tmp_path: Path,
     wait_for(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
 
 
-def test_an_input_that_changed_is_no_poison(photos: Path, tmp_path: Path) -> None:
+def test_an_input_that_changed_ends_the_part(photos: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(photos, tmp_path / "copy"))
     one = first_task(config(copy, tmp_path / "out"))
     (copy / "ant/ant.001.JPEG").write_bytes(b"other")
     with pytest.raises(SourceChanged):
-        sandbox.make_isolated(one, 0, 3)
+        sandbox.make_part_isolated(one, 0, 3)
 
 
-def test_a_fault_of_the_program_is_no_poison(photos: Path, tmp_path: Path) -> None:
+def test_a_fault_of_the_program_ends_the_part(photos: Path, tmp_path: Path) -> None:
     one = first_task(config(photos, tmp_path / "out"))
     broken = replace(one, settings=replace(one.settings, encoding="nonsense"))  # type: ignore[arg-type]
     with pytest.raises(RuntimeError, match="nonsense"):
-        sandbox.make_isolated(broken, 0, 3)
+        sandbox.make_part_isolated(broken, 0, 3)
 
 
 def test_a_poison_image_costs_one_row(
@@ -277,12 +282,12 @@ def test_silence_counts_from_ten_times_the_usual_task() -> None:
     now = 601
     assert watch.stalled()
     for _ in range(3):
-        watch.heard(100)
+        watch.reset(100)
     now += 999
     assert not watch.stalled()
     now += 2
     assert watch.stalled()
-    watch.heard()
+    watch.reset()
     assert not watch.stalled()
 
 
@@ -293,68 +298,62 @@ def test_the_first_task_may_take_as_long_as_its_images() -> None:
     assert not watch.stalled()
     now = 3001
     assert watch.stalled()
-    watch.heard(20)
+    watch.reset(20)
     now += 601
     assert watch.stalled()
 
 
-def test_a_lost_worker_is_no_retry(photos: Path, tmp_path: Path) -> None:
-    work = begun(config(photos, tmp_path / "out", part_size=24))
-    task = work.queue.popleft()
+def test_a_lost_worker_is_not_a_retry(photos: Path, tmp_path: Path) -> None:
+    queue = queue_of(config(photos, tmp_path / "out", part_size=24))
+    task = queue.tasks.popleft()
     for error in (WorkerLost("dead"), OSError("slow"), WorkerLost("dead")):
-        work.give_up(task, error, retries=2)
-        task = work.queue.popleft()
+        queue.fail(task, error, retries=2)
+        task = queue.tasks.popleft()
         assert task.isolated
-    work.give_up(task, OSError("slow"), retries=2)
-    assert not work.queue
-    assert work.failed == {"all/000/000000": "OSError: slow"}
+    queue.fail(task, OSError("slow"), retries=2)
+    assert not queue.tasks
+    assert queue.failed == {"all/000/000000": "OSError: slow"}
 
 
-def begun(settings: SynthConfig) -> Work:
-    """The work of a run that may start."""
-    run = open_run(settings, inspect(settings))
-    parts, plan = run.plan.parts(run.plan.shards[0]), run.plan
-
-    def make(shard: Any, part: int | None) -> Task:
-        return Task(run.ledger, run.src, "folder", run.settings, shard, part, parts, plan.part_size)
-
-    work = Work(run.ledger, plan, make, run.ledger.metrics)
-    work.resume()
-    return work
+def queue_of(settings: SynthConfig) -> TaskQueue:
+    """The task queue of a run, before its first task."""
+    run = begin(settings)
+    queue = TaskQueue(run, run.ledger.metrics)
+    queue.resume()
+    return queue
 
 
 @pytest.fixture
-def hung(photos: Path, tmp_path: Path) -> Iterator[tuple[Any, str, Work, SynthConfig]]:
-    """A cluster of two processes, the address of one that is stopped, and work for both."""
+def hung(photos: Path, tmp_path: Path) -> Iterator[tuple[Any, str, TaskQueue]]:
+    """A cluster of two processes, the address of one that is stopped, and tasks for both."""
     settings = config(photos, tmp_path / "out", workers=2, threads_per_worker=1, part_size=4)
-    work = begun(settings)
-    with connected(settings) as client:
+    queue = queue_of(settings)
+    with connect(settings.compute) as client:
         address, pid = next(iter(client.run(os.getpid).items()))
         os.kill(pid, signal.SIGSTOP)
-        yield client, address, work, settings
+        yield client, address, queue
 
 
 def test_a_worker_that_hangs_is_replaced(
-    hung: tuple[Any, str, Work, SynthConfig], monkeypatch: pytest.MonkeyPatch
+    hung: tuple[Any, str, TaskQueue], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client, stopped, work, settings = hung
+    client, stopped, queue = hung
 
     class Watch(StallWatch):
-        """Loses its patience when none but the worker that is stopped has anything to do."""
+        """Loses its patience when only the worker that is stopped has anything to do."""
 
         def stalled(self) -> bool:
             return [address for address, keys in client.processing().items() if keys] == [stopped]
 
-    said: list[str] = []
-    monkeypatch.setattr("texneg.synth.driver.drive.say", said.append)
-    monkeypatch.setattr("texneg.synth.executors.dask.say", said.append)
-    progress = Progress(work.plan.images, 0)
-    executor = DaskExecutor(client, "run")
-    verdict = drive(work, executor, lambda: None, Stop(), progress, config=settings, watch=Watch())
+    printed: list[str] = []
+    monkeypatch.setattr("texneg.synth.driver.loop.info", printed.append)
+    monkeypatch.setattr("texneg.synth.executors.dask.info", printed.append)
+    executor, stop = DaskExecutor(client, "run"), StopRequests()
+    verdict = run_tasks(queue, executor, Policy(), stop=stop, progress=Progress(24), watch=Watch())
     assert verdict == "complete"
-    assert work.statuses == {"ok": 24}
-    assert any("nothing finished for" in line for line in said)
-    assert any("has all/000/000000." in line for line in said)
+    assert queue.statuses == {"ok": 24}
+    assert any("nothing finished for" in line for line in printed)
+    assert any("has all/000/000000." in line for line in printed)
     wait_for(lambda: len(client.nthreads()) == 2)
 
 
@@ -371,33 +370,31 @@ class Deserted(SyncExecutor):
 def test_workers_of_this_machine_that_do_not_come_back_end_the_run(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("texneg.synth.driver.drive.GONE_S", 0.0)
-    settings = config(photos, tmp_path / "out")
+    monkeypatch.setattr("texneg.synth.driver.loop.GONE_S", 0.0)
+    queue, stop = queue_of(config(photos, tmp_path / "out")), StopRequests()
     with pytest.raises(OSError, match="none came back, finished parts are safe"):
-        drive(begun(settings), Deserted(), lambda: None, Stop(), Progress(24, 0), config=settings)
+        run_tasks(queue, Deserted(), Policy(), stop=stop, progress=Progress(24), own_workers=True)
 
 
 def test_a_drain_makes_nothing_new(photos: Path, tmp_path: Path) -> None:
-    settings = config(photos, tmp_path / "out", executor="sync", part_size=3)
-    work, stop = begun(settings), Stop()
+    queue, stop = queue_of(config(photos, tmp_path / "out", part_size=3)), StopRequests()
 
     class Pressed(SyncExecutor):
         """Ctrl-C in the middle of the second task."""
 
         def completed(self, timeout: float) -> list[Any]:
-            stop.count = int(work.images > 0)
+            stop.count = int(queue.images > 0)
             return super().completed(timeout)
 
-    verdict = drive(work, Pressed(), lambda: None, stop, Progress(24, 0), config=settings)
-    assert (verdict, work.images) == ("interrupted", 6)
+    verdict = run_tasks(queue, Pressed(), Policy(), stop=stop, progress=Progress(24))
+    assert (verdict, queue.images) == ("interrupted", 6)
 
 
 def test_ctrl_c_again_leaves_a_drain_for_another_reason(photos: Path, tmp_path: Path) -> None:
-    settings = config(photos, tmp_path / "out", part_size=3)
-    work, stop = begun(settings), Stop()
+    queue, stop = queue_of(config(photos, tmp_path / "out", part_size=3)), StopRequests()
 
     class Busy(SyncExecutor):
-        """Its tasks never end."""
+        """An executor whose tasks never end."""
 
         def withdraw(self) -> int:
             return 0
@@ -408,17 +405,18 @@ def test_ctrl_c_again_leaves_a_drain_for_another_reason(photos: Path, tmp_path: 
 
     executor = Busy()
 
-    def beat() -> None:
-        work.storage = "full" if executor._queue else ""
+    def heartbeat() -> None:
+        queue.storage = "full" if executor._queue else ""
 
-    assert drive(work, executor, beat, stop, Progress(24, 0), config=settings) == "storage"
+    verdict = run_tasks(queue, executor, Policy(), stop=stop, progress=Progress(24), heartbeat=heartbeat)
+    assert verdict == "storage"
     assert stop.count == 2
 
 
 def test_a_second_ctrl_c_interrupts_a_task_of_this_process(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    whole, calls = perform.process_part, iter(range(2))
+    whole, calls = part.make_textures, iter(range(2))
 
     def press(*args: Any, **options: Any) -> Any:
         if next(calls) == 0:
@@ -427,7 +425,7 @@ def test_a_second_ctrl_c_interrupts_a_task_of_this_process(
             signal.raise_signal(signal.SIGINT)
         pytest.fail("it went on")
 
-    monkeypatch.setattr(perform, "process_part", press)
+    monkeypatch.setattr(part, "make_textures", press)
     settings = config(photos, tmp_path / "out", executor="sync", part_size=6)
     assert synth(settings) == 130
     assert f"6 of 24 images are done; resume: {settings.command()}" in capsys.readouterr().err
@@ -438,7 +436,7 @@ def test_a_second_ctrl_c_interrupts_a_task_of_this_process(
     assert call["seconds"] > 0
 
 
-def test_a_run_does_not_end_because_nobody_listens(photos: Path, tmp_path: Path) -> None:
+def test_closed_output_does_not_end_a_run(photos: Path, tmp_path: Path) -> None:
     read, write = os.pipe()
     os.close(read)
     words = config(photos, tmp_path / "out", executor="sync").command().split()
@@ -450,7 +448,7 @@ def test_a_run_does_not_end_because_nobody_listens(photos: Path, tmp_path: Path)
 
 def test_a_result_that_died_with_its_worker_is_waited_for() -> None:
     class Lost:
-        """A future that is done, and then is not for a while."""
+        """A future that is done, and then is not done for a while."""
 
         status, results = "finished", iter([TimeoutError(), {"n": 1}])
 
@@ -466,7 +464,7 @@ def test_a_result_that_died_with_its_worker_is_waited_for() -> None:
             pass
 
     class Client:
-        """Knows one future."""
+        """A client that knows one future."""
 
         scheduler = SimpleNamespace(address="tcp://127.0.0.1:1")
 
@@ -487,41 +485,41 @@ def test_a_shard_that_another_finishes_meanwhile_is_done(
 
     def overtaken(*args: Any, **options: Any) -> Any:
         monkeypatch.undo()
-        run_task(one)
+        run_task.run_task(one)
         raise FileNotFoundError(errno.ENOENT, "swept by who finished the run", "temporary")
 
-    monkeypatch.setattr(perform, "write_many", overtaken)
-    assert run_task(one)["committed"]
+    monkeypatch.setattr(run_task, "write_many", overtaken)
+    assert isinstance(run_task.run_task(one), Commit)
 
 
 def test_workers_of_a_cluster_are_waited_for(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for limit in ("GONE_S", "ALONE_S"):
-        monkeypatch.setattr(f"texneg.synth.driver.drive.{limit}", 0.0)
-    said: list[str] = []
-    progress, stop = Progress(24, 0), Stop()
-    monkeypatch.setattr("texneg.synth.driver.drive.say", said.append)
+        monkeypatch.setattr(f"texneg.synth.driver.loop.{limit}", 0.0)
+    printed: list[str] = []
+    queue, stop = queue_of(config(photos, tmp_path / "out")), StopRequests()
+    monkeypatch.setattr("texneg.synth.driver.loop.info", printed.append)
     beats = iter([0, 0, 0, 2])
 
-    def beat() -> None:
+    def heartbeat() -> None:
         stop.count = next(beats)
 
-    settings = config(photos, tmp_path / "out", scheduler="tcp://127.0.0.1:1")
-    assert drive(begun(settings), Deserted(), beat, stop, progress, config=settings) == "interrupted"
-    assert said == ["there are no workers; waiting for some, Ctrl-C ends the run"]
+    verdict = run_tasks(queue, Deserted(), Policy(), stop=stop, progress=Progress(24), heartbeat=heartbeat)
+    assert verdict == "interrupted"
+    assert printed == ["there are no workers; waiting for some, Ctrl-C ends the run"]
 
 
 def test_other_versions_are_named() -> None:
     own = versions()
-    assert check_versions(own, "worker a", strict=True) == ""
-    assert check_versions({}, "worker a", strict=True) == ""
-    line = check_versions({**own, "numba": "0.1"}, "worker a", strict=False)
+    assert compare_versions(own, "worker a", strict=True) == ""
+    assert compare_versions({}, "worker a", strict=True) == ""
+    line = compare_versions({**own, "numba": "0.1"}, "worker a", strict=False)
     assert line.startswith(
         f"worker a has other versions than the run began with: numba {own['numba']} (run: 0.1)"
     )
     with pytest.raises(RunFailed, match="install the same, or leave --strict-versions out"):
-        check_versions({**own, "numba": "0.1"}, "worker a", strict=True)
+        compare_versions({**own, "numba": "0.1"}, "worker a", strict=True)
 
 
 def test_a_resumed_run_names_other_versions(
@@ -531,45 +529,41 @@ def test_a_resumed_run_names_other_versions(
     assert synth(settings) == 0
     original = importlib.metadata.version
     old = lambda name: "1.0" if name == "pillow" else original(name)  # noqa: E731
-    monkeypatch.setattr("texneg.synth.ledger.versions.version", old)
+    monkeypatch.setattr("texneg.synth.ledger.record.version", old)
     assert synth(settings) == 0
     assert "this process has other versions than the run began with: pillow 1.0" in capsys.readouterr().err
     with pytest.raises(RunFailed, match=r"pillow 1\.0"):
-        synth(replace(settings, strict_versions=True))
+        synth(settings.with_flags(strict_versions=True))
 
 
 def test_workers_that_do_not_fit_are_named(photos: Path, tmp_path: Path) -> None:
-    settings = config(photos, tmp_path / "out")
-    run = open_run(settings, inspect(settings))
-    from texneg.synth.executors.plugin import WorkerSetup
-
+    run = begin(config(photos, tmp_path / "out"))
     heard: list[Any] = []
-    with connected(config(photos, tmp_path / "out", workers=1)) as client:
-        address = client.scheduler.address
-        other = config(photos, tmp_path / "out", scheduler=address)
+    with connect(Compute(workers=1)) as client:
+        other = Compute(scheduler=client.scheduler.address)
         old = WorkerSetup(run.ledger, {**run.versions, "numpy": "1.0"})
-        with connected(other, old, heard.append):
+        with connect(other, old, heard.append):
             wait_for(lambda: bool(heard))
         assert "numpy" in heard[0][1]["text"]
         assert not heard[0][1]["fatal"]
         with (
             pytest.raises(RunFailed, match=r"worker tcp://127.* has other versions"),
-            connected(other, WorkerSetup(run.ledger, {"numpy": "1.0"}, strict=True)),
+            connect(other, WorkerSetup(run.ledger, {"numpy": "1.0"}, strict=True)),
         ):
             pass
         elsewhere = replace(run.ledger, root=tmp_path / "unseen")
         with (
             pytest.raises(RunFailed, match=r"does not see this run in .*unseen: SRC, DST and the ledger"),
-            connected(other, WorkerSetup(elsewhere)),
+            connect(other, WorkerSetup(elsewhere)),
         ):
             pass
         heard.clear()
-        with connected(other, WorkerSetup(run.ledger, run.versions), heard.append) as second:
+        with connect(other, WorkerSetup(run.ledger, run.versions), heard.append) as second:
             shutil.rmtree(run.ledger.root)  # what a worker that comes later finds
             client.restart_workers(list(client.nthreads()), raise_for_error=False)
             executor = DaskExecutor(second, "run")
             wait_for(lambda: bool(heard))
-            executor._complaints.put(heard[0])
+            executor._warnings.put(heard[0])
             with pytest.raises(RunFailed, match="does not see this run"):
                 executor.completed(0)
 
@@ -587,11 +581,11 @@ def test_a_task_left_behind_writes_nothing_into_the_run_that_followed(
     left = replace(first_task(config(photos, tmp_path / "out", seed=1)), isolated=False)
     before = state(run(photos, seed=2, overwrite=True))
     with pytest.raises(RuntimeError, match="no longer holds the run that this task is of"):
-        run_task(left)
+        run_task.run_task(left)
     assert state(tmp_path / "out") == before
 
 
 def test_done_work_is_not_made_again_in_isolation(photos: Path, tmp_path: Path) -> None:
     one = first_task(config(photos, tmp_path / "out"))
-    assert run_task(replace(one, isolated=False))["committed"]
-    assert run_task(one)["committed"]
+    assert isinstance(run_task.run_task(replace(one, isolated=False)), Commit)
+    assert isinstance(run_task.run_task(one), Commit)

@@ -63,14 +63,16 @@ def download(url: Place, folder: Path) -> Path:
 
 
 def state_of(bucket: Place, folder: Path, state: State) -> Any:
-    """What a run left in a places, by way of the disk."""
+    """The files that a run left in a store, copied to the disk."""
     download(bucket / "out", folder / "out")
     download(bucket / "out.texneg", folder / "out.texneg")
     return state(folder / "out")
 
 
 def config(src: object, dst: object, **options: Any) -> SynthConfig:
-    return SynthConfig(str(src), str(dst), **{"size": 32, "exemplar_size": 24, "executor": "sync", **options})
+    return SynthConfig.flat(
+        str(src), str(dst), **{"size": 32, "exemplar_size": 24, "executor": "sync", **options}
+    )
 
 
 @pytest.mark.parametrize(
@@ -219,7 +221,7 @@ class Ranged(http.server.SimpleHTTPRequestHandler):
     """Serves files, and spans of them."""
 
     def log_message(self, *args: object) -> None:
-        """Silent."""
+        """Log nothing."""
 
     def do_GET(self) -> None:
         data = Path(self.translate_path(self.path)).read_bytes()

@@ -20,7 +20,7 @@ from texneg.synth.config import SynthConfig
 from texneg.synth.ledger.manifest import read_rows, to_parquet
 from texneg.synth.run import synth
 from texneg.synth.status import StatusConfig, synth_status
-from texneg.synth.task import perform
+from texneg.synth.task import run_task
 from texneg.synth.verify import VerifyConfig, verify
 
 Run = Callable[..., Path]
@@ -60,11 +60,11 @@ def test_damage_is_found(
     with pytest.raises(RunFailed, match=rf"problems? in .*{remedy}"):
         verify(VerifyConfig(str(dst)))
     problem = {flip_a_byte: "changed: ", Path.unlink: "missing: ", add_a_copy: "unlisted: "}[damage]
-    told = capsys.readouterr().err
-    assert told.startswith(problem)
+    printed = capsys.readouterr().err
+    assert printed.startswith(problem)
     with pytest.raises(RunFailed):
         verify(VerifyConfig(str(dst), pixels=True))
-    assert capsys.readouterr().err == told  # pixels name nothing twice
+    assert capsys.readouterr().err == printed  # pixels name nothing twice
     if damage is flip_a_byte and form == "folder":
         with pytest.raises(RunFailed):
             verify(VerifyConfig(str(dst), quick=True, pixels=True))
@@ -81,7 +81,7 @@ def swap_two_rows(path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["folder", "webdataset"])
-def test_damage_in_the_ledger_is_found_and_mended(
+def test_damage_in_the_ledger_is_found_and_repaired(
     run: Run, photos: Path, capsys: pytest.CaptureFixture[str], form: str
 ) -> None:
     dst = run(photos, format=form, shard_size=10)
@@ -125,12 +125,12 @@ def test_what_cannot_be_read_is_not_called_missing(
         path.mkdir()
     with pytest.raises(RunFailed, match=r"2 problems .*; bring inputs back .* --recheck"):
         verify(VerifyConfig(str(dst), str(copy)))
-    told = capsys.readouterr().err
-    assert "input unreadable: ant/ant.001.JPEG" in told
-    assert "unreadable: bee/bee.000.webp" in told
+    printed = capsys.readouterr().err
+    assert "input unreadable: ant/ant.001.JPEG" in printed
+    assert "unreadable: bee/bee.000.webp" in printed
 
 
-def test_storage_that_fails_for_a_moment_is_no_damage(
+def test_storage_that_fails_for_a_moment_is_not_damage(
     photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dst = run(photos)
@@ -197,13 +197,13 @@ def test_status_reads_files_alone(photos: Path, run: Run, capsys: pytest.Capture
 
 
 def test_status_says_what_comes_next(photos: Path, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    def told(dst: Path) -> str:
+    def status_of(dst: Path) -> str:
         capsys.readouterr()
         synth_status(StatusConfig(str(dst), watch=0.01))
         return capsys.readouterr().out
 
     dst = run(photos, shard_size=8, plan_only=True)
-    assert "planned, nothing made yet; begin: texneg synth" in told(dst)
+    assert "planned, nothing made yet; begin: texneg synth" in status_of(dst)
     run(photos, shard_size=8, task="0/2")
     with pytest.raises(InputError, match="--watch 0: allowed is more than 0 s"):
         synth_status(StatusConfig(str(dst), watch=0))
@@ -212,9 +212,9 @@ def test_status_says_what_comes_next(photos: Path, run: Run, capsys: pytest.Capt
     assert "16 of 24 images (66 %)" in (out := capsys.readouterr().out)
     assert "tasks of an array at work in the last minutes" in out
     run(photos, shard_size=8, task="1/2")
-    assert re.search(r"every image is done; join the results: texneg synth .* --finalize", told(dst))
+    assert re.search(r"every image is done; join the results: texneg synth .* --finalize", status_of(dst))
     run(photos, shard_size=8, finalize=True)
-    assert "outcome: complete" in told(dst)
+    assert "outcome: complete" in status_of(dst)
 
 
 def test_status_does_not_call_a_shard_joined_whose_images_are_made(
@@ -224,9 +224,9 @@ def test_status_does_not_call_a_shard_joined_whose_images_are_made(
         raise KeyboardInterrupt
 
     dst = str(tmp_path / "out")
-    command = SynthConfig(str(photos), dst, size=32, exemplar_size=24, executor="sync", part_size=10)
+    command = SynthConfig.flat(str(photos), dst, size=32, exemplar_size=24, executor="sync", part_size=10)
     with monkeypatch.context() as patched:
-        patched.setattr(perform, "_join", interrupted)
+        patched.setattr(run_task, "join_parts", interrupted)
         assert synth(command) == 130
     synth_status(StatusConfig(dst, watch=0.01))
     out = capsys.readouterr().out
@@ -243,12 +243,12 @@ def test_a_watch_ends_with_the_driver(
     capsys.readouterr()
     monkeypatch.setattr(status, "time", SimpleNamespace(time=time.time, sleep=lambda _: lock.unlink()))
     synth_status(StatusConfig(str(dst), watch=1))
-    told = capsys.readouterr().out.splitlines()[1::2]
-    assert told[0].startswith(f"running as process {os.getppid()} on ")
-    assert told[1:] == ["outcome: complete"]
+    printed = capsys.readouterr().out.splitlines()[1::2]
+    assert printed[0].startswith(f"running as process {os.getppid()} on ")
+    assert printed[1:] == ["outcome: complete"]
 
 
-def test_so_many_are_made_again_as_was_asked_for(
+def test_resynth_makes_as_many_as_asked_for(
     photos: Path,
     run: Run,
     tmp_path: Path,

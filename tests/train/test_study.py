@@ -26,7 +26,7 @@ from texneg.train.study import Evaluation, Study, run_study, write_report
 root = Path(sys.argv[1])
 write_embedded(root / "data", EmbeddedConfig(train_per_class=8, test_per_class=2, size=48))
 train, test = str(root / "data" / "train"), root / "data" / "test"
-synth(SynthConfig(train, str(root / "textures"), size=48, exemplar_size=16, executor="sync"))
+synth(SynthConfig.flat(train, str(root / "textures"), size=48, exemplar_size=16, executor="sync"))
 base = change(find_recipe("demo"), data=train, epochs=1, batch=16, bn_group=16, queue=32, workers=1)
 study = Study(
     folder=str(root / "runs"),

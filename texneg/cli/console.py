@@ -1,4 +1,4 @@
-"""Lines that a run says, and numbers as people write them."""
+"""Lines for the user, which leave a progress bar whole, and numbers as people write them."""
 
 import os
 import sys
@@ -6,18 +6,18 @@ import sys
 from tqdm import tqdm
 
 
-def say(text: str) -> None:
-    """One line on standard error."""
+def info(text: str) -> None:
+    """Print one line to standard error."""
     _print(text, "stderr")
 
 
-def tell(text: str) -> None:
-    """One line on standard output."""
+def out(text: str) -> None:
+    """Print one line to standard output."""
     _print(text, "stdout")
 
 
 def _print(text: str, stream: str) -> None:
-    """Print a line without breaking a progress bar. A run goes on where nobody reads it any more."""
+    """Print a line without breaking a progress bar. A run goes on when its reader has gone."""
     try:
         tqdm.write(text, file=getattr(sys, stream))
         getattr(sys, stream).flush()
@@ -26,13 +26,13 @@ def _print(text: str, stream: str) -> None:
 
 
 def duration(seconds: float) -> str:
-    """`h:mm:ss`."""
+    """Format a duration as `h:mm:ss`."""
     minutes, second = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{second:02d}"
 
 
-def sized(size: float) -> str:
-    """`480 kB`, `14.9 MB`, `75 GB`: bytes in the unit that leaves one to three digits before the point."""
+def format_bytes(size: float) -> str:
+    """Format a size as `480 kB`, `14.9 MB` or `75 GB`: one to three digits before the decimal point."""
     for unit in ("kB", "MB", "GB"):
         size /= 1000
         if size < 999.5:
@@ -40,6 +40,6 @@ def sized(size: float) -> str:
     return f"{size / 1000:.3g} TB"
 
 
-def counted(n: int, noun: str) -> str:
-    """`1 shard`, `2 shards`."""
+def plural(n: int, noun: str) -> str:
+    """Count a noun: `1 shard`, `2 shards`."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

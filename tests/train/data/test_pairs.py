@@ -41,7 +41,7 @@ def write_photos(folder, classes, *, first=0):
 
 
 def textures_of(src, dst, **options):
-    made = SynthConfig(str(src), str(dst), size=32, exemplar_size=16, executor="sync", **options)
+    made = SynthConfig.flat(str(src), str(dst), size=32, exemplar_size=16, executor="sync", **options)
     assert synth(made) == 0
 
 
