@@ -6,7 +6,6 @@ kept, so the same command goes on after a stop. With `--executor sync` it needs 
 """
 
 import json
-import os
 import shutil
 import zipfile
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Literal
 
 from texneg.bench.common.results import BenchConfig, write_results
 from texneg.cli.fields import Positional
+from texneg.cores import available_cores
 from texneg.errors import InputError
 from texneg.synth.config import SynthConfig
 from texneg.synth.run import synth
@@ -25,7 +25,7 @@ from texneg.train.study import Evaluation, Study, run_study, stopwatch, write_re
 PACKS = ("imagenette128/imagenette128-train.zip", "imagenette128/imagenette128-val.zip")
 PACS = "pacs128/pacs128.zip"
 DOMAINS = ("art_painting", "cartoon", "sketch")
-CORES = len(os.sched_getaffinity(0))
+CORES = available_cores()
 
 
 @dataclass(frozen=True)

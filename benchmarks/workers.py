@@ -26,6 +26,7 @@ from texneg.bench.common.photographs import unpack_photos
 from texneg.bench.common.results import BenchConfig, write_results
 from texneg.bench.synth import run_quietly
 from texneg.cli.fields import Positional
+from texneg.cores import available_cores
 from texneg.errors import RunFailed
 from texneg.synth.config import SynthConfig
 
@@ -140,7 +141,7 @@ def wait_for_quiet() -> None:
     while not idle:
         before = busy_s()[0]
         time.sleep(QUIET_S)
-        idle = busy_s()[0] - before < MOST_FOREIGN * QUIET_S * len(os.sched_getaffinity(0))
+        idle = busy_s()[0] - before < MOST_FOREIGN * QUIET_S * available_cores()
 
 
 def run_undisturbed(run: Callable[[], float]) -> tuple[float, bool]:
@@ -149,5 +150,5 @@ def run_undisturbed(run: Callable[[], float]) -> tuple[float, bool]:
     begin, (all_before, own_before) = time.perf_counter(), busy_s()
     seconds = run()
     wall, (all_after, own_after) = time.perf_counter() - begin, busy_s()
-    foreign = ((all_after - all_before) - (own_after - own_before)) / (wall * len(os.sched_getaffinity(0)))
+    foreign = ((all_after - all_before) - (own_after - own_before)) / (wall * available_cores())
     return seconds, foreign < MOST_FOREIGN

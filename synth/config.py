@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from texneg.cli.console import plural
 from texneg.cli.fields import Positional
+from texneg.cores import available_cores
 from texneg.datasets.encode import Encoding
 from texneg.datasets.sources.sources import Kind
 from texneg.datasets.storage.places import Place, absolute, place, resolved
@@ -140,7 +141,7 @@ class Compute:
     @property
     def cores(self) -> int:
         """Cores that workers on this machine use."""
-        return self.workers or len(os.sched_getaffinity(0))
+        return self.workers or available_cores()
 
     @property
     def in_process(self) -> bool:

@@ -5,10 +5,10 @@ texture negatives, linear probe, test sets in which the texture shortcut is gone
 is kept: running it again goes on where it stopped.
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from texneg.cores import available_cores
 from texneg.datasets.toy.embedded import TEST_SETS, EmbeddedConfig, write_embedded
 from texneg.errors import InputError
 from texneg.train.flags import change
@@ -40,7 +40,7 @@ def demo(config: DemoConfig) -> int:
     if config.seeds < 1:
         raise InputError(f"--seeds {config.seeds}: must be at least 1")
     out = Path(config.out)
-    workers = config.workers or len(os.sched_getaffinity(0))
+    workers = config.workers or available_cores()
     say = stopwatch()
 
     say(f"1/4 the embedded data set -> {out / 'data'}")

@@ -11,6 +11,7 @@ from typing import Any
 
 import dask
 
+from texneg.cores import available_cores
 from texneg.errors import InputError
 from texneg.synth.config import Compute
 from texneg.synth.executors.tuning import ENVIRONMENT, TUNING, nested_tuning
@@ -109,7 +110,7 @@ def srun_cluster() -> Iterator[str]:
             "--cluster slurm-runner: srun needs 3 tasks or more, for scheduler, driver and workers"
         )
     os.environ.update(ENVIRONMENT)
-    cores = len(os.sched_getaffinity(0))
+    cores = available_cores()
     job, step = os.environ["SLURM_JOB_ID"], os.environ.get("SLURM_STEP_ID", "0")
     file = Path(f".texneg-scheduler-{job}-{step}.json")
     with dask.config.set(TUNING):

@@ -3,7 +3,6 @@
 Shapes: N images of this process in a batch, M negatives a query, S view side.
 """
 
-import os
 import signal
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from texneg.cores import available_cores
 from texneg.datasets.decode import DecodeError
 from texneg.datasets.images import ImageSet
 from texneg.datasets.sampler import epoch_order
@@ -152,7 +152,7 @@ def load(batches: Batches, steps: range, *, workers: int, pin: bool) -> Iterator
 
 def warn_if_oversubscribed(workers: int, processes: int) -> str:
     """Return a warning where loaders and trainers outnumber the cores; else nothing."""
-    cores = len(os.sched_getaffinity(0))
+    cores = available_cores()
     wanted = (workers + 1) * processes
     if not workers or wanted <= cores:
         return ""

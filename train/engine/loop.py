@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from texneg.cli.console import duration
+from texneg.cli.progress import Pace
+from texneg.cli.signals import catch_stop_signals
 from texneg.datasets.storage.json_files import append_json_line
 from texneg.errors import RunFailed
 from texneg.similarity import Similarities
@@ -18,7 +19,6 @@ from texneg.train.distributed import any_process, mean_over_processes, processes
 from texneg.train.engine.checkpoint import write_errors
 from texneg.train.engine.optimiser import cosine_lr, set_lr
 from texneg.train.engine.run import METRICS, Training
-from texneg.train.engine.signals import stop_requested
 from texneg.train.networks.encoder import Encoder
 
 
@@ -37,8 +37,8 @@ def train(training: Training) -> None:
         module = distribute(module)
     steps, on_gpu = range(training.step, stop_at), training.device.type == "cuda"
     before = training.seconds - time.monotonic()
-    pace = Pace(training.step)
-    with stop_requested() as stop:
+    pace = Pace(training.total, training.step)
+    with catch_stop_signals() as stop:
         for batch in load(training.batches, steps, workers=run.workers, pin=on_gpu):
             advance(training, module, batch)
             training.seconds = before + time.monotonic()
@@ -101,7 +101,7 @@ def mean_cosines(s: Similarities) -> dict[str, Tensor]:
     return {kind: cosines.detach().mean() for kind, cosines in kinds.items() if cosines.numel()}
 
 
-def write_line(training: Training, *, measure: bool, pace: "Pace") -> None:
+def write_line(training: Training, *, measure: bool, pace: Pace) -> None:
     """Write one line of metrics for the steps since the last one."""
     values: dict[str, Any] = training.meter.read()
     if not math.isfinite(values["loss"]):
@@ -118,7 +118,8 @@ def write_line(training: Training, *, measure: bool, pace: "Pace") -> None:
     if rank() == 0:
         with write_errors(training.folder / METRICS):
             append_json_line(training.folder / METRICS, values)
-        training.log(pace.describe(values, total=training.total, batch=training.optimisation.batch))
+        pace.done = training.step
+        training.log(describe_step(values, pace, batch=training.optimisation.batch))
 
 
 def require_finite(training: Training) -> None:
@@ -136,17 +137,9 @@ def not_finite(training: Training) -> RunFailed:
     )
 
 
-class Pace:
-    """Images a second and time left, from the steps of this call."""
-
-    def __init__(self, step: int) -> None:
-        self.step, self.start = step, time.monotonic()
-
-    def describe(self, values: dict[str, Any], *, total: int, batch: int) -> str:
-        """Write one line for the terminal."""
-        rate = (values["step"] - self.step) / (time.monotonic() - self.start)
-        shown = {k: values[k] for k in ("loss", "positive", "negative", "nonsemantic") if k in values}
-        numbers = "  ".join(f"{k} {v:.3f}" for k, v in shown.items())
-        numbers += f"  kNN {values['knn']:.1f} %" if "knn" in values else ""
-        left = duration((total - values["step"]) / rate)
-        return f"step {values['step']}/{total}  {numbers}  {rate * batch:.0f} images/s  {left} left"
+def describe_step(values: dict[str, Any], pace: Pace, *, batch: int) -> str:
+    """Write one line for the terminal: losses and cosines, images a second, time left."""
+    shown = {k: values[k] for k in ("loss", "positive", "negative", "nonsemantic") if k in values}
+    numbers = "  ".join(f"{k} {v:.3f}" for k, v in shown.items())
+    numbers += f"  kNN {values['knn']:.1f} %" if "knn" in values else ""
+    return f"step {pace.done}/{pace.total}  {numbers}  {pace.rate * batch:.0f} images/s  {pace.left}"

@@ -5,7 +5,6 @@ Shapes: N images, F features, S the encoder's image side in pixels.
 
 import hashlib
 import io
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from texneg.cores import available_cores
 from texneg.datasets.decode import DecodeError
 from texneg.datasets.images import ImageSet, fingerprint
 from texneg.datasets.storage.atomic import write_bytes
@@ -152,7 +152,7 @@ def read_crops(
         raise InputError(f"--batch {block}: at least 1 image")
     places = range(len(images)) if index is None else index.tolist()
     spans: list[Sequence[int]] = [places[at : at + block] for at in range(0, len(places), block)]
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(8, available_cores())) as pool:
         ahead = [pool.submit(one, place) for place in spans[0]] if spans else []
         for span in [*spans[1:], []]:
             current, ahead = ahead, [pool.submit(one, place) for place in span]
