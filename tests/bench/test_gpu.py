@@ -1,14 +1,14 @@
 """The GPU benchmark on a CPU, tiny: every path runs and every limit has its row; never its speed."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
 from texneg.bench import gpu
 from texneg.train.config import PretrainConfig
+from texneg.train.flags import change
 
-TINY = PretrainConfig(
+TINY = change(
+    PretrainConfig(),
     arch="resnet18",
     stem="stride2",
     width=4,
@@ -49,6 +49,6 @@ def test_without_a_cuda_device_one_line_says_so(capsys):
 def test_the_step_trains():
     views = torch.randint(0, 256, (2, 4, 32, 32, 3), generator=torch.Generator().manual_seed(0)).byte()
     batch = gpu.Batch(views[0], views[1], None, torch.arange(4), 0)
-    still, moving = (gpu.moco_step(replace(TINY, lr=lr, weight_decay=0.0), batch) for lr in (0.0, 0.1))
+    still, moving = (gpu.moco_step(change(TINY, lr=lr, weight_decay=0.0), batch) for lr in (0.0, 0.1))
     assert still() == moving()
     assert still() != moving()

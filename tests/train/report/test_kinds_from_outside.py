@@ -115,7 +115,9 @@ def runs(encoder, colours, tmp_path, monkeypatch):
         head = fit_probe(found.values, found.labels, classes=train.classes, penalties=(1e-2,), steps=20)
         save_head(f"{folder}/head.pt", replace(head, encoder=one.fingerprint))
         baseline = {"negatives": {"kinds": []}}
-        settings = {"negatives": {"kinds": ["patch"] if folder.endswith("patch") else []}}
+        settings = {
+            "negatives": {"kinds": [{"name": "patch", "share": 1.0}] if folder.endswith("patch") else []}
+        }
         record = {"title": Path(folder).name, "seed": 0, "settings": settings, "baseline": baseline}
         write_json(Path(folder) / "config.json", record)
     return list(encoders)

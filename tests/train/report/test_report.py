@@ -23,12 +23,12 @@ from texneg.train.report.text import ABSENT, decimal, interval, markdown_table, 
 SETS = {"same": 0.80, "new textures": 0.55, "silhouettes": 0.40}
 GAIN = {"none": 0.0, "patch": 0.06, "texture": 0.03}
 BASELINE = {
-    "views": {"size": 32, "crop": 0.5},
+    "views": {"image_size": 32, "crop": 0.5},
     "negatives": {"kinds": [], "count": 1},
     "method": {"name": "moco", "queue": 512},
     "objective": {"loss": {"name": "info_nce", "temperature": 0.2, "alpha": 0.0}},
     "network": {"arch": "resnet18", "layers": None},
-    "training": {"batch": 64, "epochs": 80},
+    "optimisation": {"batch": 64, "epochs": 80},
 }
 
 
@@ -194,24 +194,33 @@ def test_arms_are_what_differs_but_for_the_seed(tmp_path, runs):
     assert [arm.baseline for arm in arms] == [None, 0, 0, 0, None]
     assert len({arm.look.number for arm in arms}) == 5
     settings = find_shared_settings([run for arm in arms for run in arm.runs])
-    assert "objective.loss.temperature" not in settings
-    assert settings["training.batch"] == BASELINE["training"]["batch"]
+    assert "temperature" not in settings
+    assert settings["batch"] == BASELINE["optimisation"]["batch"]
 
 
-def test_settings_are_named_by_their_last_word_where_that_is_clear(tmp_path):
-    """The names of the method and of the loss are both `name`; an arm without its baseline has none."""
+def test_settings_are_named_as_their_flags_are(tmp_path):
+    """An arm without its baseline has none."""
     byol = {"method.name": "byol", "objective.loss.name": "byol"}
     folders = [
         fabricate(tmp_path, negatives="patch"),
-        fabricate(tmp_path, negatives="patch", changes={**byol, "training.epochs": 9}),
+        fabricate(tmp_path, negatives="patch", changes={**byol, "optimisation.epochs": 9}),
     ]
     arms = group_runs([read_run(str(folder)) for folder in folders])
     assert [arm.label for arm in arms] == [
-        "patch α=2 method.name=moco objective.loss.name=info_nce epochs=80",
-        "patch α=2 method.name=byol objective.loss.name=byol epochs=9",
+        "patch α=2 method=moco loss=info_nce epochs=80",
+        "patch α=2 method=byol loss=byol epochs=9",
     ]
     assert [arm.baseline for arm in arms] == [None, None]
     assert [arm.look.number for arm in arms] == [1, 2]
+
+
+def test_a_study_names_its_arms(tmp_path):
+    folders = [fabricate(tmp_path, negatives=kind) for kind in ("none", "patch")]
+    for folder, arm in zip(folders, ("nothing", ""), strict=True):
+        record = json.loads((folder / "config.json").read_text())
+        write_json(folder / "config.json", {**record, "run": {"arm": arm}})
+    arms = group_runs([read_run(str(folder)) for folder in folders])
+    assert [arm.label for arm in arms] == ["nothing", "patch α=2"]
 
 
 def test_a_run_of_an_earlier_version_is_refused(tmp_path):
