@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from queue import SimpleQueue
-from typing import Any
 
 from texneg.cli.console import info, out, plural
 from texneg.cli.progress import Progress
@@ -33,7 +32,7 @@ from texneg.synth.driver.opening import (
     resume_run,
 )
 from texneg.synth.driver.queue import TaskQueue
-from texneg.synth.executors.executor import Executor, SyncExecutor
+from texneg.synth.executors.executor import Executor, SyncExecutor, WorkerWarning
 from texneg.synth.executors.tuning import tuning_yaml
 from texneg.synth.ledger.lease import Lease
 from texneg.synth.ledger.ledger import Ledger
@@ -228,7 +227,7 @@ def _executor(compute: Compute, run: Run, *, strict_versions: bool) -> Iterator[
     from texneg.synth.executors.connect import WorkerSetup, connect, prepare  # loads Dask
     from texneg.synth.executors.dask import DaskExecutor
 
-    warnings: SimpleQueue[Any] = SimpleQueue()
+    warnings: SimpleQueue[WorkerWarning] = SimpleQueue()
     setup = WorkerSetup(run.ledger, run.versions, strict=strict_versions)
     with connect(compute, setup, warnings.put) as client:
         executor = DaskExecutor(client, run.ledger.tag, warnings, lambda: prepare(client, setup))

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from distributed.comm import get_address_host_port
 from texneg.datasets.storage.atomic import temporary_name, write_bytes
 from texneg.errors import InputError, RunFailed
 from texneg.synth.config import Compute
+from texneg.synth.executors.executor import WorkerWarning
 from texneg.synth.executors.local import local_cluster
 from texneg.synth.executors.slurm import slurm_cluster
 from texneg.synth.executors.tuning import TUNING
@@ -61,11 +63,11 @@ class WorkerSetup(distributed.WorkerPlugin):
         here = f"worker {worker.address} on {os.uname().nodename}"
         try:
             if warning := compare_versions(self._versions, here, strict=self._strict):
-                worker.log_event(self.topic, {"text": warning, "fatal": False})
+                worker.log_event(self.topic, asdict(WorkerWarning(warning, fatal=False)))
             if self._ledger is not None:
                 check_files(self._ledger, here)
         except RunFailed as error:
-            worker.log_event(self.topic, {"text": str(error), "fatal": True})
+            worker.log_event(self.topic, asdict(WorkerWarning(str(error), fatal=True)))
             raise
 
 
@@ -88,14 +90,14 @@ def check_files(ledger: Ledger, here: str) -> None:
 def connect(
     compute: Compute,
     setup: WorkerSetup | None = None,
-    on_warning: Callable[[Any], None] = lambda event: None,
+    on_warning: Callable[[WorkerWarning], None] = lambda warning: None,
 ) -> Iterator[distributed.Client]:
     """Connect to the cluster of a run and prepare every worker, including those that come later.
 
     Args:
         compute: names a scheduler, or what to start; resolved.
         setup: prepares the workers.
-        on_warning: receives the workers' warnings, (time, {"text": ..., "fatal": ...}).
+        on_warning: receives the workers' warnings.
 
     Raises:
         InputError: nothing answers at the address.
@@ -138,10 +140,18 @@ def prepare(client: distributed.Client, setup: WorkerSetup) -> None:
         ) from error
 
 
-def _subscribe(client: distributed.Client, topic: str, on_warning: Callable[[Any], None]) -> None:
+def _subscribe(client: distributed.Client, topic: str, on_warning: Callable[[WorkerWarning], None]) -> None:
     """Subscribe to a topic's events, and wait until the subscription has taken effect."""
     arrived = threading.Event()
-    client.subscribe_topic(topic, lambda event: arrived.set() if event[1] == PROBE else on_warning(event))
+
+    def receive(event: tuple[float, Any]) -> None:
+        _, message = event
+        if message == PROBE:
+            arrived.set()
+        else:
+            on_warning(WorkerWarning(message["text"], message["fatal"]))  # Dask adds the worker
+
+    client.subscribe_topic(topic, receive)
     deadline = time.monotonic() + CONNECT_S
     while not arrived.wait(0.02) and time.monotonic() < deadline:
         client.log_event(topic, PROBE)

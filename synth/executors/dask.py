@@ -8,7 +8,7 @@ from typing import Any
 
 from texneg.cli.console import info
 from texneg.errors import RunFailed
-from texneg.synth.executors.executor import Outcome, WorkerLost, run
+from texneg.synth.executors.executor import Outcome, WorkerLost, WorkerWarning, run
 from texneg.synth.task.task import Task, TaskResult
 
 ANSWER_S = 10.0  # for a worker to return a result, or its call stack
@@ -32,7 +32,7 @@ class DaskExecutor:
         self,
         client: Any,
         name: str,
-        warnings: "SimpleQueue[Any] | None" = None,
+        warnings: "SimpleQueue[WorkerWarning] | None" = None,
         prepare: Callable[[], None] = lambda: None,
         run: Callable[[Task], TaskResult] = run,
     ) -> None:
@@ -106,12 +106,12 @@ class DaskExecutor:
         """Print the workers' warnings, each text once."""
         with suppress(Empty):
             while True:
-                _, warning = self._warnings.get_nowait()
-                if warning["fatal"]:
-                    raise RunFailed(warning["text"])
-                if warning["text"] not in self._printed:
-                    self._printed.add(warning["text"])
-                    info(f"warning: {warning['text']}")
+                warning = self._warnings.get_nowait()
+                if warning.fatal:
+                    raise RunFailed(warning.text)
+                if warning.text not in self._printed:
+                    self._printed.add(warning.text)
+                    info(f"warning: {warning.text}")
 
     def withdraw(self) -> int:
         """Cancel the tasks that no worker has begun; their number.

@@ -1,6 +1,7 @@
 """Executors run tasks behind five verbs; the simplest one runs them in this process."""
 
 from collections import deque
+from dataclasses import dataclass
 from typing import Protocol
 
 from texneg.synth.task.task import Task, TaskResult
@@ -11,6 +12,15 @@ Outcome = tuple[Task, TaskResult | Exception]
 
 class WorkerLost(Exception):
     """The process that had a task died again and again, or stopped answering."""
+
+
+@dataclass(frozen=True)
+class WorkerWarning:
+    """A worker's message to the driver."""
+
+    text: str
+    fatal: bool
+    """The worker cannot take part in the run."""
 
 
 class Executor(Protocol):

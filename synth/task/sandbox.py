@@ -15,7 +15,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from threading import Event, Timer
-from typing import Any, BinaryIO
+from typing import IO, BinaryIO
 
 from texneg.synth.ledger.manifest import Status
 from texneg.synth.task.images import PartResult, prepare_process
@@ -26,6 +26,9 @@ IMAGE_S = 60.0
 START_S = 300.0  # compiling the kernel, on a slow file system
 MEMORY = 4 << 30  # for one image, beyond what the libraries take
 PR_SET_PDEATHSIG = 1  # name of Linux' prctl
+
+Answer = PartResult | Exception | None
+"""A child's message: images, or the error that ends the part; None if it died."""
 
 
 def make_part_isolated(task: Task, start: int, stop: int) -> PartResult:
@@ -54,7 +57,7 @@ def _run_child(task: Task, start: int, stop: int, result: PartResult) -> tuple[S
         assert child.stdout is not None
         pickle.dump((task, start, stop), child.stdin)
         child.stdin.close()
-        if _receive(child, child.stdout, START_S)[0] != "ready":
+        if not isinstance(_receive(child, child.stdout, START_S)[0], PartResult):
             raise OSError(f"{' '.join(command)} does not start (exit status {child.wait()})")
         for _ in range(start, stop):
             made, late = _receive(child, child.stdout, IMAGE_S)
@@ -68,8 +71,8 @@ def _run_child(task: Task, start: int, stop: int, result: PartResult) -> tuple[S
     return None
 
 
-def _receive(child: "subprocess.Popen[bytes]", pipe: Any, limit: float) -> tuple[Any, bool]:
-    """The child's next message (None when it dies), and whether it was killed for being late."""
+def _receive(child: "subprocess.Popen[bytes]", pipe: IO[bytes], limit: float) -> tuple[Answer, bool]:
+    """The child's next message, and whether it was killed for being late."""
     late = Event()
 
     def stop() -> None:
@@ -101,12 +104,12 @@ def _limit_memory() -> None:
 
 
 def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answer as the child: `ready`, then a PartResult of one image each, or the error that ends the part."""
+    """Answer as the child: an empty result when ready, then one image at a time, or an error."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # without its parent nobody could stop it
     task, start, stop = pickle.load(requests)
     prepare_process()
     _limit_memory()
-    _send(answers, "ready")
+    _send(answers, PartResult())
     for i in range(start, stop):
         try:
             _send(answers, make_part(task, i, i + 1))
@@ -117,7 +120,7 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
             return
 
 
-def _send(pipe: BinaryIO, message: object) -> None:
+def _send(pipe: BinaryIO, message: Answer) -> None:
     pickle.dump(message, pipe)
     pipe.flush()
 

@@ -544,8 +544,8 @@ def test_workers_that_do_not_fit_are_named(photos: Path, tmp_path: Path) -> None
         old = WorkerSetup(run.ledger, {**run.versions, "numpy": "1.0"})
         with connect(other, old, heard.append):
             wait_for(lambda: bool(heard))
-        assert "numpy" in heard[0][1]["text"]
-        assert not heard[0][1]["fatal"]
+        assert "numpy" in heard[0].text
+        assert not heard[0].fatal
         with (
             pytest.raises(RunFailed, match=r"worker tcp://127.* has other versions"),
             connect(other, WorkerSetup(run.ledger, {"numpy": "1.0"}, strict=True)),
