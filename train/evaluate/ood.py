@@ -16,7 +16,7 @@ from texneg import __version__
 from texneg.cli.fields import Positional
 from texneg.cli.main import parse
 from texneg.datasets.images import fingerprint, open_images
-from texneg.datasets.storage.json_files import append_json_line, write_json
+from texneg.datasets.storage.json_files import append_json_line, read_json_lines, write_json
 from texneg.errors import InputError
 from texneg.train.device import pick_device
 from texneg.train.evaluate.features import TRANSFORM
@@ -172,12 +172,5 @@ def hash_fields(**fields: Any) -> str:
 
 
 def read_cells(path: Path) -> dict[str, Record]:
-    """Finished cells by id; a line that a kill cut short is as good as absent."""
-    cells: dict[str, Record] = {}
-    for line in path.read_text("utf-8").splitlines() if path.is_file() else ():
-        try:
-            record = json.loads(line)
-            cells[record["cell"]] = record
-        except (ValueError, KeyError, TypeError):
-            continue
-    return cells
+    """Read the finished cells, by id."""
+    return {record["cell"]: record for record in read_json_lines(path) if "cell" in record}

@@ -6,11 +6,10 @@ robustness", ICLR 2019. An image is named <shape><i>-<texture><j> and lies in th
 Shapes: N images, S runs, C head classes, K categories to decide between.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor
 
 from texneg.datasets.images import ImageSet
+from texneg.datasets.storage.json_files import read_json
 from texneg.errors import InputError
 from texneg.philox.arrays import generator
 from texneg.philox.streams import Stream
@@ -142,11 +142,8 @@ def read_mapping(path: str | None) -> Mapping[str, list[str]] | None:
     """Read category to class names from a JSON file."""
     if path is None:
         return None
-    try:
-        mapping = json.loads(Path(path).read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"--mapping {path!r} cannot be read as JSON ({error})") from error
-    good = isinstance(mapping, dict) and all(
+    mapping = read_json(path, remedy="--mapping takes {category: [class folder names]}")
+    good = all(
         isinstance(group, list) and all(isinstance(name, str) for name in group) for group in mapping.values()
     )
     if not good:
