@@ -18,7 +18,7 @@ from texneg.errors import RunFailed
 from texneg.patches import device
 from texneg.patches.network_input import MEAN, STD, patch_inputs
 from texneg.patches.patches import patch_negatives
-from texneg.patches.plan import Rule, Source, base_key, default_size
+from texneg.patches.plan import Rule, Source, batch_key, default_size
 from texneg.philox.arrays import generator
 from texneg.textures.live.negatives import texture_negatives
 from texneg.train.config import PretrainConfig
@@ -58,7 +58,7 @@ def measure_gpu(*, quick: bool) -> list[Row]:
 def patch_rows(device: torch.device, *, batch: int, side: int, rounds: int) -> list[Row]:
     """Time the executors on the device, and the way from bytes to network input."""
     pixels = _photos(batch, side, device)
-    rules = [Rule(base_key(0, epoch), *default_size(side, side), Source.CROPS) for epoch in range(CALLS)]
+    rules = [Rule(batch_key(0, epoch), *default_size(side, side), Source.CROPS) for epoch in range(CALLS)]
     index = torch.arange(batch, device=device)
     rows = []
     for case, images in ((BYTES, pixels), (HALVES, pixels.bfloat16())):

@@ -23,7 +23,7 @@ from texneg.errors import RunFailed
 from texneg.layout import array_bytes, tensor_bytes
 from texneg.patches import cpu, device, reference
 from texneg.patches.patches import patch_negatives
-from texneg.patches.plan import Rule, Source, base_key, default_size
+from texneg.patches.plan import Rule, Source, batch_key, default_size
 from texneg.philox.arrays import generator
 
 X_OFFICIAL, OF_SHUFFLE = "x official", "of the shuffle"
@@ -87,7 +87,7 @@ def _time_case(case: Case, rounds: int, slot_s: float) -> list[Row]:
     as_bytes: Callable[[Any], Any] = tensor_bytes if case.layout == "CHW" else array_bytes
     source, target, index = as_bytes(images), as_bytes(result), np.arange(case.batch, dtype=np.uint64)
     copied, no_planes = source.copy(), (source[:, :0], target[:, :, :0])
-    rules = [Rule(base_key(0, e), *default_size(case.side, case.side), Source.CROPS) for e in range(EPOCHS)]
+    rules = [Rule(batch_key(0, e), *default_size(case.side, case.side), Source.CROPS) for e in range(EPOCHS)]
     epochs, take = cycle(range(EPOCHS)), cycle(rules)
     size, sides = (rules[0].lo, rules[0].hi), random.Random(0)
     view, places, draws = planar[0].float(), np.random.RandomState(0), generator(0)

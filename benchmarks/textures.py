@@ -31,7 +31,7 @@ from texneg.philox.arrays import generator
 from texneg.textures.live.cpu import atlas_maps
 from texneg.textures.live.cpu_search import texture_keys
 from texneg.textures.live.negatives import texture_negatives
-from texneg.textures.live.plan import base_key, levels
+from texneg.textures.live.plan import batch_key, levels
 from texneg.textures.presets import METHODS, PRESETS
 from texneg.textures.texture import texture, texture_map, warm_up
 from texneg.textures.window import RADIUS
@@ -175,7 +175,7 @@ def live_map(pair: Sequence[U8], *, seed: int) -> tuple[U8, I32]:
 
 def _live_source(pair: Sequence[U8], seed: int) -> I32:
     """The pixel of both exemplars, one below the other, that each output pixel shows."""
-    keys = texture_keys(np.uint64(base_key(seed, 0)), np.zeros(1, np.uint64), 1)
+    keys = texture_keys(np.uint64(batch_key(seed, 0)), np.zeros(1, np.uint64), 1)
     framed = atlas_maps(np.array([pair], np.int16), keys, levels(SIZE, SIDE))[0]
     return framed[RADIUS:-RADIUS, RADIUS:-RADIUS]
 

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from texneg.datasets.decode import DecodeError, Pixels, decode
-from texneg.datasets.sources.compressed import is_packed
+from texneg.datasets.sources.compressed import is_compressed
 from texneg.datasets.sources.items import Item
 from texneg.datasets.sources.sources import Source, open_source
 from texneg.datasets.storage.names import unescape
-from texneg.datasets.storage.places import Place, listed, place, read_span
+from texneg.datasets.storage.places import Place, list_dir, parse_place, read_range
 from texneg.errors import InputError
 
 UNLABELLED = -1
@@ -60,7 +60,7 @@ class ImageSet:
     def read(self, i: int) -> bytes:
         """Bytes of image `i` as stored."""
         offset, size = self._span[i]
-        return read_span(self._files[self._file[i]], int(offset), int(size))
+        return read_range(self._files[self._file[i]], int(offset), int(size))
 
     def __getitem__(self, i: int) -> tuple[Pixels, int]:
         """Image `i` as uint8 (height, width, 3) RGB, and its label.
@@ -86,7 +86,7 @@ def open_images(path: str | Place, split: str | None = None, *, textures: bool =
     Raises:
         InputError: nothing there, no images in it, compressed tars, no such split or a choice of splits.
     """
-    root = place(path)
+    root = parse_place(path)
     if split is not None:
         if not (root / split).is_dir():
             raise InputError(f"{path} has no folder {split!r}; {_list_folders(root)}")
@@ -96,7 +96,7 @@ def open_images(path: str | Place, split: str | None = None, *, textures: bool =
         splits = ", ".join(source.splits)
         raise InputError(f"{path} has the splits {splits}: give one, such as {root / source.splits[0]}")
     items = [item for item in source.items() if not item.status]
-    compressed = next((item.path for item in items if item.member and is_packed(item.path)), None)
+    compressed = next((item.path for item in items if item.member and is_compressed(item.path)), None)
     if compressed is not None:
         raise InputError(
             f"{compressed} is compressed, so that no image can be read by itself: decompress it (gunzip,"
@@ -120,7 +120,7 @@ def fingerprint(images: ImageSet) -> str:
 
 
 def _list_folders(root: Place) -> str:
-    folders = [entry.name for entry in listed(root) if entry.is_dir()] if root.is_dir() else []
+    folders = [entry.name for entry in list_dir(root) if entry.is_dir()] if root.is_dir() else []
     return f"it has: {', '.join(folders[:10])}" if folders else "it has no folders"
 
 

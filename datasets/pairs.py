@@ -28,7 +28,7 @@ def open_pairs(
     """
     images = open_images(path, split)
     if textures is None:
-        found = open_beside(images, path, split)
+        found = open_textures_beside(images, path, split)
     else:
         found = open_images(textures, split, textures=True)
     if found is None:
@@ -39,7 +39,7 @@ def open_pairs(
     return images, found, pair(images, found)
 
 
-def open_beside(images: ImageSet, path: str | Place, split: str | None = None) -> ImageSet | None:
+def open_textures_beside(images: ImageSet, path: str | Place, split: str | None = None) -> ImageSet | None:
     """Open the textures that lie in the tars of their images; None if an image has none there.
 
     Args:

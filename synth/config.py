@@ -11,8 +11,8 @@ from texneg.cli.console import plural
 from texneg.cli.fields import Positional
 from texneg.cores import available_cores
 from texneg.datasets.encode import Encoding
-from texneg.datasets.sources.sources import Kind
-from texneg.datasets.storage.places import Place, absolute, place, resolved
+from texneg.datasets.sources.sources import SourceKind
+from texneg.datasets.storage.places import Place, make_absolute, parse_place, resolve
 from texneg.datasets.storage.url import Url
 from texneg.errors import InputError
 from texneg.synth.ledger.manifest import Status
@@ -26,7 +26,7 @@ LARGEST_EXEMPLAR = 2048  # px
 class Output:
     """The textures: formats, pixels and names."""
 
-    format: Kind | None = None
+    format: SourceKind | None = None
     """Output: class folders, or WebDataset tar shards. Default: like the input."""
     layout: Layout = "textures"
     """Tars of textures, or paired: each texture beside its untouched image and class, to train from."""
@@ -70,7 +70,7 @@ class Output:
         if self.preset and self.format == "webdataset":
             raise InputError(f"--preset {self.preset} makes class folders: leave --format out")
 
-    def settings(self, kind: Kind) -> Settings:
+    def settings(self, kind: SourceKind) -> Settings:
         """The settings of a run on a source of that kind."""
         paper = self.preset == "paper"
         form = self.format or ("folder" if paper else "webdataset" if self.layout == "paired" else kind)
@@ -283,7 +283,7 @@ class SynthConfig:
         if self.action.task and (self.compute.scheduler or self.compute.cluster):
             raise InputError("--task needs no scheduler; leave --scheduler and --cluster out")
         wanted = f"{self.src.rstrip('/')}-texture"
-        if self.output.preset and resolved(place(self.dst)) != resolved(place(wanted)):
+        if self.output.preset and resolve(parse_place(self.dst)) != resolve(parse_place(wanted)):
             raise InputError(
                 f"--preset {self.output.preset}: the published loader looks in {wanted}; give that as DST"
             )
@@ -348,8 +348,8 @@ def ledger_path(dst: str, ledger: str | None = None) -> Place:
         InputError: DST is a bucket, which has nothing beside it.
     """
     if ledger:
-        return absolute(place(ledger))
-    beside = resolved(place(dst))
+        return make_absolute(parse_place(ledger))
+    beside = resolve(parse_place(dst))
     if isinstance(beside, Url) and beside.is_bucket:
         raise InputError(f"{dst} is a whole bucket: give a folder in it, or a --ledger elsewhere")
-    return place(f"{beside}.texneg")
+    return parse_place(f"{beside}.texneg")

@@ -8,12 +8,12 @@ import numpy.typing as npt
 from texneg.datasets.decode import Pixels, decode
 from texneg.datasets.images import ImageSet
 from texneg.datasets.pairs import NONE, pair
-from texneg.datasets.storage.places import place
+from texneg.datasets.storage.places import parse_place
 from texneg.synth.config import ledger_path
 from texneg.synth.ledger.ledger import Ledger
 from texneg.synth.ledger.record import load_record
 from texneg.synth.plan.settings import Settings, Small
-from texneg.synth.task.images import enlarged, image_seed, patch_size, prepare_process
+from texneg.synth.task.images import enlarge, image_seed, patch_size, prepare_process
 from texneg.textures.exemplars import exemplar_places, exemplars
 from texneg.textures.texture import texture
 
@@ -47,7 +47,7 @@ class Preview:
         """
         pixels = decode(self.images.read(i), upright=self.upright).pixels
         patch, zoom = patch_size(*pixels.shape[:2], size=self.exemplar_size, small=self.small)
-        pixels, own = enlarged(pixels, zoom), image_seed(self.seed, self._key(i))
+        pixels, own = enlarge(pixels, zoom), image_seed(self.seed, self._key(i))
         places = exemplar_places(*pixels.shape[:2], size=patch, seed=own)
         if self.textures is None or self.partners is None:
             made = texture(exemplars(pixels, size=patch, seed=own), size=side, seed=own)
@@ -88,4 +88,4 @@ def run_settings(textures: str) -> Settings | None:
     """Read the settings of the run that made these textures, if its ledger lies beside them."""
     if not ledger_path(textures).is_dir():
         return None
-    return load_record(Ledger(ledger_path(textures), place(textures))).settings
+    return load_record(Ledger(ledger_path(textures), parse_place(textures))).settings

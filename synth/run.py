@@ -9,8 +9,8 @@ from texneg.cli.console import info, out, plural
 from texneg.cli.progress import Progress
 from texneg.cli.signals import catch_stop_signals
 from texneg.datasets.sources.sources import open_source
-from texneg.datasets.storage.places import absolute, place
-from texneg.datasets.storage.retries import patiently
+from texneg.datasets.storage.places import make_absolute, parse_place
+from texneg.datasets.storage.retries import with_retries
 from texneg.errors import InputError, RunFailed
 from texneg.synth.config import Compute, SynthConfig, ledger_path
 from texneg.synth.driver import messages
@@ -85,7 +85,11 @@ def specify(config: SynthConfig, compute: Compute) -> Specification:
 
         check_address(compute.scheduler)
     output = config.output
-    src, dst, ledger = place(config.src), place(config.dst), ledger_path(config.dst, config.ledger)
+    src, dst, ledger = (
+        parse_place(config.src),
+        parse_place(config.dst),
+        ledger_path(config.dst, config.ledger),
+    )
     source = open_source(src, splits=output.splits, naming=output.naming)
     check_places(src, dst, ledger)
     elsewhere = compute.scheduler or compute.cluster or config.action.plan_only
@@ -93,7 +97,7 @@ def specify(config: SynthConfig, compute: Compute) -> Specification:
         src=src,
         source=source,
         settings=output.settings(source.kind),
-        ledger=Ledger(ledger, absolute(dst)),
+        ledger=Ledger(ledger, make_absolute(dst)),
         command=config.command(),
         cores=REMOTE_CORES if elsewhere else compute.cores,
         part_size=compute.part_size,
@@ -115,7 +119,7 @@ def _synth(config: SynthConfig, compute: Compute, spec: Specification) -> int:
                 return 0
             return _run(config, compute, run, lease.check)
     except OSError as error:
-        failure = storage_failure(error, place(config.dst))
+        failure = storage_failure(error, parse_place(config.dst))
         reason = failure.message if failure else str(error)
         raise RunFailed(f"{reason}; resume: {config.command()}") from error
 
@@ -206,7 +210,7 @@ def _close(queue: TaskQueue, verdict: Verdict, call: Call) -> Verdict:
         join_metrics(ledger)
         inputs = load_input_counts(ledger)
         if inputs is None or not ledger.manifest.exists():
-            inputs = patiently(lambda: finalize(ledger, run.plan))
+            inputs = with_retries(lambda: finalize(ledger, run.plan))
     if verdict == Verdict.COMPLETE and run.plan.source.broken:
         verdict = Verdict.FAILED_SHARDS
     if inputs:

@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from texneg.cli.console import duration
+from texneg.cli.console import format_duration
 from texneg.cli.fields import Positional
 from texneg.datasets.storage.json_files import read_json_lines, to_json
-from texneg.datasets.storage.places import Place, place
+from texneg.datasets.storage.places import Place, parse_place
 from texneg.errors import InputError
 from texneg.synth.config import ledger_path
 from texneg.synth.ledger.lease import Holder, holder
@@ -71,7 +71,7 @@ def synth_status(config: StatusConfig) -> int:
     """
     if config.watch is not None and not config.watch > 0:
         raise InputError(f"--watch {config.watch}: allowed is more than 0 s")
-    ledger = Ledger(ledger_path(config.dst, config.ledger), place(config.dst))
+    ledger = Ledger(ledger_path(config.dst, config.ledger), parse_place(config.dst))
     while True:
         status = run_status(ledger)
         text = status.to_json().decode() if config.json else "\n".join([*_lines(config.dst, status), ""])
@@ -137,7 +137,7 @@ def _next_step(status: RunStatus) -> str:
     """The driver at work, or the next step."""
     left, rate, command = status.images - status.images_done, status.images_per_second, status.command
     unfinished = status.shards_done < status.shards  # all images may be made and a shard not joined
-    pace = f"{rate:.1f} images/s, {duration(left / rate)} left" if rate else "rate not known yet"
+    pace = f"{rate:.1f} images/s, {format_duration(left / rate)} left" if rate else "rate not known yet"
     if status.running:
         return f"running as {status.running}; {pace}"
     if not unfinished and not status.joined:

@@ -11,10 +11,10 @@ from texneg.cli.console import plural
 from texneg.cli.fields import Positional
 from texneg.datasets.decode import DecodeError
 from texneg.datasets.sources.items import Item
-from texneg.datasets.sources.reader import reader
+from texneg.datasets.sources.reader import open_reader
 from texneg.datasets.sources.sources import root_of
-from texneg.datasets.storage.places import Place, place
-from texneg.datasets.storage.retries import patiently
+from texneg.datasets.storage.places import Place, parse_place
+from texneg.datasets.storage.retries import with_retries
 from texneg.errors import InputError, RunFailed
 from texneg.synth.config import ledger_path
 from texneg.synth.ledger.audit import (
@@ -69,10 +69,10 @@ def verify(config: VerifyConfig) -> int:
         raise InputError(f"--resynth {config.resynth}: allowed is 0 or more")
     if config.resynth and config.src is None:
         raise InputError("--resynth needs the images: texneg verify DST SRC --resynth N")
-    src = None if config.src is None else place(config.src)
+    src = None if config.src is None else parse_place(config.src)
     if src is not None and not src.exists():
         raise InputError(f"{config.src} does not exist; give the images that the textures were made from")
-    ledger, record = open_record(Ledger(ledger_path(config.dst, config.ledger), place(config.dst)))
+    ledger, record = open_record(Ledger(ledger_path(config.dst, config.ledger), parse_place(config.dst)))
     if not ledger.manifest.exists():
         raise InputError(f"the run in {config.dst} is not finished; resume: {record.command}")
     plan, settings = load_plan(ledger.plan), record.settings
@@ -162,10 +162,10 @@ def _source_problems(src: Place, items: list[Item], rows: list[Row]) -> Iterator
 
 def _inputs(src: Place, items: list[Item]) -> Iterator[bytes | OSError]:
     """Bytes of each image, or the error that reading it gave."""
-    with reader(root_of(src), items) as read:
+    with open_reader(root_of(src), items) as read:
         for item in items:
             try:
-                yield patiently(partial(read, item))
+                yield with_retries(partial(read, item))
             except OSError as error:
                 yield error
 

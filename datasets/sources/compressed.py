@@ -13,19 +13,19 @@ from texneg.datasets.storage.places import Place, open_read
 from texneg.errors import InputError
 
 _OPENERS: dict[str, Any] = {".gz": gzip.open, ".tgz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
-PACKED = (".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar.zst")
+COMPRESSED = (".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar.zst")
 DAMAGED = (EOFError, zlib.error, lzma.LZMAError, OSError)
 """What a stream that is cut short or damaged raises; an OSError of that kind has no errno."""
 
 
-def is_packed(name: str) -> bool:
+def is_compressed(name: str) -> bool:
     """True if a file of this name is a compressed tar."""
-    return name.lower().endswith(PACKED)
+    return name.lower().endswith(COMPRESSED)
 
 
-def tar_name(name: str) -> str:
+def plain_tar_name(name: str) -> str:
     """Replace the suffix of a compressed tar by `.tar`."""
-    suffix = next((suffix for suffix in PACKED if name.lower().endswith(suffix)), None)
+    suffix = next((suffix for suffix in COMPRESSED if name.lower().endswith(suffix)), None)
     return name if suffix is None else f"{name[: -len(suffix)]}.tar"
 
 
@@ -37,7 +37,7 @@ def open_stream(where: Place) -> Iterator[BinaryIO]:
         InputError: Zstandard, and this Python cannot read it; or a server that gives no spans of a tar.
     """
     with open_read(where) as file:
-        if not is_packed(where.name):
+        if not is_compressed(where.name):
             if not file.seekable():
                 raise InputError(f"{where} is served only as a whole: copy it to disk first")
             yield file

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from stat import S_ISREG
 
 from texneg.datasets.storage.names import escape
-from texneg.datasets.storage.places import Listed, Place, in_order, listed
+from texneg.datasets.storage.places import FolderEntry, Place, list_dir, map_in_order
 from texneg.datasets.storage.url import Entry, Url
 from texneg.errors import InputError
 
@@ -32,7 +32,7 @@ def walk(
     key: Callable[[str], str] | None = None,
     prefix: str = "",
     above: tuple[tuple[int, int], ...] = (),
-    entries: Sequence[Listed] | None = None,
+    entries: Sequence[FolderEntry] | None = None,
 ) -> Iterator[Found]:
     """Find the images below a folder with their sizes (None for a broken link). Follows links, but no circle.
 
@@ -54,7 +54,7 @@ def walk(
             skipped["link to a folder above it"] += 1
             return
         above = (*above, identity)
-    entries = listed(folder) if entries is None else entries
+    entries = list_dir(folder) if entries is None else entries
     if key is not None:
         _refuse_collisions(entries, key, prefix)
     inside = _list_ahead(folder, [entry.name for entry in entries if entry.is_dir()])
@@ -70,14 +70,14 @@ def walk(
             skipped["no image by its suffix"] += 1
 
 
-def _list_ahead(folder: Place, names: list[str]) -> Iterator[Sequence[Listed] | None]:
+def _list_ahead(folder: Place, names: list[str]) -> Iterator[Sequence[FolderEntry] | None]:
     """List folders: in a store by several requests at a time, on disk not before each is needed."""
     if isinstance(folder, Url):
-        return in_order(lambda name: listed(folder / name), names)
+        return map_in_order(lambda name: list_dir(folder / name), names)
     return iter([None] * len(names))
 
 
-def _size(entry: Listed) -> int | None:
+def _size(entry: FolderEntry) -> int | None:
     if isinstance(entry, Entry):
         return entry.size
     try:
@@ -87,22 +87,22 @@ def _size(entry: Listed) -> int | None:
     return found.st_size if S_ISREG(found.st_mode) else None
 
 
-def _refuse_collisions(entries: Sequence[Listed], key: Callable[[str], str], prefix: str) -> None:
+def _refuse_collisions(entries: Sequence[FolderEntry], key: Callable[[str], str], prefix: str) -> None:
     """Refuse names that differ in case or Unicode composition only: one file on some file systems."""
-    taken: dict[str, Listed] = {}
+    taken: dict[str, FolderEntry] = {}
     for entry in entries:
         for name in _output_names(entry, key):
-            earlier = taken.setdefault(folded(name), entry)
+            earlier = taken.setdefault(fold_name(name), entry)
             if earlier is not entry:
                 both_files = not earlier.is_dir() and not entry.is_dir()
-                apart = both_files and folded(earlier.name) != folded(entry.name)
+                apart = both_files and fold_name(earlier.name) != fold_name(entry.name)
                 raise InputError(
                     f"{escape(prefix + earlier.name)} and {escape(prefix + entry.name)} would give the same"
                     f" output name on some file systems: {'use --naming append' if apart else 'rename one'}"
                 )
 
 
-def _output_names(entry: Listed, key: Callable[[str], str]) -> tuple[str, ...]:
+def _output_names(entry: FolderEntry, key: Callable[[str], str]) -> tuple[str, ...]:
     """The output names that an entry takes: of a folder its own, and that of a texture so called."""
     if entry.is_dir():
         texture = entry.name.endswith(TEXTURE_SUFFIXES)
@@ -110,6 +110,6 @@ def _output_names(entry: Listed, key: Callable[[str], str]) -> tuple[str, ...]:
     return (key(entry.name),) if is_image(entry.name) else ()
 
 
-def folded(name: str) -> str:
+def fold_name(name: str) -> str:
     """Normalise case and Unicode composition: equal results are one file on some file systems."""
     return unicodedata.normalize("NFC", name).casefold()

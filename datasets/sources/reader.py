@@ -6,10 +6,10 @@ from functools import partial
 from typing import BinaryIO
 
 from texneg.datasets.decode import MAX_FILE_BYTES
-from texneg.datasets.sources.compressed import DAMAGED, is_packed, open_stream
+from texneg.datasets.sources.compressed import DAMAGED, is_compressed, open_stream
 from texneg.datasets.sources.items import Item
 from texneg.datasets.storage.names import unescape
-from texneg.datasets.storage.places import THREADS, Place, in_order, place, read_span
+from texneg.datasets.storage.places import THREADS, Place, map_in_order, parse_place, read_range
 from texneg.datasets.storage.url import Url
 
 SPAN_BYTES = 8 * 2**20  # of neighbours in a tar that come in one request
@@ -20,19 +20,19 @@ _Answer = bytes | Exception
 
 def read_item(root: str | Place, item: Item) -> bytes:
     """Read a file, one byte more than `item.size` if it has grown, or a member of a plain tar."""
-    return read_span(place(root) / unescape(item.path), item.offset, item.size + (not item.member))
+    return read_range(parse_place(root) / unescape(item.path), item.offset, item.size + (not item.member))
 
 
 @contextmanager
-def reader(root: str | Place, items: Sequence[Item]) -> Iterator[Read]:
+def open_reader(root: str | Place, items: Sequence[Item]) -> Iterator[Read]:
     """Open images for reading: yields a function that takes them one by one, in their order.
 
     Args:
         root: what the images' paths are relative to.
         items: of a folder, or of one tar.
     """
-    root = place(root)
-    if items and items[0].member and is_packed(unescape(items[0].path)):
+    root = parse_place(root)
+    if items and items[0].member and is_compressed(unescape(items[0].path)):
         with open_stream(root / unescape(items[0].path)) as stream:
             yield partial(_read_stream, stream)
     elif isinstance(root, Url):
@@ -75,8 +75,8 @@ def _read_ahead(root: Url, wanted: set[Item], fetched: Iterator[dict[Item, _Answ
 def _fetch_ahead(root: Url, items: list[Item]) -> Generator[dict[Item, _Answer], None, None]:
     """Fetch the store's answers in order, a few megabytes or files ahead of the caller."""
     if items and items[0].member:
-        return in_order(partial(_fetch, root), _join_runs(items), threads=2, ahead=2)
-    return in_order(partial(_fetch, root), [[item] for item in items], ahead=THREADS)
+        return map_in_order(partial(_fetch, root), _join_runs(items), threads=2, ahead=2)
+    return map_in_order(partial(_fetch, root), [[item] for item in items], ahead=THREADS)
 
 
 def _join_runs(items: list[Item]) -> Iterator[list[Item]]:
@@ -97,7 +97,7 @@ def _fetch(root: Url, run: list[Item]) -> dict[Item, _Answer]:
     try:
         if not first.member:
             return {first: read_item(root, first)}
-        data = read_span(root / unescape(first.path), first.offset, last.offset + last.size - first.offset)
+        data = read_range(root / unescape(first.path), first.offset, last.offset + last.size - first.offset)
     except Exception as error:
         return dict.fromkeys(run, error)
     places = [(item, item.offset - first.offset) for item in run]

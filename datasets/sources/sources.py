@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from texneg.datasets.sources.compressed import is_packed, tar_name
-from texneg.datasets.sources.folders import SUFFIXES, folded, is_image, strip_suffix, walk
+from texneg.datasets.sources.compressed import is_compressed, plain_tar_name
+from texneg.datasets.sources.folders import SUFFIXES, fold_name, is_image, strip_suffix, walk
 from texneg.datasets.sources.items import Item
 from texneg.datasets.sources.tars import tar_listings
 from texneg.datasets.storage.names import escape
-from texneg.datasets.storage.places import Listed, Place, listed, place
+from texneg.datasets.storage.places import FolderEntry, Place, list_dir, parse_place
 from texneg.datasets.storage.url import Url
 from texneg.errors import InputError
 
-Kind = Literal["folder", "webdataset"]
+SourceKind = Literal["folder", "webdataset"]
 SPLITS = ("train", "val", "validation", "test")
 
 
@@ -27,7 +27,7 @@ class Source:
     """An opened data set; `items` walks it."""
 
     root: Place
-    kind: Kind
+    kind: SourceKind
     splits: tuple[str, ...]
     """Split folders below the root; one empty name where there are none."""
     only: str = ""
@@ -50,7 +50,7 @@ class Source:
         self.skipped.clear()
         self.broken.clear()
         if self.splits != ("",):
-            for entry in listed(self.root):
+            for entry in list_dir(self.root):
                 if entry.name not in self.splits and (entry.is_dir() or is_image(entry.name)):
                     self.skipped["folder or image beside the splits (--splits none takes all)"] += 1
         for split in self.splits:
@@ -68,14 +68,14 @@ class Source:
         if self.only:
             return [self.only]
         prefix = f"{split}/" if split else ""
-        return [prefix + entry.name for entry in listed(self.folder(split)) if _is_tar(entry)]
+        return [prefix + entry.name for entry in list_dir(self.folder(split)) if _is_tar(entry)]
 
     def classes(self) -> list[str]:
         """Class folders of all splits, escaped, numbered by torchvision's ImageFolder."""
         if self.kind != "folder":
             return []
         return sorted(
-            {escape(e.name) for split in self.splits for e in listed(self.folder(split)) if e.is_dir()}
+            {escape(e.name) for split in self.splits for e in list_dir(self.folder(split)) if e.is_dir()}
         )
 
     def folder(self, split: str) -> Place:
@@ -104,7 +104,7 @@ def open_source(
         InputError: nothing there, nothing in it, no tar.
         OSError: a store that cannot be reached.
     """
-    root = place(path)
+    root = parse_place(path)
     if isinstance(root, Url) and root.scheme in ("http", "https") and not _is_tar_name(root.name):
         raise InputError(f"{path}: over {root.scheme} only one tar can be read; give a URL that ends in .tar")
     if root.is_file():
@@ -116,9 +116,9 @@ def open_source(
     if not root.exists():
         absent = "does not exist or cannot be reached" if isinstance(root, Url) else "does not exist"
         raise InputError(f"{path} {absent}; give a folder of images, a folder of .tar shards, or a .tar")
-    entries = listed(root)
+    entries = list_dir(root)
     found = () if splits == "none" else tuple(e.name for e in entries if _is_split(root, e))
-    top = [entry for split in found for entry in listed(root / split)] if found else entries
+    top = [entry for split in found for entry in list_dir(root / split)] if found else entries
     tars = any(_is_tar(entry) for entry in top)
     if tars and any(entry.is_dir() or is_image(entry.name) for entry in top):
         raise InputError(f"{path} holds tar shards beside folders or images: give one or the other")
@@ -133,22 +133,22 @@ def open_source(
 
 def root_of(path: str | Place) -> Place:
     """The folder that the paths of a source's items are relative to."""
-    root = place(path)
+    root = parse_place(path)
     return root.parent if root.is_file() else root
 
 
 def _is_tar_name(name: str) -> bool:
-    return name.endswith(".tar") or is_packed(name)
+    return name.endswith(".tar") or is_compressed(name)
 
 
-def _is_tar(entry: Listed) -> bool:
+def _is_tar(entry: FolderEntry) -> bool:
     return _is_tar_name(entry.name) and entry.is_file()
 
 
-def _is_split(root: Place, entry: Listed) -> bool:
+def _is_split(root: Place, entry: FolderEntry) -> bool:
     if entry.name not in SPLITS or not entry.is_dir():
         return False
-    return any(child.is_dir() or _is_tar(child) for child in listed(root / entry.name))
+    return any(child.is_dir() or _is_tar(child) for child in list_dir(root / entry.name))
 
 
 def _zip_hint(name: str) -> str:
@@ -160,7 +160,7 @@ def _refuse_equal_outputs(source: Source) -> None:
     taken: dict[str, str] = {}
     for split in source.splits:
         for name in source.tars(split):
-            if (earlier := taken.setdefault(folded(tar_name(name)), name)) != name:
+            if (earlier := taken.setdefault(fold_name(plain_tar_name(name)), name)) != name:
                 raise InputError(f"{earlier} and {name} would give one output tar: remove one of them")
 
 

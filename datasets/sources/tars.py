@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from texneg.datasets.sources.compressed import DAMAGED, is_packed, open_stream
+from texneg.datasets.sources.compressed import DAMAGED, is_compressed, open_stream
 from texneg.datasets.sources.items import Item
 from texneg.datasets.storage.names import escape, show_dots
-from texneg.datasets.storage.places import THREADS, Place, in_order, place, size_of
+from texneg.datasets.storage.places import THREADS, Place, map_in_order, parse_place, size_of
 from texneg.datasets.storage.url import Url
 from texneg.errors import InputError
 
@@ -78,8 +78,8 @@ def members(path: str | Place) -> Iterator[Member]:
         BrokenTar: at the point where the tar breaks off, after the members before it.
         OSError: it cannot be read.
     """
-    path = place(path)
-    end = None if is_packed(path.name) else size_of(path)
+    path = parse_place(path)
+    end = None if is_compressed(path.name) else size_of(path)
     try:
         with open_stream(path) as file, tarfile.open(fileobj=file, mode="r:", encoding="utf-8") as tar:
             while (info := tar.next()) is not None:
@@ -158,7 +158,9 @@ def tar_listings(
     """
     wanted = (TEXTURE_EXTENSIONS, *IMAGES) if textures else IMAGES
     if isinstance(root, Url):
-        return in_order(lambda name: _read_whole(_listing(root, split, name, wanted)), tars, ahead=THREADS)
+        return map_in_order(
+            lambda name: _read_whole(_listing(root, split, name, wanted)), tars, ahead=THREADS
+        )
     return (_listing(root, split, name, wanted) for name in tars)
 
 

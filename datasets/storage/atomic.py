@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from texneg.datasets.storage.places import Place, in_order, place
+from texneg.datasets.storage.places import Place, map_in_order, parse_place
 from texneg.datasets.storage.url import Url
 
 TEMPORARY_SUFFIX = ".tmp"
@@ -37,7 +37,7 @@ def atomic_file(path: str | Place, *, tag: str = "") -> Iterator[BinaryIO]:
         path: the final name; an existing file is replaced. A URL is put when the block ends well.
         tag: goes into the temporary name, so that a run can find what a kill left behind.
     """
-    path = place(path)
+    path = parse_place(path)
     if isinstance(path, Url):
         with tempfile.NamedTemporaryFile(prefix="texneg-") as scratch:
             yield cast(BinaryIO, scratch)
@@ -60,7 +60,7 @@ def atomic_file(path: str | Place, *, tag: str = "") -> Iterator[BinaryIO]:
 
 def write_bytes(path: str | Place, data: bytes, *, tag: str = "") -> None:
     """Write a file atomically and durably."""
-    path = place(path)
+    path = parse_place(path)
     if isinstance(path, Url):
         path.put(data)
         return
@@ -75,7 +75,7 @@ def write_many(files: Sequence[tuple[Place, bytes]], *, tag: str = "") -> None:
     image does, and no file takes its name before the contents of all are on disk. A store gets several
     requests at a time.
     """
-    for _ in in_order(lambda one: one[0].put(one[1]), [(p, d) for p, d in files if isinstance(p, Url)]):
+    for _ in map_in_order(lambda one: one[0].put(one[1]), [(p, d) for p, d in files if isinstance(p, Url)]):
         pass
     _write_many([(path, data) for path, data in files if isinstance(path, Path)], tag)
 

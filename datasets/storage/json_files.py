@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from texneg.datasets.storage.atomic import write_bytes
-from texneg.datasets.storage.places import Place, listed, place, read_all
+from texneg.datasets.storage.places import Place, list_dir, parse_place, read_all
 from texneg.datasets.storage.url import Url
 from texneg.errors import InputError
 
@@ -35,7 +35,7 @@ def read_json(path: str | Place, *, remedy: str = "make it again, or give anothe
         InputError: there is no such file, or it does not hold a JSON object.
     """
     try:
-        value = _parse(place(path).read_bytes())
+        value = _parse(parse_place(path).read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{path} does not exist; {remedy}") from None
     except ValueError as error:
@@ -50,7 +50,7 @@ def append_json_line(path: str | Place, value: Any) -> None:
 
     Nothing can be appended to an object of a store: there each line is an object below the file's name.
     """
-    path = place(path)
+    path = parse_place(path)
     line = to_json(value, indent=None)
     if isinstance(path, Url):
         (path / f"{time.time_ns():020d}-{secrets.token_hex(4)}.json").put(line)
@@ -75,9 +75,9 @@ def read_json_lines(path: str | Place, *, last: int | None = None) -> list[dict[
         path: the file.
         last: read this many lines from the end; None for all.
     """
-    path, wanted = place(path), slice(None if last is None else -last, None)
+    path, wanted = parse_place(path), slice(None if last is None else -last, None)
     if isinstance(path, Url):
-        lines = [line for line in read_all(path / entry.name for entry in listed(path)[wanted]) if line]
+        lines = [line for line in read_all(path / entry.name for entry in list_dir(path)[wanted]) if line]
     else:
         lines = path.read_bytes().splitlines()[wanted] if path.exists() else []
     objects = []

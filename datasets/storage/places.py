@@ -12,7 +12,7 @@ from texneg.datasets.storage.url import Entry, Url
 from texneg.errors import InputError
 
 Place = Path | Url
-Listed = os.DirEntry[str] | Entry
+FolderEntry = os.DirEntry[str] | Entry
 THREADS = 16  # requests under way at the same time
 SMALL_THREADS = 64  # of those for a few hundred bytes
 _LOCAL = ("file", "local")
@@ -20,7 +20,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def place(text: str | Place) -> Place:
+def parse_place(text: str | Place) -> Place:
     """Parse a path or a URL; `file://` is a path.
 
     Raises:
@@ -38,12 +38,12 @@ def place(text: str | Place) -> Place:
     return Url(text.rstrip("/"))
 
 
-def absolute(where: Place) -> Place:
+def make_absolute(where: Place) -> Place:
     """Make a path absolute; a URL is."""
     return where if isinstance(where, Url) else where.absolute()
 
 
-def resolved(where: Place) -> Place:
+def resolve(where: Place) -> Place:
     """Resolve the links of a path; a URL stays as it is."""
     return where if isinstance(where, Url) else where.resolve()
 
@@ -63,9 +63,9 @@ def size_of(where: Place) -> int:
         return -1
 
 
-def read_span(where: str | Place, offset: int, size: int) -> bytes:
+def read_range(where: str | Place, offset: int, size: int) -> bytes:
     """Read `size` bytes of a file from `offset` on; fewer where the file ends."""
-    where = place(where)
+    where = parse_place(where)
     if isinstance(where, Url):
         return where.read_span(offset, size)
     with where.open("rb") as file:
@@ -78,9 +78,9 @@ def open_read(where: Place) -> BinaryIO:
     return where.open_read() if isinstance(where, Url) else where.open("rb")
 
 
-def listed(folder: Place) -> Sequence[Listed]:
+def list_dir(folder: Place) -> Sequence[FolderEntry]:
     """List the visible entries of a folder, in the bytewise order of the paths below them."""
-    visible: list[Listed]
+    visible: list[FolderEntry]
     if isinstance(folder, Url):
         visible = [entry for entry in folder.listing() if not entry.name.startswith(".")]
     else:
@@ -89,7 +89,7 @@ def listed(folder: Place) -> Sequence[Listed]:
     return sorted(visible, key=lambda e: os.fsencode(f"{e.name}/" if e.is_dir() else e.name))
 
 
-def _without_circle(entry: os.DirEntry[str]) -> Listed:
+def _without_circle(entry: os.DirEntry[str]) -> FolderEntry:
     """Replace a link in a circle, for which `is_dir` fails, by an entry for a broken link."""
     try:
         entry.is_dir()
@@ -98,7 +98,7 @@ def _without_circle(entry: os.DirEntry[str]) -> Listed:
     return entry
 
 
-def files_below(folder: Place) -> Iterator[str]:
+def list_files(folder: Place) -> Iterator[str]:
     """List every file below a folder by its path from there, hidden ones too. Links are not followed."""
     if isinstance(folder, Url):
         yield from folder.files()
@@ -143,7 +143,7 @@ def remove_all(places: Iterable[Place]) -> None:
             remote.append(where)
         else:
             where.unlink(missing_ok=True)
-    for _ in in_order(lambda url: url.unlink(missing_ok=True), remote):
+    for _ in map_in_order(lambda url: url.unlink(missing_ok=True), remote):
         pass
 
 
@@ -155,7 +155,7 @@ def remove_tree(folder: Place) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def sizes_in(folder: Place) -> Iterator[tuple[str, int]]:
+def list_sizes(folder: Place) -> Iterator[tuple[str, int]]:
     """List name and size of each file directly in a folder; nothing if there is no folder."""
     if isinstance(folder, Url):
         yield from ((entry.name, entry.size or 0) for entry in folder.listing() if not entry.folder)
@@ -166,10 +166,10 @@ def sizes_in(folder: Place) -> Iterator[tuple[str, int]]:
 
 def read_all(places: Iterable[Place]) -> Iterator[bytes | None]:
     """Read many small files in order; None for each that does not exist."""
-    return in_order(content, places, threads=SMALL_THREADS, ahead=2 * SMALL_THREADS)
+    return map_in_order(read_or_none, places, threads=SMALL_THREADS, ahead=2 * SMALL_THREADS)
 
 
-def content(where: Place) -> bytes | None:
+def read_or_none(where: Place) -> bytes | None:
     """Read a file; None if it does not exist."""
     try:
         return where.read_bytes()
@@ -177,7 +177,7 @@ def content(where: Place) -> bytes | None:
         return None
 
 
-def in_order(
+def map_in_order(
     function: Callable[[T], R], values: Iterable[T], *, threads: int = THREADS, ahead: int = 2 * THREADS
 ) -> Generator[R, None, None]:
     """Map in a thread pool, in order, never more than `ahead` values in front of the caller."""

@@ -21,13 +21,13 @@ TRANSIENT = (
 THROTTLED = 429  # HTTP: too many requests
 
 
-class Permanent(OSError):
+class PermanentError(OSError):
     """An error that a retry cannot mend, whatever its number."""
 
 
 def is_transient(error: Exception) -> bool:
     """True if a retry may succeed: errors of a shared file system, time-outs, HTTP 5xx and 429."""
-    if isinstance(error, Permanent):
+    if isinstance(error, PermanentError):
         return False
     if isinstance(error, ConnectionError | TimeoutError):
         return True
@@ -46,7 +46,7 @@ def _http_status(error: BaseException | None) -> int | None:
     return status if isinstance(status, int) else None
 
 
-def patiently(call: Callable[[], T]) -> T:
+def with_retries(call: Callable[[], T]) -> T:
     """Call, and again 1, 4 and 16 s after a transient error.
 
     Raises:

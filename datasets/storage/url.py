@@ -54,7 +54,7 @@ class Url:
         return self.text
 
     def __truediv__(self, name: str) -> "Url":
-        return Url(f"{self.text}/{name if name.isascii() else as_text(name)}")
+        return Url(f"{self.text}/{name if name.isascii() else escape_for_store(name)}")
 
     @property
     def name(self) -> str:
@@ -203,7 +203,7 @@ def _filesystem(root: str, process: int) -> Any:
         ) from error
 
 
-def as_text(name: str) -> str:
+def escape_for_store(name: str) -> str:
     """Percent-escape the bytes of a name that are not UTF-8, which stores cannot hold."""
     try:
         name.encode()

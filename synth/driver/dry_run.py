@@ -5,9 +5,9 @@ from collections import Counter
 from pathlib import Path
 from time import process_time
 
-from texneg.cli.console import duration, format_bytes, info, out, plural
+from texneg.cli.console import format_bytes, format_duration, info, out, plural
 from texneg.datasets.sources.items import Item
-from texneg.datasets.sources.reader import reader
+from texneg.datasets.sources.reader import open_reader
 from texneg.synth.driver.opening import Specification, check_space, plan_run, resume_run
 from texneg.synth.ledger.record import Run
 from texneg.synth.plan.plan import Plan, read_items
@@ -49,7 +49,7 @@ def _make(run: Run, items: list[Item]) -> PartResult:
 
 
 def _read(run: Run, item: Item) -> bytes:
-    with reader(run.src, [item]) as read:
+    with open_reader(run.src, [item]) as read:
         return read(item)
 
 
@@ -84,7 +84,7 @@ def _print_plan(run: Run, result: PartResult, ms: float) -> None:
 def _print_cost(run: Run, ms: float, cores: int) -> None:
     plan = run.plan
     cpu_s = plan.images * ms / 1000
-    whole = duration(cpu_s / cores)
+    whole = format_duration(cpu_s / cores)
     out(f"cost: {cpu_s / 3600:.2g} core-hours, {whole} on {plural(cores, 'core')} like this one")
     check_space(run, plan.images)
     # Short tasks matter when there are many of them; long ones when another size would split them.

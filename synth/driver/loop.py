@@ -7,7 +7,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from statistics import median
 
-from texneg.cli.console import duration, info, plural
+from texneg.cli.console import format_duration, info, plural
 from texneg.cli.progress import Progress
 from texneg.cli.signals import StopRequests
 from texneg.synth.config import Policy
@@ -137,7 +137,8 @@ def run_tasks(
                 watch.reset(0.0 if isinstance(result, StorageFailure) else sum(result.seconds.values()))
                 progress.advance(queue.record(task, result))
         if flying and watch.stalled():
-            info(f"nothing finished for {duration(watch.silence())}; replacing the workers that are busy")
+            silence = format_duration(watch.silence())
+            info(f"nothing finished for {silence}; replacing the workers that are busy")
             stuck = executor.replace_stuck()
             for task in stuck:
                 queue.fail(task, WorkerLost("its worker hung"), policy.retries)

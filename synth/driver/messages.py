@@ -3,7 +3,7 @@
 import itertools
 import shlex
 
-from texneg.cli.console import duration, format_bytes, info, out, plural
+from texneg.cli.console import format_bytes, format_duration, info, out, plural
 from texneg.synth.driver.finalize import InputCounts
 from texneg.synth.driver.loop import Verdict
 from texneg.synth.driver.opening import bytes_to_write
@@ -67,7 +67,7 @@ def print_inputs(inputs: InputCounts) -> None:
 
 def print_end(queue: TaskQueue, src: str, dst: str, *, made: int, seconds: float, whole: bool) -> None:
     """Print what was made and, of a whole run rather than a share, what to do with it."""
-    pace = f"{plural(made, 'image')} in {duration(seconds)}, {made / max(seconds, 1e-9):.1f}/s"
+    pace = f"{plural(made, 'image')} in {format_duration(seconds)}, {made / max(seconds, 1e-9):.1f}/s"
     textures = plural(queue.statuses[Status.OK], "texture")
     out(f"{textures} in {dst}: {pace if made else 'nothing was left to do'}")
     if not whole:

@@ -11,12 +11,12 @@ from texneg.datasets.sources.sources import Source
 from texneg.datasets.storage.json_files import write_json
 from texneg.datasets.storage.places import (
     Place,
-    absolute,
     free_bytes,
     is_inside,
+    make_absolute,
     make_folder,
     remove_tree,
-    resolved,
+    resolve,
 )
 from texneg.datasets.storage.url import Url
 from texneg.errors import InputError, RunFailed
@@ -85,12 +85,12 @@ def resume_run(spec: Specification) -> Run | None:
             " repeat those, choose another DST, or remake it with --overwrite"
         )
     plan = load_plan(ledger.plan)
-    if str(resolved(spec.src)) != record.src and not _has_same_inputs(spec, plan):
+    if str(resolve(spec.src)) != record.src and not _has_same_inputs(spec, plan):
         raise InputError(
             f"{ledger.dst} was made from {record.src}, and {spec.src} holds other images;"
             " choose another DST, or remake it with --overwrite"
         )
-    return Run(ledger, plan, spec.settings, str(absolute(spec.source.root)), record.versions)
+    return Run(ledger, plan, spec.settings, str(make_absolute(spec.source.root)), record.versions)
 
 
 def begin_run(spec: Specification) -> Run:
@@ -102,7 +102,7 @@ def begin_run(spec: Specification) -> Run:
         remove_tree(spec.ledger.plan)
         raise
     ledger = replace(spec.ledger, fingerprint=spec.settings.fingerprint(run.plan.digest))
-    record = new_record(ledger, spec.settings, src=resolved(spec.src), command=spec.command)
+    record = new_record(ledger, spec.settings, src=resolve(spec.src), command=spec.command)
     write_json(ledger.config, asdict(record))
     make_folder(ledger.dst)
     return replace(run, ledger=ledger)
@@ -118,7 +118,7 @@ def plan_run(spec: Specification, folder: Place) -> Run:
         part_size=spec.part_size,
         shard_size=spec.shard_size,
     )
-    return Run(spec.ledger, plan, spec.settings, str(absolute(spec.source.root)), versions())
+    return Run(spec.ledger, plan, spec.settings, str(make_absolute(spec.source.root)), versions())
 
 
 def _has_same_inputs(spec: Specification, plan: Plan) -> bool:

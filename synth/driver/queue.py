@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 from texneg.datasets.storage.json_files import append_json_line
 from texneg.datasets.storage.places import Place
-from texneg.datasets.storage.retries import patiently
+from texneg.datasets.storage.retries import with_retries
 from texneg.synth.executors.executor import WorkerLost
 from texneg.synth.ledger.ledger import Commit, Marker
 from texneg.synth.ledger.manifest import Status
@@ -71,7 +71,7 @@ class TaskQueue:
         if isinstance(result, Commit):
             self.missing.pop(task.shard, None)
             line = {**asdict(result), "committed": True, "time": time.time()}
-            patiently(lambda: append_json_line(self.metrics, line))
+            with_retries(lambda: append_json_line(self.metrics, line))
         elif task.shard in self.missing:
             self.missing[task.shard].discard(task.part or 0)
             if not self.missing[task.shard]:

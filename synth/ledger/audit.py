@@ -9,8 +9,15 @@ import pyarrow.parquet as pq
 from texneg.datasets.decode import DecodeError, decode
 from texneg.datasets.storage.atomic import TEMPORARY_SUFFIX
 from texneg.datasets.storage.names import escape, unescape
-from texneg.datasets.storage.places import content, files_below, in_order, open_read, read_all, read_span
-from texneg.datasets.storage.retries import patiently
+from texneg.datasets.storage.places import (
+    list_files,
+    map_in_order,
+    open_read,
+    read_all,
+    read_or_none,
+    read_range,
+)
+from texneg.datasets.storage.retries import with_retries
 from texneg.datasets.storage.url import Url
 from texneg.synth.ledger.ledger import Commit, Ledger, OutputFile
 from texneg.synth.ledger.manifest import Row, to_rows, to_table
@@ -22,7 +29,7 @@ Problems = Iterator[tuple[str, str]]
 
 def committed_rows(ledger: Ledger, shard: Shard, commit: Commit) -> list[Row] | None:
     """The rows of a committed shard; None where they are not those of its commit."""
-    data = content(ledger.done(shard, ".parquet"))
+    data = read_or_none(ledger.done(shard, ".parquet"))
     if data is None or hashlib.sha256(data).hexdigest() != commit.rows_sha256:
         return None
     return to_rows(to_table(data))
@@ -104,7 +111,7 @@ def _other_size(row: Row) -> str:
 def _outputs(ledger: Ledger, made: dict[str, Row]) -> Iterator[bytes | OSError]:
     """Bytes of each texture, or the error that reading it gave; a store gets several requests at a time."""
     if isinstance(ledger.dst, Url):
-        return in_order(lambda one: _output(ledger, *one), list(made.items()))
+        return map_in_order(lambda one: _output(ledger, *one), list(made.items()))
     return (_output(ledger, out, row) for out, row in made.items())
 
 
@@ -112,9 +119,9 @@ def _output(ledger: Ledger, out: str, row: Row) -> bytes | OSError:
     path = ledger.dst / unescape(out.partition("::")[0])
     try:
         if row.out_offset is None:
-            return patiently(path.read_bytes)
+            return with_retries(path.read_bytes)
         offset, size = row.out_offset, row.out_bytes or 0
-        return patiently(lambda: read_span(path, offset, size))
+        return with_retries(lambda: read_range(path, offset, size))
     except OSError as error:
         return error
 
@@ -137,7 +144,7 @@ def pixel_problems(ledger: Ledger, rows: list[Row]) -> Iterator[str]:
 def unlisted(ledger: Ledger, outs: set[str]) -> Iterator[str]:
     """Files in DST other than these outputs, which are paths below DST, escaped."""
     known = {ledger.listed_name(out) for out in outs}
-    for name in sorted(map(escape, files_below(ledger.dst))):
+    for name in sorted(map(escape, list_files(ledger.dst))):
         if name not in known:
             kind = "left-over temporary file" if name.endswith(TEMPORARY_SUFFIX) else "not of this run"
             yield f"unlisted: {name} ({kind})"

@@ -11,7 +11,7 @@ from types import TracebackType
 
 from texneg.datasets.storage.json_files import to_json, write_json
 from texneg.datasets.storage.places import Place, size_of
-from texneg.datasets.storage.retries import patiently
+from texneg.datasets.storage.retries import with_retries
 from texneg.errors import InputError, RunFailed
 from texneg.synth.ledger.ledger import read_json
 
@@ -142,7 +142,7 @@ class Lease:
 
 def holder(path: Place) -> Holder | None:
     """The driver that holds a lock and seems alive."""
-    held = patiently(lambda: read_lock(path))
+    held = with_retries(lambda: read_lock(path))
     return held if held and held.alive else None
 
 

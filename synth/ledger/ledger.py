@@ -18,15 +18,15 @@ from texneg.datasets.storage.json_files import write_json
 from texneg.datasets.storage.names import escape, unescape
 from texneg.datasets.storage.places import (
     Place,
-    content,
-    files_below,
+    list_files,
+    list_sizes,
     read_all,
+    read_or_none,
     remove_all,
     remove_tree,
     size_of,
-    sizes_in,
 )
-from texneg.datasets.storage.url import Url, as_text
+from texneg.datasets.storage.url import Url, escape_for_store
 from texneg.synth.ledger.manifest import Status
 from texneg.synth.plan.plan import Plan, Shard
 
@@ -140,7 +140,7 @@ class Ledger:
 
     def listed_name(self, out: str) -> str:
         """The escaped path below DST as listings show it: a store keeps only names that are text."""
-        return escape(as_text(unescape(out))) if isinstance(self.dst, Url) else out
+        return escape(escape_for_store(unescape(out))) if isinstance(self.dst, Url) else out
 
     def done(self, shard: Shard, suffix: str) -> Place:
         """`.parquet` rows or `.json` marker of a committed shard."""
@@ -188,7 +188,7 @@ class Ledger:
     def sizes(self, folder: str) -> Iterator[tuple[str, int]]:
         """Name as in `listed_name`, and bytes, of every file of a folder of the output."""
         prefix = f"{self.listed_name(folder)}/" if folder else ""
-        for name, size in sizes_in(self.dst / unescape(folder) if folder else self.dst):
+        for name, size in list_sizes(self.dst / unescape(folder) if folder else self.dst):
             yield prefix + escape(name), size
 
     def part_marker(self, shard: Shard, part: int) -> Marker | None:
@@ -233,7 +233,7 @@ class Ledger:
     def temporaries(self) -> Iterator[Place]:
         """Temporary files that a kill left behind: this run's in DST, all in the ledger; none in a store."""
         for root, mark in ((self.dst, f".{self.tag}-"), (self.root, "")):
-            for path in files_below(root) if isinstance(root, Path) else ():
+            for path in list_files(root) if isinstance(root, Path) else ():
                 name = path.rpartition("/")[2]
                 if name.startswith(".") and mark in name and name.endswith(TEMPORARY_SUFFIX):
                     yield root / path
@@ -259,8 +259,8 @@ def _by_status(counts: dict[str, int]) -> dict[Status, int]:
 def _contents(paths: list[Place]) -> list[bytes | None]:
     """Contents of small files, None where there is none; of many files, only those in a listing are read."""
     if len(paths) == 1:
-        return [content(paths[0])]
-    names = {folder: {name for name, _ in sizes_in(folder)} for folder in {path.parent for path in paths}}
+        return [read_or_none(paths[0])]
+    names = {folder: {name for name, _ in list_sizes(folder)} for folder in {path.parent for path in paths}}
     there = [path for path in paths if path.name in names[path.parent]]
     found = dict(zip(there, read_all(there), strict=True))
     return [found.get(path) for path in paths]
@@ -268,7 +268,7 @@ def _contents(paths: list[Place]) -> list[bytes | None]:
 
 def read_json(path: Place) -> dict[str, Any] | None:
     """Read a JSON object; None where there is none or only half of one."""
-    return _parse(content(path))
+    return _parse(read_or_none(path))
 
 
 def _parse(data: bytes | None) -> dict[str, Any] | None:

@@ -12,11 +12,11 @@ from texneg.datasets.storage.names import unescape
 from texneg.datasets.storage.places import (
     Place,
     is_empty,
-    listed,
+    list_dir,
     remove_all,
     remove_empty_folders,
     remove_tree,
-    resolved,
+    resolve,
 )
 from texneg.errors import InputError, RunFailed
 from texneg.synth.ledger.ledger import Ledger
@@ -67,7 +67,7 @@ def new_record(ledger: Ledger, settings: Settings, *, src: Place, command: str) 
     return Record(
         command=command,
         src=str(src),
-        dst=str(resolved(ledger.dst)),
+        dst=str(resolve(ledger.dst)),
         settings=settings,
         seed=settings.seed,
         fingerprint=ledger.fingerprint,
@@ -129,7 +129,7 @@ def clear(ledger: Ledger) -> None:
     remove_all(list(ledger.temporaries()))
     remove_empty_folders(ledger.dst)
     ledger.config.unlink()
-    for entry in listed(ledger.root):
+    for entry in list_dir(ledger.root):
         if entry.is_dir():
             remove_tree(ledger.root / entry.name)
         elif entry.name != ledger.lock.name:

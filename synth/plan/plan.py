@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from texneg.datasets.sources.items import Item
-from texneg.datasets.sources.sources import Kind
+from texneg.datasets.sources.sources import SourceKind
 from texneg.datasets.storage.atomic import atomic_file
 from texneg.datasets.storage.json_files import write_json
 from texneg.datasets.storage.names import escape, hide_dots
@@ -60,7 +60,7 @@ class Shard:
 class Inputs:
     """The source of a plan as the scan found it."""
 
-    kind: Kind
+    kind: SourceKind
     skipped: dict[str, int]
     """Files that were passed over, by reason."""
     broken: list[str]
@@ -143,7 +143,7 @@ def load_plan(folder: Place) -> Plan:
     return Plan(**{**stored, "folder": folder, "shards": shards, "source": Inputs(**stored["source"])})
 
 
-def out_name(item: Item, shard: Shard, settings: Settings, kind: Kind) -> str:
+def out_name(item: Item, shard: Shard, settings: Settings, kind: SourceKind) -> str:
     """The name of a texture: path below DST, percent-escaped, or `tar::member`."""
     if settings.format == "webdataset":
         extension = f"texture.{settings.encoding}" if settings.layout == "paired" else settings.encoding

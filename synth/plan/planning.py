@@ -11,10 +11,10 @@ from pathlib import PurePosixPath
 
 import pyarrow as pa
 
-from texneg.datasets.sources.compressed import is_packed, tar_name
-from texneg.datasets.sources.folders import TEXTURE_SUFFIXES, folded
+from texneg.datasets.sources.compressed import is_compressed, plain_tar_name
+from texneg.datasets.sources.folders import TEXTURE_SUFFIXES, fold_name
 from texneg.datasets.sources.items import Item
-from texneg.datasets.sources.sources import Kind, Source
+from texneg.datasets.sources.sources import Source, SourceKind
 from texneg.datasets.storage.places import Place
 from texneg.errors import InputError
 from texneg.synth.plan.plan import (
@@ -139,8 +139,8 @@ def cut_in_shards(
         begin = (first or {}).get(split, 0)
         for number, group in enumerate((_by_tar if whole_tars else by_size)(of_split), begin):
             name = group[0].path if whole_tars else _tar_name(split, number)
-            tar = tar_name(name) if settings.format == "webdataset" else ""
-            whole = whole_tars and is_packed(name)
+            tar = plain_tar_name(name) if settings.format == "webdataset" else ""
+            whole = whole_tars and is_compressed(name)
             shard = Shard(split, number, row_group, len(group), tar, file, whole)
             if whole_tars and not tar:
                 _claim_all(taken, group, shard, settings, source.kind)
@@ -161,7 +161,9 @@ def _tar_name(split: str, number: int) -> str:
     return f"{split}/texneg-{split}-{number:06d}.tar" if split else f"texneg-{number:06d}.tar"
 
 
-def _claim_all(taken: set[str], items: list[Item], shard: Shard, settings: Settings, kind: Kind) -> None:
+def _claim_all(
+    taken: set[str], items: list[Item], shard: Shard, settings: Settings, kind: SourceKind
+) -> None:
     """Take the names of a shard's textures; two tars may hold one key, or one tar two that differ by case.
 
     Raises:
@@ -182,6 +184,6 @@ def _claim_all(taken: set[str], items: list[Item], shard: Shard, settings: Setti
 
 def _claims(out: str) -> list[str]:
     """The folded name of an output file, and with a slash those folders above it that look like a texture."""
-    name = folded(out)
+    name = fold_name(out)
     folders = PurePosixPath(name).parents if any(f"{suffix}/" in name for suffix in TEXTURE_SUFFIXES) else ()
     return [name, *(f"{folder}/" for folder in folders if folder.name.endswith(TEXTURE_SUFFIXES))]

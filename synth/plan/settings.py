@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from texneg.datasets.encode import Encoding
-from texneg.datasets.sources.sources import Kind
+from texneg.datasets.sources.sources import SourceKind
 
 Small = Literal["shrink-patch", "upscale", "skip"]
 Layout = Literal["textures", "paired"]
@@ -19,7 +19,7 @@ DECODE_POLICY = 2
 class Settings:
     """Everything that changes pixels or names: equal settings and equal inputs give equal bytes."""
 
-    format: Kind
+    format: SourceKind
     size: int
     exemplar_size: int
     seed: int

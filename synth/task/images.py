@@ -142,7 +142,7 @@ def patch_size(height: int, width: int, *, size: int, small: Small) -> tuple[int
     raise DecodeError("too_small", f"{width} x {height} px for patches of {size} px")
 
 
-def enlarged(pixels: Pixels, zoom: float) -> Pixels:
+def enlarge(pixels: Pixels, zoom: float) -> Pixels:
     """Enlarge an image bicubically; a zoom of 1 returns it unchanged."""
     if zoom == 1.0:
         return pixels
@@ -176,7 +176,7 @@ def cut_patches(data: bytes, row: Row, settings: Settings, clock: StageClock) ->
     with clock.time("synthesis"):
         height, width = decoded.pixels.shape[:2]
         side, zoom = patch_size(height, width, size=settings.exemplar_size, small=settings.small)
-        pixels, seed = enlarged(decoded.pixels, zoom), row.image_seed
+        pixels, seed = enlarge(decoded.pixels, zoom), row.image_seed
         (ay, ax), (by, bx) = exemplar_places(*pixels.shape[:2], size=side, seed=seed)
         row.patch_size = side
         row.patch_a_x, row.patch_a_y, row.patch_b_x, row.patch_b_y = ax, ay, bx, by

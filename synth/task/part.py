@@ -5,9 +5,9 @@ import os
 from dataclasses import replace
 
 from texneg.datasets.sources.items import Item
-from texneg.datasets.sources.reader import Read, reader
+from texneg.datasets.sources.reader import Read, open_reader
 from texneg.datasets.storage.names import unescape
-from texneg.datasets.storage.retries import Permanent, patiently
+from texneg.datasets.storage.retries import PermanentError, with_retries
 from texneg.synth.ledger.manifest import Status
 from texneg.synth.plan.plan import out_name, read_items
 from texneg.synth.task.images import PartResult, make_textures
@@ -16,7 +16,7 @@ from texneg.synth.task.task import Task
 LONGEST_NAME = 255  # bytes
 
 
-class SourceChanged(Permanent):
+class SourceChanged(PermanentError):
     """An input is gone or has another size than when the plan was made."""
 
 
@@ -38,12 +38,12 @@ def make_part(task: Task, start: int, stop: int, *, blame: tuple[Status, str] | 
     outs = [out_name(item, task.shard, task.settings, task.kind) for item in items]
     if not task.shard.tar:
         items = [_check_name(item, out) for item, out in zip(items, outs, strict=True)]
-    with reader(task.src, items) as read:
+    with open_reader(task.src, items) as read:
         return make_textures(
             items,
             outs,
             task.settings,
-            lambda item: patiently(lambda: _read(task, item, read)),
+            lambda item: with_retries(lambda: _read(task, item, read)),
             shard=task.shard.number,
             first=start,
         )

@@ -14,7 +14,7 @@ from texneg.datasets.storage.atomic import atomic_file, write_bytes, write_many
 from texneg.datasets.storage.json_files import append_json_line
 from texneg.datasets.storage.names import hide_dots, unescape
 from texneg.datasets.storage.places import size_of
-from texneg.datasets.storage.retries import patiently
+from texneg.datasets.storage.retries import with_retries
 from texneg.synth.ledger.ledger import Commit, Marker, OutputFile
 from texneg.synth.ledger.manifest import Row, Status, read_rows, to_parquet
 from texneg.synth.plan.plan import load_plan
@@ -60,9 +60,9 @@ def _write(task: Task, write: Callable[[], Marker]) -> Marker | StorageFailure:
     Nobody can stop a task under way: one that its driver left behind may end after the run was overwritten.
     """
     try:
-        if not patiently(task.ledger.is_in_force):
+        if not with_retries(task.ledger.is_in_force):
             raise RuntimeError(f"{task.ledger.root} no longer holds the run that this task is of")
-        return patiently(write)
+        return with_retries(write)
     except OSError as error:
         if (failure := storage_failure(error, task.ledger.dst)) is None:
             raise

@@ -3,7 +3,7 @@
 import errno
 from dataclasses import dataclass
 
-from texneg.datasets.sources.sources import Kind
+from texneg.datasets.sources.sources import SourceKind
 from texneg.datasets.storage.places import Place, free_bytes
 from texneg.datasets.storage.url import Url
 from texneg.synth.ledger.ledger import Ledger, Marker
@@ -21,7 +21,7 @@ class Task:
 
     ledger: Ledger
     src: str
-    kind: Kind
+    kind: SourceKind
     settings: Settings
     shard: Shard
     part: int | None

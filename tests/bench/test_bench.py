@@ -17,7 +17,7 @@ from texneg.bench.common.results import BenchConfig, write_results
 from texneg.cli.environment import environment
 from texneg.cli.main import main
 from texneg.patches.patches import patch_negatives
-from texneg.patches.plan import Rule, Source, base_key, plan
+from texneg.patches.plan import Rule, Source, batch_key, plan
 from texneg.philox.arrays import fold
 from texneg.philox.streams import Stream
 
@@ -145,7 +145,7 @@ class Dealt:
 def test_paper_mode_is_the_official_code_with_our_numbers(side, size):
     views = torch.rand(12, 3, side, side, generator=torch.Generator().manual_seed(side))
     expected = patch_negatives(views, size=size, paper=True, seed=1, epoch=2)
-    base = base_key(1, 2)
+    base = batch_key(1, 2)
     for i, view in enumerate(views):
         made = plan(fold(1, 2, Stream.PATCHES, i, 0), side, side, Rule(base, *size, Source.PAPER))
         dealt = Dealt(made)

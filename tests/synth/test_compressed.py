@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from texneg.datasets.images import open_images
-from texneg.datasets.sources.compressed import PACKED
+from texneg.datasets.sources.compressed import COMPRESSED
 from texneg.errors import InputError, RunFailed
 from texneg.synth.config import SynthConfig
 from texneg.synth.run import synth
@@ -86,4 +86,4 @@ def test_zstandard_needs_a_newer_python(tmp_path: Path) -> None:
     (tmp_path / "0.tar.zst").write_bytes(b"\x28\xb5\x2f\xfd")
     with pytest.raises(InputError, match=r"Zstandard needs Python 3\.14; or unpack it first"):
         synth(SynthConfig.flat(str(tmp_path / "0.tar.zst"), str(tmp_path / "out"), executor="sync"))
-    assert set(PACKERS) | {".tar.zst"} == set(PACKED)
+    assert set(PACKERS) | {".tar.zst"} == set(COMPRESSED)

@@ -69,7 +69,7 @@ def src(bucket: Url, photos: Path) -> Url:
 def copy(src: Url, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same on disk."""
     folder = tmp_path_factory.mktemp("s3") / "photos"
-    for name in store.files_below(src):
+    for name in store.list_files(src):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes((src / name).read_bytes())
     return folder
@@ -77,14 +77,14 @@ def copy(src: Url, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def assert_same(made: Url, local: Path) -> None:
     """Outputs, manifest, quarantine and checksums are equal to the byte, and nothing is left over."""
-    names = sorted(store.files_below(local))
-    assert sorted(store.files_below(made)) == names
+    names = sorted(store.list_files(local))
+    assert sorted(store.list_files(made)) == names
     places = [(made / name, local / name) for name in names]
     ledger, other = made.parent / f"{made.name}.texneg", local.with_name(f"{local.name}.texneg")
     tables = ("manifest/part-00000.parquet", "quarantine.parquet", "SHA256SUMS")
     for remote, path in [*places, *((ledger / name, other / name) for name in tables)]:
         assert remote.read_bytes() == path.read_bytes()
-    assert not [name for name in store.files_below(ledger) if name.startswith(("parts/", "lock"))]
+    assert not [name for name in store.list_files(ledger) if name.startswith(("parts/", "lock"))]
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_worker_processes_killed_and_resumed_on_s3(
     with (tmp_path / "log").open("wb") as log:
         begun = subprocess.Popen(command, start_new_session=True, stdout=log, stderr=log)
         parts = bucket / "killed.texneg/parts"
-        while begun.poll() is None and not any(name.endswith(".json") for name in store.files_below(parts)):
+        while begun.poll() is None and not any(name.endswith(".json") for name in store.list_files(parts)):
             time.sleep(0.02)
         assert begun.poll() is None, (tmp_path / "log").read_text()
         os.killpg(begun.pid, signal.SIGKILL)

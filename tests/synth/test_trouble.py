@@ -22,7 +22,7 @@ import pytest
 
 from texneg.cli.progress import Progress
 from texneg.cli.signals import StopRequests
-from texneg.datasets.storage.retries import is_transient, patiently
+from texneg.datasets.storage.retries import is_transient, with_retries
 from texneg.errors import RunFailed
 from texneg.synth.config import Compute, Policy, SynthConfig
 from texneg.synth.driver.loop import StallWatch, run_tasks
@@ -114,14 +114,14 @@ def test_another_try_comes_after_1_4_and_16_seconds(monkeypatch: pytest.MonkeyPa
             raise error
         return "read"
 
-    assert patiently(call) == "read"
+    assert with_retries(call) == "read"
     assert slept == [1, 4, 16]
 
     def never() -> str:
         raise OSError(errno.EIO, "for good")
 
     with pytest.raises(OSError, match="for good"):
-        patiently(never)
+        with_retries(never)
     assert slept == [1, 4, 16] * 2
 
 

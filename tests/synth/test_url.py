@@ -55,7 +55,7 @@ def upload(folder: Path, url: Url) -> Url:
 
 
 def download(url: Place, folder: Path) -> Path:
-    for name in places.files_below(url):
+    for name in places.list_files(url):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes((url / name).read_bytes())
@@ -109,7 +109,7 @@ def test_the_ledger_may_lie_elsewhere(photos: Path, run: Run, bucket: Url, tmp_p
     assert synth(config(photos, tmp_path / "a", ledger=f"{bucket}/ledger")) == 0
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "local", "local.texneg"]
     assert synth(config(photos, bucket / "b", ledger=f"file://{tmp_path}/ledger")) == 0
-    for name in places.files_below(local):
+    for name in places.list_files(local):
         assert (tmp_path / "a" / name).read_bytes() == (bucket / "b" / name).read_bytes()
     assert verify(VerifyConfig(f"{bucket}/b", ledger=str(tmp_path / "ledger"))) == 0
 
@@ -139,7 +139,7 @@ def test_a_store_that_fails_half_way(
         with pytest.raises((RunFailed, OSError), match="connection lost"):
             synth(settings)
     whole = state(run(photos, "whole", **options))
-    for name in places.files_below(bucket / "out"):
+    for name in places.list_files(bucket / "out"):
         assert (bucket / "out" / name).read_bytes() == whole[0][name]
     assert synth(settings) == 0
     assert state_of(bucket, tmp_path / "copy", state) == whole
@@ -167,7 +167,7 @@ def test_a_second_run_an_overwrite_and_what_is_refused(
     assert "nothing was left to do" in capsys.readouterr().out
     (dst / "mine.txt").put(b"keep")
     assert synth(config(photos, dst, limit=5, overwrite=True)) == 0
-    assert len(list(places.files_below(dst))) == 6
+    assert len(list(places.list_files(dst))) == 6
     with pytest.raises(InputError, match="size: 32 -> 48"):
         synth(config(photos, dst, limit=5, size=48))
     with pytest.raises(InputError, match="is not empty and has no ledger"):
@@ -202,7 +202,7 @@ def test_status_of_a_run_in_a_store(photos: Path, bucket: Url, capsys: pytest.Ca
 def test_damage_in_a_store_is_found(photos: Path, bucket: Url, capsys: pytest.CaptureFixture[str]) -> None:
     dst = bucket / "out"
     synth(config(photos, dst))
-    names = sorted(places.files_below(dst))
+    names = sorted(places.list_files(dst))
     (dst / names[0]).put(b"other")
     (dst / names[1]).unlink()
     (dst / "more.webp").put(b"x")

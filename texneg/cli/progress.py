@@ -8,7 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from texneg.cli.console import duration, info
+from texneg.cli.console import format_duration, info
 
 LINE_EVERY_S = 15.0
 
@@ -38,7 +38,11 @@ class Pace:
     @property
     def left(self) -> str:
         """Time left at this rate, in words."""
-        return f"{duration((self.total - self.done) / self.rate)} left" if self.rate else "unknown time left"
+        return (
+            f"{format_duration((self.total - self.done) / self.rate)} left"
+            if self.rate
+            else "unknown time left"
+        )
 
 
 class Progress:

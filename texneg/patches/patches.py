@@ -24,7 +24,7 @@ from texneg.arguments import (
 from texneg.devices import runs_triton
 from texneg.layout import array_bytes, tensor_bytes
 from texneg.patches import cpu
-from texneg.patches.plan import MAX_PIXELS, Rule, Source, base_key, default_size, divisors
+from texneg.patches.plan import MAX_PIXELS, Rule, Source, batch_key, default_size, divisors
 
 if TYPE_CHECKING:
     import torch
@@ -101,7 +101,7 @@ def patch_permutation(
     """
     lo, hi = _resolve_size(size, *image_sides(images))
     _check_divisors(*image_sides(images), lo, hi)
-    rule = Rule(base_key(seed, epoch), lo, hi, Source.PERMUTATION, flip, rotate)
+    rule = Rule(batch_key(seed, epoch), lo, hi, Source.PERMUTATION, flip, rotate)
     return _shuffle(images, rule, count, index, out)
 
 
@@ -119,7 +119,7 @@ def patch_rule(
     if paper and not overlap:
         raise ValueError("paper=True with overlap=False; the authors' code draws patches that may overlap")
     source = Source.PAPER if paper else Source.CROPS if overlap else Source.DISJOINT
-    return Rule(base_key(seed, epoch), *_resolve_size(size, *sides), source, flip, rotate)
+    return Rule(batch_key(seed, epoch), *_resolve_size(size, *sides), source, flip, rotate)
 
 
 def _shuffle(images: Images, rule: Rule, count: int, index: Index, out: Images | None) -> Images:

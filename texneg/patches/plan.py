@@ -82,7 +82,7 @@ def default_size(height: int, width: int) -> tuple[int, int]:
     return lo, max(lo, (72 * side + 112) // 224)
 
 
-def base_key(seed: int, epoch: int) -> int:
+def batch_key(seed: int, epoch: int) -> int:
     """The part of the key that a whole batch shares."""
     return shared_key(seed, epoch, Stream.PATCHES)
 

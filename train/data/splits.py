@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from texneg.datasets.images import ImageSet, open_images
-from texneg.datasets.pairs import open_beside
-from texneg.datasets.storage.places import place
+from texneg.datasets.pairs import open_textures_beside
+from texneg.datasets.storage.places import parse_place
 from texneg.errors import InputError
 
 HELD_OUT = ("val", "validation", "test")
@@ -28,12 +28,12 @@ def open_textures(path: str, images: ImageSet, data: str) -> ImageSet | None:
     """
     if path:
         return open_images(path, train_split(path), textures=True)
-    return open_beside(images, data, train_split(data))
+    return open_textures_beside(images, data, train_split(data))
 
 
 def train_split(path: str) -> str | None:
     """`train` where there is such a folder."""
-    return "train" if (place(path) / "train").is_dir() else None
+    return "train" if (parse_place(path) / "train").is_dir() else None
 
 
 def labelled(images: ImageSet) -> ImageSet:
@@ -53,7 +53,7 @@ def labelled(images: ImageSet) -> ImageSet:
 def find_test(path: str, classes: Sequence[str]) -> ImageSet | None:
     """The first of the splits val, validation and test that has one of the classes; None without any."""
     for split in HELD_OUT:
-        if (place(path) / split).is_dir():
+        if (parse_place(path) / split).is_dir():
             images = open_images(path, split)
             if set(images.classes) & set(classes):
                 return images

@@ -7,9 +7,9 @@ from texneg.cli.fields import Positional
 from texneg.datasets.decode import DecodeError, Pixels, decode
 from texneg.datasets.encode import encode
 from texneg.datasets.images import ImageSet, open_images
-from texneg.datasets.pairs import open_beside
+from texneg.datasets.pairs import open_textures_beside
 from texneg.datasets.storage.atomic import write_bytes
-from texneg.datasets.storage.places import place
+from texneg.datasets.storage.places import parse_place
 from texneg.errors import InputError
 from texneg.philox.arrays import generator
 from texneg.synth.preview import Preview, preview_textures
@@ -106,8 +106,8 @@ def read_columns(config: SheetConfig) -> list[Negatives]:
 def open_textures(config: SheetConfig, images: ImageSet) -> ImageSet | None:
     """Open textures made before: those of `--textures`, or those beside the images in their tars."""
     if config.textures is None:
-        return open_beside(images, config.src, config.split)
-    of_split = config.split is not None and (place(config.textures) / config.split).is_dir()
+        return open_textures_beside(images, config.src, config.split)
+    of_split = config.split is not None and (parse_place(config.textures) / config.split).is_dir()
     return open_images(config.textures, config.split if of_split else None, textures=True)
 
 

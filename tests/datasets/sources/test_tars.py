@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from texneg.datasets.sources.tars import TRAILER, BrokenTar, data_offset, fragment, members, split_name
-from texneg.datasets.storage.places import read_span
+from texneg.datasets.storage.places import read_range
 
 LONG = "folder/" * 40 + "name.webp"
 
@@ -57,14 +57,14 @@ def test_fragments_in_a_row_are_a_tar(tmp_path: Path) -> None:
     assert found == contents
     start = 0
     for (name, data), piece in zip(contents.items(), pieces, strict=True):
-        assert read_span(path, start + data_offset(name), len(data)) == data
+        assert read_range(path, start + data_offset(name), len(data)) == data
         start += len(piece)
 
 
 def test_members_tell_where_their_bytes_are(tmp_path: Path) -> None:
     contents = {f"{i}.jpg": bytes([i]) * (i * 300) for i in range(5)}
     path = write_tar(tmp_path / "x.tar", [plain(name, data) for name, data in contents.items()])
-    assert {m.name: read_span(path, m.offset, m.size) for m in members(path)} == contents
+    assert {m.name: read_range(path, m.offset, m.size) for m in members(path)} == contents
 
 
 @pytest.mark.parametrize("pax", [False, True])

@@ -13,7 +13,7 @@ from texneg.datasets.images import open_images
 from texneg.datasets.sources.sources import open_source
 from texneg.datasets.storage import atomic, json_files
 from texneg.datasets.storage import places as store
-from texneg.datasets.storage.places import Place, place
+from texneg.datasets.storage.places import Place, parse_place
 from texneg.datasets.storage.url import Url
 from texneg.errors import InputError
 
@@ -21,7 +21,7 @@ from texneg.errors import InputError
 @pytest.fixture
 def bucket() -> Iterator[Url]:
     """An empty folder of a store in memory."""
-    url = place(f"memory://{uuid.uuid4().hex}")
+    url = parse_place(f"memory://{uuid.uuid4().hex}")
     assert isinstance(url, Url)
     yield url
     store.remove_tree(url)
@@ -38,19 +38,19 @@ def test_files_come_back(folder: Place) -> None:
     with atomic.atomic_file(folder / "c") as file:
         file.write(b"streamed")
     atomic.write_many([(folder / "a/d", b"1"), (folder / "e/f/g", b"22")])
-    assert store.read_span(folder / "a/b.bin", 3, 4) == b"3456"
-    assert store.read_span(folder / "a/b.bin", 8, 4) == b"89"
-    assert store.read_span(folder / "a/b.bin", 8, 0) == b""
+    assert store.read_range(folder / "a/b.bin", 3, 4) == b"3456"
+    assert store.read_range(folder / "a/b.bin", 8, 4) == b"89"
+    assert store.read_range(folder / "a/b.bin", 8, 0) == b""
     with store.open_read(folder / "c") as stream:
         assert stream.read() == b"streamed"
-    assert sorted(store.files_below(folder)) == ["a/b.bin", "a/d", "c", "e/f/g"]
-    assert [(e.name, e.is_dir()) for e in store.listed(folder)] == [("a", True), ("c", False), ("e", True)]
-    assert dict(store.sizes_in(folder / "a")) == {"b.bin": 10, "d": 1}
+    assert sorted(store.list_files(folder)) == ["a/b.bin", "a/d", "c", "e/f/g"]
+    assert [(e.name, e.is_dir()) for e in store.list_dir(folder)] == [("a", True), ("c", False), ("e", True)]
+    assert dict(store.list_sizes(folder / "a")) == {"b.bin": 10, "d": 1}
     assert [store.size_of(folder / name) for name in ("a/d", "nothing")] == [1, -1]
     assert list(store.read_all([folder / "e/f/g", folder / "x"])) == [b"22", None]
     store.remove_all([folder / "a/d", folder / "nothing"])
     store.remove_tree(folder / "e")
-    assert sorted(store.files_below(folder)) == ["a/b.bin", "c"]
+    assert sorted(store.list_files(folder)) == ["a/b.bin", "c"]
     assert not store.is_empty(folder)
     assert store.is_empty(folder / "nothing")
 
@@ -70,7 +70,7 @@ def test_a_block_that_raises_leaves_no_object(folder: Place) -> None:
     with pytest.raises(RuntimeError, match="half-way"), atomic.atomic_file(folder / "file") as file:
         file.write(b"half")
         raise RuntimeError("half-way")
-    assert list(store.files_below(folder)) == []
+    assert list(store.list_files(folder)) == []
 
 
 def test_lines_are_appended_and_read(folder: Place) -> None:
@@ -107,7 +107,7 @@ def test_a_server_without_spans_is_noticed(bucket: Url, monkeypatch: pytest.Monk
     (bucket / "x").put(b"0123456789")
     monkeypatch.setattr(fsspec.filesystem("memory"), "cat_file", lambda *_, **__: b"0123456789")
     with pytest.raises(OSError, match="copy it to disk first"):
-        store.read_span(bucket / "x", 2, 3)
+        store.read_range(bucket / "x", 2, 3)
 
 
 def test_a_span_behind_the_end_is_empty_whatever_the_store_says(
@@ -119,22 +119,22 @@ def test_a_span_behind_the_end_is_empty_whatever_the_store_says(
     (bucket / "empty").put(b"")
     (bucket / "full").put(b"0123")
     monkeypatch.setattr(fsspec.filesystem("memory"), "cat_file", strict)
-    assert store.read_span(bucket / "empty", 0, 1) == b""
-    assert store.read_span(bucket / "full", 4, 1) == b""
+    assert store.read_range(bucket / "empty", 0, 1) == b""
+    assert store.read_range(bucket / "full", 4, 1) == b""
     with pytest.raises(OSError, match="not satisfiable"):
-        store.read_span(bucket / "full", 3, 1)
+        store.read_range(bucket / "full", 3, 1)
     with pytest.raises(FileNotFoundError):
-        store.read_span(bucket / "none", 0, 1)
+        store.read_range(bucket / "none", 0, 1)
 
 
 def test_paths_and_urls() -> None:
-    assert place("a/b") == Path("a/b")
-    assert place("file:///a/b") == Path("/a/b")
-    assert place("s3://bucket/a/") == Url("s3://bucket/a")
+    assert parse_place("a/b") == Path("a/b")
+    assert parse_place("file:///a/b") == Path("/a/b")
+    assert parse_place("s3://bucket/a/") == Url("s3://bucket/a")
     assert Url("s3://bucket").is_bucket
     assert not Url("s3://bucket/a").is_bucket
     with pytest.raises(InputError, match="chains of URLs"):
-        place("simplecache::s3://bucket/a")
+        parse_place("simplecache::s3://bucket/a")
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,10 +153,10 @@ def test_only_a_tar_comes_over_http() -> None:
 
 
 def test_results_come_in_order_and_failures_at_their_place() -> None:
-    assert list(store.in_order(str, range(100), threads=4, ahead=8)) == [str(i) for i in range(100)]
+    assert list(store.map_in_order(str, range(100), threads=4, ahead=8)) == [str(i) for i in range(100)]
     seen = []
     with pytest.raises(ZeroDivisionError):
-        for value in store.in_order(lambda i: 1 // (5 - i), range(10)):
+        for value in store.map_in_order(lambda i: 1 // (5 - i), range(10)):
             seen.append(value)
     assert len(seen) == 5
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from texneg.devices import runs_triton
 from texneg.layout import tensor_bytes
 from texneg.patches import reference as by_numpy
-from texneg.patches.plan import Rule, Source, base_key, default_size, divisors
+from texneg.patches.plan import Rule, Source, batch_key, default_size, divisors
 
 pytest.importorskip("triton")
 from texneg.patches import cuda
@@ -41,7 +41,7 @@ def kernel(images, count, index, rule, **options):
 def test_every_source_and_turn(source, turns):
     images = pixels((3, 3, 20, 30))
     lo, hi = (2, 10) if source == Source.PERMUTATION else default_size(20, 30)
-    rule = Rule(base_key(5, 1), lo, hi, source, *turns)
+    rule = Rule(batch_key(5, 1), lo, hi, source, *turns)
     assert torch.equal(kernel(images, 2, INDEX, rule), reference(images, 2, INDEX, rule))
 
 
@@ -56,7 +56,7 @@ def test_every_dtype_and_layout(dtype, layout, channels_last):
         images = pixels((3, 6, 20, 40), images.dtype)[:, ::2, 3:, 1:39:2]
     elif layout == "expanded":
         images = images[:, :1].expand(3, 3, 17, 19)
-    rule = Rule(base_key(1, 0), *default_size(17, 19), Source.CROPS, flip=True)
+    rule = Rule(batch_key(1, 0), *default_size(17, 19), Source.CROPS, flip=True)
     made = kernel(images, 2, INDEX, rule, channels_last=channels_last)
     assert made.dtype == images.dtype
     assert torch.equal(made, reference(images, 2, INDEX, rule))
@@ -77,7 +77,7 @@ def test_every_dtype_and_layout(dtype, layout, channels_last):
 )
 def test_sizes_and_channels(shape, source):
     images = pixels(shape)
-    rule = Rule(base_key(9, 3), *default_size(*shape[2:]), source)
+    rule = Rule(batch_key(9, 3), *default_size(*shape[2:]), source)
     lo = min(rule.lo, *shape[2:])
     rule = rule._replace(lo=lo, hi=max(lo, min(rule.hi, *shape[2:])))
     index = INDEX[: shape[0]]
@@ -97,7 +97,7 @@ def test_any_shape_and_patch_range(shape, ends, source, turns, channels_last, se
     side = min(shape[2:])
     lo, hi = sorted(1 + round(end * (side - 1)) for end in ends)
     lo = 1 if source == Source.PERMUTATION and not divisors(*shape[2:], lo, hi) else lo
-    rule, index = Rule(base_key(seed, 0), lo, hi, source, *turns), np.full(shape[0], seed, np.uint64)
+    rule, index = Rule(batch_key(seed, 0), lo, hi, source, *turns), np.full(shape[0], seed, np.uint64)
     images = pixels(shape, seed=seed)
     made = kernel(images, 2, index, rule, channels_last=channels_last)
     assert torch.equal(made, reference(images, 2, index, rule))
@@ -106,7 +106,7 @@ def test_any_shape_and_patch_range(shape, ends, source, turns, channels_last, se
 def test_bytes_become_what_the_table_says_in_channels_last():
     images = pixels((3, 3, 20, 31))
     lookup = torch.randn(3, 256, generator=torch.Generator().manual_seed(0)).bfloat16()
-    rule = Rule(base_key(0, 0), 3, 9, Source.CROPS)
+    rule = Rule(batch_key(0, 0), 3, 9, Source.CROPS)
     for layout in (torch.contiguous_format, torch.channels_last):
         for last in (False, True):
             source = images.contiguous(memory_format=layout)
@@ -120,7 +120,7 @@ def test_bytes_become_what_the_table_says_in_channels_last():
 def test_images_too_large_for_int32_take_the_same_way_in_int64(monkeypatch, channels_last):
     monkeypatch.setattr(cuda, "_INT32", 1)
     images = pixels((3, 3, 20, 31))
-    rule = Rule(base_key(0, 2), 3, 9, Source.CROPS, rotate=True)
+    rule = Rule(batch_key(0, 2), 3, 9, Source.CROPS, rotate=True)
     made = kernel(images, 2, INDEX, rule, channels_last=channels_last)
     assert torch.equal(made, reference(images, 2, INDEX, rule))
 
@@ -131,7 +131,7 @@ def test_a_batch_of_more_than_two_to_the_31_bytes():
     N = (1 << 31) // (3 * 224 * 224) + 2
     images = torch.zeros(N, 3, 224, 224, dtype=torch.uint8, device=DEVICE)
     images[-1] = pixels((3, 224, 224)).to(DEVICE)
-    rule = Rule(base_key(0, 0), 16, 72, Source.CROPS)
+    rule = Rule(batch_key(0, 0), 16, 72, Source.CROPS)
     made = cuda.shuffle(images, 1, torch.arange(N, device=DEVICE), rule)
     expected = reference(images[-1:].cpu(), 1, np.array([N - 1], np.uint64), rule)
     assert torch.equal(made[-1:].cpu(), expected)

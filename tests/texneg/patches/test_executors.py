@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from texneg.layout import array_bytes, tensor_bytes
 from texneg.patches import cpu, device, reference
 from texneg.patches.patches import patch_negatives, patch_permutation
-from texneg.patches.plan import Rule, Source, base_key, default_size, divisors
+from texneg.patches.plan import Rule, Source, batch_key, default_size, divisors
 
 SIZES = [(18, 18), (32, 32), (30, 50), (96, 64), (96, 224), (224, 224), (240, 220)]
 BYTES = {"uint8": 1, "float32": 4}
@@ -42,7 +42,7 @@ def by_torch(images, count, index, rule):
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_three_executors_agree_in_both_layouts(height, width, dtype, source, turned):
     index = np.array([0, 7, 2**63 + 11], np.uint64)
-    rule = Rule(base_key(5, 1), *default_size(height, width), source, turned, turned)
+    rule = Rule(batch_key(5, 1), *default_size(height, width), source, turned, turned)
     interleaved = pixels((3, height, width, 3), dtype)
     expected = by_numpy(array_bytes(interleaved), 2, index, rule)
     assert np.array_equal(by_numba(array_bytes(interleaved), 2, index, rule), expected)
@@ -68,7 +68,7 @@ def test_executors_agree_for_any_patch_range(shape, ends, source, turns, seed):
     height, width, _ = shape
     lo, hi = sorted(1 + round(end * (min(height, width) - 1)) for end in ends)
     assume(source != Source.PERMUTATION or divisors(height, width, lo, hi))
-    rule, index = Rule(base_key(seed, 0), lo, hi, source, *turns), np.array([seed], np.uint64)
+    rule, index = Rule(batch_key(seed, 0), lo, hi, source, *turns), np.array([seed], np.uint64)
     images = pixels((1, *shape), np.uint8, seed)
     expected = by_numpy(array_bytes(images), 1, index, rule)
     assert np.array_equal(by_numba(array_bytes(images), 1, index, rule), expected)

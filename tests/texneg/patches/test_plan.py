@@ -11,7 +11,7 @@ from texneg.patches.patches import patch_negatives, patch_permutation
 from texneg.patches.plan import (
     Rule,
     Source,
-    base_key,
+    batch_key,
     default_size,
     divisors,
     permutations_needed,
@@ -51,11 +51,11 @@ def test_the_documented_examples_are_true():
 
 
 def test_the_key_is_the_documented_chain():
-    assert key_of(base_key(3, 4), 5, 6) == fold(3, 4, 0x9A7C, 5, 6)
+    assert key_of(batch_key(3, 4), 5, 6) == fold(3, 4, 0x9A7C, 5, 6)
 
 
 def test_patch_sides_are_uniform_on_the_closed_range():
-    base = base_key(1, 0)
+    base = batch_key(1, 0)
     sides = [plan(key_of(base, i), 224, 224, Rule(base, 16, 72, Source.CROPS)).d for i in range(6000)]
     counts = np.bincount(sides, minlength=73)[16:]
     assert len(counts) == 57
@@ -65,7 +65,7 @@ def test_patch_sides_are_uniform_on_the_closed_range():
 
 @pytest.mark.parametrize("axis", [0, 1])
 def test_offsets_are_uniform_over_all_places_where_the_patch_fits(axis):
-    base = base_key(2, 0)
+    base = batch_key(2, 0)
     rule = Rule(base, 8, 8, Source.CROPS)
     plans = [plan(key_of(base, i), 32, 32, rule) for i in range(800)]
     offsets = [(made.tops, made.lefts)[axis] for made in plans]
@@ -75,7 +75,7 @@ def test_offsets_are_uniform_over_all_places_where_the_patch_fits(axis):
 
 
 def test_y_and_x_and_neighbouring_tiles_are_independent():
-    base = base_key(3, 0)
+    base = batch_key(3, 0)
     rule = Rule(base, 29, 29, Source.CROPS)
     plans = [plan(key_of(base, i), 32, 32, rule) for i in range(1500)]
     joint = np.zeros((4, 4, 4, 4))
@@ -90,7 +90,7 @@ def test_every_field_changes_the_plan(changed):
     fields = {"seed": 0, "epoch": 0, "index": 0, "number": 0}
 
     def places(fields):
-        base = base_key(fields["seed"], fields["epoch"])
+        base = batch_key(fields["seed"], fields["epoch"])
         key = key_of(base, fields["index"], fields["number"])
         made = plan(key, 224, 224, Rule(base, 30, 30, Source.CROPS))
         return np.concatenate([made.tops, made.lefts])
@@ -125,7 +125,7 @@ def test_every_tile_is_the_planned_square_of_the_source(height, width, size, sou
     else:
         overlap, paper = source != Source.DISJOINT, source == Source.PAPER
         negative = patch_negatives(image, overlap=overlap, paper=paper, **options)[0, 0]
-    base = base_key(3, 2)
+    base = batch_key(3, 2)
     rule = Rule(base, *(size or default_size(height, width)), source, turned, turned)
     d, columns, tops, lefts, turns = plan(key_of(base, 11), height, width, rule)
     rows, _ = tiling(height, width, d, source)
@@ -144,7 +144,7 @@ def test_every_tile_is_the_planned_square_of_the_source(height, width, size, sou
 
 
 def test_turns_are_uniform_and_each_option_is_its_own():
-    base = base_key(6, 0)
+    base = batch_key(6, 0)
 
     def turns(flip, rotate):
         rule = Rule(base, 8, 8, Source.CROPS, flip, rotate)
@@ -157,7 +157,7 @@ def test_turns_are_uniform_and_each_option_is_its_own():
 
 
 def test_turning_changes_no_place():
-    base = base_key(0, 0)
+    base = batch_key(0, 0)
     for source in Source:
         still, turned = Rule(base, 4, 8, source), Rule(base, 4, 8, source, True, True)
         a, b = plan(key_of(base, 5), 32, 40, still), plan(key_of(base, 5), 32, 40, turned)
@@ -173,7 +173,7 @@ def test_a_permutation_uses_every_pixel_exactly_once(height, width):
 
 
 def test_permutations_draw_every_common_divisor_alike():
-    base = base_key(8, 0)
+    base = batch_key(8, 0)
     assert divisors(224, 96, 3, 40) == [4, 8, 16, 32]
     rule = Rule(base, 3, 40, Source.PERMUTATION)
     sides = np.array([plan(key_of(base, i), 224, 96, rule).d for i in range(2000)])
@@ -194,7 +194,7 @@ def test_disjoint_tiles_that_fit_exactly_permute_the_pixels(height, width, d):
     ("height", "width", "d"), [(50, 31, 7), (224, 224, 72), (224, 224, 150), (17, 40, 16)]
 )
 def test_disjoint_cells_never_overlap_within_a_permutation(height, width, d):
-    base = base_key(0, 0)
+    base = batch_key(0, 0)
     cells, rounds = permutations_needed(height, width, d)
     assert 1 <= rounds <= 4
     for index in range(20):
@@ -207,7 +207,7 @@ def test_disjoint_cells_never_overlap_within_a_permutation(height, width, d):
 
 
 def test_disjoint_permutations_and_grid_offsets_are_uniform():
-    base = base_key(4, 0)
+    base = batch_key(4, 0)
     orders, offsets = np.zeros(24), np.zeros((3, 3))
     for index in range(3000):
         made = plan(key_of(base, index), 12, 12, Rule(base, 5, 5, Source.DISJOINT))

@@ -27,7 +27,7 @@ from texneg.cores import available_cores
 from texneg.devices import runs_triton
 from texneg.layout import array_bytes, tensor_bytes
 from texneg.textures.live import cpu
-from texneg.textures.live.plan import LIVE, LiveOptions, base_key, default_exemplar
+from texneg.textures.live.plan import LIVE, LiveOptions, batch_key, default_exemplar
 from texneg.textures.presets import LARGEST_OUTPUT, METHODS, SMALLEST_EXEMPLAR, SMALLEST_OUTPUT
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def texture_negatives(
         raise ValueError(f"method {method!r}; it must be one of {', '.join((LIVE, *METHODS))}")
     if threads is not None:
         check_integer("threads", threads, 1)
-    options = LiveOptions(side, count, base_key(seed, epoch))
+    options = LiveOptions(side, count, batch_key(seed, epoch))
     make: Callable[..., Any] = _from_tensor if is_tensor(images) else _from_array
     return make(images, index, options, method, threads)
 

@@ -164,6 +164,6 @@ def passes(number: int, count: int) -> tuple[Pass, ...]:
     return FINER if number else FINEST
 
 
-def base_key(seed: int, epoch: int) -> int:
+def batch_key(seed: int, epoch: int) -> int:
     """The part of the texture key that a whole batch shares."""
     return shared_key(seed, epoch, Stream.LIVE_TEXTURES)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from texneg.textures.live import device
-from texneg.textures.live.plan import LiveOptions, base_key, default_exemplar, levels, passes
+from texneg.textures.live.plan import LiveOptions, batch_key, default_exemplar, levels, passes
 
 pytest.importorskip("triton")
 import triton
@@ -41,7 +41,7 @@ def both(images, options):
 @pytest.mark.parametrize(("sides", "count", "pixels"), [((18, 20), 1, 32), ((56, 56), 1, 512)])
 def test_the_same_bytes_as_torch(monkeypatch, sides, count, pixels):
     monkeypatch.setattr(cuda, "_PIXELS", pixels)
-    options = LiveOptions(default_exemplar(*sides), count, base_key(1, 2))
+    options = LiveOptions(default_exemplar(*sides), count, batch_key(1, 2))
     found, expected = both(pictures(*sides), options)
     assert found.shape == (2, count, *sides)
     assert torch.equal(found, expected)
@@ -51,7 +51,9 @@ def test_the_same_bytes_as_torch(monkeypatch, sides, count, pixels):
 @pytest.mark.skipif(DEVICE == "cpu", reason="no CUDA device")
 @pytest.mark.parametrize("side", [64, 96, 224])
 def test_the_same_bytes_as_torch_at_training_sizes(side):
-    found, expected = both(pictures(side, side), LiveOptions(default_exemplar(side, side), 2, base_key(0, 0)))
+    found, expected = both(
+        pictures(side, side), LiveOptions(default_exemplar(side, side), 2, batch_key(0, 0))
+    )
     assert torch.equal(found, expected)
 
 

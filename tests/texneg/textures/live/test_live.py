@@ -24,7 +24,7 @@ from texneg.textures.live.plan import (
     FINER,
     FINEST,
     LiveOptions,
-    base_key,
+    batch_key,
     default_exemplar,
     levels,
     passes,
@@ -81,7 +81,7 @@ def by_torch(images, options, index=INDEX):
 
 
 def default_options(side, count=1):
-    return LiveOptions(default_exemplar(side, side), count, base_key(5, 6))
+    return LiveOptions(default_exemplar(side, side), count, batch_key(5, 6))
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_executors_agree_to_the_byte(side, N, count):
 def test_executors_agree_on_any_sides(sides, share, count, seed, flat):
     exemplar = 8 + int(share * (min(sides) - 8))
     images = pictures(2, *sides, seed=seed % 1000) // (255 if flat else 1)
-    options = LiveOptions(exemplar, count, base_key(seed, 0))
+    options = LiveOptions(exemplar, count, batch_key(seed, 0))
     found = by_numba(images, options)
     assert found.min() >= 0
     assert found.max() < sides[0] * sides[1]
@@ -127,14 +127,14 @@ def test_nothing_is_read_outside_an_array(tmp_path):
 
 
 def test_keys_are_the_folded_fields():
-    keys = texture_keys(np.uint64(base_key(2, 3)), INDEX, 2)
+    keys = texture_keys(np.uint64(batch_key(2, 3)), INDEX, 2)
     assert keys.tolist() == [fold(2, 3, Stream.LIVE_TEXTURES, int(n), k) for n in INDEX for k in range(2)]
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (32, 57), (16, 16), (224, 224)])
 def test_places_and_starts_are_those_of_the_scan_method(height, width):
     exemplar = default_exemplar(height, width)
-    keys = texture_keys(np.uint64(base_key(0, 1)), INDEX, 1)
+    keys = texture_keys(np.uint64(batch_key(0, 1)), INDEX, 1)
     corners = places(keys, height, width, exemplar)
     for key, corner in zip(keys, corners, strict=True):
         assert corner.tolist() == [
@@ -226,5 +226,5 @@ def test_bytes_stay():
     """Whoever changes these changes every training run with live textures, and says so in the changelog."""
     values = np.arange(2 * 48 * 56 * 3, dtype=np.int64)
     images = (values * values * 7919 // 1024 % 256).astype(np.uint8).reshape(2, 48, 56, 3)
-    found = by_numba(images, LiveOptions(33, 2, base_key(1, 2)))
+    found = by_numba(images, LiveOptions(33, 2, batch_key(1, 2)))
     assert hashlib.sha256(found.astype("<i4").tobytes()).hexdigest() == DIGEST
