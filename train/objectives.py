@@ -180,7 +180,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class Objective:
-    """What a step minimises: a loss of the ordinary negatives that a selection keeps."""
+    """A loss on the ordinary negatives that a selection keeps."""
 
     loss: Loss = InfoNCE()
     selection: Selection = Selection()

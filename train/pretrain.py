@@ -39,7 +39,9 @@ def pretrain(config: PretrainConfig) -> int:
     with process_group(pick_device(config.run.device)):
         folder = run_pretraining(config, log=status_line)
         if rank() == 0:
-            end = "finished" if finished(folder) else "stopped as asked; run the same command again to go on"
+            end = (
+                "finished" if is_finished(folder) else "stopped as asked; run the same command again to go on"
+            )
             status_line(f"{folder}: {end}\n")
     return 0
 
@@ -71,7 +73,7 @@ def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = prin
     folder = Path(config.run.out or f"runs/{config.recipe}-s{config.seed}")
     if (folder / CONFIG).is_file():
         checkpoint.require_same(folder, read_identity(folder / CONFIG), config.identity())
-    if finished(folder):
+    if is_finished(folder):
         return folder
     device = torch.device(pick_device(config.run.device))
     train_set = open_train(config.run.data)
@@ -190,7 +192,7 @@ def record(config: PretrainConfig) -> dict[str, Any]:
     }
 
 
-def finished(folder: Path) -> bool:
+def is_finished(folder: Path) -> bool:
     """True if the run has written its encoder and a second call has nothing to do."""
     return (folder / checkpoint.ENCODER).is_file()
 

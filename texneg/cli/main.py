@@ -165,7 +165,7 @@ def call(verbs: Verbs, above: str, argv: list[str]) -> int:
 
 
 def open_closed_streams() -> None:
-    """Where a daemon closed standard streams, keep their numbers from the next files that are opened."""
+    """Reopen standard streams that a daemon closed, so that no other file gets their numbers."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             number = os.open(os.devnull, os.O_RDWR)  # the lowest that is free

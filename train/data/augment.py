@@ -151,7 +151,7 @@ def blur(planes, sigma):  # type: ignore[no-untyped-def]
         for y in range(S):
             row, out = planes[c, y], across[y]
             for x in range(-radius, S + radius):
-                padded[x + radius] = row[mirrored(x, S)]
+                padded[x + radius] = row[mirror_index(x, S)]
             out[:] = ZERO
             for k in range(2 * radius + 1):
                 weight, shifted = kernel[k], padded[k:]
@@ -161,13 +161,13 @@ def blur(planes, sigma):  # type: ignore[no-untyped-def]
             out = planes[c, y]
             out[:] = ZERO
             for k in range(2 * radius + 1):
-                weight, row = kernel[k], across[mirrored(y + k - radius, S)]
+                weight, row = kernel[k], across[mirror_index(y + k - radius, S)]
                 for x in range(S):
                     out[x] += weight * row[x]
 
 
 @compiled()
-def mirrored(x, n):  # type: ignore[no-untyped-def]
+def mirror_index(x, n):  # type: ignore[no-untyped-def]
     """Index inside 0 ... n - 1, the edge pixel not repeated."""
     return abs(x) if x < n else 2 * (n - 1) - x
 

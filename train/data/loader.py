@@ -82,7 +82,7 @@ class Batches(Dataset[Batch | InputError]):
         try:
             return self.make(step)
         except (DecodeError, OSError) as error:
-            return unreadable(error)
+            return unreadable_image(error)
 
     def make(self, step: int) -> Batch:
         """Views and negatives of a step."""
@@ -132,7 +132,7 @@ def load(batches: Batches, steps: range, *, workers: int, pin: bool) -> Iterator
             sampler=steps,
             batch_size=None,
             num_workers=workers,
-            collate_fn=unchanged,
+            collate_fn=keep_batch,
             pin_memory=pin,
             prefetch_factor=PREFETCH if workers else None,
             worker_init_fn=ignore_signals,
@@ -159,7 +159,7 @@ def warn_if_oversubscribed(workers: int, processes: int) -> str:
     return f"--workers {workers}: {wanted} processes share {cores} cores; fewer workers may be faster"
 
 
-def unreadable(error: Exception) -> InputError:
+def unreadable_image(error: Exception) -> InputError:
     """The error of an image that cannot be trained on."""
     return InputError(f"{error}: replace this image, or take it out and train in a new run folder")
 
@@ -170,7 +170,7 @@ def ignore_signals(_: int) -> None:
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE_S))
 
 
-def unchanged(made: Any) -> Any:
+def keep_batch(made: Any) -> Any:
     """The batch as it is, in place of the loader's conversion."""
     return made
 
@@ -192,16 +192,16 @@ class Resident:
     def __init__(self, image: Callable[[int], U8], n: int, side: int) -> None:
         try:
             with ThreadPoolExecutor(THREADS) as pool:
-                self.pixels = list(pool.map(lambda i: shrunk(image(i), side), range(n)))
+                self.pixels = list(pool.map(lambda i: shrink(image(i), side), range(n)))
         except (DecodeError, OSError) as error:
-            raise unreadable(error) from error
+            raise unreadable_image(error) from error
 
     def __call__(self, i: int) -> U8:
         """Image i."""
         return self.pixels[i]
 
 
-def shrunk(pixels: U8, side: int) -> U8:
+def shrink(pixels: U8, side: int) -> U8:
     """The image with its shorter side reduced to `side` pixels, antialiased; smaller images unchanged."""
     height, width = pixels.shape[:2]
     scale = side / min(height, width)

@@ -1,4 +1,4 @@
-"""Which part of a data set to learn from and which to test on, by the names of its folders."""
+"""Splits of a data set, by the names of its folders: the images to learn from and those to test on."""
 
 from collections.abc import Sequence
 
@@ -36,7 +36,7 @@ def train_split(path: str) -> str | None:
     return "train" if (parse_place(path) / "train").is_dir() else None
 
 
-def labelled(images: ImageSet) -> ImageSet:
+def require_labels(images: ImageSet) -> ImageSet:
     """The images, checked to have classes.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Means of what a step reports, kept on the device between two lines of `metrics.jsonl`."""
+"""Means of the scalars of steps, kept on the device between two lines of `metrics.jsonl`."""
 
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ class Meter:
         return dict(zip(names, means.tolist(), strict=True))
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps; the mean over processes, so that each can go on from it."""
+        """Return the state for a checkpoint: means over processes, so that each can go on from it."""
         return {"sums": {name: mean_over_processes(x) for name, x in self.sums.items()}, "count": self.count}
 
     def restore(self, state: dict[str, Any], device: torch.device) -> None:

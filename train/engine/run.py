@@ -77,7 +77,7 @@ class Training:
     run: Run
     folder: Path
     identity: dict[str, Any]
-    """What may not change when the run goes on: recipe, seed, settings."""
+    """Recipe, seed and settings, which may not change when the run goes on."""
     batches: Batches
     method: Method
     objective: Objective
@@ -109,7 +109,7 @@ class Training:
 
     @property
     def info(self) -> dict[str, Any]:
-        """What an encoder says about its making."""
+        """Origin of the encoder: recipe, seed, settings, step and data."""
         return {**self.identity, "step": self.step, "steps": self.total, "data": self.data}
 
     @property

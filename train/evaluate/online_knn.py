@@ -9,7 +9,7 @@ from texneg.datasets.images import ImageSet
 from texneg.errors import InputError
 from texneg.philox.arrays import generator
 from texneg.philox.streams import Stream
-from texneg.train.data.splits import find_test, labelled
+from texneg.train.data.splits import find_test, require_labels
 from texneg.train.evaluate.features import crop, evaluation_mode, find_device, read_crops, to_network_input
 from texneg.train.evaluate.neighbours import knn_accuracy
 from texneg.train.networks.encoder import Encoder
@@ -27,7 +27,7 @@ class OnlineKnn:
 
     def __init__(self, train: ImageSet, data: str, image_size: int) -> None:
         try:
-            labelled(train)
+            require_labels(train)
         except InputError as error:
             raise InputError(f"--knn-every: {error}, or use --knn-every 0") from error
         test = find_test(data, train.classes)

@@ -8,7 +8,7 @@ from texneg import __version__
 from texneg.cli.fields import Positional
 from texneg.datasets.images import ImageSet, fingerprint, open_images
 from texneg.datasets.storage.json_files import write_json
-from texneg.train.data.splits import find_test, labelled, open_train
+from texneg.train.data.splits import find_test, open_train, require_labels
 from texneg.train.device import pick_device
 from texneg.train.evaluate.features import TRANSFORM, Features, extract
 from texneg.train.evaluate.linear import PENALTIES, VALIDATION_SHARE, fit_probe, save_head
@@ -47,7 +47,7 @@ def probe(config: ProbeConfig) -> int:
     """Fit the head, test it, and write head.pt, probe.json and the per-image outcomes."""
     device = pick_device(config.device)
     encoder = load_encoder(config.checkpoint, device=device)
-    train = labelled(open_train(config.data))
+    train = require_labels(open_train(config.data))
     test = open_images(config.test) if config.test else find_test(config.data, train.classes)
 
     def features(images: ImageSet) -> Features:

@@ -1,4 +1,4 @@
-"""Methods, one file each; `METHODS` is the table that everything else reads."""
+"""Methods, one file each, and the list of them that everything else reads."""
 
 from texneg.train.methods import byol, moco
 from texneg.train.methods.base import Config, Method

@@ -1,4 +1,4 @@
-"""What all methods share: networks in, similarities out.
+"""The interface of all methods: networks in, similarities out.
 
 A step of training is
 

@@ -1,4 +1,4 @@
-"""Kinds of non-semantic negatives, one file each; `KINDS` is the table that everything else reads."""
+"""Kinds of non-semantic negatives, one file each, and the list of them that everything else reads."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -82,7 +82,7 @@ def apply_policy(module: nn.Module, policy: str, group: int) -> None:
             continue
         if type(child) not in (nn.BatchNorm1d, nn.BatchNorm2d):
             raise InputError(f"--bn {policy} does not know {type(child).__name__}; use --bn none or a ResNet")
-        new = SplitBatchNorm(child.num_features) if policy == "split" else synchronised(child.num_features)
+        new = SplitBatchNorm(child.num_features) if policy == "split" else make_sync_norm(child.num_features)
         if isinstance(new, SplitBatchNorm):
             new.group = group
         new.eps, new.momentum = child.eps, child.momentum
@@ -90,7 +90,7 @@ def apply_policy(module: nn.Module, policy: str, group: int) -> None:
         setattr(module, name, new)
 
 
-def synchronised(features: int) -> _BatchNorm:
+def make_sync_norm(features: int) -> _BatchNorm:
     """Synchronised batch norm: torch's own between GPUs, ours on the CPU."""
     on_gpus = processes() > 1 and dist.get_backend() == "nccl"
     return nn.SyncBatchNorm(features) if on_gpus else SyncBatchNorm(features)

@@ -64,7 +64,7 @@ def render(
         "percent": text.percent,
         "points": text.points,
         "decimal": text.decimal,
-        "signed": text.signed,
+        "signed": text.with_sign,
         "interval": text.interval,
         "marker": marker,
     }
@@ -75,7 +75,7 @@ def render(
         arms=arms,
         table=table,
         points=text.points,
-        signed=text.signed,
+        signed=text.with_sign,
         data=json.dumps(numbers, sort_keys=True).replace("<", "\\u003c"),
         sheets=sheets,
         analyses=[analysis_section(arms, *analysis) for analysis in analyses],

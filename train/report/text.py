@@ -31,7 +31,7 @@ def decimal(value: float) -> str:
     return f"{value:.3f}".replace("-", "−")
 
 
-def signed(value: float) -> str:
+def with_sign(value: float) -> str:
     """A difference of two numbers of an analysis."""
     return f"{value:+.3f}".replace("-", "−")
 
@@ -85,7 +85,7 @@ def render_markdown(
     for analysis, rows in analyses:
         lines += ["", f"## {escape_markdown(analysis.heading)}", ""]
         lines += ["Mean ± sd over seeds; change to the baseline.", ""]
-        cells = [[row.name, *(_entry(entry, decimal, signed) for entry in row.entries)] for row in rows]
+        cells = [[row.name, *(_entry(entry, decimal, with_sign) for entry in row.entries)] for row in rows]
         lines += markdown_table(["", *labels], cells)
     for heading, values in (("Settings shared by all runs", settings), ("Protocol and machine", facts)):
         lines += ["", f"## {heading}", ""]

@@ -7,7 +7,7 @@ import torch
 from texneg.datasets.decode import DecodeError
 from texneg.errors import InputError
 from texneg.patches.patches import patch_negatives
-from texneg.train.data.loader import Batches, OnDemand, Resident, load, shrunk, warn_if_oversubscribed
+from texneg.train.data.loader import Batches, OnDemand, Resident, load, shrink, warn_if_oversubscribed
 from texneg.train.data.views import Augmentation
 from texneg.train.negatives import Negatives, Patch, PatchPermutation, Texture, TextureLive
 
@@ -111,8 +111,8 @@ def test_loading_leaves_the_global_generator_alone():
 
 def test_resident_images_are_shrunk_and_never_enlarged():
     tall = np.random.default_rng(0).integers(0, 256, (60, 30, 3), dtype=np.uint8)
-    assert shrunk(tall, 20).shape == (40, 20, 3)
-    assert shrunk(tall, 30) is tall
+    assert shrink(tall, 20).shape == (40, 20, 3)
+    assert shrink(tall, 30) is tall
 
     class Three:
         def __getitem__(self, i):

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from texneg.errors import InputError
-from texneg.train.data.splits import find_test, labelled, open_train
+from texneg.train.data.splits import find_test, open_train, require_labels
 
 
 @pytest.fixture
@@ -40,9 +40,9 @@ def test_the_first_held_out_split_with_a_known_class_is_the_test(place):
 def test_images_without_a_class_are_named(place):
     root = place("a/1.png")
     with pytest.raises(InputError, match="has 1 class folders; it needs two or more"):
-        labelled(open_train(root))
+        require_labels(open_train(root))
     place("b/2.png")
-    assert len(labelled(open_train(root))) == 2
+    assert len(require_labels(open_train(root))) == 2
     place("stray.png")
     with pytest.raises(InputError, match=r"stray of .* lies in no class folder"):
-        labelled(open_train(root))
+        require_labels(open_train(root))

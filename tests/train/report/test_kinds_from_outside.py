@@ -24,7 +24,7 @@ from texneg.train.evaluate.sets.accuracy import measure_accuracy
 from texneg.train.evaluate.sets.base import Cell, Measurement, SetKind, parse_paths
 from texneg.train.report.runs import read_run
 from texneg.train.report.table import MEAN_ROW
-from texneg.train.report.text import decimal, interval, percent, points, signed
+from texneg.train.report.text import decimal, interval, percent, points, with_sign
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def test_both_are_measured_and_stand_in_the_report_with_their_change(
     assert low <= cell["difference"]["mean"] <= high
     assert low < high
     shown = [percent(cell["mean"]), points(cell["difference"]["mean"]), interval((low, high), points)]
-    shown += [decimal(norms["mean"]), signed(norms["difference"]["mean"])]
+    shown += [decimal(norms["mean"]), with_sign(norms["difference"]["mean"])]
     page = out.read_text()
     for text in (page, out.with_suffix(".md").read_text()):
         assert [value for value in [*shown, "weather", "mean norm", Norms.heading] if value not in text] == []

@@ -18,7 +18,7 @@ from texneg.train.evaluate.sets.shape_bias import summarise
 from texneg.train.report.report import ReportConfig, report
 from texneg.train.report.runs import find_shared_settings, group_runs, read_run
 from texneg.train.report.table import MEAN_ROW, OOD_ROW, PROBE_ROW, build_table
-from texneg.train.report.text import ABSENT, decimal, interval, markdown_table, percent, points, signed
+from texneg.train.report.text import ABSENT, decimal, interval, markdown_table, percent, points, with_sign
 
 SETS = {"same": 0.80, "new textures": 0.55, "silhouettes": 0.40}
 GAIN = {"none": 0.0, "patch": 0.06, "texture": 0.03}
@@ -363,7 +363,7 @@ def test_every_number_of_the_json_is_on_the_page_and_in_the_markdown(tmp_path, r
         for cell in row["cells"]:
             shown += [decimal(cell["mean"]), decimal(cell["sd"])]
             if change := cell["difference"]:
-                shown += [signed(change["mean"]), interval(change["over_seeds"], signed)]
+                shown += [with_sign(change["mean"]), interval(change["over_seeds"], with_sign)]
     shown = [value for value in shown if value != ABSENT]
     assert len(shown) > 100
     assert [value for value in shown if value not in words] == []

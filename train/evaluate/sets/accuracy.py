@@ -18,7 +18,7 @@ from torch import Tensor
 
 from texneg.datasets.images import ImageSet, fingerprint
 from texneg.errors import InputError
-from texneg.train.data.splits import labelled, open_train
+from texneg.train.data.splits import open_train, require_labels
 from texneg.train.evaluate.features import Features
 from texneg.train.evaluate.intervals import wilson
 from texneg.train.evaluate.linear import Head
@@ -67,7 +67,7 @@ class Accuracy(SetKind):
     @cached_property
     def train(self) -> ImageSet | None:
         """The head's training images."""
-        return labelled(open_train(self.data)) if self.data else None
+        return require_labels(open_train(self.data)) if self.data else None
 
     @classmethod
     def value(cls, record: Record) -> float:
