@@ -17,9 +17,36 @@ MAY_IMPORT = {  # folder: folders of this project
     "benchmarks": {"texneg", "datasets", "synth", "train", "benchmarks"},
 }
 IMPORTED_AS = {"benchmarks": "bench"}  # folder: its name inside the package, where it differs
-SYNTH_ROOMS = ("plan", "ledger", "task", "config", "executors", "driver", "verbs")
-"""Folders and modules of synth; each may import itself and those before it."""
-SYNTH_VERBS = {"run", "status", "verify", "preview"}
+ROOMS = {  # folder: its folders and modules in order; each may import itself and those before it
+    "datasets": ("storage", "decode", "sources", "images", "toy"),
+    "synth": ("plan", "ledger", "task", "config", "executors", "driver", "verbs"),
+    "train": (
+        "options",
+        "device",
+        "distributed",
+        "negatives",
+        "data",
+        "networks",
+        "objectives",
+        "methods",
+        "engine",
+        "evaluate",
+        "report",
+        "sheet",
+        "config",
+        "recipes",
+        "flags",
+        "pretrain",
+        "study",
+        "demo",
+    ),
+}
+FLOORS = {  # folder: modules that share a place in the order
+    "datasets": {"encode": "decode", "sampler": "decode", "corruptions": "decode", "pairs": "images"},
+    "synth": dict.fromkeys(("run", "status", "verify", "preview"), "verbs"),
+    "train": {},
+}
+OF_SYNTH = {"texneg.synth.config", "texneg.synth.run", "texneg.synth.preview"}  # all that train may import
 CORE_LIBRARIES = {
     "torch",
     "triton",
@@ -38,6 +65,16 @@ PUBLIC = {  # name: module that holds it
 FILES = sorted(path for folder in MAY_IMPORT for path in (ROOT / folder).rglob("*.py"))
 
 
+def module_of(path):
+    """The name under which a file is imported."""
+    top, *parts = path.relative_to(ROOT).with_suffix("").parts
+    inside = [] if top == "texneg" else [IMPORTED_AS.get(top, top)]
+    return ".".join(["texneg", *inside, *(part for part in parts if part != "__init__")])
+
+
+NAMES = {module_of(path) for path in FILES}
+
+
 def imports(path):
     """Module names that a file imports, wherever in the file; of `from texneg import x`, the home of x."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -45,10 +82,12 @@ def imports(path):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: write imports in full, from texneg..."
-            if node.module == "texneg":
-                yield from (PUBLIC.get(alias.name, f"texneg.{alias.name}") for alias in node.names)
-            else:
-                yield node.module
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                if node.module == "texneg":
+                    yield PUBLIC.get(alias.name, full)
+                else:
+                    yield full if full in NAMES else node.module
 
 
 def folder_of(module):
@@ -76,35 +115,36 @@ def test_imports_point_the_allowed_way(path):
 
 
 @cache
-def synth_modules():
-    """The modules of synth by name, with the modules of synth that each imports, wherever in the file."""
-    paths = {module_of(path): path for path in sorted((ROOT / "synth").rglob("*.py"))}
-    return {
-        name: {module for module in imports(path) if module.startswith("texneg.synth.")}
-        for name, path in paths.items()
-        if "." in name.removeprefix("texneg.")
-    }
+def modules():
+    """All modules by name, with the modules of the project that each imports, wherever in the file."""
+    return {module_of(path): set(imports(path)) & NAMES - {module_of(path)} for path in FILES}
 
 
-def module_of(path):
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(["texneg", *(part for part in parts if part != "__init__")])
+def floor(folder, module):
+    """Place of a module in the order of its folder; of what is no room, such as `__init__`, the first."""
+    room = module.removeprefix(f"texneg.{folder}").lstrip(".").split(".")[0]
+    room = FLOORS[folder].get(room, room)
+    return ROOMS[folder].index(room) if room else -1
 
 
-def synth_room(module):
-    room = module.split(".")[2]
-    return SYNTH_ROOMS.index("verbs" if room in SYNTH_VERBS else room)
+@pytest.mark.parametrize("folder", ROOMS)
+def test_a_folder_is_built_in_floors(folder):
+    """An import inside a function counts, too: it may spare time or memory, but not hide a leak."""
+    own = {name for name in modules() if name.startswith(f"texneg.{folder}")}
+    for module in own:
+        for imported in modules()[module] & own:
+            assert floor(folder, imported) <= floor(folder, module), f"{module} may not import {imported}"
 
 
-@pytest.mark.parametrize("module", synth_modules())
-def test_a_texture_run_is_built_in_layers(module):
-    """An import inside a function counts, too: it may spare a driver numba, but not hide a leak."""
-    for imported in synth_modules()[module]:
-        assert synth_room(imported) <= synth_room(module), f"{module} may not import {imported}"
+def test_training_knows_of_texture_runs_only_how_to_start_and_to_preview_one():
+    for module, imported in modules().items():
+        if module.startswith("texneg.train"):
+            of_synth = {name for name in imported if name.startswith("texneg.synth")}
+            assert of_synth <= OF_SYNTH, module
 
 
-def test_no_import_inside_a_function_hides_a_circle_of_synth():
-    left = synth_modules()
+def test_no_import_inside_a_function_hides_a_circle():
+    left = dict(modules())
     while free := [module for module, imported in left.items() if not imported & left.keys()]:
         for module in free:
             del left[module]
