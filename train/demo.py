@@ -11,8 +11,6 @@ from pathlib import Path
 from texneg.cores import available_cores
 from texneg.datasets.toy.embedded import TEST_SETS, EmbeddedConfig, write_embedded
 from texneg.errors import InputError
-from texneg.train.flags import change
-from texneg.train.recipes import find_recipe
 from texneg.train.study import Evaluation, Study, quiet, run_study, stopwatch, write_report
 
 EXEMPLAR_PX = 24  # of the 64 px images: a piece of the figure and a piece of the ground
@@ -80,6 +78,9 @@ def make_textures(out: Path, workers: int) -> None:
 
 def plan_study(out: Path, config: DemoConfig) -> Study:
     """Three arms on the training images, probed on them and tested on every test set."""
+    from texneg.train.flags import change
+    from texneg.train.recipes import find_recipe
+
     given = {name: getattr(config, name) for name in ("alpha", "epochs")}
     flags = {name: value for name, value in given.items() if value is not None}
     data, textures = str(out / "data" / "train"), str(out / "textures")

@@ -9,10 +9,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from texneg.errors import InputError
-from texneg.train.config import PretrainConfig
-from texneg.train.negatives import Negatives
+
+if TYPE_CHECKING:
+    from texneg.train.config import PretrainConfig
 
 SHEET_PX = 128  # side of a picture on the contact sheet
 
@@ -43,7 +45,7 @@ class Study:
 
     folder: str
     """Run folders are FOLDER/<arm>-s<seed>."""
-    arms: Mapping[str, PretrainConfig]
+    arms: "Mapping[str, PretrainConfig]"
     """Configurations by their names in the report; seed and run folder are set here."""
     evaluations: tuple[Evaluation, ...]
     """What each run is tested on; a report shows one of them."""
@@ -155,6 +157,7 @@ def evaluate(evaluation: Evaluation, folder: Path) -> None:
 
 def write_report(study: Study, evaluation: Evaluation, out: Path) -> None:
     """Report all runs of a study on one of its evaluations, with a contact sheet of its negatives."""
+    from texneg.train.negatives import Negatives
     from texneg.train.report.report import ReportConfig, report
     from texneg.train.sheet.sheet import SheetConfig, write_sheet
 
