@@ -13,7 +13,7 @@ from texneg.datasets.images import ImageSet
 from texneg.datasets.pairs import NONE, pair
 from texneg.mixture import mixed_negatives
 from texneg.patches.patches import patch_negatives, patch_permutation
-from texneg.synth.plan.settings import Small
+from texneg.synth.plan.plan import Small
 from texneg.synth.task.images import enlarged, image_seed, patch_size
 from texneg.textures.exemplars import exemplar_places, exemplars
 from texneg.textures.live.negatives import texture_negatives

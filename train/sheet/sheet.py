@@ -17,7 +17,7 @@ from texneg.philox.arrays import generator
 from texneg.synth.config import ledger_path
 from texneg.synth.ledger.ledger import Ledger
 from texneg.synth.ledger.record import load_record
-from texneg.synth.plan.settings import Settings, Small
+from texneg.synth.plan.plan import Settings, Small
 from texneg.synth.task.images import prepare_process
 from texneg.train.sheet.columns import TITLES, Kind, Textures, functions
 from texneg.train.sheet.page import Strip, laid_out, square, whole
