@@ -16,7 +16,7 @@ from texneg.datasets.storage.places import Place, make_absolute, parse_place, re
 from texneg.datasets.storage.url import Url
 from texneg.errors import InputError
 from texneg.synth.ledger.manifest import Status
-from texneg.synth.plan.settings import Exif, Layout, Settings, Small
+from texneg.synth.plan.plan import Exif, Layout, Settings, Small
 from texneg.textures.presets import LARGEST_OUTPUT, METHODS, PRESETS, SMALLEST_EXEMPLAR, SMALLEST_OUTPUT
 
 LARGEST_EXEMPLAR = 2048  # px

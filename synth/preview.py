@@ -12,7 +12,7 @@ from texneg.datasets.storage.places import parse_place
 from texneg.synth.config import ledger_path
 from texneg.synth.ledger.ledger import Ledger
 from texneg.synth.ledger.record import load_record
-from texneg.synth.plan.settings import Settings, Small
+from texneg.synth.plan.plan import Settings, Small
 from texneg.synth.task.images import enlarge, image_seed, patch_size, prepare_process
 from texneg.textures.exemplars import exemplar_places, exemplars
 from texneg.textures.texture import texture

@@ -19,16 +19,10 @@ MANY = 1000  # tasks, from which their scheduling is noticeable
 
 
 def dry_run(spec: Specification, *, overwrite: bool, cores: int, command: str) -> None:
-    """Print size, cost and duration of a run.
-
-    Args:
-        spec: of the run.
-        overwrite: an earlier run would be removed.
-        cores: that the run would use.
-        command: of the run itself.
+    """Print size, cost and duration of a run on so many cores, and the command that runs it.
 
     Raises:
-        InputError: the inputs cannot be planned, or an earlier run has other settings.
+        InputError: the inputs cannot be planned, or an earlier run that stays has other settings.
         RunFailed: the outputs will not fit.
     """
     with tempfile.TemporaryDirectory(prefix="texneg-plan-") as folder:
@@ -39,8 +33,7 @@ def dry_run(spec: Specification, *, overwrite: bool, cores: int, command: str) -
         begin = process_time()
         result = _make(run, items)
         ms = 1000 * (process_time() - begin) / len(result.rows)
-        _print_plan(run, result, ms)
-        _print_cost(run, ms, cores)
+        _print(run, result, ms, cores)
     out(f"nothing was written; to run it: {command}")
 
 
@@ -66,10 +59,10 @@ def _sample(plan: Plan, count: int) -> list[Item]:
     return items
 
 
-def _print_plan(run: Run, result: PartResult, ms: float) -> None:
+def _print(run: Run, result: PartResult, ms: float, cores: int) -> None:
     plan = run.plan
-    counts = (plan.images, "image"), (len(plan.shards), "shard"), (_tasks(plan), "task")
-    out(", ".join(plural(n, noun) for n, noun in counts))
+    tasks = sum(plan.parts(shard) for shard in plan.shards)
+    out(f"{plural(plan.images, 'image')}, {plural(len(plan.shards), 'shard')}, {plural(tasks, 'task')}")
     for reason, count in plan.source.skipped.items():
         out(f"passed over: {count} x {reason}")
     for broken in plan.source.broken:
@@ -79,22 +72,14 @@ def _print_plan(run: Run, result: PartResult, ms: float) -> None:
     out(f"{plural(len(result.rows), 'image')} tried: {ms:.1f} ms of CPU each; {found}")
     sizes = [len(texture.data) + len(texture.image) for texture in result.textures]
     out(f"to write: {format_bytes(plan.images * sum(sizes) / max(len(sizes), 1))}")
-
-
-def _print_cost(run: Run, ms: float, cores: int) -> None:
-    plan = run.plan
     cpu_s = plan.images * ms / 1000
     whole = format_duration(cpu_s / cores)
     out(f"cost: {cpu_s / 3600:.2g} core-hours, {whole} on {plural(cores, 'core')} like this one")
     check_space(run, plan.images)
     # Short tasks matter when there are many of them; long ones when another size would split them.
     task_s = min(plan.part_size, max(shard.n for shard in plan.shards)) * ms / 1000
-    short = task_s < SHORTEST_S and _tasks(plan) > MANY
-    long = task_s > LONGEST_S and _tasks(plan) > cores
+    short = task_s < SHORTEST_S and tasks > MANY
+    long = task_s > LONGEST_S and tasks > cores
     if short or long:
         fitting = max(1, round(GOOD_S * 1000 / ms))
         info(f"a task takes {task_s:.2g} s; 20 to 120 s are good: --part-size {fitting}")
-
-
-def _tasks(plan: Plan) -> int:
-    return sum(plan.parts(shard) for shard in plan.shards)

@@ -88,12 +88,7 @@ def _sheet_arguments(run: Run, src: str, dst: str) -> list[str]:
 
 
 def describe_missing(queue: TaskQueue, command: str) -> str:
-    """The shards that are missing when a job array is finalized, and the remedy.
-
-    Args:
-        queue: of the run.
-        command: makes them.
-    """
+    """The shards that are missing when a job array is finalized, and the command that makes them."""
     shards = queue.run.plan.shards
     positions = [i for i, shard in enumerate(shards) if shard in queue.missing]
     shown = ", ".join(map(str, positions[:SHARDS_SHOWN])) + (", ..." if len(positions) > SHARDS_SHOWN else "")
@@ -104,14 +99,7 @@ def describe_missing(queue: TaskQueue, command: str) -> str:
 
 
 def describe_failure(queue: TaskQueue, verdict: Verdict, *, rate: float, command: str) -> str:
-    """The reason why a run stopped before its end, the images that are safe, and the remedy.
-
-    Args:
-        queue: of the run.
-        verdict: of the run.
-        rate: the largest share of bad images that was allowed.
-        command: resumes the run.
-    """
+    """The reason why a run stopped before its end, the images that are safe, and the remedy."""
     plan, resume = queue.run.plan, f"resume: {command}"
     if verdict == Verdict.STORAGE:
         return f"{queue.storage}; {queue.images} of {plan.images} images are safe; {resume}"

@@ -24,9 +24,8 @@ from texneg.synth.ledger.ledger import Ledger
 from texneg.synth.ledger.manifest import Row, Status, read_rows
 from texneg.synth.ledger.record import Run, clear, new_record, open_record, versions
 from texneg.synth.plan.extend import same_inputs
-from texneg.synth.plan.plan import Plan, Shard, load_plan, plan_file, read_items, write_items
+from texneg.synth.plan.plan import Plan, Settings, Shard, load_plan, plan_file, read_items, write_items
 from texneg.synth.plan.planning import make_plan
-from texneg.synth.plan.settings import Settings
 
 READ_ONLY = ("http", "https")
 BYTES_PER_PIXEL = 1.5  # of a lossless texture; 1.44 on photographs: 71 KiB at 224 px

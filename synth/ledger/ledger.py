@@ -240,13 +240,7 @@ class Ledger:
 
 
 def _is_complete(commit: Commit, sizes: dict[str, int], there: bool) -> bool:
-    """True if the output of a commit exists, as far as sizes show.
-
-    Args:
-        commit: of a shard.
-        sizes: bytes of the output tars by name.
-        there: DST exists.
-    """
+    """True if DST is `there`, and the output tars have the `sizes` of the commit."""
     if not there and commit.statuses.get(Status.OK):
         return False
     return all(sizes[name] == file.bytes for name, file in commit.files.items())

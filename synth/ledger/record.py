@@ -20,8 +20,7 @@ from texneg.datasets.storage.places import (
 )
 from texneg.errors import InputError, RunFailed
 from texneg.synth.ledger.ledger import Ledger
-from texneg.synth.plan.plan import Plan, load_plan, output_names
-from texneg.synth.plan.settings import Settings
+from texneg.synth.plan.plan import Plan, Settings, load_plan, output_names
 
 Versions = dict[str, str]
 LIBRARIES = {

@@ -8,9 +8,8 @@ from hashlib import blake2b
 from texneg.datasets.sources.items import Item
 from texneg.datasets.sources.sources import Source
 from texneg.errors import InputError
-from texneg.synth.plan.plan import Plan, output_names, plan_file, read_items, save_plan, write_items
+from texneg.synth.plan.plan import Plan, Settings, output_names, plan_file, read_items, save_plan, write_items
 from texneg.synth.plan.planning import cut_in_shards, describe
-from texneg.synth.plan.settings import Settings
 
 SHOWN = 5
 

@@ -1,4 +1,4 @@
-"""The frozen plan of a run: the images of every shard, decided once, before the first texture is made."""
+"""The settings and the frozen plan of a run, decided once, before the first texture is made."""
 
 import hashlib
 import itertools
@@ -8,19 +8,24 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from math import ceil
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from texneg.datasets.encode import Encoding
 from texneg.datasets.sources.items import Item
 from texneg.datasets.sources.sources import SourceKind
 from texneg.datasets.storage.atomic import atomic_file
 from texneg.datasets.storage.json_files import write_json
 from texneg.datasets.storage.names import escape, hide_dots
 from texneg.datasets.storage.places import Place, open_read
-from texneg.synth.plan.settings import Settings
 
+Small = Literal["shrink-patch", "upscale", "skip"]
+Layout = Literal["textures", "paired"]
+Exif = Literal["ignore", "apply"]
+DECODE_POLICY = 2
+"""Raised whenever the pixels of any input change."""
 NO_SPLIT = "all"
 
 _SCHEMA = pa.schema(
@@ -31,6 +36,39 @@ _SCHEMA = pa.schema(
     ]
 )
 _ITEM_FIELDS = tuple(field.name for field in fields(Item))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that changes pixels or names: equal settings and equal inputs give equal bytes."""
+
+    format: SourceKind
+    size: int
+    exemplar_size: int
+    seed: int
+    method: str
+    method_version: int
+    encoding: Encoding
+    small: Small
+    splits: Literal["auto", "none"]
+    naming: Literal["replace", "append"]
+    limit: int | None
+    shard_size: int | None
+    """None where the output does not depend on it: class folders, or tars that mirror the input's."""
+    decode_policy: int = DECODE_POLICY
+    layout: Layout = "textures"
+    exif: Exif = "ignore"
+    allow_truncated: bool = False
+
+    def fingerprint(self, plan_digest: str) -> str:
+        """Hex sha256 of the settings and the plan."""
+        value = {**asdict(self), "plan": plan_digest}
+        return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+    def differences(self, stored: "Settings") -> list[str]:
+        """List `field: stored -> own` for each field in which the settings of a stored run differ."""
+        pairs = zip(asdict(stored).items(), asdict(self).values(), strict=True)
+        return [f"{name}: {other} -> {own}" for (name, other), own in pairs if other != own]
 
 
 @dataclass(frozen=True, slots=True)

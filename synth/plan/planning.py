@@ -20,6 +20,7 @@ from texneg.errors import InputError
 from texneg.synth.plan.plan import (
     Inputs,
     Plan,
+    Settings,
     Shard,
     is_drawn,
     out_name,
@@ -27,7 +28,6 @@ from texneg.synth.plan.plan import (
     save_plan,
     write_items,
 )
-from texneg.synth.plan.settings import Settings
 
 TASKS_PER_CORE = 8  # the last ones end at about the same time
 SMALLEST_PART, LARGEST_PART = 32, 1000

@@ -19,7 +19,7 @@ from texneg.datasets.sources.items import Item
 from texneg.errors import InputError
 from texneg.synth.ledger.ledger import STAGES
 from texneg.synth.ledger.manifest import Row, Status
-from texneg.synth.plan.settings import Settings, Small
+from texneg.synth.plan.plan import Settings, Small
 from texneg.textures.exemplars import exemplar_places, exemplars
 from texneg.textures.presets import PRESETS
 from texneg.textures.texture import texture, warm_up

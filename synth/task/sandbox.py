@@ -12,6 +12,7 @@ import resource
 import signal
 import subprocess
 import sys
+import traceback
 from contextlib import suppress
 from pathlib import Path
 from threading import Event, Timer
@@ -114,7 +115,8 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
         try:
             _send(answers, make_part(task, i, i + 1))
         except MemoryError:
-            raise
+            traceback.print_exc()
+            os._exit(1)  # an ordinary exit could be aborted by threads of libraries
         except Exception as error:  # of the run, not of the image
             _send(answers, error if isinstance(error, OSError) else RuntimeError(repr(error)))
             return

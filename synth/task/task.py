@@ -8,8 +8,7 @@ from texneg.datasets.storage.places import Place, free_bytes
 from texneg.datasets.storage.url import Url
 from texneg.synth.ledger.ledger import Ledger, Marker
 from texneg.synth.ledger.record import Run
-from texneg.synth.plan.plan import Shard
-from texneg.synth.plan.settings import Settings
+from texneg.synth.plan.plan import Settings, Shard
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
