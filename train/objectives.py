@@ -46,11 +46,11 @@ class InfoNCE(Loss):
     name = "info_nce"
 
     temperature: float = 0.2
-    """Temperature, above 0."""
+    """Temperature of the softmax, above 0."""
     alpha: float = 2.0
-    """Weight of the non-semantic cosine, inside the exponent."""
+    """Weight of the non-semantic cosines, inside the exponent."""
     eqco: int | None = None
-    """Effective number of negatives of EqCo's margin (Zhu et al.); none: as many as there are."""
+    """Effective number of negatives of EqCo's margin (Zhu et al.); None: the number there is."""
 
     def check(self) -> None:
         """Refuse a temperature or a number of negatives outside its range."""
@@ -71,7 +71,7 @@ class SimpleContrastive(Loss):
     name = "simple_contrastive"
 
     weight: float | None = None
-    """Factor on each ordinary negative; none: 1 / K."""
+    """Factor on each ordinary negative; None: 1 / K."""
     alpha: float = 1.0
     """Factor on the mean non-semantic cosine."""
 
@@ -143,12 +143,12 @@ LOSSES: list[type[Loss]] = [InfoNCE, SimpleContrastive, TruncatedTriplet, Byol]
 
 @dataclass(frozen=True)
 class Selection:
-    """The ordinary negatives that each query keeps, by their difficulty; all of them by default."""
+    """Ordinary negatives that each query keeps, by their difficulty; by default all."""
 
     difficulty: tuple[float, float] | None = None
-    """Keep the negatives of these ranks, as shares, hardest first (0 0.05: the hardest 5 percent)."""
+    """Keep a range of the negatives, sorted from the hardest, as shares (0 0.05: the hardest 5 percent)."""
     hardest: int | None = None
-    """Keep this many hardest negatives."""
+    """Keep this many of the hardest negatives."""
 
     def __call__(self, s: Similarities) -> Similarities:
         """`texneg.select`, or everything."""
@@ -206,13 +206,18 @@ class Objective:
         self.loss.check()
         if not 0 <= self.loss.alpha < inf:
             raise InputError(f"--alpha {self.loss.alpha}: 0 or more")
-        selects = self.selection != Selection()
-        if not negatives and (selects or self.loss.negatives_needed):
+        selects, needed = self.selection != Selection(), self.loss.negatives_needed
+        if not negatives and (selects or needed):
             what = "--difficulty and --hardest act" if selects else f"--loss {self.loss.name} acts"
             raise InputError(f"{what} on ordinary negatives, which --method {method} has none of")
-        kept = self.selection.check(negatives) if negatives else 0
-        if kept < self.loss.negatives_needed:
+        if selects and not needed:
             raise InputError(
-                f"--loss {self.loss.name} needs {self.loss.negatives_needed} ordinary negatives a query,"
+                f"--difficulty and --hardest act on ordinary negatives, which --loss {self.loss.name}"
+                " ignores; leave them out"
+            )
+        kept = self.selection.check(negatives) if negatives else 0
+        if kept < needed:
+            raise InputError(
+                f"--loss {self.loss.name} needs {needed} ordinary negatives a query,"
                 f" --method {method} leaves {kept}"
             )
