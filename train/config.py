@@ -20,7 +20,7 @@ class PretrainConfig:
 
     recipe: str = "custom"
     seed: int = 0
-    """Of weights, order, views and negatives."""
+    """Seed of weights, image order, views and negatives."""
     views: Augmentation = Augmentation()
     negatives: Negatives = Negatives.of(Patch())
     method: Config = moco.Config()

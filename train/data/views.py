@@ -1,8 +1,8 @@
 """Augmented views whose pixels depend on (seed, epoch, image index, view) alone.
 
 The augmentation is MoCo-v2's (Chen et al., arXiv 2003.04297): random resized crop, colour jitter with
-probability 0.8, grey, blur, flip. Parameters are drawn for a whole batch from Philox words; `pixels` applies
-them.
+probability 0.8, grey, blur, flip. Parameters are drawn for a whole batch from Philox words; `augment`
+applies them.
 
 Shapes: N batch, H W image, S view side.
 """
@@ -31,23 +31,23 @@ U8 = npt.NDArray[np.uint8]
 F64 = npt.NDArray[np.float64]
 Plan = npt.NDArray[np.float64]
 """(N, 12): top, left, height, width of the crop in pixels; flip; brightness, contrast, saturation, hue;
-row of `pixels.ORDERS`; grey; sigma of the blur in pixels, 0 for none."""
+row of `augment.ORDERS`; grey; sigma of the blur in pixels, 0 for none."""
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """The augmentation of MoCo-v2."""
+    """MoCo-v2's augmentation: crop, colour jitter, grey, blur, flip."""
 
     image_size: int = 224
-    """Side of a view in pixels, S."""
+    """Side of a view, pixels."""
     crop: float = 0.2
-    """Smallest share of the image's area in a crop; the largest is 1."""
+    """Smallest share of the image's area that a crop keeps; the largest is 1."""
     jitter: float = 1.0
-    """Strength of the colour jitter: 1 is brightness, contrast, saturation 0.4 and hue 0.1; 0 is none."""
+    """Strength of the colour jitter; 1 is 0.4 for brightness, contrast, saturation and 0.1 for hue."""
     grey: float = 0.2
     """Probability of a grey view."""
     blur: float = 0.5
-    """Probability of a blur, sigma 0.1 to 2 pixels; 0 for images up to 64 pixels."""
+    """Probability of a blur of sigma 0.1 to 2 pixels; use 0 for images up to 64 pixels."""
 
     def check(self) -> None:
         """Refuse values outside their range.

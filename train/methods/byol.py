@@ -25,14 +25,14 @@ from texneg.train.objectives import Byol
 
 @dataclass(frozen=True)
 class Config(base.Config):
-    """Positives only; the use of non-semantic negatives is a reconstruction."""
+    """BYOL: positives only; the use of non-semantic negatives is a reconstruction."""
 
     name = "byol"
     loss = Byol
     head = "byol"
 
     momentum: float = 0.99
-    """Momentum of the target network at the first step; it rises to 1 over the run."""
+    """Momentum of the target network at the first step; rises to 1 over the run."""
 
     def negatives(self, batch: int) -> int:
         """None."""

@@ -25,14 +25,14 @@ from texneg.train.objectives import InfoNCE
 
 @dataclass(frozen=True)
 class Config(base.Config):
-    """Contrast with a queue of past keys."""
+    """MoCo-v2: contrast with a queue of past keys."""
 
     name = "moco"
     loss = InfoNCE
     head = "moco"
 
     queue: int = 65536
-    """Keys in the queue: at least a batch, fewer than images."""
+    """Keys in the queue: at least a batch, fewer than the images; best at most half of them."""
     momentum: float = 0.999
     """Momentum of the key network."""
 

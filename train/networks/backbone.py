@@ -24,22 +24,23 @@ class Architecture:
     """Backbone, head and batch norm."""
 
     arch: str = "resnet50"
-    """Name of a timm model."""
+    """Backbone: the name of a timm model."""
     stem: Literal["standard", "stride1", "stride2"] = "standard"
-    """ResNet stem: 7x7 with max-pool, or for small images one 3x3 of stride 1 or 2 without max-pool."""
+    """ResNet stem: 7x7 with max-pool; for small images one 3x3 of stride 1 or 2 without max-pool."""
     width: int = 64
     """Channels of a ResNet's first stage, even; other than 64 needs a small-image stem."""
     layers: tuple[int, int, int, int] | None = None
-    """Blocks of a ResNet's four stages; none: those of the model."""
+    """Blocks of a ResNet's four stages; None: those of the model."""
     dim: int = 128
-    """Dimensions of the embedding, D."""
+    """Dimensions of the embedding."""
     hidden: int | None = None
-    """Hidden units of the heads; none: as many as the features (MoCo), 4096 (BYOL)."""
+    """Hidden units of the heads; None: the number of features (MoCo), 4096 (BYOL)."""
     bn: Literal["none", "shuffle", "split", "sync"] = "split"
-    """Batch norm: as it is; keys shuffled over processes; statistics of groups, keys shuffled over all groups
-    (works on one device); statistics of all processes."""
+    """Batch norm. none: as in the backbone; shuffle: keys shuffled over the processes; split: statistics of
+    groups of images, keys shuffled over the groups (works in one process); sync: statistics of all
+    processes."""
     bn_group: int = 32
-    """Images a group for --bn split."""
+    """Images of a group, for --bn split."""
 
     def check(self, batch: int, world: int) -> None:
         """Refuse values outside their range, and batch norm that does not fit the batch.
