@@ -1,5 +1,6 @@
 """Objectives: a selection of ordinary negatives, then a loss; called with the similarities of a step."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import inf
@@ -16,7 +17,7 @@ from texneg.train.options import to_plain
 
 
 @dataclass(frozen=True)
-class Loss:
+class Loss(ABC):
     """A loss of one set of similarities: a frozen dataclass whose fields are its options."""
 
     name: ClassVar[str]
@@ -34,9 +35,9 @@ class Loss:
     def check(self) -> None:
         """Raise `InputError` for options outside their range."""
 
+    @abstractmethod
     def __call__(self, s: Similarities) -> Tensor:
-        """Mean loss of the queries, a scalar."""
-        raise TypeError(f"{type(self).__name__} does not define __call__")
+        """Return the mean loss of the queries, a scalar."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class InfoNCE(Loss):
             raise InputError(f"--eqco {self.eqco}: at least 1 negative")
 
     def __call__(self, s: Similarities) -> Tensor:
-        """`texneg.info_nce`."""
+        """Compute `texneg.info_nce`."""
         return info_nce(s, temperature=self.temperature, alpha=self.alpha, eqco=self.eqco)
 
 
@@ -81,7 +82,7 @@ class SimpleContrastive(Loss):
             raise InputError(f"--weight {self.weight}: 0 or more")
 
     def __call__(self, s: Similarities) -> Tensor:
-        """`texneg.simple_contrastive`."""
+        """Compute `texneg.simple_contrastive`."""
         return simple_contrastive(s, weight=self.weight, alpha=self.alpha)
 
 
@@ -114,7 +115,7 @@ class TruncatedTriplet(Loss):
             raise InputError(f"--margin {self.margin} --pull {self.pull}: a number, and one of 0 or more")
 
     def __call__(self, s: Similarities) -> Tensor:
-        """`texneg.truncated_triplet`."""
+        """Compute `texneg.truncated_triplet`."""
         return truncated_triplet(s, ranks=self.ranks, margin=self.margin, pull=self.pull, alpha=self.alpha)
 
 
@@ -133,7 +134,7 @@ class Byol(Loss):
         return 0
 
     def __call__(self, s: Similarities) -> Tensor:
-        """`texneg.byol`."""
+        """Compute `texneg.byol`."""
         return byol(s, alpha=self.alpha)
 
 
@@ -151,7 +152,7 @@ class Selection:
     """Keep this many of the hardest negatives."""
 
     def __call__(self, s: Similarities) -> Similarities:
-        """`texneg.select`, or everything."""
+        """Apply `texneg.select`, or keep everything."""
         if self.difficulty is None and self.hardest is None:
             return s
         return select(s, difficulty=self.difficulty, hardest=self.hardest)

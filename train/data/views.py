@@ -77,7 +77,7 @@ def make_views(
     index: npt.NDArray[np.int64],
     view: int,
 ) -> U8:
-    """One view of each of N images: uint8 (N, S, S, 3).
+    """Make one view of each of N images: uint8 (N, S, S, 3).
 
     Args:
         images: uint8 (H, W, 3) each, sizes may differ.
@@ -98,7 +98,7 @@ def make_views(
 def plan_views(
     sizes: F64, augmentation: Augmentation, *, seed: int, epoch: int, index: npt.NDArray[np.int64], view: int
 ) -> Plan:
-    """Parameters (N, 12) of one view of each image; `sizes` (N, 2) are heights and widths in pixels."""
+    """Draw the parameters (N, 12) of a view of each image; `sizes` (N, 2) are heights and widths, pixels."""
     keys = fold_array(fold(seed, epoch, Stream.VIEWS, view), index)
     u = philox(keys[:, None], np.arange(TRIES + 3)) / 2.0**32  # (N, blocks, 4), uniform on [0, 1)
     a, (flip, jittered, grey, blurred), (order, sigma) = augmentation, u[:, TRIES].T, u[:, TRIES + 2, :2].T
@@ -107,11 +107,11 @@ def plan_views(
     blurs = np.where(blurred < a.blur, SIGMA[0] + sigma * (SIGMA[1] - SIGMA[0]), 0)
     turns = np.floor(order * len(ORDERS))
     rest = np.stack([turns, grey < a.grey, blurs], axis=1)
-    return np.hstack([crop_boxes(u[:, :TRIES], sizes, a.crop), (flip < 0.5)[:, None], factors, rest])
+    return np.hstack([draw_crops(u[:, :TRIES], sizes, a.crop), (flip < 0.5)[:, None], factors, rest])
 
 
-def crop_boxes(u: F64, sizes: F64, smallest: float) -> F64:
-    """Top, left, height, width (N, 4) of random crops: uniform area from `smallest` to 1, uniform log aspect.
+def draw_crops(u: F64, sizes: F64, smallest: float) -> F64:
+    """Draw crops: top, left, height, width (N, 4); area uniform from `smallest` to 1, log aspect uniform.
 
     Args:
         u: (N, TRIES, 4) uniform numbers: area, aspect, vertical and horizontal place of each try.

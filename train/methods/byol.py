@@ -17,9 +17,8 @@ from texneg.errors import InputError
 from texneg.similarity import Similarities, similarities
 from texneg.train.data.loader import Batch
 from texneg.train.methods import base
-from texneg.train.networks.backbone import BYOL_HIDDEN, Architecture, Network, byol_mlp, initial_weights
+from texneg.train.networks.backbone import BYOL_HIDDEN, Architecture, Network, initial_weights, make_byol_mlp
 from texneg.train.networks.batch_norm import apply_policy
-from texneg.train.networks.momentum import update_average
 from texneg.train.objectives import Byol
 
 
@@ -61,7 +60,7 @@ class BYOL(base.Method):
         self.step = 0
         with initial_weights(seed):
             self.online = Network(network, config.head)
-            self.predictor = byol_mlp(network.dim, network.hidden or BYOL_HIDDEN, network.dim)
+            self.predictor = make_byol_mlp(network.dim, network.hidden or BYOL_HIDDEN, network.dim)
         for part in (self.online, self.predictor):
             apply_policy(part, network.bn, network.bn_group)
         self.target = copy.deepcopy(self.online).requires_grad_(False)
@@ -88,7 +87,7 @@ class BYOL(base.Method):
     def after_step(self) -> None:
         """Let the target network follow."""
         momentum = target_momentum(self.step + 1, base=self.momentum, steps=self.steps)
-        update_average(self.target, self.online, momentum)
+        base.update_average(self.target, self.online, momentum)
 
 
 def target_momentum(step: int, *, base: float, steps: int) -> float:

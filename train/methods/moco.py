@@ -19,7 +19,6 @@ from texneg.train.distributed import gather, processes
 from texneg.train.methods import base
 from texneg.train.networks.backbone import Architecture, Network, initial_weights
 from texneg.train.networks.batch_norm import apply_policy, shuffled_pass
-from texneg.train.networks.momentum import update_average
 from texneg.train.objectives import InfoNCE
 
 
@@ -109,7 +108,7 @@ class MoCo(base.Method):
 
     def after_step(self) -> None:
         """Let the key network follow, and replace the oldest keys."""
-        update_average(self.key, self.query, self.momentum)
+        base.update_average(self.key, self.query, self.momentum)
         if self.new_keys is not None:
             self.queue.enqueue(gather(self.new_keys))
             self.new_keys = None
