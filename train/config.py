@@ -58,7 +58,7 @@ class PretrainConfig:
         return {"recipe": self.recipe, "seed": self.seed, "settings": self.settings()}
 
     def baseline(self) -> "PretrainConfig":
-        """The same run without non-semantic negatives."""
+        """Return the same run without non-semantic negatives."""
         return replace(self, negatives=Negatives())
 
     def check(self, *, world: int = 1) -> None:

@@ -191,7 +191,7 @@ def describe_run(config: PretrainConfig) -> dict[str, Any]:
 
 
 def is_finished(folder: Path) -> bool:
-    """True if the run has written its encoder and a second call has nothing to do."""
+    """Return True if the run has written its encoder, so that a second call has nothing to do."""
     return (folder / checkpoint.ENCODER).is_file()
 
 

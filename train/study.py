@@ -46,7 +46,7 @@ class Study:
     arms: Mapping[str, PretrainConfig]
     """Configurations by their names in the report; seed and run folder are set here."""
     evaluations: tuple[Evaluation, ...]
-    """What each run is tested on; a report shows one of them."""
+    """Tests of each run; a report shows one of them."""
     textures: str = ""
     """Textures of the training images, for the similarities and the contact sheet; empty: none."""
     seeds: int = 2

@@ -36,7 +36,7 @@ STOPPED = 130
 
 
 def usage(verbs: Verbs, prog: str) -> str:
-    """The list of verbs."""
+    """Return the list of verbs as text."""
     lines = [f"  {verb:<16}{summary}" for verb, (_, summary) in verbs.items()]
     return "\n".join(
         [
@@ -126,7 +126,7 @@ def annotate(config: type) -> list[str]:
 
 
 def default_shown(value: str) -> str:
-    """Text of a default in the help; empty where leaving the option out means doing without."""
+    """Return the text of a default in the help; empty where leaving the option out means doing without."""
     return "" if value in ("None", "", "''", "False") else f"(default: {value})"
 
 

@@ -81,7 +81,7 @@ def set_lr(optimiser: Optimizer, lr: float) -> None:
 
 
 def cosine_lr(step: int, *, peak: float, total: int, warmup: int = 0) -> float:
-    """Learning rate: linear from 0 over `warmup` steps, then a half cosine from `peak` to 0 at step `total`.
+    """Return the learning rate: linear over `warmup` steps, then a half cosine from `peak` to 0 at `total`.
 
     Without warm-up it equals MoCo's schedule at the first step of each epoch; MoCo holds that for the epoch.
     """

@@ -38,7 +38,7 @@ class Config(ABC):
 
     @abstractmethod
     def negatives(self, batch: int) -> int:
-        """Ordinary negatives of each query, K, with this many images a step."""
+        """Return the ordinary negatives of each query, K, with this many images a step."""
 
     @abstractmethod
     def build(self, network: Architecture, *, seed: int, steps: int) -> "Method":

@@ -34,7 +34,7 @@ class Config(base.Config):
     """Momentum of the target network at the first step; rises to 1 over the run."""
 
     def negatives(self, batch: int) -> int:
-        """None."""
+        """Return 0."""
         return 0
 
     def build(self, network: Architecture, *, seed: int, steps: int) -> "BYOL":
@@ -91,5 +91,5 @@ class BYOL(base.Method):
 
 
 def target_momentum(step: int, *, base: float, steps: int) -> float:
-    """Momentum at a step, Grill et al., NeurIPS 2020: 1 - (1 - base) (cos(pi step / steps) + 1) / 2."""
+    """Return the momentum at a step (Grill et al., 2020): 1 - (1 - base) (cos(pi step / steps) + 1) / 2."""
     return 1 - (1 - base) * (math.cos(math.pi * step / steps) + 1) / 2

@@ -36,7 +36,7 @@ class Config(base.Config):
     """Momentum of the key network."""
 
     def negatives(self, batch: int) -> int:
-        """The keys of the queue."""
+        """Return the number of keys in the queue."""
         return self.queue
 
     def build(self, network: Architecture, *, seed: int, steps: int) -> "MoCo":
