@@ -57,12 +57,12 @@ class StudyConfig(BenchConfig):
 def bench(config: StudyConfig) -> int:
     """Run what is not finished and write the results."""
     out = config.out
-    say = stopwatch()
-    say(f"unpack -> {out / 'data'}")
+    log = stopwatch()
+    log(f"unpack -> {out / 'data'}")
     for pack in (*PACKS, *([PACS] if (config.data / PACS).is_file() else [])):
         unpack(config.data / pack, out / "data" / Path(pack).stem)
     images = out / "data" / "imagenette128-train" / "train"
-    say(f"textures -> {out / 'textures'}")
+    log(f"textures -> {out / 'textures'}")
     synth(
         SynthConfig.flat(
             str(images), str(out / "textures"), size=128, exemplar_size=48, executor=config.executor
@@ -70,8 +70,8 @@ def bench(config: StudyConfig) -> int:
     )
 
     study = plan_study(config, images)
-    say(f"{len(study.jobs)} runs of {epochs_of(study)} epochs -> {study.folder}")
-    run_study(study, processes=config.processes, threads=config.threads, say=say)
+    log(f"{len(study.jobs)} runs of {epochs_of(study)} epochs -> {study.folder}")
+    run_study(study, processes=config.processes, threads=config.threads, log=log)
     for evaluation in study.evaluations:
         write_report(study, evaluation, out / f"{evaluation.name or 'imagenette'}.html")
     write_results(config, collect_results(study, out))

@@ -36,7 +36,7 @@ class Preview:
     upright: bool
 
     def has(self, i: int) -> bool:
-        """True if image i has a texture, or will have one."""
+        """Return True if image i has a texture, or will have one."""
         return self.partners is None or bool(self.partners[i] != NONE)
 
     def show(self, i: int, side: int) -> tuple[Pixels, list[Box], Pixels]:
@@ -56,7 +56,7 @@ class Preview:
         return pixels, [(*corner, patch) for corner in places], made
 
     def _key(self, i: int) -> str:
-        """The key that seeds the texture: the whole name where the run's names have it."""
+        """Return the key that seeds the texture: the whole name where the run's names have it."""
         key, name = self.images.keys[i], self.images.name(i)
         if self.textures is None or self.partners is None:
             return key

@@ -20,7 +20,7 @@ class PretrainConfig:
 
     recipe: str = "custom"
     seed: int = 0
-    """Of weights, order, views and negatives."""
+    """Seed of weights, image order, views and negatives."""
     views: Augmentation = Augmentation()
     negatives: Negatives = Negatives.of(Patch())
     method: Config = moco.Config()
@@ -58,7 +58,7 @@ class PretrainConfig:
         return {"recipe": self.recipe, "seed": self.seed, "settings": self.settings()}
 
     def baseline(self) -> "PretrainConfig":
-        """The same run without non-semantic negatives."""
+        """Return the same run without non-semantic negatives."""
         return replace(self, negatives=Negatives())
 
     def check(self, *, world: int = 1) -> None:

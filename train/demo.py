@@ -39,19 +39,19 @@ def demo(config: DemoConfig) -> int:
         raise InputError(f"--seeds {config.seeds}: must be at least 1")
     out = Path(config.out)
     workers = config.workers or available_cores()
-    say = stopwatch()
+    log = stopwatch()
 
-    say(f"1/4 the embedded data set -> {out / 'data'}")
+    log(f"1/4 the embedded data set -> {out / 'data'}")
     write_embedded(out / "data", EmbeddedConfig())
 
-    say(f"2/4 a texture for every training image, {workers} Dask workers -> {out / 'textures'}")
+    log(f"2/4 a texture for every training image, {workers} Dask workers -> {out / 'textures'}")
     make_textures(out, workers)
 
     study = plan_study(out, config)
-    say(f"3/4 {len(study.jobs)} runs, pre-trained and tested, {workers} at a time -> {study.folder}")
-    run_study(study, processes=workers, threads=1, say=lambda line: say(f"    {line}"))
+    log(f"3/4 {len(study.jobs)} runs, pre-trained and tested, {workers} at a time -> {study.folder}")
+    run_study(study, processes=workers, threads=1, log=lambda line: log(f"    {line}"))
 
-    say(f"4/4 the report -> {out / 'report.html'}")
+    log(f"4/4 the report -> {out / 'report.html'}")
     write_report(study, study.evaluations[0], out / "report.html")
     return 0
 

@@ -8,7 +8,11 @@ from texneg.errors import InputError
 
 
 def pick_device(name: str) -> str:
-    """`auto` is CUDA where there is one; a CUDA device that is not there raises `InputError`."""
+    """Return a torch device by name; `auto` is CUDA where there is a device, else the CPU.
+
+    Raises:
+        InputError: another name, or a CUDA device that is not there.
+    """
     seen = torch.cuda.device_count()
     if name == "auto":
         return "cuda" if seen else "cpu"

@@ -10,17 +10,17 @@ from torch import Tensor
 
 
 def processes() -> int:
-    """Number of training processes, W; 1 without a process group."""
+    """Return the number of training processes, W; 1 without a process group."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Number of this process, 0 ... W - 1."""
+    """Return the number of this process, 0 ... W - 1."""
     return dist.get_rank() if processes() > 1 else 0
 
 
 def gather(x: Tensor) -> Tensor:
-    """Rows of all processes in rank order, (W N, ...), without gradient."""
+    """Gather rows (N, ...) of all processes in rank order: (W N, ...), without gradient."""
     if processes() == 1:
         return x
     parts = [torch.empty_like(x) for _ in range(processes())]
@@ -38,7 +38,7 @@ def mean_over_processes(x: Tensor) -> Tensor:
 
 
 def any_process(wish: bool, device: torch.device) -> bool:
-    """Tell whether any process wishes it; each calls this."""
+    """Return True if any process wishes it; each process calls this."""
     if processes() == 1:
         return wish
     wishes = torch.tensor(float(wish), device=device)

@@ -7,12 +7,14 @@ Every field of every part of a configuration is a flag; those of a kind of negat
 import ast
 import inspect
 import textwrap
+from argparse import ArgumentParser
 from collections.abc import Sequence
-from dataclasses import field, fields, make_dataclass, replace
+from contextlib import suppress
+from dataclasses import field, fields, is_dataclass, make_dataclass, replace
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal, get_type_hints
+from functools import partial
+from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
 
-from texneg.cli.fields import Positional
 from texneg.cli.main import parse
 from texneg.errors import InputError
 from texneg.train.config import PretrainConfig
@@ -20,10 +22,29 @@ from texneg.train.methods import METHODS
 from texneg.train.negatives import KINDS, Negatives
 from texneg.train.objectives import LOSSES, Objective
 from texneg.train.options import find_named
-from texneg.train.recipes import RECIPES, find_recipe, list_recipes
+from texneg.train.recipes import RECIPES, describe_recipes, find_recipe
 
 CHOICES: dict[str, Sequence[Any]] = {"method": METHODS, "loss": LOSSES, "negatives": KINDS}
-"""Flags that choose a class, whose fields are flags then."""
+"""Flags that choose a class; its fields are flags as well."""
+NO_KIND = ("none", "mixture")
+"""Values of --negatives that are no kind."""
+OTHERS = ("recipe", "seed", "count", "mixture")
+"""Flags that are neither a choice nor a field of a part."""
+
+
+class Part(NamedTuple):
+    """A part of a configuration whose fields are flags."""
+
+    title: str
+    """Of its group in the help."""
+    prefix: str
+    """Put in front of the names of its fields."""
+    options: Any
+    """The part itself, a frozen dataclass."""
+
+    def flags(self) -> dict[str, str]:
+        """Return the names of its fields by the names of their flags."""
+        return {self.prefix + f.name: f.name for f in fields(self.options)}
 
 
 def change(config: PretrainConfig, **flags: Any) -> PretrainConfig:
@@ -33,20 +54,47 @@ def change(config: PretrainConfig, **flags: Any) -> PretrainConfig:
     is published with.
 
     Raises:
-        InputError: a flag that this configuration does not have, or a name that chooses nothing.
+        InputError: a flag that this configuration does not have, or a choice that is not in its table.
     """
     config = choose(config, flags)
-    rest = {name: value for name, value in flags.items() if name not in (*CHOICES, "mixture")}
-    config = replace(config, **{name: rest.pop(name) for name in ("recipe", "seed") if name in rest})
-    count = rest.pop("count", config.negatives.count)
-    config = replace(config, negatives=replace(config.negatives, count=count))
-    parts = parts_of(config)
-    for group, part in parts.items():
-        names = [f.name for f in fields(part) if prefix_of(group) + f.name in rest]
-        parts[group] = replace(part, **{name: rest.pop(prefix_of(group) + name) for name in names})
+    rest = {name: value for name, value in flags.items() if name not in (*CHOICES, *OTHERS)}
+    parts = list_parts(config)
     for name in rest:
-        raise InputError(explain_unknown(config, name))
-    return with_parts(config, parts)
+        if not any(name in part.flags() for part in parts):
+            raise InputError(explain_unknown(config, name))
+    run, views, network, optimisation, method, selection, loss, *kinds = (
+        replace(part.options, **{own: rest[name] for name, own in part.flags().items() if name in rest})
+        for part in parts
+    )
+    shares = [share for _, share in config.negatives.kinds]
+    return PretrainConfig(
+        recipe=flags.get("recipe", config.recipe),
+        seed=flags.get("seed", config.seed),
+        views=views,
+        negatives=Negatives(
+            tuple(zip(kinds, shares, strict=True)), flags.get("count", config.negatives.count)
+        ),
+        method=method,
+        objective=Objective(loss, selection),
+        network=network,
+        optimisation=optimisation,
+        run=run,
+    )
+
+
+def list_parts(config: PretrainConfig) -> list[Part]:
+    """List the parts of a configuration in the order of the help."""
+    method, loss = config.method, config.objective.loss
+    return [
+        Part("run", "", config.run),
+        Part("views", "", config.views),
+        Part("network", "", config.network),
+        Part("optimisation", "", config.optimisation),
+        Part(f"method {method.name}", "", method),
+        Part("selection", "", config.objective.selection),
+        Part(f"loss {loss.name}", "", loss),
+        *(Part(f"negatives {kind.name}", f"{kind.name}_", kind) for kind, _ in config.negatives.kinds),
+    ]
 
 
 def choose(config: PretrainConfig, flags: dict[str, Any]) -> PretrainConfig:
@@ -59,87 +107,49 @@ def choose(config: PretrainConfig, flags: dict[str, Any]) -> PretrainConfig:
         loss = find_named(LOSSES, flags["loss"], "--loss")
         if type(config.objective.loss) is not loss:
             config = replace(config, objective=replace(config.objective, loss=loss()))
-    return replace(config, negatives=choose_negatives(config.negatives, flags))
+    if "negatives" in flags or "mixture" in flags:
+        name = flags.get("negatives", find_choice(config.negatives))
+        config = replace(config, negatives=choose_negatives(config.negatives, name, flags.get("mixture", ())))
+    return config
 
 
-def choose_negatives(negatives: Negatives, flags: dict[str, Any]) -> Negatives:
-    """Choose the kinds that `negatives` and `mixture` name."""
-    current = {kind.name: (kind, share) for kind, share in negatives.kinds}
-    if len(current) < len(negatives.kinds):
-        raise InputError("flags cannot tell apart two negatives of one kind; change the configuration itself")
-    name, mixture = flags.get("negatives", kind_name(negatives)), tuple(flags.get("mixture", ()))
-    if (name == "mixture") != bool(mixture or (name == "mixture" and len(current) > 1)):
+def choose_negatives(negatives: Negatives, name: str, mixture: Sequence[tuple[str, float]]) -> Negatives:
+    """Choose the kinds that --negatives and --mixture name."""
+    current = {kind.name: kind for kind, _ in negatives.kinds}
+    if name == "mixture" and not mixture and len(negatives.kinds) > 1:
+        return negatives
+    if (name == "mixture") != bool(mixture):
         raise InputError(
             "--negatives mixture and --mixture belong together: --negatives mixture --mixture patch 0.5"
             " texture_live 0.5"
         )
-    if name == "mixture":
-        shares = mixture or tuple((kind, share) for kind, (_, share) in current.items())
-    else:
-        shares = () if name == "none" else ((name, 1.0),)
-    names = [kind for kind, _ in shares]
+    names = [kind for kind, _ in mixture]
     if len(set(names)) < len(names):
-        words = " ".join(f"{kind} {share:g}" for kind, share in shares)
+        words = " ".join(f"{kind} {share:g}" for kind, share in mixture)
         raise InputError(f"--mixture {words}: name each kind once")
-    kinds = [
-        (current[kind][0] if kind in current else find_named(KINDS, kind, "--negatives")(), share)
-        for kind, share in shares
-    ]
-    return replace(negatives, kinds=tuple(kinds))
+    if mixture:
+        found = [(find_named(KINDS, kind, "--mixture"), share) for kind, share in mixture]
+    else:
+        found = [] if name == "none" else [(find_named(KINDS, name, "--negatives", *NO_KIND), 1.0)]
+    return replace(negatives, kinds=tuple((current.get(cls.name) or cls(), share) for cls, share in found))
 
 
-def kind_name(negatives: Negatives) -> str:
+def find_choice(negatives: Negatives) -> str:
     """Return the value of --negatives."""
     if len(negatives.kinds) > 1:
         return "mixture"
     return negatives.kinds[0][0].name if negatives.kinds else "none"
 
 
-def parts_of(config: PretrainConfig) -> dict[str, Any]:
-    """Return the parts whose fields are flags, by the titles of their groups."""
-    return {
-        "run": config.run,
-        "views": config.views,
-        "network": config.network,
-        "optimisation": config.optimisation,
-        f"method {config.method.name}": config.method,
-        "selection": config.objective.selection,
-        f"loss {config.objective.loss.name}": config.objective.loss,
-        **{f"negatives {kind.name}": kind for kind, _ in config.negatives.kinds},
-    }
-
-
-def with_parts(config: PretrainConfig, parts: dict[str, Any]) -> PretrainConfig:
-    """Put the values of `parts_of` back in place."""
-    run, views, network, optimisation, method, selection, loss, *kinds = parts.values()
-    shares = [share for _, share in config.negatives.kinds]
-    return replace(
-        config,
-        run=run,
-        views=views,
-        network=network,
-        optimisation=optimisation,
-        method=method,
-        objective=Objective(loss, selection),
-        negatives=replace(config.negatives, kinds=tuple(zip(kinds, shares, strict=True))),
-    )
-
-
-def prefix_of(group: str) -> str:
-    """Return what stands before a field's name in the flags of a group."""
-    choice, _, name = group.partition(" ")
-    return f"{name}_" if choice == "negatives" else ""
-
-
 def explain_unknown(config: PretrainConfig, name: str) -> str:
     """Name the class that a flag belongs to, or the flag that may have been meant."""
-    flag = f"--{name.replace('_', '-')}"
+    flag, own = f"--{name.replace('_', '-')}", name.removeprefix("no_")
     for choice, table in CHOICES.items():
         for cls in table:
-            if name in [prefix_of(f"{choice} {cls.name}") + f.name for f in fields(cls)]:
+            if own in Part("", f"{cls.name}_" if choice == "negatives" else "", cls).flags():
                 return f"{flag} is an option of --{choice} {cls.name}, which is not chosen; leave it out"
-    known = [prefix_of(group) + f.name for group, part in parts_of(config).items() for f in fields(part)]
-    near = get_close_matches(name, [*known, *CHOICES, "mixture", "count", "seed"], n=1)
+    known = [name for part in list_parts(config) for name in part.flags()]
+    near = get_close_matches(name, [*known, *CHOICES, *OTHERS[1:]], n=1)
     hint = f"; did you mean --{near[0].replace('_', '-')}?" if near else ""
     return f"{flag} is not understood{hint}"
 
@@ -148,115 +158,93 @@ def read_flags(words: list[str]) -> PretrainConfig:
     """Read a configuration from a command line: the name of a recipe, then flags that change it.
 
     Raises:
-        InputError: no recipe, a choice that names nothing, a flag that is not there.
+        InputError: no recipe, a choice that is not in its table, a flag that is not there.
     """
-    if words and words[0] in ("-h", "--help"):
-        flags = flags_of(PretrainConfig())
-    elif not words or words[0].startswith("-"):
+    recipe, rest = (words[0], words[1:]) if words else ("", [])
+    if recipe in ("-h", "--help"):
+        recipe, rest, config = "RECIPE", words, PretrainConfig()
+    elif not recipe or recipe.startswith("-"):
         names = ", ".join(made.__name__ for made in RECIPES)
         raise InputError(f"name a recipe first: texneg pretrain RECIPE --data DIR; recipes: {names}")
     else:
-        flags = flags_of(choose(find_recipe(words[0]), scan_choices(words)))
+        config = choose(find_recipe(recipe), scan_choices(rest))
+    flags, explain = make_flags(config), partial(explain_unknown, config)
     values: dict[str, Any] = {}
-    for name, value in vars(parse(type(flags), "pretrain", words, default=flags)).items():
-        values |= {name: value} if name in TOP else vars(value)
-    return change(flags.base, **values)
-
-
-class Flags:
-    """The flags of one command line; `flags_of` makes the class with the fields that its choices have."""
-
-    base: PretrainConfig
-
-    def explain_unknown(self, name: str) -> str:
-        """Say what is wrong with a flag that this command line does not have."""
-        return explain_unknown(self.base, name)
-
-
-TOP = ("recipe", "method", "loss", "negatives", "mixture", "count", "seed")
+    for name, value in vars(parse(type(flags), f"pretrain {recipe}", rest, flags, explain)).items():
+        values |= vars(value) if is_dataclass(value) else {name: value}
+    return change(config, **values)
 
 
 def scan_choices(words: Sequence[str]) -> dict[str, Any]:
     """Find the flags that choose classes; those that are incomplete are left to the parser."""
-    found: dict[str, Any] = {}
-    for i, word in enumerate(words):
-        flag, equals, value = word.partition("=")
-        name = flag.removeprefix("--")
-        following = [value] if equals else list(words[i + 1 :])
-        end = next((j for j, other in enumerate(following) if other.startswith("--")), len(following))
-        if flag == "--mixture":
-            try:
-                pairs = zip(following[:end:2], following[1:end:2], strict=True)
-                found["mixture"] = tuple((kind, float(share)) for kind, share in pairs)
-            except ValueError:
-                continue
-        elif flag.startswith("--") and name in CHOICES and end:
-            found[name] = following[0]
-    return found
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    for name in CHOICES:
+        parser.add_argument(f"--{name}", nargs="?")
+    parser.add_argument("--mixture", nargs="*", default=())
+    found = vars(parser.parse_known_args(words)[0])
+    mixture = found.pop("mixture")
+    chosen = {name: value for name, value in found.items() if value is not None}
+    with suppress(ValueError):
+        pairs = zip(mixture[::2], mixture[1::2], strict=True)
+        chosen |= {"mixture": tuple((kind, float(share)) for kind, share in pairs)} if mixture else {}
+    return chosen
 
 
-def flags_of(config: PretrainConfig) -> Flags:
-    """Make the flags of a configuration, each with its present value as default, in groups."""
-    mixed = kind_name(config.negatives) == "mixture"
-    shares = tuple((kind.name, share) for kind, share in config.negatives.kinds) if mixed else ()
-    top: dict[str, tuple[Any, str, Any]] = {
-        "recipe": (Positional[str], "Name of a recipe, whose values are the defaults below.", config.recipe),
-        "method": (literal(METHODS), "Where positives and negatives come from.", config.method.name),
-        "loss": (literal(LOSSES), "What is minimised.", config.objective.loss.name),
-        "negatives": (
-            literal(KINDS, "none", "mixture"),
-            "Non-semantic negatives; mixture: a kind drawn for each.",
-            kind_name(config.negatives),
+def make_flags(config: PretrainConfig) -> Any:
+    """Make the flags of a configuration: a dataclass with their present values, in groups."""
+    name = find_choice(config.negatives)
+    mixture = tuple((kind.name, share) for kind, share in config.negatives.kinds) if name == "mixture" else ()
+    pairs: Any = tuple[tuple[choice_type(KINDS), float], ...]  # type: ignore[misc]
+    top = (
+        ("method", choice_type(METHODS), "Source of positives and ordinary negatives.", config.method.name),
+        ("loss", choice_type(LOSSES), "Loss on the similarities of a step.", config.objective.loss.name),
+        (
+            "negatives",
+            choice_type(KINDS, *NO_KIND),
+            "Kind of non-semantic negatives; mixture: several, drawn.",
+            name,
         ),
-        "mixture": (
-            tuple[tuple[literal(KINDS), float], ...],  # type: ignore[misc]
-            "Kinds and their probabilities for --negatives mixture: patch 0.5 texture_live 0.5.",
-            shares,
-        ),
-        "count": (int, "Non-semantic negatives a query (of kind texture: 1).", config.negatives.count),
-        "seed": (int, "Of weights, order, views and negatives.", config.seed),
-    }
-    members = [flag(name, *told) for name, told in top.items()]
-    for group, part in parts_of(config).items():
-        members.append(group_of(group, part, prefix_of(group)))
-    doc = (
-        "Train a recipe; a flag that is left out keeps the value shown, that of the recipe. The options of"
-        " another method, loss or kind of negatives are shown once it is chosen, for example: texneg pretrain"
-        f" RECIPE --negatives texture_live --help\n\nRecipes:{list_recipes()}"
+        ("mixture", pairs, "Kinds and probabilities of a mixture: patch 0.5 texture_live 0.5.", mixture),
+        ("count", int, "Non-semantic negatives of each query; texture: 1.", config.negatives.count),
+        ("seed", int, "Seed of weights, image order, views and negatives.", config.seed),
     )
-    made: Any = make_dataclass("Flags", members, bases=(Flags,), namespace={"__doc__": doc, "base": config})
-    flags: Flags = made()
-    return flags
+    members = [*(make_field(*one) for one in top), *map(make_group, list_parts(config))]
+    doc = (
+        f"{describe_recipes(config.recipe)}\n\nA flag that is left out keeps the value shown. Another method,"
+        " loss or kind of negatives brings options of its own: choose it in front of --help, as in"
+        " --negatives texture_live --help."
+    )
+    made: Any = make_dataclass("Flags", members, namespace={"__doc__": doc})
+    return made()
 
 
-def literal(table: Sequence[Any], *others: str) -> Any:
-    """The type of a choice among the classes of a table and some other names."""
-    return Literal[(*others[:1], *(cls.name for cls in table), *others[1:])]
-
-
-def group_of(title: str, part: Any, prefix: str) -> tuple[str, Any, Any]:
-    """A group of flags: a dataclass with the fields of a part, under their names as flags."""
-    import tyro
-
-    hints, docs = get_type_hints(type(part)), field_docs(type(part))
+def make_group(part: Part) -> tuple[str, Any, Any]:
+    """Make a group of flags: a dataclass with the fields of a part, under the names of their flags."""
+    cls = type(part.options)
+    hints, docs = get_type_hints(cls), read_field_docs(cls)
     members = [
-        flag(prefix + f.name, hints[f.name], docs.get(f.name, ""), getattr(part, f.name))
-        for f in fields(part)
+        make_field(flag, hints[name], docs.get(name, ""), getattr(part.options, name))
+        for flag, name in part.flags().items()
     ]
-    doc = (type(part).__doc__ or "").partition("\n")[0]
+    doc = (cls.__doc__ or "").partition("\n")[0]
     made: Any = make_dataclass("Group", members, namespace={"__doc__": doc})
-    return title.replace(" ", "_"), Annotated[made, tyro.conf.OmitArgPrefixes], field(default_factory=made)
+    return part.title.replace(" ", "_"), made, field(default_factory=made)
 
 
-def flag(name: str, hint: Any, text: str, value: Any) -> tuple[str, Any, Any]:
-    """A field of a class of flags."""
+def make_field(name: str, hint: Any, text: str, value: Any) -> tuple[str, Any, Any]:
+    """Make the field of a class of flags, with its help and its default."""
     import tyro
 
     return name, Annotated[hint, tyro.conf.arg(help=text)], field(default=value)
 
 
-def field_docs(cls: type) -> dict[str, str]:
-    """The strings that follow the fields of a dataclass in its source."""
+def choice_type(table: Sequence[Any], *others: str) -> Any:
+    """Return the type of a choice among the classes of a table and some other names."""
+    return Literal[(*others, *(cls.name for cls in table))]
+
+
+def read_field_docs(cls: type) -> dict[str, str]:
+    """Read the strings that follow the fields of a dataclass in its source."""
     try:
         (tree,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
     except (OSError, TypeError):  # made at run time
@@ -266,5 +254,5 @@ def field_docs(cls: type) -> dict[str, str]:
     for node, following in zip(tree.body, tree.body[1:], strict=False):
         match node, following:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
-                docs[name] = inspect.cleandoc(text)
+                docs[name] = " ".join(text.split())
     return docs

@@ -1,5 +1,6 @@
 """Objectives: a selection of ordinary negatives, then a loss; called with the similarities of a step."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import inf
@@ -16,7 +17,7 @@ from texneg.train.options import to_plain
 
 
 @dataclass(frozen=True)
-class Loss:
+class Loss(ABC):
     """A loss of one set of similarities: a frozen dataclass whose fields are its options."""
 
     name: ClassVar[str]
@@ -34,9 +35,9 @@ class Loss:
     def check(self) -> None:
         """Raise `InputError` for options outside their range."""
 
+    @abstractmethod
     def __call__(self, s: Similarities) -> Tensor:
-        """Mean loss of the queries, a scalar."""
-        raise TypeError(f"{type(self).__name__} does not define __call__")
+        """Return the mean loss of the queries, a scalar."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,11 @@ class InfoNCE(Loss):
     name = "info_nce"
 
     temperature: float = 0.2
-    """Temperature, above 0."""
+    """Temperature of the softmax, above 0."""
     alpha: float = 2.0
-    """Weight of the non-semantic cosine, inside the exponent."""
+    """Weight of the non-semantic cosines, inside the exponent."""
     eqco: int | None = None
-    """Effective number of negatives of EqCo's margin (Zhu et al.); none: as many as there are."""
+    """Effective number of negatives of EqCo's margin (Zhu et al.); None: the number there is."""
 
     def check(self) -> None:
         """Refuse a temperature or a number of negatives outside its range."""
@@ -60,7 +61,7 @@ class InfoNCE(Loss):
             raise InputError(f"--eqco {self.eqco}: at least 1 negative")
 
     def __call__(self, s: Similarities) -> Tensor:
-        """`texneg.info_nce`."""
+        """Compute `texneg.info_nce`."""
         return info_nce(s, temperature=self.temperature, alpha=self.alpha, eqco=self.eqco)
 
 
@@ -71,7 +72,7 @@ class SimpleContrastive(Loss):
     name = "simple_contrastive"
 
     weight: float | None = None
-    """Factor on each ordinary negative; none: 1 / K."""
+    """Factor on each ordinary negative; None: 1 / K."""
     alpha: float = 1.0
     """Factor on the mean non-semantic cosine."""
 
@@ -81,7 +82,7 @@ class SimpleContrastive(Loss):
             raise InputError(f"--weight {self.weight}: 0 or more")
 
     def __call__(self, s: Similarities) -> Tensor:
-        """`texneg.simple_contrastive`."""
+        """Compute `texneg.simple_contrastive`."""
         return simple_contrastive(s, weight=self.weight, alpha=self.alpha)
 
 
@@ -114,7 +115,7 @@ class TruncatedTriplet(Loss):
             raise InputError(f"--margin {self.margin} --pull {self.pull}: a number, and one of 0 or more")
 
     def __call__(self, s: Similarities) -> Tensor:
-        """`texneg.truncated_triplet`."""
+        """Compute `texneg.truncated_triplet`."""
         return truncated_triplet(s, ranks=self.ranks, margin=self.margin, pull=self.pull, alpha=self.alpha)
 
 
@@ -133,7 +134,7 @@ class Byol(Loss):
         return 0
 
     def __call__(self, s: Similarities) -> Tensor:
-        """`texneg.byol`."""
+        """Compute `texneg.byol`."""
         return byol(s, alpha=self.alpha)
 
 
@@ -143,15 +144,15 @@ LOSSES: list[type[Loss]] = [InfoNCE, SimpleContrastive, TruncatedTriplet, Byol]
 
 @dataclass(frozen=True)
 class Selection:
-    """The ordinary negatives that each query keeps, by their difficulty; all of them by default."""
+    """Ordinary negatives that each query keeps, by their difficulty; by default all."""
 
     difficulty: tuple[float, float] | None = None
-    """Keep the negatives of these ranks, as shares, hardest first (0 0.05: the hardest 5 percent)."""
+    """Keep a range of the negatives, sorted from the hardest, as shares (0 0.05: the hardest 5 percent)."""
     hardest: int | None = None
-    """Keep this many hardest negatives."""
+    """Keep this many of the hardest negatives."""
 
     def __call__(self, s: Similarities) -> Similarities:
-        """`texneg.select`, or everything."""
+        """Apply `texneg.select`, or keep everything."""
         if self.difficulty is None and self.hardest is None:
             return s
         return select(s, difficulty=self.difficulty, hardest=self.hardest)
@@ -206,13 +207,18 @@ class Objective:
         self.loss.check()
         if not 0 <= self.loss.alpha < inf:
             raise InputError(f"--alpha {self.loss.alpha}: 0 or more")
-        selects = self.selection != Selection()
-        if not negatives and (selects or self.loss.negatives_needed):
+        selects, needed = self.selection != Selection(), self.loss.negatives_needed
+        if not negatives and (selects or needed):
             what = "--difficulty and --hardest act" if selects else f"--loss {self.loss.name} acts"
             raise InputError(f"{what} on ordinary negatives, which --method {method} has none of")
-        kept = self.selection.check(negatives) if negatives else 0
-        if kept < self.loss.negatives_needed:
+        if selects and not needed:
             raise InputError(
-                f"--loss {self.loss.name} needs {self.loss.negatives_needed} ordinary negatives a query,"
+                f"--difficulty and --hardest act on ordinary negatives, which --loss {self.loss.name}"
+                " ignores; leave them out"
+            )
+        kept = self.selection.check(negatives) if negatives else 0
+        if kept < needed:
+            raise InputError(
+                f"--loss {self.loss.name} needs {needed} ordinary negatives a query,"
                 f" --method {method} leaves {kept}"
             )

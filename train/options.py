@@ -23,16 +23,16 @@ class Named(Protocol):
 C = TypeVar("C", bound=Named)
 
 
-def find_named(table: Sequence[type[C]], name: str, flag: str) -> type[C]:
+def find_named(table: Sequence[type[C]], name: str, flag: str, *others: str) -> type[C]:
     """Return the class of a table that has this name.
 
     Raises:
-        InputError: there is none; lists those there are.
+        InputError: there is none; lists those there are, and the `others` that the flag takes.
     """
     for cls in table:
         if cls.name == name:
             return cls
-    names = ", ".join(cls.name for cls in table)
+    names = ", ".join([*(cls.name for cls in table), *others])
     raise InputError(f"{flag} {name}: choose from {names}; a class of your own is appended to their table")
 
 
@@ -67,13 +67,15 @@ def parse_option(table: Sequence[type[C]], text: str, flag: str) -> C:
     """
     name, _, options = text.partition(":")
     cls = find_named(table, name, flag)
-    hints, given = get_type_hints(cls), dict[str, Any]()
+    hints = {field.name: get_type_hints(cls)[field.name] for field in fields(cls)}
+    given: dict[str, Any] = {}
     for word in filter(None, options.split(",")):
         option, equals, value = word.partition("=")
-        option, negated = option.removeprefix("no-").replace("-", "_"), option.startswith("no-")
-        hint = hints.get(option) if option in cls.__dataclass_fields__ else None
+        negated = option.startswith("no-") and not equals
+        option = option.removeprefix("no-" if negated else "").replace("-", "_")
+        hint = hints.get(option)
         if hint is None or (hint is bool) == bool(equals):
-            known = ", ".join(cls.__dataclass_fields__) or "none"
+            known = ", ".join(hints) or "none"
             raise InputError(f"{flag} {text}: {word} is no option of {name}; its options are {known}")
         given[option] = not negated if hint is bool else parse_value(hint, value, f"{flag} {text}")
     return cls(**given)
@@ -96,34 +98,35 @@ def parse_value(hint: Any, text: str, flag: str) -> Any:
     raise InputError(f"{flag}: {text!r} is not what this option takes")
 
 
-def changed_options(option: Named) -> dict[str, Any]:
-    """Fields of an instance that differ from their defaults."""
-    values = {field.name: (getattr(option, field.name), field.default) for field in fields(option)}
-    return {name: value for name, (value, default) in values.items() if value != default}
-
-
 def describe(option: Named) -> str:
     """Name an instance with the options that differ from their defaults: `patch size 16-72 no overlap`."""
     words = [option.name]
-    for name, value in changed_options(option).items():
+    for field in fields(option):
+        value = getattr(option, field.name)
+        if value == field.default:
+            continue
         if isinstance(value, bool):
-            words.append(name if value else f"no {name}")
+            words.append(field.name if value else f"no {field.name}")
         else:
             shown = "-".join(map(str, value)) if isinstance(value, tuple) else str(value)
-            words.append(f"{name} {shown}")
+            words.append(f"{field.name} {shown}")
     return " ".join(words)
 
 
 def flatten(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Write nested settings under the names of their flags: {"method": {"name": "moco", "queue": 512}, ...}
-    becomes method "moco", queue 512; fields of a kind of negatives bear its name in front.
+    becomes method "moco", queue 512.
+
+    Fields of a kind of negatives bear its name in front, and its number where it is there more than once.
     """
     flat: dict[str, Any] = {}
     for name, value in settings.items():
         if name == "kinds":
-            for kind in value:
-                flat[kind["name"]] = kind["share"]
-                flat |= {f"{kind['name']}_{k}": v for k, v in kind.items() if k not in ("name", "share")}
+            names = [kind["name"] for kind in value]
+            for number, kind in enumerate(value, start=1):
+                label = kind["name"] if names.count(kind["name"]) == 1 else f"{kind['name']}{number}"
+                flat[label] = kind["share"]
+                flat |= {f"{label}_{k}": v for k, v in kind.items() if k not in ("name", "share")}
         elif isinstance(value, Mapping):
             inner = dict(value)
             if "name" in inner:

@@ -37,16 +37,14 @@ def read_command(words: list[str]) -> PretrainConfig:
 def pretrain(config: PretrainConfig) -> int:
     """Train a run, or go on training it; the verb `texneg pretrain`."""
     with process_group(pick_device(config.run.device)):
-        folder = run_pretraining(config, log=status_line)
+        folder = run_pretraining(config, log=print_status)
         if rank() == 0:
-            end = (
-                "finished" if is_finished(folder) else "stopped as asked; run the same command again to go on"
-            )
-            status_line(f"{folder}: {end}\n")
+            stopped = "stopped as asked; run the same command again to go on"
+            print_status(f"{folder}: {'finished' if is_finished(folder) else stopped}\n")
     return 0
 
 
-def status_line(text: str) -> None:
+def print_status(text: str) -> None:
     """Write a line of progress: on a terminal in place of the one before, elsewhere below it."""
     if sys.stdout.isatty():
         print(f"\r\x1b[K{text}", end="", flush=True)
@@ -77,7 +75,7 @@ def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = prin
         return folder
     device = torch.device(pick_device(config.run.device))
     train_set = open_train(config.run.data)
-    textures = needed_textures(config, train_set) if config.negatives.need_textures else None
+    textures = require_textures(config, train_set) if config.negatives.need_textures else None
     oversubscribed = warn_if_oversubscribed(config.run.workers, processes())
     for warning in (config.check_images(len(train_set)), oversubscribed):
         if warning and rank() == 0:
@@ -86,14 +84,14 @@ def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = prin
     training.resume()
     if rank() == 0:
         with checkpoint.write_errors(folder / CONFIG):
-            write_json(folder / CONFIG, record(config))
+            write_json(folder / CONFIG, describe_run(config))
     train(training)
     if training.step == training.total and rank() == 0:
         checkpoint.write_torch(folder / checkpoint.ENCODER, training.export())
     return folder
 
 
-def needed_textures(config: PretrainConfig, train_set: ImageSet) -> ImageSet:
+def require_textures(config: PretrainConfig, train_set: ImageSet) -> ImageSet:
     """Open the textures of the training images.
 
     Raises:
@@ -117,7 +115,7 @@ def assemble(
     device: torch.device,
     log: Callable[[str], None],
 ) -> Training:
-    """Make everything of a run in its state before the first step."""
+    """Make everything of a run, in its state before the first step."""
     steps = config.optimisation.epochs * (len(train_set) // config.optimisation.batch)
     method = config.method.build(config.network, seed=config.seed, steps=steps)
     method.amp = config.optimisation.amp
@@ -150,7 +148,7 @@ def make_batches(
     *,
     deferred: bool = False,
 ) -> Batches:
-    """Make the data of a run: images, their textures where asked for, in memory where asked for.
+    """Make the batches of a run, of images and textures in memory or read when they are needed.
 
     With `deferred` the loop makes the negatives, on its device.
     """
@@ -178,7 +176,7 @@ def make_batches(
     )
 
 
-def record(config: PretrainConfig) -> dict[str, Any]:
+def describe_run(config: PretrainConfig) -> dict[str, Any]:
     """Describe a run for `config.json`: settings, those of its baseline, and what made them into a run."""
     return {
         **config.identity(),
@@ -193,7 +191,7 @@ def record(config: PretrainConfig) -> dict[str, Any]:
 
 
 def is_finished(folder: Path) -> bool:
-    """True if the run has written its encoder and a second call has nothing to do."""
+    """Return True if the run has written its encoder, so that a second call has nothing to do."""
     return (folder / checkpoint.ENCODER).is_file()
 
 

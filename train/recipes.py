@@ -5,6 +5,7 @@ linear probe top-1 in percent on ImageNet-100, mean and standard deviation of th
 baseline: --negatives none.
 """
 
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -237,6 +238,10 @@ def find_recipe(name: str) -> PretrainConfig:
     return named[name]()
 
 
-def list_recipes() -> str:
-    """Write one line a recipe: name and first sentence."""
-    return "".join(f"\n  {made.__name__:<38}{(made.__doc__ or '').splitlines()[0]}" for made in RECIPES)
+def describe_recipes(name: str) -> str:
+    """Return the description of a recipe; of a name that is none, a list of all recipes."""
+    for made in RECIPES:
+        if made.__name__ == name:
+            return inspect.getdoc(made) or ""
+    lines = (f"\n  {made.__name__:<38}{(made.__doc__ or '').partition(chr(10))[0]}" for made in RECIPES)
+    return f"Train a recipe, which is a whole configuration, or change it.\n\nRecipes:{''.join(lines)}"

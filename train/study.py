@@ -16,7 +16,7 @@ from texneg.errors import InputError
 if TYPE_CHECKING:
     from texneg.train.config import PretrainConfig
 
-SHEET_PX = 128  # side of a picture on the contact sheet
+SHEET_PX = 128  # pictures of a contact sheet have at least this side
 
 
 @dataclass(frozen=True)
@@ -48,18 +48,16 @@ class Study:
     arms: "Mapping[str, PretrainConfig]"
     """Configurations by their names in the report; seed and run folder are set here."""
     evaluations: tuple[Evaluation, ...]
-    """What each run is tested on; a report shows one of them."""
+    """Tests of each run; a report shows one of them."""
     textures: str = ""
     """Textures of the training images, for the similarities and the contact sheet; empty: none."""
     seeds: int = 2
     """Runs of each arm, seeds 0, 1, ..."""
 
     def __post_init__(self) -> None:
-        folders = [slug(arm) for arm in self.arms]
+        folders = [folder_name(arm) for arm in self.arms]
         if not folders or len(set(folders)) < len(folders) or "" in folders:
-            raise InputError(
-                f"arms {', '.join(self.arms)}: one or more names that differ in letters or digits"
-            )
+            raise InputError(f"arms {list(self.arms)}: one or more names that differ in letters or digits")
 
     @property
     def jobs(self) -> list[tuple[str, int]]:
@@ -68,22 +66,22 @@ class Study:
 
     def run_folder(self, arm: str, seed: int) -> Path:
         """Folder of one run."""
-        return Path(self.folder) / f"{slug(arm)}-s{seed}"
+        return Path(self.folder) / f"{folder_name(arm)}-s{seed}"
 
 
-def slug(name: str) -> str:
+def folder_name(arm: str) -> str:
     """Write the name of an arm as the name of a folder."""
-    return "-".join(re.findall(r"[\w.]+", name))
+    return "-".join(re.findall(r"[\w.]+", arm))
 
 
-def run_study(study: Study, *, processes: int, threads: int, say: Callable[[str], None]) -> None:
+def run_study(study: Study, *, processes: int, threads: int, log: Callable[[str], None]) -> None:
     """Finish every run of a study.
 
     Args:
         study: arms, seeds and evaluations.
         processes: runs at a time.
         threads: CPU threads of each.
-        say: receives a line for each run that ends.
+        log: receives a line for each run that ends.
 
     Raises:
         InputError, RunFailed: of the first run that fails; the others are finished before.
@@ -107,7 +105,7 @@ def run_study(study: Study, *, processes: int, threads: int, say: Callable[[str]
                         raise error
                     failures.append(error)
                     continue
-                say(f"{arm:<{width}}  seed {seed}  {future.result():4.0f} s")
+                log(f"{arm:<{width}}  seed {seed}  {future.result():4.0f} s")
     if failures:
         raise failures[0]
 
@@ -120,7 +118,7 @@ def limit_threads(threads: int) -> None:
 
 
 def run_job(study: Study, arm: str, seed: int) -> float:
-    """Make one run with its evaluations; returns the seconds it took now."""
+    """Finish one run with its evaluations; return the seconds that this call took."""
     from texneg.train.evaluate.analyses.similarity import Similarity
     from texneg.train.evaluate.analyze import analyze
     from texneg.train.pretrain import run_pretraining
@@ -162,15 +160,20 @@ def write_report(study: Study, evaluation: Evaluation, out: Path) -> None:
     from texneg.train.sheet.sheet import SheetConfig, write_sheet
 
     picture = out.with_name("sheet.png")
-    negatives = [config.negatives for config in study.arms.values() if config.negatives.kinds]
+    negatives = [config for config in study.arms.values() if config.negatives.kinds]
     if negatives and not picture.is_file():
-        data = next(iter(study.arms.values())).run.data
-        columns = [Negatives.of(kind) for kind in dict.fromkeys(k for one in negatives for k, _ in one.kinds)]
+        data, side = negatives[0].run.data, sheet_side(max(config.views.image_size for config in negatives))
+        kinds = dict.fromkeys(kind for config in negatives for kind, _ in config.negatives.kinds)
         with quiet(out.with_name("sheet.log")):
-            config = SheetConfig(data, str(picture), textures=study.textures or None, size=SHEET_PX)
-            write_sheet(config, columns)
+            sheet = SheetConfig(data, str(picture), textures=study.textures or None, size=side)
+            write_sheet(sheet, [Negatives.of(kind) for kind in kinds])
     runs = tuple(str(study.run_folder(arm, seed) / evaluation.name) for arm, seed in study.jobs)
     report(ReportConfig(runs, out=str(out), sheets=(str(picture),) if negatives else ()))
+
+
+def sheet_side(view: int) -> int:
+    """Return the side of a sheet's pictures: a multiple of the view's, so that options of negatives fit."""
+    return view * -(-SHEET_PX // view)
 
 
 @contextlib.contextmanager
@@ -182,6 +185,6 @@ def quiet(log: Path) -> Iterator[None]:
 
 
 def stopwatch() -> Callable[[str], None]:
-    """A printer that puts the seconds since now before each line."""
+    """Return a printer that puts the seconds since now in front of each line."""
     start = time.monotonic()
     return lambda text: print(f"[{time.monotonic() - start:4.0f} s] {text}", flush=True)

@@ -6,6 +6,7 @@ import pickle
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,10 +18,11 @@ from texneg.errors import InputError, RunFailed
 from texneg.train import pretrain as verb
 from texneg.train.config import PretrainConfig
 from texneg.train.engine.checkpoint import require_same
-from texneg.train.flags import change, read_flags
-from texneg.train.negatives import Negatives, Patch, TextureLive
+from texneg.train.flags import CHOICES, OTHERS, change, list_parts, read_flags
+from texneg.train.methods import METHODS
+from texneg.train.negatives import KINDS, Negatives, Patch, TextureLive
 from texneg.train.networks.encoder import load_encoder
-from texneg.train.objectives import Byol, Objective, TruncatedTriplet
+from texneg.train.objectives import LOSSES, Byol, Objective, TruncatedTriplet
 from texneg.train.pretrain import run_pretraining
 from texneg.train.recipes import RECIPES, find_recipe
 
@@ -177,7 +179,7 @@ def test_a_signal_ends_the_command_with_130_and_the_next_goes_on(data, tmp_path,
     handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
     with monkeypatch.context() as patched:
         patched.setattr(
-            verb, "status_line", lambda text: signal.raise_signal(number) if "step 6/" in text else None
+            verb, "print_status", lambda text: signal.raise_signal(number) if "step 6/" in text else None
         )
         assert main(command) == 130
     assert "run the same command again" in capsys.readouterr().err
@@ -297,6 +299,7 @@ def test_without_dropout_there_is_no_random_state_to_save(data, tmp_path):
         ({"method": "byol", "bn": "none", "eqco": 4}, "--eqco is an option of --loss info_nce"),
         ({"method": "byol", "bn": "none", "hardest": 4}, "ordinary negatives, which --method byol has none"),
         ({"method": "byol", "bn": "none", "loss": "info_nce"}, "which --method byol has none"),
+        ({"loss": "byol", "hardest": 4}, "ordinary negatives, which --loss byol ignores; leave them out"),
         ({"loss": "truncated_triplet", "ranks": (2, 17)}, "needs 17 ordinary negatives a query"),
         ({"difficulty": (0.5, 0.1)}, "the first below the second"),
         ({"hardest": 17}, "1 to the 16 negatives"),
@@ -351,10 +354,14 @@ def test_a_choice_brings_its_own_options_and_defaults():
     triplet = parsed("demo", "--loss=truncated_triplet", "--ranks", "3", "20")
     assert triplet.objective.loss == TruncatedTriplet(ranks=(3, 20))
     same = parsed("demo", "--method", "moco", "--loss", "info_nce", "--negatives", "patch")
-    assert same == find_recipe("demo")
+    assert same == parsed("demo", "--amp", "--patch-overlap", "--no-patch-flip") == find_recipe("demo")
     for words, message in (
         (("--method", "byol", "--queue", "8"), "--queue is an option of --method moco, which is not chosen"),
         (("--patch-permutation-size", "2", "4"), "is an option of --negatives patch_permutation"),
+        (("--no-patch-permutation-flip",), "is an option of --negatives patch_permutation"),
+        (("--negatives", "non"), "choose from patch, .*, texture_live, none, mixture;"),
+        (("--negatives", "mixture", "--mixture", "noise", "1"), "--mixture noise: choose from patch"),
+        (("else",), "^else is not understood; texneg pretrain demo --help"),
         (("--que", "8"), r"--que is not understood; did you mean --queue\?"),
         (
             ("--loss", "triplet"),
@@ -363,6 +370,47 @@ def test_a_choice_brings_its_own_options_and_defaults():
     ):
         with pytest.raises(InputError, match=message):
             parsed("demo", *words)
+
+
+def test_two_negatives_of_one_kind_are_told_apart():
+    two = replace(TINY, negatives=Negatives.of(Patch(), Patch(flip=True)))
+    assert change(two, lr=0.2) == replace(two, optimisation=replace(two.optimisation, lr=0.2))
+    turned = change(two, patch_rotate=True)  # a flag is an option of the kind
+    assert turned.negatives == Negatives.of(Patch(rotate=True), Patch(flip=True, rotate=True))
+    other = replace(two, negatives=Negatives.of(Patch(rotate=True), Patch(flip=True)))
+    with pytest.raises(InputError, match=r"\(patch1_rotate False -> True\)"):
+        require_same("runs/two", two.identity(), other.identity())
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_no_two_options_share_a_flag(method, loss):
+    every = tuple((kind(), 1.0) for kind in KINDS)
+    config = replace(TINY, method=method(), objective=Objective(loss()), negatives=Negatives(every))
+    flags = [*CHOICES, *OTHERS, *(flag for part in list_parts(config) for flag in part.flags())]
+    assert len(flags) == len(set(flags))
+
+
+def test_help_describes_the_recipe_and_the_options_of_what_is_chosen(capsys):
+    for words, shown, left_out in (
+        (("--help",), ("texneg pretrain RECIPE", "imagenette128_gpu", "--queue"), ("--texture-live",)),
+        (
+            ("demo", "--method=byol", "--help"),
+            ("texneg pretrain demo", "about a minute", "(default: byol)", "Momentum of the target"),
+            ("imagenette128_gpu", "--queue", "--temperature"),
+        ),
+        (
+            ("demo", "--negatives", "texture_live", "--help"),
+            ("--texture-live-method {live,fast,default,quality}", "--amp, --no-amp"),
+            ("--patch-size",),
+        ),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(["pretrain", *words])
+        assert ended.value.code == 0
+        text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+        assert [one for one in shown if one not in text] == []
+        assert [one for one in left_out if one in text] == []
 
 
 @pytest.mark.parametrize("loss", ["simple_contrastive", "truncated_triplet"])

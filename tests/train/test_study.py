@@ -9,7 +9,8 @@ import pytest
 
 from texneg.errors import InputError
 from texneg.train.config import PretrainConfig
-from texneg.train.study import Study
+from texneg.train.negatives import PatchPermutation
+from texneg.train.study import SHEET_PX, Study, sheet_side
 
 SCRIPT = """
 import sys
@@ -41,7 +42,7 @@ study = Study(
     textures=str(root / "textures"),
     seeds=1,
 )
-run_study(study, processes=1, threads=1, say=print)
+run_study(study, processes=1, threads=1, log=print)
 for evaluation in study.evaluations:
     write_report(study, evaluation, root / f"{evaluation.name or 'main'}.html")
 """
@@ -71,3 +72,10 @@ def test_a_study_needs_no_dask_and_keeps_what_is_done(tmp_path: Path) -> None:
 def test_arms_need_names_that_differ_as_folders(names: tuple[str, ...]) -> None:
     with pytest.raises(InputError, match="names that differ in letters or digits"):
         Study("runs", dict.fromkeys(names, PretrainConfig()), ())
+
+
+@pytest.mark.parametrize("view", [32, 64, 96, 128, 224])
+def test_negatives_that_fit_the_views_fit_the_contact_sheet(view: int) -> None:
+    side = sheet_side(view)
+    assert SHEET_PX <= side < SHEET_PX + view
+    PatchPermutation(size=(view // 2, view // 2)).check(side)

@@ -31,7 +31,7 @@ def environment() -> dict[str, str]:
 
 
 def _commit() -> str:
-    """Short hash of the checkout this file lies in, marked when files differ from it."""
+    """Return the short hash of the checkout that this file lies in, marked when files differ from it."""
     folder = Path(__file__).parent
     try:
         hash_ = _git(folder, "rev-parse", "--short", "HEAD")
@@ -46,7 +46,7 @@ def _git(folder: Path, *arguments: str) -> str:
 
 
 def _field(path: str, name: str) -> str:
-    """Value of the first `name : value` line of a /proc file; empty where there is none."""
+    """Return the value of the first `name : value` line of a /proc file; empty where there is none."""
     try:
         lines = Path(path).read_text("utf-8").splitlines()
     except OSError:

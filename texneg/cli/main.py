@@ -36,7 +36,7 @@ STOPPED = 130
 
 
 def usage(verbs: Verbs, prog: str) -> str:
-    """The list of verbs."""
+    """Return the list of verbs as text."""
     lines = [f"  {verb:<16}{summary}" for verb, (_, summary) in verbs.items()]
     return "\n".join(
         [
@@ -61,14 +61,21 @@ def load(target: str) -> tuple[Callable[[Any], int], type]:
     return function, get_type_hints(function)["config"]
 
 
-def parse(config: type, verb: str, argv: list[str], *, default: Any = None) -> Any:
+def parse(
+    config: type,
+    verb: str,
+    argv: list[str],
+    default: Any = None,
+    explain: Callable[[str], str] | None = None,
+) -> Any:
     """Parse the command line of a verb: flags are flat, and the parts of the configuration group the help.
 
     Args:
         config: a dataclass; its fields, and those of the dataclasses among them, are the flags.
         verb: for messages.
         argv: the words after the verb.
-        default: an instance whose values are the defaults; it may have a method `explain_unknown(name)`.
+        default: an instance whose values are the defaults.
+        explain: returns the message for the name of a flag that is not there.
 
     Raises:
         InputError: a flag that is not there.
@@ -76,23 +83,20 @@ def parse(config: type, verb: str, argv: list[str], *, default: Any = None) -> A
     import tyro
 
     flags = annotate(config)
-    markers = (
-        tyro.conf.OmitArgPrefixes,
-        tyro.conf.FlagCreatePairsOff,
-        *(() if default is not None else (tyro.conf.DisallowNone,)),
-    )
+    # Where defaults come from elsewhere, a flag must be able to turn on and off, and to say None.
+    plain = (tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone) if default is None else ()
     parsed, unknown = tyro.cli(
         config,
         args=argv,
         default=default,
         prog=f"texneg {verb}",
-        config=markers,
+        config=(tyro.conf.OmitArgPrefixes, *plain),
         return_unknown_args=True,
     )
     if unknown:
         word = unknown[0].partition("=")[0]
-        if explain := getattr(default, "explain_unknown", None):
-            raise InputError(explain(word.lstrip("-").replace("-", "_")))
+        if explain and word.startswith("--"):
+            raise InputError(explain(word[2:].replace("-", "_")))
         near = get_close_matches(word, flags, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise InputError(f"{word} is not understood; {hint}texneg {verb} --help lists what is")
@@ -122,7 +126,7 @@ def annotate(config: type) -> list[str]:
 
 
 def default_shown(value: str) -> str:
-    """Text of a default in the help; empty where leaving the option out means doing without."""
+    """Return the text of a default in the help; empty where leaving the option out means doing without."""
     return "" if value in ("None", "", "''", "False") else f"(default: {value})"
 
 

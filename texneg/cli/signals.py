@@ -19,7 +19,7 @@ class StopRequests:
         self._patience = patience
 
     def is_set(self) -> bool:
-        """True after the first request."""
+        """Return True after the first request."""
         return self.count > 0
 
     def __call__(self, number: int, frame: FrameType | None) -> None:

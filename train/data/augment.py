@@ -21,8 +21,8 @@ DEVIATIONS = 3  # the blur's kernel ends here
 
 
 @compiled()
-def triangle_taps(length, n):  # type: ignore[no-untyped-def]
-    """First and end pixel (n,), weights (n, taps) of an antialiased bilinear resize from `length` to n."""
+def compute_taps(length, n):  # type: ignore[no-untyped-def]
+    """Compute first and end pixel (n,) and weights (n, taps) of an antialiased bilinear resize to n."""
     scale = length / n
     support = max(scale, 1.0)
     first, end = np.zeros(n, np.int64), np.zeros(n, np.int64)
@@ -40,12 +40,12 @@ def triangle_taps(length, n):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def resized_crop(image, plan, planes):  # type: ignore[no-untyped-def]
-    """Crop of a uint8 (H, W, 3) image, resized to fill the planes and mirrored if the plan says so."""
+def crop_and_resize(image, plan, planes):  # type: ignore[no-untyped-def]
+    """Crop a uint8 (H, W, 3) image, resize it to fill the planes, and mirror it if the plan says so."""
     top, left, height, width = int(plan[0]), int(plan[1]), int(plan[2]), int(plan[3])
     S = planes.shape[1]
-    columns, columns_end, across = triangle_taps(width, S)
-    rows, rows_end, down = triangle_taps(height, S)
+    columns, columns_end, across = compute_taps(width, S)
+    rows, rows_end, down = compute_taps(height, S)
     line = np.empty(3 * width, np.float32)
     for o in range(S):
         line[:] = ZERO
@@ -67,14 +67,14 @@ def resized_crop(image, plan, planes):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def unit(x):  # type: ignore[no-untyped-def]
-    """The nearest value in 0 ... 1."""
+def clip(x):  # type: ignore[no-untyped-def]
+    """Clip to 0 ... 1."""
     return min(max(x, ZERO), ONE)
 
 
 @compiled()
 def luma(planes, i):  # type: ignore[no-untyped-def]
-    """Grey value of pixel i of (3, P) planes."""
+    """Compute the grey value of pixel i of (3, P) planes."""
     return RED * planes[0, i] + GREEN * planes[1, i] + BLUE * planes[2, i]
 
 
@@ -83,7 +83,7 @@ def brightness(planes, factor):  # type: ignore[no-untyped-def]
     """Multiply by the factor."""
     for c in range(3):
         for i in range(planes.shape[1]):
-            planes[c, i] = unit(factor * planes[c, i])
+            planes[c, i] = clip(factor * planes[c, i])
 
 
 @compiled()
@@ -95,7 +95,7 @@ def contrast(planes, factor):  # type: ignore[no-untyped-def]
     mean = (ONE - factor) * np.float32(total / planes.shape[1])
     for c in range(3):
         for i in range(planes.shape[1]):
-            planes[c, i] = unit(factor * planes[c, i] + mean)
+            planes[c, i] = clip(factor * planes[c, i] + mean)
 
 
 @compiled()
@@ -105,9 +105,9 @@ def saturation(planes, factor):  # type: ignore[no-untyped-def]
     for i in range(planes.shape[1]):
         r, g, b = red[i], green[i], blue[i]
         grey = (ONE - factor) * (RED * r + GREEN * g + BLUE * b)
-        red[i] = unit(factor * r + grey)
-        green[i] = unit(factor * g + grey)
-        blue[i] = unit(factor * b + grey)
+        red[i] = clip(factor * r + grey)
+        green[i] = clip(factor * g + grey)
+        blue[i] = clip(factor * b + grey)
 
 
 @compiled(error_model="numpy")
@@ -131,14 +131,14 @@ def hue(planes, turn):  # type: ignore[no-untyped-def]
 
 @compiled(inline="always")
 def hexagon(sixths):  # type: ignore[no-untyped-def]
-    """Share of the chroma that a channel lacks at this place of the colour hexagon, six sixths around."""
+    """Compute the share of the chroma that a channel lacks at this place of the colour hexagon."""
     k = sixths - np.float32(6) * np.floor(sixths * (ONE / np.float32(6)))
-    return unit(min(k, np.float32(4) - k))
+    return clip(min(k, np.float32(4) - k))
 
 
 @compiled()
 def blur(planes, sigma):  # type: ignore[no-untyped-def]
-    """Gaussian blur of (3, S, S) planes, sigma in pixels, mirrored at the edges."""
+    """Blur (3, S, S) planes by a Gaussian, sigma in pixels, mirrored at the edges."""
     S = planes.shape[1]
     radius = min(math.ceil(DEVIATIONS * sigma), S - 1)
     kernel = np.empty(2 * radius + 1, np.float32)
@@ -168,17 +168,17 @@ def blur(planes, sigma):  # type: ignore[no-untyped-def]
 
 @compiled()
 def mirror_index(x, n):  # type: ignore[no-untyped-def]
-    """Index inside 0 ... n - 1, the edge pixel not repeated."""
+    """Mirror an index into 0 ... n - 1, the edge pixel not repeated."""
     return abs(x) if x < n else 2 * (n - 1) - x
 
 
 @compiled()
 def augment(image, plan, out):  # type: ignore[no-untyped-def]
-    """One view of a uint8 (H, W, 3) image into uint8 (S, S, 3); `plan` is a row of `views.Plan`."""
+    """Write one view of a uint8 (H, W, 3) image into uint8 (S, S, 3); `plan` is a row of `views.Plan`."""
     S = out.shape[0]
     planes = np.empty((3, S, S), np.float32)
     flat = planes.reshape(3, S * S)
-    resized_crop(image, plan, planes)
+    crop_and_resize(image, plan, planes)
     for step in range(4):
         which = ORDERS[int(plan[9]), step]
         factor = np.float32(plan[5 + which])

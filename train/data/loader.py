@@ -71,21 +71,21 @@ class Batches(Dataset[Batch | InputError]):
         return self.n // self.batch
 
     def indices(self, step: int) -> npt.NDArray[np.int64]:
-        """Data-set indices (N,) of this process at a step: its share of the joint batch."""
+        """Return the places in the data set (N,) of this process at a step: its share of the joint batch."""
         epoch, place = divmod(step, self.steps_per_epoch)
         local = self.batch // self.world
         start = place * self.batch + self.rank * local
         return cached_order(self.n, self.seed, epoch)[start : start + local]
 
     def __getitem__(self, step: int) -> Batch | InputError:
-        """The batch of a step, or the error of an unreadable image: a value crosses processes unchanged."""
+        """Make the batch of a step, or return the error of an unreadable image, which crosses processes."""
         try:
             return self.make(step)
         except (DecodeError, OSError) as error:
-            return unreadable_image(error)
+            return make_image_error(error)
 
     def make(self, step: int) -> Batch:
-        """Views and negatives of a step."""
+        """Make views and negatives of a step."""
         index, epoch = self.indices(step), step // self.steps_per_epoch
 
         def views(pixels: list[U8], view: int) -> U8:
@@ -99,19 +99,19 @@ class Batches(Dataset[Batch | InputError]):
         return Batch(*pixels, negatives, torch.from_numpy(index), step)
 
     def complete(self, batch: Batch) -> Batch:
-        """The batch with its negatives; those that were left are made on its device, of its query views."""
+        """Add negatives that were deferred, made on the device of the batch from its query views."""
         if not self.negatives.kinds or not self.deferred:
             return batch
         return batch._replace(negatives=self.make_negatives(batch.query, batch.step, batch.indices))
 
     def make_negatives(self, query: Pixels, step: int, index: npt.NDArray[np.int64] | Tensor) -> Pixels:
-        """Negatives (N, M, S, S, 3) of the query views of a step."""
+        """Make negatives (N, M, S, S, 3) of the query views of a step."""
         epoch = step // self.steps_per_epoch
         textures = partial(self.texture_views, epoch=epoch) if self.texture else None
         return self.negatives.make(query, seed=self.seed, epoch=epoch, index=index, textures=textures)
 
     def texture_views(self, *, epoch: int, index: npt.NDArray[np.int64]) -> U8:
-        """The textures of images, each with exactly the augmentation of its query view."""
+        """Read the textures of images as views (N, S, S, 3), each augmented exactly as its query view."""
         assert self.texture is not None
         textures = [self.texture(int(i)) for i in index]
         return make_views(textures, self.augmentation, seed=self.seed, epoch=epoch, index=index, view=QUERY)
@@ -119,12 +119,16 @@ class Batches(Dataset[Batch | InputError]):
 
 @lru_cache(maxsize=2)
 def cached_order(n: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
-    """`epoch_order`, kept for the epoch's other steps."""
+    """Compute `epoch_order`, and keep it for the other steps of the epoch."""
     return epoch_order(n, seed=seed, epoch=epoch)
 
 
 def load(batches: Batches, steps: range, *, workers: int, pin: bool) -> Iterator[Batch]:
-    """Batches of the given steps in order, made in `workers` processes (0: in this one)."""
+    """Load the batches of these steps in order, made in `workers` processes (0: in this one).
+
+    Raises:
+        InputError: an image that cannot be read.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "This DataLoader will create")  # we warn in one line
         loader: DataLoader[Batch | InputError] = DataLoader(
@@ -159,19 +163,19 @@ def warn_if_oversubscribed(workers: int, processes: int) -> str:
     return f"--workers {workers}: {wanted} processes share {cores} cores; fewer workers may be faster"
 
 
-def unreadable_image(error: Exception) -> InputError:
-    """The error of an image that cannot be trained on."""
+def make_image_error(error: Exception) -> InputError:
+    """Return the error of an image that cannot be trained on."""
     return InputError(f"{error}: replace this image, or take it out and train in a new run folder")
 
 
 def ignore_signals(_: int) -> None:
-    """A terminal and a scheduler signal the whole process group: a worker goes on while the trainer saves."""
+    """Keep a worker alive while the trainer saves: terminals and schedulers signal a whole group."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE_S))
 
 
 def keep_batch(made: Any) -> Any:
-    """The batch as it is, in place of the loader's conversion."""
+    """Return the batch as it is, in place of the loader's conversion."""
     return made
 
 
@@ -182,7 +186,7 @@ class OnDemand:
         self.images, self.order = images, order
 
     def __call__(self, i: int) -> U8:
-        """Image i, or the image at place order[i]."""
+        """Decode image i, or the image at place order[i]."""
         return self.images[i if self.order is None else int(self.order[i])][0]
 
 
@@ -194,15 +198,15 @@ class Resident:
             with ThreadPoolExecutor(THREADS) as pool:
                 self.pixels = list(pool.map(lambda i: shrink(image(i), side), range(n)))
         except (DecodeError, OSError) as error:
-            raise unreadable_image(error) from error
+            raise make_image_error(error) from error
 
     def __call__(self, i: int) -> U8:
-        """Image i."""
+        """Return image i."""
         return self.pixels[i]
 
 
 def shrink(pixels: U8, side: int) -> U8:
-    """The image with its shorter side reduced to `side` pixels, antialiased; smaller images unchanged."""
+    """Reduce the shorter side of an image to `side` pixels, antialiased; smaller images stay as they are."""
     height, width = pixels.shape[:2]
     scale = side / min(height, width)
     if scale >= 1:

@@ -11,12 +11,12 @@ HELD_OUT = ("val", "validation", "test")
 
 
 def open_train(path: str) -> ImageSet:
-    """The `train` split of a folder that has one, otherwise all of it."""
-    return open_images(path, train_split(path))
+    """Open the `train` split of a folder that has one, otherwise all of it."""
+    return open_images(path, find_train_split(path))
 
 
 def open_textures(path: str, images: ImageSet, data: str) -> ImageSet | None:
-    """The textures of training images.
+    """Open the textures of training images.
 
     Args:
         path: what `texneg synth` wrote, folders or tars; empty for textures in the tars of the images.
@@ -27,17 +27,17 @@ def open_textures(path: str, images: ImageSet, data: str) -> ImageSet | None:
         The textures; None where no path is given and the images have none beside them.
     """
     if path:
-        return open_images(path, train_split(path), textures=True)
-    return open_textures_beside(images, data, train_split(data))
+        return open_images(path, find_train_split(path), textures=True)
+    return open_textures_beside(images, data, find_train_split(data))
 
 
-def train_split(path: str) -> str | None:
-    """`train` where there is such a folder."""
+def find_train_split(path: str) -> str | None:
+    """Return `train` where there is such a folder."""
     return "train" if (parse_place(path) / "train").is_dir() else None
 
 
 def require_labels(images: ImageSet) -> ImageSet:
-    """The images, checked to have classes.
+    """Return the images if all of them have classes.
 
     Raises:
         InputError: fewer than two classes, or an image in no class folder.
@@ -51,7 +51,7 @@ def require_labels(images: ImageSet) -> ImageSet:
 
 
 def find_test(path: str, classes: Sequence[str]) -> ImageSet | None:
-    """The first of the splits val, validation and test that has one of the classes; None without any."""
+    """Open the first of the splits val, validation and test that has one of the classes; None without one."""
     for split in HELD_OUT:
         if (parse_place(path) / split).is_dir():
             images = open_images(path, split)

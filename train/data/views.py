@@ -1,8 +1,8 @@
 """Augmented views whose pixels depend on (seed, epoch, image index, view) alone.
 
 The augmentation is MoCo-v2's (Chen et al., arXiv 2003.04297): random resized crop, colour jitter with
-probability 0.8, grey, blur, flip. Parameters are drawn for a whole batch from Philox words; `pixels` applies
-them.
+probability 0.8, grey, blur, flip. Parameters are drawn for a whole batch from Philox words; `augment`
+applies them.
 
 Shapes: N batch, H W image, S view side.
 """
@@ -31,23 +31,23 @@ U8 = npt.NDArray[np.uint8]
 F64 = npt.NDArray[np.float64]
 Plan = npt.NDArray[np.float64]
 """(N, 12): top, left, height, width of the crop in pixels; flip; brightness, contrast, saturation, hue;
-row of `pixels.ORDERS`; grey; sigma of the blur in pixels, 0 for none."""
+row of `augment.ORDERS`; grey; sigma of the blur in pixels, 0 for none."""
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """The augmentation of MoCo-v2."""
+    """MoCo-v2's augmentation: crop, colour jitter, grey, blur, flip."""
 
     image_size: int = 224
-    """Side of a view in pixels, S."""
+    """Side of a view, pixels."""
     crop: float = 0.2
-    """Smallest share of the image's area in a crop; the largest is 1."""
+    """Smallest share of the image's area that a crop keeps; the largest is 1."""
     jitter: float = 1.0
-    """Strength of the colour jitter: 1 is brightness, contrast, saturation 0.4 and hue 0.1; 0 is none."""
+    """Strength of the colour jitter; 1 is 0.4 for brightness, contrast, saturation and 0.1 for hue."""
     grey: float = 0.2
     """Probability of a grey view."""
     blur: float = 0.5
-    """Probability of a blur, sigma 0.1 to 2 pixels; 0 for images up to 64 pixels."""
+    """Probability of a blur of sigma 0.1 to 2 pixels; use 0 for images up to 64 pixels."""
 
     def check(self) -> None:
         """Refuse values outside their range.
@@ -77,7 +77,7 @@ def make_views(
     index: npt.NDArray[np.int64],
     view: int,
 ) -> U8:
-    """One view of each of N images: uint8 (N, S, S, 3).
+    """Make one view of each of N images: uint8 (N, S, S, 3).
 
     Args:
         images: uint8 (H, W, 3) each, sizes may differ.
@@ -98,7 +98,7 @@ def make_views(
 def plan_views(
     sizes: F64, augmentation: Augmentation, *, seed: int, epoch: int, index: npt.NDArray[np.int64], view: int
 ) -> Plan:
-    """Parameters (N, 12) of one view of each image; `sizes` (N, 2) are heights and widths in pixels."""
+    """Draw the parameters (N, 12) of a view of each image; `sizes` (N, 2) are heights and widths, pixels."""
     keys = fold_array(fold(seed, epoch, Stream.VIEWS, view), index)
     u = philox(keys[:, None], np.arange(TRIES + 3)) / 2.0**32  # (N, blocks, 4), uniform on [0, 1)
     a, (flip, jittered, grey, blurred), (order, sigma) = augmentation, u[:, TRIES].T, u[:, TRIES + 2, :2].T
@@ -107,11 +107,11 @@ def plan_views(
     blurs = np.where(blurred < a.blur, SIGMA[0] + sigma * (SIGMA[1] - SIGMA[0]), 0)
     turns = np.floor(order * len(ORDERS))
     rest = np.stack([turns, grey < a.grey, blurs], axis=1)
-    return np.hstack([crop_boxes(u[:, :TRIES], sizes, a.crop), (flip < 0.5)[:, None], factors, rest])
+    return np.hstack([draw_crops(u[:, :TRIES], sizes, a.crop), (flip < 0.5)[:, None], factors, rest])
 
 
-def crop_boxes(u: F64, sizes: F64, smallest: float) -> F64:
-    """Top, left, height, width (N, 4) of random crops: uniform area from `smallest` to 1, uniform log aspect.
+def draw_crops(u: F64, sizes: F64, smallest: float) -> F64:
+    """Draw crops: top, left, height, width (N, 4); area uniform from `smallest` to 1, log aspect uniform.
 
     Args:
         u: (N, TRIES, 4) uniform numbers: area, aspect, vertical and horizontal place of each try.

@@ -29,7 +29,7 @@ def write_torch(path: Path, content: dict[str, Any]) -> None:
 
 @contextmanager
 def write_errors(path: Path) -> Iterator[None]:
-    """Name the remedy where a file of a run cannot be written; what was saved before stays.
+    """Name the remedy where a file of a run cannot be written; what was saved before is kept.
 
     Raises:
         RunFailed: in place of OSError.

@@ -105,7 +105,7 @@ def write_line(training: Training, *, measure: bool, pace: Pace) -> None:
     """Write one line of metrics for the steps since the last one."""
     values: dict[str, Any] = training.meter.read()
     if not math.isfinite(values["loss"]):
-        raise not_finite(training)
+        raise make_divergence_error(training)
     values |= {
         "step": training.step,
         "epoch": round(training.step / training.epoch_steps, 4),
@@ -126,14 +126,14 @@ def require_finite(training: Training) -> None:
     """Raise rather than save a state that is already lost."""
     loss = training.meter.sums.get("loss")
     if loss is not None and not torch.isfinite(mean_over_processes(loss)).item():
-        raise not_finite(training)
+        raise make_divergence_error(training)
 
 
-def not_finite(training: Training) -> RunFailed:
-    """The error of a diverged run."""
+def make_divergence_error(training: Training) -> RunFailed:
+    """Return the error of a run whose loss is not finite."""
     return RunFailed(
         f"the loss is not finite at step {training.step}; train in a new --out with a lower --lr"
-        f" (now {training.optimisation.lr:g}), a longer --warmup, or amp off"
+        f" (now {training.optimisation.lr:g}), a longer --warmup, or --no-amp"
     )
 
 

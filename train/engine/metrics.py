@@ -26,7 +26,7 @@ class Meter:
         self.count += 1
 
     def read(self) -> dict[str, float]:
-        """Means over steps and processes since the last reading, and start anew."""
+        """Return the means over steps and processes since the last reading, and start anew."""
         if not self.count:
             return {}
         names = list(self.sums)

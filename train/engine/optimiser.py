@@ -17,24 +17,24 @@ TRUST = 0.001  # LARS's eta (You, Gitman, Ginsburg, arXiv 1708.03888)
 
 @dataclass(frozen=True)
 class Optimisation:
-    """Batches and steps."""
+    """Batch, epochs, optimiser and learning rate."""
 
     batch: int = 256
     """Images a step, over all processes."""
     epochs: int = 200
-    """Passes over the data; the last incomplete batch is left out."""
+    """Passes over the images; each leaves out the last incomplete batch."""
     optimizer: Literal["sgd", "lars"] = "sgd"
-    """SGD with momentum 0.9, or LARS with momentum 0.9 (bias and norm without scaling and decay)."""
+    """SGD or LARS, both with momentum 0.9; LARS neither scales nor decays bias and norm."""
     lr: float = 0.03
     """Peak learning rate."""
     warmup: float = 0.0
     """Epochs of linear warm-up before the cosine."""
     weight_decay: float = 1e-4
-    """Weight decay."""
+    """Weight decay, added to the gradient."""
     amp: bool = True
-    """bfloat16 autocast on a GPU; the loss stays in float32."""
+    """Autocast to bfloat16 on a GPU; the loss stays in float32."""
     resident: int | None = None
-    """Keep all images in memory, shrunk to this short side in pixels."""
+    """Keep all images in memory, the shorter side reduced to this many pixels; None: decode each time."""
 
     def check(self, world: int) -> None:
         """Refuse values outside their range.
@@ -81,7 +81,7 @@ def set_lr(optimiser: Optimizer, lr: float) -> None:
 
 
 def cosine_lr(step: int, *, peak: float, total: int, warmup: int = 0) -> float:
-    """Learning rate: linear from 0 over `warmup` steps, then a half cosine from `peak` to 0 at step `total`.
+    """Return the learning rate: linear over `warmup` steps, then a half cosine from `peak` to 0 at `total`.
 
     Without warm-up it equals MoCo's schedule at the first step of each epoch; MoCo holds that for the epoch.
     """

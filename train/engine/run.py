@@ -1,4 +1,4 @@
-"""Paths, pace and logging of a run, and its state in memory and on disk."""
+"""Paths, device and logging of a run, and its state in memory and on disk."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,29 +23,29 @@ METRICS = "metrics.jsonl"
 
 @dataclass(frozen=True)
 class Run:
-    """Paths, pace and logging: all that may change when a run goes on."""
+    """Paths, device, loading and logging: everything that may change when a run is resumed."""
 
     data: str = ""
-    """Training images: a class-folder tree, flat folder or tar shards; the `train` split if there is one."""
+    """Training images: class folders, a flat folder or tar shards; their `train` split if there is one."""
     textures: str = ""
-    """Texture set made by `texneg synth` from the same images, for negatives of kind texture; empty: those in
-    the same tars as the images, which `texneg synth --layout paired` wrote."""
+    """Textures for negatives of kind texture, made by `texneg synth` from the same images; empty: those
+    beside the images in their tars, as `texneg synth --layout paired` writes them."""
     out: str = ""
     """Run folder; empty: runs/RECIPE-sSEED. A folder with a checkpoint is resumed."""
     arm: str = ""
-    """Name of the run's arm in reports; empty: its negatives and whatever else it differs in."""
+    """Name of the run's arm in reports; empty: its negatives, and settings in which runs differ."""
     device: str = "auto"
-    """auto, cpu or cuda."""
+    """auto, cpu, cuda or cuda:N."""
     workers: int = 0
-    """Loader processes a training process; 0 loads in the process itself."""
+    """Loader processes of each training process; 0 loads in the training process itself."""
     log_every: int = 50
     """Steps between two lines of metrics.jsonl."""
     checkpoint_every: int = 1000
     """Steps between two checkpoints."""
     knn_every: int = 0
-    """Epochs between two kNN measurements; 0 for none."""
+    """Epochs between two measurements of kNN accuracy; 0 for none."""
     stop_after: int | None = None
-    """Stop after this many steps of this call, with a checkpoint; the same command goes on."""
+    """Stop after this many steps and save; the same command goes on."""
 
     def check(self) -> None:
         """Refuse values outside their range.

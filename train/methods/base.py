@@ -38,7 +38,7 @@ class Config(ABC):
 
     @abstractmethod
     def negatives(self, batch: int) -> int:
-        """Ordinary negatives of each query, K, with this many images a step."""
+        """Return the ordinary negatives of each query, K, with this many images a step."""
 
     @abstractmethod
     def build(self, network: Architecture, *, seed: int, steps: int) -> "Method":
@@ -86,3 +86,13 @@ class Method(nn.Module, ABC):
     def autocast(self, views: Tensor) -> AbstractContextManager[Any]:
         """bfloat16 for the networks on a GPU, if the run asks for it."""
         return torch.autocast(views.device.type, torch.bfloat16, enabled=self.amp and views.is_cuda)
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, source: nn.Module, momentum: float) -> None:
+    """Move to momentum * average + (1 - momentum) * source, in place.
+
+    Parameters only: the momentum network stays in train mode and its batch norm statistics are those of its
+    own passes.
+    """
+    torch._foreach_lerp_(list(average.parameters()), list(source.parameters()), 1 - momentum)

@@ -17,25 +17,24 @@ from texneg.errors import InputError
 from texneg.similarity import Similarities, similarities
 from texneg.train.data.loader import Batch
 from texneg.train.methods import base
-from texneg.train.networks.backbone import BYOL_HIDDEN, Architecture, Network, byol_mlp, initial_weights
+from texneg.train.networks.backbone import BYOL_HIDDEN, Architecture, Network, initial_weights, make_byol_mlp
 from texneg.train.networks.batch_norm import apply_policy
-from texneg.train.networks.momentum import update_average
 from texneg.train.objectives import Byol
 
 
 @dataclass(frozen=True)
 class Config(base.Config):
-    """Positives only; the use of non-semantic negatives is a reconstruction."""
+    """BYOL: positives only; the use of non-semantic negatives is a reconstruction."""
 
     name = "byol"
     loss = Byol
     head = "byol"
 
     momentum: float = 0.99
-    """Momentum of the target network at the first step; it rises to 1 over the run."""
+    """Momentum of the target network at the first step; rises to 1 over the run."""
 
     def negatives(self, batch: int) -> int:
-        """None."""
+        """Return 0."""
         return 0
 
     def build(self, network: Architecture, *, seed: int, steps: int) -> "BYOL":
@@ -61,7 +60,7 @@ class BYOL(base.Method):
         self.step = 0
         with initial_weights(seed):
             self.online = Network(network, config.head)
-            self.predictor = byol_mlp(network.dim, network.hidden or BYOL_HIDDEN, network.dim)
+            self.predictor = make_byol_mlp(network.dim, network.hidden or BYOL_HIDDEN, network.dim)
         for part in (self.online, self.predictor):
             apply_policy(part, network.bn, network.bn_group)
         self.target = copy.deepcopy(self.online).requires_grad_(False)
@@ -88,9 +87,9 @@ class BYOL(base.Method):
     def after_step(self) -> None:
         """Let the target network follow."""
         momentum = target_momentum(self.step + 1, base=self.momentum, steps=self.steps)
-        update_average(self.target, self.online, momentum)
+        base.update_average(self.target, self.online, momentum)
 
 
 def target_momentum(step: int, *, base: float, steps: int) -> float:
-    """Momentum at a step, Grill et al., NeurIPS 2020: 1 - (1 - base) (cos(pi step / steps) + 1) / 2."""
+    """Return the momentum at a step (Grill et al., 2020): 1 - (1 - base) (cos(pi step / steps) + 1) / 2."""
     return 1 - (1 - base) * (math.cos(math.pi * step / steps) + 1) / 2

@@ -19,25 +19,24 @@ from texneg.train.distributed import gather, processes
 from texneg.train.methods import base
 from texneg.train.networks.backbone import Architecture, Network, initial_weights
 from texneg.train.networks.batch_norm import apply_policy, shuffled_pass
-from texneg.train.networks.momentum import update_average
 from texneg.train.objectives import InfoNCE
 
 
 @dataclass(frozen=True)
 class Config(base.Config):
-    """Contrast with a queue of past keys."""
+    """MoCo-v2: contrast with a queue of past keys."""
 
     name = "moco"
     loss = InfoNCE
     head = "moco"
 
     queue: int = 65536
-    """Keys in the queue: at least a batch, fewer than images."""
+    """Keys in the queue: at least a batch, fewer than the images; best at most half of them."""
     momentum: float = 0.999
     """Momentum of the key network."""
 
     def negatives(self, batch: int) -> int:
-        """The keys of the queue."""
+        """Return the number of keys in the queue."""
         return self.queue
 
     def build(self, network: Architecture, *, seed: int, steps: int) -> "MoCo":
@@ -109,7 +108,7 @@ class MoCo(base.Method):
 
     def after_step(self) -> None:
         """Let the key network follow, and replace the oldest keys."""
-        update_average(self.key, self.query, self.momentum)
+        base.update_average(self.key, self.query, self.momentum)
         if self.new_keys is not None:
             self.queue.enqueue(gather(self.new_keys))
             self.new_keys = None

@@ -3,6 +3,7 @@
 Shapes: N images, M negatives a query, S view side.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +25,7 @@ TextureViews = Callable[..., U8]
 
 
 @dataclass(frozen=True)
-class Negative:
+class Negative(ABC):
     """A kind of non-semantic negative: a frozen dataclass whose fields are its options."""
 
     name: ClassVar[str]
@@ -44,6 +45,7 @@ class Negative:
     def check(self, size: int) -> None:
         """Raise `InputError` where negatives of views of this side, pixels, cannot be made."""
 
+    @abstractmethod
     def make(self, images: Any, textures: TextureViews | None = None, **stream: Any) -> Any:
         """Make the negatives of query views, as `texneg.patch_negatives` does.
 
@@ -55,7 +57,6 @@ class Negative:
         Returns:
             (N, count, ...) of the kind, dtype and device of `images`.
         """
-        raise TypeError(f"{type(self).__name__} does not define make")
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Negatives:
 
     @classmethod
     def of(cls, *kinds: Negative, count: int = 1) -> "Negatives":
-        """One kind, or several with equal probabilities."""
+        """Make negatives of one kind, or of several with equal probabilities."""
         return cls(tuple((kind, 1.0) for kind in kinds), count)
 
     @property

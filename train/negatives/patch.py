@@ -10,20 +10,20 @@ from texneg.train.negatives.base import Negative, TextureViews
 
 @dataclass(frozen=True)
 class Patch(Negative):
-    """Squares of the query view, each from a place of its own, tiled."""
+    """Tiling of squares cut from random places of the query view."""
 
     name = "patch"
 
     size: tuple[int, int] | None = None
-    """Smallest and largest side of a square, pixels; none: the paper's 16 and 72 of 224, scaled."""
+    """Smallest and largest side of a square, pixels; None: the paper's 16 and 72 of 224, scaled."""
     overlap: bool = True
-    """Squares from independent places; without: disjoint squares, permuted."""
+    """Squares from independent places, which may overlap; else disjoint squares, permuted."""
     paper: bool = False
-    """Exactly the tiles and places of the authors' code; needs overlap."""
+    """Tiles and places exactly as in the authors' code; needs overlap."""
     flip: bool = False
     """Mirror each square left to right with probability 1/2."""
     rotate: bool = False
-    """Turn each square by 0 to 3 quarters."""
+    """Turn each square by 0 to 3 quarter turns."""
 
     def check(self, size: int) -> None:
         """Refuse squares larger than the view, and the paper's tiles without overlap."""

@@ -12,16 +12,16 @@ from texneg.train.negatives.patch import check_squares
 
 @dataclass(frozen=True)
 class PatchPermutation(Negative):
-    """A grid of squares of the query view, permuted: every pixel stays, once, in another place."""
+    """Grid of squares of the query view, permuted: every pixel is kept once."""
 
     name = "patch_permutation"
 
     size: tuple[int, int] | None = None
-    """Smallest and largest side of a square, which divides the view; none: 16 and 72 of 224 px, scaled."""
+    """Smallest and largest side of a square, pixels; must divide the view. None: 16 and 72 of 224, scaled."""
     flip: bool = False
     """Mirror each square left to right with probability 1/2."""
     rotate: bool = False
-    """Turn each square by 0 to 3 quarters."""
+    """Turn each square by 0 to 3 quarter turns."""
 
     def check(self, size: int) -> None:
         """Refuse squares that do not fit the view, or none of which divides it."""

@@ -10,7 +10,7 @@ from texneg.train.negatives.base import Negative, TextureViews
 
 @dataclass(frozen=True)
 class Texture(Negative):
-    """The texture of each image from a file, with exactly the augmentation of its query view."""
+    """Texture of each image from a file, with exactly the augmentation of its query view."""
 
     name = "texture"
     needs_textures = True

@@ -11,14 +11,14 @@ from texneg.train.negatives.base import Negative, TextureViews
 
 @dataclass(frozen=True)
 class TextureLive(Negative):
-    """A texture synthesised from two squares of the query view."""
+    """Texture synthesised from two squares of the query view."""
 
     name = "texture_live"
 
     method: Literal["live", "fast", "default", "quality"] = "live"
-    """Synthesiser: live on any device, the others, those of texneg synth, on the CPU."""
+    """Synthesiser: live runs on any device; the others, those of texneg synth, on the CPU."""
     exemplar: int | None = None
-    """Side of the two squares, pixels; none: the paper's 96 of 224, scaled."""
+    """Side of the two squares, pixels; None: the paper's 96 of 224, scaled."""
 
     @property
     def on_device(self) -> bool:

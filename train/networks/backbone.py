@@ -24,22 +24,23 @@ class Architecture:
     """Backbone, head and batch norm."""
 
     arch: str = "resnet50"
-    """Name of a timm model."""
+    """Backbone: the name of a timm model."""
     stem: Literal["standard", "stride1", "stride2"] = "standard"
-    """ResNet stem: 7x7 with max-pool, or for small images one 3x3 of stride 1 or 2 without max-pool."""
+    """ResNet stem: 7x7 with max-pool; for small images one 3x3 of stride 1 or 2 without max-pool."""
     width: int = 64
     """Channels of a ResNet's first stage, even; other than 64 needs a small-image stem."""
     layers: tuple[int, int, int, int] | None = None
-    """Blocks of a ResNet's four stages; none: those of the model."""
+    """Blocks of a ResNet's four stages; None: those of the model."""
     dim: int = 128
-    """Dimensions of the embedding, D."""
+    """Dimensions of the embedding."""
     hidden: int | None = None
-    """Hidden units of the heads; none: as many as the features (MoCo), 4096 (BYOL)."""
+    """Hidden units of the heads; None: the number of features (MoCo), 4096 (BYOL)."""
     bn: Literal["none", "shuffle", "split", "sync"] = "split"
-    """Batch norm: as it is; keys shuffled over processes; statistics of groups, keys shuffled over all groups
-    (works on one device); statistics of all processes."""
+    """Batch norm. none: as in the backbone; shuffle: keys shuffled over the processes; split: statistics of
+    groups of images, keys shuffled over the groups (works in one process); sync: statistics of all
+    processes."""
     bn_group: int = 32
-    """Images a group for --bn split."""
+    """Images of a group, for --bn split."""
 
     def check(self, batch: int, world: int) -> None:
         """Refuse values outside their range, and batch norm that does not fit the batch.
@@ -64,8 +65,8 @@ class Architecture:
             raise InputError(f"--bn-group {self.bn_group}: must divide the {local} images of a process")
 
 
-def backbone(a: Architecture) -> nn.Module:
-    """The timm model without classifier: (N, 3, S, S) to (N, F), with `num_features` = F.
+def make_backbone(a: Architecture) -> nn.Module:
+    """Make the timm model without classifier: (N, 3, S, S) to (N, F), with `num_features` = F.
 
     The small-image stems are one 3x3 convolution of stride 1 (the usual one for 32 px) or 2, without
     max-pool. Dropout stays off, so that training needs no random state.
@@ -110,8 +111,8 @@ class Projection(nn.Module):
         return self.fc(x)
 
 
-def byol_mlp(features: int, hidden: int, dim: int) -> nn.Sequential:
-    """BYOL's projector and predictor: linear, BN, ReLU, linear, no last BN (Grill et al., NeurIPS 2020)."""
+def make_byol_mlp(features: int, hidden: int, dim: int) -> nn.Sequential:
+    """Make BYOL's projector or predictor (Grill et al., NeurIPS 2020): linear, BN, ReLU, linear, no BN."""
     return nn.Sequential(
         nn.Linear(features, hidden), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True), nn.Linear(hidden, dim)
     )
@@ -123,22 +124,21 @@ class Network(nn.Module):
     def __init__(self, a: Architecture, head: str = "moco") -> None:
         super().__init__()
         self.architecture, self.head_name = a, head
-        made: Any = backbone(a)
+        made: Any = make_backbone(a)
         self.backbone: nn.Module = made
         self.features: int = made.num_features
-        if head == "moco":
-            self.head: nn.Module = Projection(self.features, a.hidden or self.features, a.dim)
-        else:
-            self.head = byol_mlp(self.features, a.hidden or BYOL_HIDDEN, a.dim)
+        heads = {"moco": (Projection, self.features), "byol": (make_byol_mlp, BYOL_HIDDEN)}
+        make_head, hidden = heads[head]
+        self.head: nn.Module = make_head(self.features, a.hidden or hidden, a.dim)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Embeddings of normalised float images."""
+        """Embed normalised float images."""
         return self.head(self.backbone(images))
 
 
 @contextmanager
 def initial_weights(seed: int) -> Iterator[None]:
-    """Weights made on the CPU in this block depend on the seed alone; the global generator is left alone."""
+    """Make weights on the CPU in this block a function of the seed alone; the global generator is kept."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(fold(seed, Stream.NETWORK))
         yield

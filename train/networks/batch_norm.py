@@ -91,14 +91,14 @@ def apply_policy(module: nn.Module, policy: str, group: int) -> None:
 
 
 def make_sync_norm(features: int) -> _BatchNorm:
-    """Synchronised batch norm: torch's own between GPUs, ours on the CPU."""
+    """Make a synchronised batch norm: torch's own between GPUs, ours on the CPU."""
     on_gpus = processes() > 1 and dist.get_backend() == "nccl"
     return nn.SyncBatchNorm(features) if on_gpus else SyncBatchNorm(features)
 
 
 @torch.no_grad()
 def shuffled_pass(network: nn.Module, images: Tensor, order: Tensor) -> Tensor:
-    """Embeddings (N, D) of this process's images, each computed among images drawn from the joint batch.
+    """Embed this process's images (N, D), each in a batch drawn from the joint batch.
 
     Args:
         network: (N, 3, S, S) to (N, D).

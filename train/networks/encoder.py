@@ -30,11 +30,11 @@ class Encoder(nn.Module):
         self.info = info
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features (N, F)."""
+        """Compute features (N, F)."""
         return self.network.backbone(images)
 
     def embed(self, images: Tensor) -> Tensor:
-        """Vectors (N, D) of the contrastive space, L2-normalised."""
+        """Compute vectors (N, D) of the contrastive space, L2-normalised."""
         return F.normalize(self.network(images), dim=1)
 
     @property

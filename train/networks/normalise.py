@@ -7,7 +7,7 @@ from texneg.train.networks.encoder import MEAN, STD
 
 
 def normalise(pixels: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Images (N, S, S, C) to (N, C, S, S), less the channels' means, over their deviations.
+    """Subtract the channels' means and divide by their deviations: (N, S, S, C) to (N, C, S, S).
 
     Channels stay last in memory. `mean` and `std` are (C,), in the unit of the pixels.
     """
@@ -26,5 +26,5 @@ class Normalise(nn.Module):
         self.register_buffer("std", 255 * torch.tensor(STD), persistent=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Normalised images."""
+        """Normalise images."""
         return normalise(pixels, self.mean, self.std)

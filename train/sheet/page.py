@@ -52,20 +52,20 @@ def lay_out(strips: Sequence[Strip], titles: Sequence[Sequence[str]], legend: st
         x, y = (number % columns) * block + GAP, HEADER + (number // columns) * row
         for i, pixels in enumerate(strip.pictures):
             page.paste(Image.fromarray(pixels), (x + i * (side + GAP), y))
-        draw.text((x, y + side + 2), _fitting(strip.name, block - 4 * GAP, font), "black", font)
+        draw.text((x, y + side + 2), _shorten(strip.name, block - 4 * GAP, font), "black", font)
     return np.array(page)
 
 
-def square(pixels: Pixels, side: int) -> Pixels:
-    """Centre square, resized."""
+def cut_square(pixels: Pixels, side: int) -> Pixels:
+    """Cut out the centre square and resize it."""
     short = min(pixels.shape[:2])
     top, left = (pixels.shape[0] - short) // 2, (pixels.shape[1] - short) // 2
     cut = Image.fromarray(pixels[top : top + short, left : left + short])
     return np.array(cut.resize((side, side), Image.Resampling.BICUBIC))
 
 
-def whole(pixels: Pixels, side: int, boxes: Sequence[Box] = ()) -> Pixels:
-    """The whole image fitted into a white square, boxes outlined."""
+def fit_whole(pixels: Pixels, side: int, boxes: Sequence[Box] = ()) -> Pixels:
+    """Fit the whole image into a white square and outline the boxes."""
     height, width = pixels.shape[:2]
     scale = side / max(height, width)
     fitted = Image.fromarray(pixels).resize(
@@ -81,8 +81,8 @@ def whole(pixels: Pixels, side: int, boxes: Sequence[Box] = ()) -> Pixels:
     return np.array(tile)
 
 
-def _fitting(text: str, width: int, font: Font) -> str:
-    """The end of a text that is not wider than `width` px."""
+def _shorten(text: str, width: int, font: Font) -> str:
+    """Shorten a text from the front until it is no wider than `width` px."""
     while font.getlength(text) > width:
         text = f"…{text[2:]}"
     return text

@@ -15,7 +15,7 @@ from texneg.philox.arrays import generator
 from texneg.synth.preview import Preview, preview_textures
 from texneg.train.negatives import KINDS, Negatives, Patch, Texture
 from texneg.train.options import parse_option
-from texneg.train.sheet.page import Strip, lay_out, square, whole
+from texneg.train.sheet.page import Strip, cut_square, fit_whole, lay_out
 
 DEFAULT = ("patch", "texture")
 SQUARES = "negatives are made of the centre square of the image"
@@ -159,14 +159,14 @@ def contact_sheet(
 def pictures_of(
     images: ImageSet, i: int, columns: Sequence[Negatives], preview: Preview | None, seed: int, side: int
 ) -> list[Pixels]:
-    """The pictures of one strip: image i, then each column."""
+    """Make the pictures of one strip: image i, then each column."""
     if preview is None:
         pixels = decode(images.read(i)).pixels
-        shown, texture = whole(pixels, side), None
+        shown, texture = fit_whole(pixels, side), None
     else:
         pixels, boxes, made = preview.show(i, side)
-        shown, texture = whole(pixels, side, boxes), square(made, side)
-    view = square(pixels, side)[None]
+        shown, texture = fit_whole(pixels, side, boxes), cut_square(made, side)
+    view = cut_square(pixels, side)[None]
     pictures = [shown]
     for column in columns:
         if column.need_textures:

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from texneg.train.engine.optimiser import Optimisation, cosine_lr, make_optimiser, set_lr
+from texneg.train.methods.base import update_average
 from texneg.train.methods.byol import target_momentum
-from texneg.train.networks.momentum import update_average
 
 
 def test_cosine_has_its_peak_half_and_end():

@@ -231,6 +231,11 @@ def test_wrong_architectures_are_named(wrong, message):
         Network(Architecture(**wrong))
 
 
+def test_an_unknown_head_is_no_other_head():
+    with pytest.raises(KeyError, match="simclr"):
+        Network(NETWORK, "simclr")
+
+
 def test_small_stem_of_full_width_has_the_usual_shapes():
     with initial_weights(0):
         network = Network(Architecture("resnet18", stem="stride1"))

@@ -195,9 +195,11 @@ def test_a_word_names_a_kind_with_its_options(text, kind):
     [
         ("noise", "--kinds noise: choose from patch, "),
         ("patch:big", "big is no option of patch; its options are size, overlap, paper, flip, rotate"),
+        ("patch:name=other", "name=other is no option of patch"),
         ("patch:size", "size is no option"),
         ("patch:size=big", "'big' is not what this option takes"),
         ("patch:flip=1", "flip=1 is no option"),
+        ("patch:no-size=4-8", "no-size=4-8 is no option"),
         ("texture:flip", "its options are none"),
         ("texture_live:method=slow", "'slow' is not what"),
     ],

@@ -18,7 +18,7 @@ from texneg.textures.exemplars import exemplars
 from texneg.textures.texture import texture
 from texneg.train.negatives import KINDS, Negatives
 from texneg.train.options import parse_option
-from texneg.train.sheet.page import GAP, HEADER, Strip, lay_out, square
+from texneg.train.sheet.page import GAP, HEADER, Strip, cut_square, lay_out
 from texneg.train.sheet.sheet import SheetConfig, contact_sheet, sheet
 
 Run = Callable[..., Path]
@@ -113,7 +113,7 @@ def test_each_kind_has_its_column_and_its_own_picture(photos: Path) -> None:
     ]
     assert len(columns) == 7
     assert len({column.tobytes() for column in columns}) == 7
-    views = [square(images[i][0], 48)[None] for i in range(len(images))]
+    views = [cut_square(images[i][0], 48)[None] for i in range(len(images))]
     expected = [patch_permutation(view, size=(5, 6), seed=5, index=[i])[0, 0] for i, view in enumerate(views)]
     assert any(np.array_equal(columns[4], own) for own in expected)
     assert (page[HEADER : HEADER + 48] != 255).any()
