@@ -77,12 +77,13 @@ def choose_negatives(negatives: Negatives, flags: dict[str, Any]) -> Negatives:
         shares = mixture or tuple((kind, share) for kind, (_, share) in current.items())
     else:
         shares = () if name == "none" else ((name, 1.0),)
+    chosen_by = "mixture" if name == "mixture" else "negatives"
     names = [kind for kind, _ in shares]
     if len(set(names)) < len(names):
         words = " ".join(f"{kind} {share:g}" for kind, share in shares)
         raise InputError(f"--mixture {words}: name each kind once")
     kinds = [
-        (current[kind][0] if kind in current else find_named(KINDS, kind, "--negatives")(), share)
+        (current[kind][0] if kind in current else find_named(KINDS, kind, f"--{chosen_by}")(), share)
         for kind, share in shares
     ]
     return replace(negatives, kinds=tuple(kinds))

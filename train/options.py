@@ -67,15 +67,17 @@ def parse_option(table: Sequence[type[C]], text: str, flag: str) -> C:
     """
     name, _, options = text.partition(":")
     cls = find_named(table, name, flag)
-    hints, given = get_type_hints(cls), dict[str, Any]()
+    hints, known, given = get_type_hints(cls), [field.name for field in fields(cls)], dict[str, Any]()
     for word in filter(None, options.split(",")):
         option, equals, value = word.partition("=")
         option, negated = option.removeprefix("no-").replace("-", "_"), option.startswith("no-")
-        hint = hints.get(option) if option in cls.__dataclass_fields__ else None
+        hint = hints[option] if option in known else None
         if hint is None or (hint is bool) == bool(equals):
-            known = ", ".join(cls.__dataclass_fields__) or "none"
-            raise InputError(f"{flag} {text}: {word} is no option of {name}; its options are {known}")
-        given[option] = not negated if hint is bool else parse_value(hint, value, f"{flag} {text}")
+            shown = ", ".join(f"{one} or no-{one}" if hints[one] is bool else f"{one}=..." for one in known)
+            raise InputError(
+                f"{flag} {text}: {word} is no option of {name}; its options are {shown or 'none'}"
+            )
+        given[option] = not negated if hint is bool else parse_value(hint, value, f"{flag} {text}: {option}")
     return cls(**given)
 
 
@@ -85,15 +87,21 @@ def parse_value(hint: Any, text: str, flag: str) -> Any:
     Raises:
         InputError: the type does not take it.
     """
+    allowed = []
     for kind in (hint, *get_args(hint)):
         if kind in (int, float):
             with suppress(ValueError):
                 return kind(text)
-        if get_origin(kind) is tuple and re.fullmatch(r"\d+-\d+", text):
-            return tuple(map(int, text.split("-")))
+            allowed.append("a number")
+        if get_origin(kind) is tuple:
+            if re.fullmatch(r"\d+-\d+", text):
+                return tuple(map(int, text.split("-")))
+            allowed.append("a range such as 8-24")
         if kind is str or kind == text:
             return text
-    raise InputError(f"{flag}: {text!r} is not what this option takes")
+        if isinstance(kind, str):
+            allowed.append(kind)
+    raise InputError(f"{flag} takes {' or '.join(allowed)}, not {text!r}")
 
 
 def changed_options(option: Named) -> dict[str, Any]:
