@@ -91,6 +91,10 @@ def parse(config: type, verb: str, argv: list[str], *, default: Any = None) -> A
     )
     if unknown:
         word = unknown[0].partition("=")[0]
+        if not word.startswith("-"):
+            switch = next((w.partition("=")[0] for w in argv if w.endswith(f"={unknown[0]}")), None)
+            told = f"{switch} takes no value" if switch else f"{unknown[0]!r} belongs to no flag"
+            raise InputError(f"{told}; leave it out, or see texneg {verb} --help")
         if explain := getattr(default, "explain_unknown", None):
             raise InputError(explain(word.lstrip("-").replace("-", "_")))
         near = get_close_matches(word, flags, n=1)
