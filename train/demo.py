@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from texneg.cores import available_cores
+from texneg.datasets.storage.places import require_folder
 from texneg.datasets.toy.embedded import TEST_SETS, EmbeddedConfig, write_embedded
 from texneg.errors import InputError
 from texneg.train.study import Evaluation, Study, quiet, run_study, stopwatch, write_report
@@ -37,7 +38,13 @@ def demo(config: DemoConfig) -> int:
     """Run every stage that is not finished, print the table and where the report is."""
     if config.seeds < 1:
         raise InputError(f"--seeds {config.seeds}: must be at least 1")
+    if config.workers < 0:
+        raise InputError(f"--workers {config.workers}: 0 or more")
     out = Path(config.out)
+    require_folder(out, "--out")
+    study = plan_study(out, config)
+    for arm in study.arms.values():
+        arm.check()
     workers = config.workers or available_cores()
     log = stopwatch()
 
@@ -47,7 +54,6 @@ def demo(config: DemoConfig) -> int:
     log(f"2/4 a texture for every training image, {workers} Dask workers -> {out / 'textures'}")
     make_textures(out, workers)
 
-    study = plan_study(out, config)
     log(f"3/4 {len(study.jobs)} runs, pre-trained and tested, {workers} at a time -> {study.folder}")
     run_study(study, processes=workers, threads=1, log=lambda line: log(f"    {line}"))
 

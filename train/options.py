@@ -75,9 +75,10 @@ def parse_option(table: Sequence[type[C]], text: str, flag: str) -> C:
         option = option.removeprefix("no-" if negated else "").replace("-", "_")
         hint = hints.get(option)
         if hint is None or (hint is bool) == bool(equals):
-            known = ", ".join(hints) or "none"
-            raise InputError(f"{flag} {text}: {word} is no option of {name}; its options are {known}")
-        given[option] = not negated if hint is bool else parse_value(hint, value, f"{flag} {text}")
+            known = [f"{one} or no-{one}" if kind is bool else f"{one}=..." for one, kind in hints.items()]
+            shown = ", ".join(known) or "none"
+            raise InputError(f"{flag} {text}: {word} is no option of {name}; its options are {shown}")
+        given[option] = not negated if hint is bool else parse_value(hint, value, f"{flag} {text}: {option}")
     return cls(**given)
 
 
@@ -87,15 +88,21 @@ def parse_value(hint: Any, text: str, flag: str) -> Any:
     Raises:
         InputError: the type does not take it.
     """
+    allowed = []
     for kind in (hint, *get_args(hint)):
         if kind in (int, float):
             with suppress(ValueError):
                 return kind(text)
-        if get_origin(kind) is tuple and re.fullmatch(r"\d+-\d+", text):
-            return tuple(map(int, text.split("-")))
+            allowed.append("a number")
+        if get_origin(kind) is tuple:
+            if re.fullmatch(r"\d+-\d+", text):
+                return tuple(map(int, text.split("-")))
+            allowed.append("a range such as 8-24")
         if kind is str or kind == text:
             return text
-    raise InputError(f"{flag}: {text!r} is not what this option takes")
+        if isinstance(kind, str):
+            allowed.append(kind)
+    raise InputError(f"{flag} takes {' or '.join(allowed)}, not {text!r}")
 
 
 def describe(option: Named) -> str:

@@ -12,6 +12,7 @@ from texneg import __version__
 from texneg.datasets.images import ImageSet, fingerprint
 from texneg.datasets.pairs import pair
 from texneg.datasets.storage.json_files import read_json, write_json
+from texneg.datasets.storage.places import require_folder
 from texneg.errors import InputError
 from texneg.train.config import PretrainConfig
 from texneg.train.data.loader import Batches, OnDemand, Resident, warn_if_oversubscribed
@@ -73,6 +74,7 @@ def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = prin
         checkpoint.require_same(folder, read_identity(folder / CONFIG), config.identity())
     if is_finished(folder):
         return folder
+    require_folder(folder, "--out")
     device = torch.device(pick_device(config.run.device))
     train_set = open_train(config.run.data)
     textures = require_textures(config, train_set) if config.negatives.need_textures else None

@@ -38,6 +38,22 @@ def parse_place(text: str | Place) -> Place:
     return Url(text.rstrip("/"))
 
 
+def require_folder(folder: str | Place, flag: str) -> None:
+    """Refuse a folder on disk that can be neither made nor written to, before any work is done for it.
+
+    Raises:
+        InputError: naming what stands in the way.
+    """
+    folder = parse_place(folder)
+    if isinstance(folder, Url):
+        return
+    nearest = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), Path())
+    if not nearest.is_dir():
+        raise InputError(f"{flag} {folder}: {nearest} is no folder; give another place")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise InputError(f"{flag} {folder}: this user cannot write to {nearest}; give another place")
+
+
 def make_absolute(where: Place) -> Place:
     """Make a path absolute; a URL is."""
     return where if isinstance(where, Url) else where.absolute()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from texneg.datasets.toy.embedded import TEST_SETS
+from texneg.errors import InputError
 from texneg.train.demo import DemoConfig, demo
 
 
@@ -60,3 +61,15 @@ def test_a_signal_ends_it_with_130_and_starts_nothing_more(
     assert told.endswith("texneg demo: interrupted; run the same command again to go on\n")
     assert all((run / "checkpoint.pt").is_file() for run in (first, second))
     assert not third.exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [({"epochs": 0}, "--epochs 0"), ({"alpha": -1.0}, "--alpha -1"), ({"workers": -1}, "--workers -1")],
+)
+def test_a_wrong_value_is_refused_before_anything_is_made(
+    tmp_path: Path, wrong: "dict[str, int]", message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        demo(DemoConfig(str(tmp_path / "out"), **wrong))
+    assert not (tmp_path / "out").exists()

@@ -95,6 +95,10 @@ def parse(
     )
     if unknown:
         word = unknown[0].partition("=")[0]
+        if not word.startswith("-"):
+            switch = next((w.partition("=")[0] for w in argv if w.endswith(f"={unknown[0]}")), None)
+            reason = f"{switch} takes no value" if switch else f"{unknown[0]!r} belongs to no flag"
+            raise InputError(f"{reason}; leave it out, or see texneg {verb} --help")
         if explain and word.startswith("--"):
             raise InputError(explain(word[2:].replace("-", "_")))
         near = get_close_matches(word, flags, n=1)

@@ -56,11 +56,11 @@ class Augmentation:
             InputError: naming the flag and what it may be.
         """
         for wrong, message in (
-            (self.image_size < 8, f"--image-size {self.image_size}: at least 8 pixels"),
+            (not 8 <= self.image_size <= 4096, f"--image-size {self.image_size}: 8 to 4096 pixels"),
             (not 0 < self.crop <= 1, f"--crop {self.crop}: a share of the area, above 0 and at most 1"),
             (
                 not 0 <= self.grey <= 1 or not 0 <= self.blur <= 1,
-                "--grey and --blur are probabilities: 0 to 1",
+                f"--grey {self.grey} --blur {self.blur}: probabilities, 0 to 1",
             ),
             (not 0 <= self.jitter <= 2.5, f"--jitter {self.jitter}: 0 to 2.5"),
         ):

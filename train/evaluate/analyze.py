@@ -9,6 +9,7 @@ from texneg import __version__
 from texneg.cli.main import parse
 from texneg.datasets.images import fingerprint
 from texneg.datasets.storage.json_files import write_json
+from texneg.datasets.storage.places import require_folder
 from texneg.errors import InputError
 from texneg.philox.arrays import generator
 from texneg.philox.streams import Stream
@@ -23,6 +24,7 @@ def analyze(config: Analysis) -> int:
     """Measure a sample of images, write the numbers and print their summary."""
     if config.images < 0 or config.images == 1:
         raise InputError(f"--images {config.images}: needs two or more, or 0 for all")
+    require_folder(config.out, "--out")
     encoder = load_encoder(config.checkpoint, device=pick_device(config.device))
     images = open_train(config.data)
     index = draw_sample(len(images), config.images or len(images), seed=config.seed)

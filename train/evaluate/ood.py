@@ -17,6 +17,7 @@ from texneg.cli.fields import Positional
 from texneg.cli.main import parse
 from texneg.datasets.images import fingerprint, open_images
 from texneg.datasets.storage.json_files import append_json_line, read_json_lines, write_json
+from texneg.datasets.storage.places import require_folder
 from texneg.errors import InputError
 from texneg.train.device import pick_device
 from texneg.train.evaluate.features import TRANSFORM
@@ -58,6 +59,7 @@ class OodConfig(OodOptions):
 
 def ood(config: OodConfig) -> int:
     """Measure every cell that is not finished, then write ood.json."""
+    require_folder(config.out, "--out")
     encoder = load_encoder(config.checkpoint, device=pick_device(config.device))
     probed = ProbedEncoder(encoder, load_head(config.head, encoder), batch=config.batch, cache=config.cache)
     sets = [(kind, cells) for kind in config.kinds for cells in group_cells(kind)]

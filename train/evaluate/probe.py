@@ -8,6 +8,7 @@ from texneg import __version__
 from texneg.cli.fields import Positional
 from texneg.datasets.images import ImageSet, fingerprint, open_images
 from texneg.datasets.storage.json_files import write_json
+from texneg.datasets.storage.places import require_folder
 from texneg.train.data.splits import find_test, open_train, require_labels
 from texneg.train.device import pick_device
 from texneg.train.evaluate.features import TRANSFORM, Features, extract
@@ -45,6 +46,7 @@ class ProbeConfig:
 
 def probe(config: ProbeConfig) -> int:
     """Fit the head, test it, and write head.pt, probe.json and the per-image outcomes."""
+    require_folder(config.out, "--out")
     device = pick_device(config.device)
     encoder = load_encoder(config.checkpoint, device=device)
     train = require_labels(open_train(config.data))

@@ -13,6 +13,7 @@ from texneg.cli.environment import environment
 from texneg.cli.fields import Positional
 from texneg.datasets.storage.atomic import write_bytes
 from texneg.datasets.storage.json_files import write_json
+from texneg.datasets.storage.places import require_folder
 from texneg.errors import InputError
 from texneg.train.report.page import embed_image, render
 from texneg.train.report.runs import Run, find_shared_settings, group_runs, read_run
@@ -43,6 +44,7 @@ def report(config: ReportConfig) -> int:
         raise InputError(f"--out {config.out!r} must end in .html; .json and .md are written beside it")
     if not config.runs:
         raise InputError("no runs given; name the folders that texneg pretrain made")
+    require_folder(out.parent, "--out")
     runs = [read_run(folder) for folder in config.runs]
     arms = group_runs(runs)
     table, analyses = build_table(arms), build_analyses(arms)

@@ -9,7 +9,7 @@ from texneg.datasets.encode import encode
 from texneg.datasets.images import ImageSet, open_images
 from texneg.datasets.pairs import open_textures_beside
 from texneg.datasets.storage.atomic import write_bytes
-from texneg.datasets.storage.places import parse_place
+from texneg.datasets.storage.places import parse_place, require_folder
 from texneg.errors import InputError
 from texneg.philox.arrays import generator
 from texneg.synth.preview import Preview, preview_textures
@@ -90,6 +90,7 @@ def read_columns(config: SheetConfig) -> list[Negatives]:
         raise InputError(f"--kinds: name one or more of {', '.join(kind.name for kind in KINDS)}")
     if not config.out.lower().endswith(".png"):
         raise InputError(f"--out {config.out}: the sheet is a PNG; give a name that ends in .png")
+    require_folder(parse_place(config.out).parent, "--out")
     columns = []
     for text in config.kinds:
         column = Negatives.of(*(parse_option(KINDS, one, "--kinds") for one in text.split("+")))

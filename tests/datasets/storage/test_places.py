@@ -1,6 +1,7 @@
 """Places in a store do what places on disk do."""
 
 import json
+import os
 import sys
 import uuid
 from collections.abc import Iterator
@@ -172,3 +173,22 @@ def test_images_are_read_from_a_store(bucket: Url) -> None:
     assert (images.keys, images.classes) == (("a/y", "b/x"), ("a", "b"))
     assert images[0][0].tolist() == np.full((4, 5, 3), 1).tolist()
     assert json.dumps(images.labels.tolist()) == "[0, 1]"
+
+
+def test_a_folder_that_cannot_be_made_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    store.require_folder(tmp_path / "new/folder", "--out")
+    store.require_folder(str(tmp_path), "--out")
+    store.require_folder("memory://new/folder", "--out")
+    for folder in (tmp_path / "file", tmp_path / "file/below/it"):
+        with pytest.raises(
+            InputError, match=f"--out {folder}: {tmp_path / 'file'} is no folder; give another"
+        ):
+            store.require_folder(folder, "--out")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser writes anywhere")
+def test_a_folder_that_is_read_only_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o555)
+    with pytest.raises(InputError, match=f"cannot write to {tmp_path}; give another"):
+        store.require_folder(tmp_path / "new", "--out")

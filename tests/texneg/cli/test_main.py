@@ -142,3 +142,19 @@ def test_the_help_shows_what_can_be_given(capsys: pytest.CaptureFixture[str]) ->
     assert "(default: 224)" in told
     assert "None" not in told
     assert "(default: )" not in told
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["probe", "RUN", "--data", "a", "--out", "b", "extra"], "'extra' belongs to no flag; leave it out"),
+        (["probe", "RUN", "--data", "a", "--out", "b", "--flip=yes"], "--flip takes no value; leave it out"),
+        (["pretrain", "demo", "extra"], "'extra' belongs to no flag; leave it out"),
+        (["pretrain", "demo", "--patch-paper=yes"], "--patch-paper takes no value; leave it out"),
+    ],
+)
+def test_a_word_too_many_is_shown_as_it_was_given(words, message, capsys):
+    assert main(words) == 2
+    shown = capsys.readouterr().err
+    assert message in shown
+    assert shown.count("\n") == 1

@@ -194,14 +194,15 @@ def test_a_word_names_a_kind_with_its_options(text, kind):
     ("text", "message"),
     [
         ("noise", "--kinds noise: choose from patch, "),
-        ("patch:big", "big is no option of patch; its options are size, overlap, paper, flip, rotate"),
+        ("patch:big", "its options are size=..., overlap or no-overlap, paper or no-paper, flip or"),
         ("patch:name=other", "name=other is no option of patch"),
+        ("patch:needs_textures", "needs_textures is no option of patch"),
         ("patch:size", "size is no option"),
-        ("patch:size=big", "'big' is not what this option takes"),
+        ("patch:size=big", "patch:size=big: size takes a range such as 8-24, not 'big'"),
         ("patch:flip=1", "flip=1 is no option"),
         ("patch:no-size=4-8", "no-size=4-8 is no option"),
         ("texture:flip", "its options are none"),
-        ("texture_live:method=slow", "'slow' is not what"),
+        ("texture_live:method=slow", "method takes live or fast or default or quality, not 'slow'"),
     ],
 )
 def test_a_wrong_word_gets_its_remedy(text, message):
