@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
-from timm.optim import Lars
 from torch import nn
 from torch.optim import SGD, Optimizer
 
@@ -66,6 +65,8 @@ def make_optimiser(module: nn.Module, config: Optimisation) -> Optimizer:
     trained = [p for p in module.parameters() if p.requires_grad]
     if config.optimizer == "sgd":
         return SGD(trained, lr=config.lr, momentum=MOMENTUM, weight_decay=config.weight_decay)
+    from timm.optim import Lars
+
     # timm's LARS scales the step only of groups that have weight decay.
     groups = [
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},

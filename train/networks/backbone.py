@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import timm
 import torch
 from torch import Tensor, nn
 
@@ -74,6 +73,8 @@ def make_backbone(a: Architecture) -> nn.Module:
     Raises:
         InputError: an unknown model, or ResNet options for another kind of model.
     """
+    import timm  # with torchvision, half of the start of a command
+
     changed = a.stem != "standard" or a.width != 64 or a.layers is not None
     if not timm.is_model(a.arch):
         close = ", ".join(timm.list_models(f"*{a.arch[:5]}*")[:8]) or "resnet18, resnet50"
