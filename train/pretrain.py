@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from texneg import __version__
+from texneg.cli.console import status
 from texneg.datasets.images import ImageSet, fingerprint
 from texneg.datasets.pairs import pair
 from texneg.datasets.storage.json_files import read_json, write_json
@@ -38,21 +39,13 @@ def read_command(words: list[str]) -> PretrainConfig:
 def pretrain(config: PretrainConfig) -> int:
     """Train a run, or go on training it; the verb `texneg pretrain`."""
     with process_group(pick_device(config.run.device)):
-        folder = run_pretraining(config, log=status_line)
+        folder = run_pretraining(config, log=status)
         if rank() == 0:
             end = (
                 "finished" if is_finished(folder) else "stopped as asked; run the same command again to go on"
             )
-            status_line(f"{folder}: {end}\n")
+            status(f"{folder}: {end}\n")
     return 0
-
-
-def status_line(text: str) -> None:
-    """Write a line of progress: on a terminal in place of the one before, elsewhere below it."""
-    if sys.stdout.isatty():
-        print(f"\r\x1b[K{text}", end="", flush=True)
-    else:
-        print(text.rstrip(), flush=True)
 
 
 def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = print) -> Path:

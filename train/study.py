@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
+from texneg.cli import console
 from texneg.errors import InputError
 from texneg.train.config import PretrainConfig
 from texneg.train.negatives import Negatives
@@ -181,4 +182,4 @@ def quiet(log: Path) -> Iterator[None]:
 def stopwatch() -> Callable[[str], None]:
     """A printer that puts the seconds since now before each line."""
     start = time.monotonic()
-    return lambda text: print(f"[{time.monotonic() - start:4.0f} s] {text}", flush=True)
+    return lambda text: console.out(f"[{time.monotonic() - start:4.0f} s] {text}")

@@ -177,7 +177,7 @@ def test_a_signal_ends_the_command_with_130_and_the_next_goes_on(data, tmp_path,
     handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
     with monkeypatch.context() as patched:
         patched.setattr(
-            verb, "status_line", lambda text: signal.raise_signal(number) if "step 6/" in text else None
+            verb, "status", lambda text: signal.raise_signal(number) if "step 6/" in text else None
         )
         assert main(command) == 130
     assert "run the same command again" in capsys.readouterr().err
