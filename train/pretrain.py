@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from texneg import __version__
+from texneg.cli.console import print_status
 from texneg.datasets.images import ImageSet, fingerprint
 from texneg.datasets.pairs import pair
 from texneg.datasets.storage.json_files import read_json, write_json
@@ -43,14 +44,6 @@ def pretrain(config: PretrainConfig) -> int:
             stopped = "stopped as asked; run the same command again to go on"
             print_status(f"{folder}: {'finished' if is_finished(folder) else stopped}\n")
     return 0
-
-
-def print_status(text: str) -> None:
-    """Write a line of progress: on a terminal in place of the one before, elsewhere below it."""
-    if sys.stdout.isatty():
-        print(f"\r\x1b[K{text}", end="", flush=True)
-    else:
-        print(text.rstrip(), flush=True)
 
 
 def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = print) -> Path:

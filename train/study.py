@@ -11,6 +11,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from texneg.cli import console
 from texneg.errors import InputError
 
 if TYPE_CHECKING:
@@ -187,4 +188,4 @@ def quiet(log: Path) -> Iterator[None]:
 def stopwatch() -> Callable[[str], None]:
     """Return a printer that puts the seconds since now in front of each line."""
     start = time.monotonic()
-    return lambda text: print(f"[{time.monotonic() - start:4.0f} s] {text}", flush=True)
+    return lambda text: console.out(f"[{time.monotonic() - start:4.0f} s] {text}")

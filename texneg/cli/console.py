@@ -16,10 +16,18 @@ def out(text: str) -> None:
     _print(text, "stdout")
 
 
-def _print(text: str, stream: str) -> None:
+def print_status(text: str) -> None:
+    """Print a line of progress to standard output: on a terminal in place of the one before."""
+    if sys.stdout.isatty():
+        _print(f"\r\x1b[K{text}", "stdout", end="")
+    else:
+        _print(text.rstrip(), "stdout")
+
+
+def _print(text: str, stream: str, *, end: str = "\n") -> None:
     """Print a line without breaking a progress bar. A run goes on when its reader has gone."""
     try:
-        tqdm.write(text, file=getattr(sys, stream))
+        tqdm.write(text, file=getattr(sys, stream), end=end)
         getattr(sys, stream).flush()
     except OSError:
         setattr(sys, stream, open(os.devnull, "w"))  # noqa: PTH123, SIM115 (as long as this process lives)

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from texneg import __version__
+from texneg.cli import console
 from texneg.cli.main import parse
 from texneg.datasets.images import fingerprint
 from texneg.datasets.storage.json_files import write_json
@@ -39,7 +40,7 @@ def analyze(config: Analysis) -> int:
     }
     write_json(Path(config.out) / f"{config.name}.json", {**found, **record})
     for line in config.summary(found):
-        print(line)
+        console.out(line)
     return 0
 
 

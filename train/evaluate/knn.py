@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from texneg import __version__
+from texneg.cli import console
 from texneg.cli.fields import Positional
 from texneg.datasets.images import open_images
 from texneg.datasets.storage.json_files import write_json
@@ -68,7 +69,7 @@ def knn(config: KnnConfig) -> int:
         )
         found = score(torch.cat([b.argmax(1) for b in blocks]) == shared.targets[known])
         rows[str(k)] = asdict(found)
-        print(f"kNN k = {k}: {found}")
+        console.out(f"kNN k = {k}: {found}")
     if config.out:
         record = {"encoder": encoder.fingerprint, "config": vars(config), "version": __version__}
         write_json(Path(config.out) / "knn.json", {"k": rows, "classes": list(shared.names), **record})

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from texneg import __version__
+from texneg.cli import console
 from texneg.cli.fields import Positional
 from texneg.cli.main import parse
 from texneg.datasets.images import fingerprint, open_images
@@ -97,7 +98,7 @@ def measure_sets(out: Path, sets: Sequence[tuple[SetKind, Sequence[Cell]]], prob
             finished.pop(record["cell"], None)  # the latest of a name stands last
             finished[record["cell"]] = record
             records.append(record)
-        print(kind.summary(join_cells(type(kind), records)))
+        console.out(kind.summary(join_cells(type(kind), records)))
     mine = [record for record in finished.values() if record.items() >= probed.weights.items()]
     result = {
         "protocol": PROTOCOL,

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from texneg import __version__
+from texneg.cli import console
 from texneg.cli.fields import Positional
 from texneg.datasets.images import ImageSet, fingerprint, open_images
 from texneg.datasets.storage.json_files import write_json
@@ -82,7 +83,7 @@ def probe(config: ProbeConfig) -> int:
         "version": __version__,
     }
     write_json(out / "probe.json", result)
-    print(f"{summary(result)} -> {out / 'head.pt'}")
+    console.out(f"{summary(result)} -> {out / 'head.pt'}")
     return 0
 
 

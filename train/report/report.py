@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from texneg import __version__
+from texneg.cli import console
 from texneg.cli.environment import environment
 from texneg.cli.fields import Positional
 from texneg.datasets.storage.atomic import write_bytes
@@ -75,8 +76,8 @@ def report(config: ReportConfig) -> int:
     write_bytes(out, page.encode("utf-8", "replace"))
     write_json(out.with_suffix(".json"), numbers)
     write_bytes(out.with_suffix(".md"), markdown.encode("utf-8", "replace"))
-    print(render_plain(arms, table))
-    print(f"{out}: {len(arms)} arms, {len(runs)} runs, {len(table)} rows")
+    console.out(render_plain(arms, table))
+    console.out(f"{out}: {len(arms)} arms, {len(runs)} runs, {len(table)} rows")
     return 0
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from texneg.cli import console
 from texneg.cli.fields import Positional
 from texneg.datasets.decode import DecodeError, Pixels, decode
 from texneg.datasets.encode import encode
@@ -73,7 +74,7 @@ def write_sheet(config: SheetConfig, columns: Sequence[Negatives]) -> None:
         )
     picture = contact_sheet(images, columns, preview, count=config.count, seed=config.seed, side=config.size)
     write_bytes(config.out, encode(picture, "png"))
-    print(f"{config.out}: {picture.shape[1]} x {picture.shape[0]} px")
+    console.out(f"{config.out}: {picture.shape[1]} x {picture.shape[0]} px")
 
 
 def read_columns(config: SheetConfig) -> list[Negatives]:

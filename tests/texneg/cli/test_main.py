@@ -1,5 +1,6 @@
 """The command line's front door: fast, free of heavy imports, and clear about wrong use."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -158,3 +159,16 @@ def test_a_word_too_many_is_shown_as_it_was_given(words, message, capsys):
     shown = capsys.readouterr().err
     assert message in shown
     assert shown.count("\n") == 1
+
+
+@pytest.mark.parametrize("line", ["out('x')", "status('x')", "info('x')"])
+def test_work_goes_on_when_the_reader_of_its_lines_has_gone(line, tmp_path):
+    code = f"from texneg.cli.console import *; {line}; {line}; open('done', 'w').close()"
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, stdout=writer, stderr=writer, check=False
+    )
+    os.close(writer)
+    assert done.returncode == 0
+    assert (tmp_path / "done").exists()
