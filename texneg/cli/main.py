@@ -1,9 +1,12 @@
 """The command line: a table of verbs, each imported only when it is called."""
 
+import io
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from importlib import import_module
@@ -78,21 +81,28 @@ def parse(
         explain: returns the message for the name of a flag that is not there.
 
     Raises:
-        InputError: a flag that is not there.
+        InputError: a flag that is not there, or a value that it does not take.
     """
     import tyro
 
     flags = annotate(config)
     # Where defaults come from elsewhere, a flag must be able to turn on and off, and to say None.
     plain = (tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone) if default is None else ()
-    parsed, unknown = tyro.cli(
-        config,
-        args=argv,
-        default=default,
-        prog=f"texneg {verb}",
-        config=(tyro.conf.OmitArgPrefixes, *plain),
-        return_unknown_args=True,
-    )
+    complaint = io.StringIO()
+    try:
+        with redirect_stderr(complaint):
+            parsed, unknown = tyro.cli(
+                config,
+                args=argv,
+                default=default,
+                prog=f"texneg {verb}",
+                config=(tyro.conf.OmitArgPrefixes, *plain),
+                return_unknown_args=True,
+            )
+    except SystemExit as ended:
+        if not ended.code:  # --help
+            raise
+        raise InputError(f"{condense(complaint.getvalue())}; see texneg {verb} --help") from None
     if unknown:
         word = unknown[0].partition("=")[0]
         if not word.startswith("-"):
@@ -105,6 +115,21 @@ def parse(
         hint = f"did you mean {near[0]}? " if near else ""
         raise InputError(f"{word} is not understood; {hint}texneg {verb} --help lists what is")
     return parsed
+
+
+def condense(box: str) -> str:
+    """Write the parser's framed complaint in one line: its first section, without frame and heading."""
+    lines = [line.strip("│").rstrip() for line in box.splitlines()[1:]]
+    rules = [i for i, line in enumerate(lines) if re.fullmatch(r"[─-]+", line.strip())]
+    if rules[:1] == [0]:  # frames without Unicode have a rule below the heading, too
+        lines, rules = lines[1:], [i - 1 for i in rules[1:]]
+    section = [line for line in lines[: rules[0] if rules else None] if line.strip()]
+    if section and section[0].strip().startswith("Missing from"):
+        margin = len(section[0]) - len(section[0].lstrip()) + 4
+        names = [line.split()[0] for line in section[1:] if re.match(rf" {{{margin}}}\S", line)]
+        return f"give {' and '.join(names)}"
+    text = " ".join(" ".join(section).partition("Got errors")[0].split())
+    return re.sub(r"\[/?bold\]", "", text).rstrip(".")
 
 
 def annotate(config: type) -> list[str]:
