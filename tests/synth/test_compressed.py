@@ -74,7 +74,7 @@ def test_damage_inside_a_compressed_tar_is_a_break(shards: Path, tmp_path: Path)
 
 def test_limits_of_compressed_tars(shards: Path, tmp_path: Path) -> None:
     src = compress(shards, tmp_path / "compressed", ".tgz")
-    with pytest.raises(InputError, match=r"00000\.tgz is packed, .*: unpack it .* --layout paired"):
+    with pytest.raises(InputError, match=r"00000\.tgz is compressed, .*: decompress it .* --layout paired"):
         open_images(src)
     (src / "00000.tar").write_bytes((shards / "00000.tar").read_bytes())
     with pytest.raises(InputError, match=r"would give one output tar: take one of them away"):
@@ -84,6 +84,6 @@ def test_limits_of_compressed_tars(shards: Path, tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="this Python reads Zstandard")
 def test_zstandard_needs_a_newer_python(tmp_path: Path) -> None:
     (tmp_path / "0.tar.zst").write_bytes(b"\x28\xb5\x2f\xfd")
-    with pytest.raises(InputError, match=r"Zstandard needs Python 3\.14; or unpack it first"):
+    with pytest.raises(InputError, match=r"Zstandard needs Python 3\.14; or decompress it with unzstd"):
         synth(SynthConfig.flat(str(tmp_path / "0.tar.zst"), str(tmp_path / "out"), executor="sync"))
     assert set(PACKERS) | {".tar.zst"} == set(COMPRESSED)
