@@ -77,7 +77,7 @@ def test_limits_of_compressed_tars(shards: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"00000\.tgz is compressed, .*: decompress it .* --layout paired"):
         open_images(src)
     (src / "00000.tar").write_bytes((shards / "00000.tar").read_bytes())
-    with pytest.raises(InputError, match=r"would give one output tar: take one of them away"):
+    with pytest.raises(InputError, match=r"would give one output tar: remove one of them"):
         synth(SynthConfig.flat(str(src), str(tmp_path / "out"), executor="sync"))
 
 
