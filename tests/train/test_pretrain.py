@@ -361,7 +361,7 @@ def test_a_choice_brings_its_own_options_and_defaults():
         (("--no-patch-permutation-flip",), "is an option of --negatives patch_permutation"),
         (("--negatives", "non"), "choose from patch, .*, texture_live, none, mixture;"),
         (("--negatives", "mixture", "--mixture", "noise", "1"), "--mixture noise: choose from patch"),
-        (("else",), "^else is not understood; texneg pretrain demo --help"),
+        (("else",), "^'else' belongs to no flag; leave it out"),
         (("--que", "8"), r"--que is not understood; did you mean --queue\?"),
         (
             ("--loss", "triplet"),

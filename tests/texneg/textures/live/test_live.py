@@ -37,13 +37,13 @@ LAST = 2**64 - 1
 ANY_SIDES = """
 import numpy as np
 from texneg.textures.live.cpu import maps
-from texneg.textures.live.plan import LiveOptions, base_key
+from texneg.textures.live.plan import LiveOptions, batch_key
 random = np.random.default_rng(0)
 for seed in range(100):
     sides = random.integers(16, 80, 2)
     images = random.integers(0, 256, (2, *sides, 3), dtype=np.uint8)
     exemplar = int(random.integers(8, sides.min() + 1))
-    found = maps(images, np.arange(2, dtype=np.uint64), LiveOptions(exemplar, 1, base_key(seed, 0)), 1)
+    found = maps(images, np.arange(2, dtype=np.uint64), LiveOptions(exemplar, 1, batch_key(seed, 0)), 1)
     assert 0 <= found.min() <= found.max() < sides.prod()
 """
 DIGEST = "0ccf57c2323a50ffb0db7a3a73f5a9fb811fb39fc413e8fdcfb7a84ad4a220ca"
