@@ -98,9 +98,10 @@ def plan_study(out: Path, config: DemoConfig) -> Study:
         sets=tuple(f"{name}={test / name}" for name in TEST_SETS if name != "same"),
         cue_conflict=(f"cue-conflict={test / 'cue-conflict'}",),
     )
+    arms = (base.baseline(), base, change(base, negatives="texture"))
     return Study(
         folder=str(out / "runs"),
-        arms={"baseline": base.baseline(), "patch": base, "texture": change(base, negatives="texture")},
+        arms={arm.title: arm for arm in arms},
         evaluations=(evaluation,),
         textures=textures,
         seeds=config.seeds,

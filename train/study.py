@@ -72,7 +72,7 @@ class Study:
 
 def folder_name(arm: str) -> str:
     """Write the name of an arm as the name of a folder."""
-    return "-".join(re.findall(r"[\w.]+", arm))
+    return "-".join(re.findall(r"[A-Za-z0-9_.]+", arm))
 
 
 def run_study(study: Study, *, processes: int, threads: int, log: Callable[[str], None]) -> None:

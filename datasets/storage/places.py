@@ -83,7 +83,7 @@ def read_range(where: str | Place, offset: int, size: int) -> bytes:
     """Read `size` bytes of a file from `offset` on; fewer where the file ends."""
     where = parse_place(where)
     if isinstance(where, Url):
-        return where.read_span(offset, size)
+        return where.read_range(offset, size)
     with where.open("rb") as file:
         file.seek(offset)
         return file.read(size)

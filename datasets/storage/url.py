@@ -106,7 +106,7 @@ class Url:
         """Read the whole object."""
         return bytes(self._call("cat_file"))
 
-    def read_span(self, offset: int, size: int) -> bytes:
+    def read_range(self, offset: int, size: int) -> bytes:
         """Read `size` bytes from `offset` on; fewer where the object ends.
 
         Raises:

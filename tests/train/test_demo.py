@@ -53,7 +53,7 @@ def test_a_signal_ends_it_with_130_and_starts_nothing_more(
         "--workers",
         "2",
     ]
-    first, second, third = (tmp_path / "runs" / f"{arm}-s0" for arm in ("baseline", "patch", "texture"))
+    first, second, third = (tmp_path / "runs" / f"{arm}-s0" for arm in ("baseline", "patch-2", "texture-2"))
     running = start_until(command, lambda: all((run / "metrics.jsonl").is_file() for run in (first, second)))
     os.killpg(running.pid, number)
     _, told = running.communicate(timeout=600)

@@ -53,7 +53,7 @@ class Source(IntEnum):
 class Rule(NamedTuple):
     """Everything that decides a batch of plans except the index and number of each negative."""
 
-    base: int  # `base_key(seed, epoch)`
+    base: int  # `batch_key(seed, epoch)`
     lo: int  # smallest and largest patch side in pixels
     hi: int
     source: Source

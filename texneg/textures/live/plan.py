@@ -66,7 +66,7 @@ class LiveOptions(NamedTuple):
     textures: int
     """Of each image."""
     base: int
-    """`base_key` of seed and epoch."""
+    """`batch_key` of seed and epoch."""
 
 
 class Pass(NamedTuple):
