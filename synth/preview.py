@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from texneg.datasets.decode import Pixels, decode
+from texneg.datasets.decode import Pixels
 from texneg.datasets.images import ImageSet
 from texneg.datasets.pairs import NONE, pair
 from texneg.datasets.storage.places import parse_place
@@ -34,18 +34,23 @@ class Preview:
     exemplar_size: int
     small: Small
     upright: bool
+    """True if images are turned as EXIF says before exemplars are cut."""
 
     def has(self, i: int) -> bool:
         """Return True if image i has a texture, or will have one."""
         return self.partners is None or bool(self.partners[i] != NONE)
 
-    def show(self, i: int, side: int) -> tuple[Pixels, list[Box], Pixels]:
-        """Return image i, the boxes of its two exemplars, and its texture, made here with this side.
+    def show(self, i: int, pixels: Pixels, side: int) -> tuple[Pixels, list[Box], Pixels]:
+        """Return image i as its exemplars see it, their two boxes, and its texture.
+
+        Args:
+            i: place of the image.
+            pixels: the image, turned if `upright`.
+            side: of a texture that is made here, pixels.
 
         Raises:
-            DecodeError: an image that is unreadable or too small, or an unreadable texture.
+            DecodeError: the image is too small, or its texture cannot be read.
         """
-        pixels = decode(self.images.read(i), upright=self.upright).pixels
         patch, zoom = patch_size(*pixels.shape[:2], size=self.exemplar_size, small=self.small)
         pixels, own = enlarge(pixels, zoom), image_seed(self.seed, self._key(i))
         places = exemplar_places(*pixels.shape[:2], size=patch, seed=own)
@@ -86,6 +91,5 @@ def preview_textures(
 
 def run_settings(textures: str) -> Settings | None:
     """Read the settings of the run that made these textures, if its ledger lies beside them."""
-    if not ledger_path(textures).is_dir():
-        return None
-    return load_record(Ledger(ledger_path(textures), parse_place(textures))).settings
+    ledger = ledger_path(textures)
+    return load_record(Ledger(ledger, parse_place(textures))).settings if ledger.is_dir() else None

@@ -39,7 +39,7 @@ class SheetConfig:
     """Output of texneg synth on the same images. Default: those in the same tars as the images (texneg synth
     --layout paired), else made now."""
     split: str | None = None
-    """Which of train, val, validation and test, where the data has them."""
+    """Split to show: train, val, validation or test, where the data has them."""
     count: int = 12
     """Images shown."""
     size: int = 224
@@ -162,12 +162,12 @@ def pictures_of(
     images: ImageSet, i: int, columns: Sequence[Negatives], preview: Preview | None, seed: int, side: int
 ) -> list[Pixels]:
     """Make the pictures of one strip: image i, then each column."""
+    pixels = decode(images.read(i), upright=preview is not None and preview.upright).pixels
     if preview is None:
-        pixels = decode(images.read(i)).pixels
         shown, texture = fit_whole(pixels, side), None
     else:
-        pixels, boxes, made = preview.show(i, side)
-        shown, texture = fit_whole(pixels, side, boxes), cut_square(made, side)
+        image, boxes, made = preview.show(i, pixels, side)
+        shown, texture = fit_whole(image, side, boxes), cut_square(made, side)
     view = cut_square(pixels, side)[None]
     pictures = [shown]
     for column in columns:

@@ -12,7 +12,7 @@ from texneg.datasets.images import open_images
 from texneg.datasets.pairs import pair
 from texneg.errors import InputError
 from texneg.patches.patches import patch_permutation
-from texneg.synth.preview import preview_textures
+from texneg.synth.preview import Preview, preview_textures
 from texneg.synth.task.images import image_seed
 from texneg.textures.exemplars import exemplars
 from texneg.textures.texture import texture
@@ -133,6 +133,17 @@ def test_the_first_title_that_fits_is_shown() -> None:
     assert inked[0].max() > 150
     assert 0 < inked[1].max() < 60
     assert not len(inked[2])
+
+
+def test_an_image_enlarged_for_its_texture_has_the_same_other_negatives(photos: Path) -> None:
+    images = open_images(photos)
+    enlarging = Preview(images, None, None, 0, 96, "upscale", False)
+    alone = contact_sheet(images, negatives(["patch"]), count=1, side=32)
+    beside = contact_sheet(images, negatives(["patch", "texture"]), enlarging, count=1, side=32)
+    left = 2 * GAP + 32
+    shown = [page[HEADER : HEADER + 32, left : left + 32] for page in (alone, beside)]
+    np.testing.assert_array_equal(*shown)
+    assert shown[0].std() > 10
 
 
 def test_titles_of_all_kinds_fit_at_the_default_size() -> None:
