@@ -5,7 +5,6 @@ images, and PACS with a head fitted on photos and tested on art, cartoons and sk
 kept, so the same command goes on after a stop. With `--executor sync` it needs no Dask. Writes OUT/*.html.
 """
 
-import json
 import shutil
 import zipfile
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Literal
 from texneg.bench.common.results import BenchConfig, write_results
 from texneg.cli.fields import Positional
 from texneg.cores import available_cores
+from texneg.datasets.storage.json_files import read_json
 from texneg.errors import InputError
 from texneg.synth.config import SynthConfig
 from texneg.synth.run import synth
@@ -123,7 +123,7 @@ def plan_study(config: StudyConfig, images: Path) -> Study:
 def collect_results(study: Study, out: Path) -> dict[str, object]:
     """Collect the tables of the reports and the cosines of the negatives."""
     names = [evaluation.name or "imagenette" for evaluation in study.evaluations]
-    reports = {name: json.loads((out / f"{name}.json").read_text()) for name in names}
+    reports = {name: read_json(out / f"{name}.json") for name in names}
     return {
         "epochs": epochs_of(study),
         "pretraining": reports["imagenette"]["protocol"]["pre-training"],

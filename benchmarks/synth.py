@@ -18,6 +18,7 @@ from typing import Any
 
 from texneg.bench.common.results import BenchConfig, write_results
 from texneg.cli.fields import Positional
+from texneg.datasets.storage.json_files import read_json
 from texneg.errors import RunFailed
 from texneg.synth.config import SynthConfig
 from texneg.synth.run import synth
@@ -58,7 +59,7 @@ def run_once(src: str, folder: Path, **options: Any) -> dict[str, Any]:
     run_quietly(SynthConfig.flat(src, str(dst), **options))
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     ledger = folder / "out.texneg"
-    stats = json.loads((ledger / "stats.json").read_bytes())
+    stats = read_json(ledger / "stats.json")
     result = {
         "images": stats["statuses"]["ok"],
         "ms": stats["ms_per_image"],

@@ -27,6 +27,7 @@ from texneg.bench.common.results import BenchConfig, write_results
 from texneg.bench.synth import run_quietly
 from texneg.cli.fields import Positional
 from texneg.cores import available_cores
+from texneg.datasets.storage.json_files import read_json
 from texneg.errors import RunFailed
 from texneg.synth.config import SynthConfig
 
@@ -97,7 +98,7 @@ def bench(config: WorkersConfig) -> int:
 def run_dask(config: SynthConfig, processes: int) -> float:
     """Run on an embedded cluster; seconds from the first submitted task to the last commit."""
     run_quietly(config.with_flags(workers=processes, threads_per_worker=1))
-    stats = json.loads(Path(f"{config.dst}.texneg/stats.json").read_bytes())
+    stats = read_json(f"{config.dst}.texneg/stats.json")
     return float(stats["calls"][0]["seconds"])
 
 

@@ -55,7 +55,7 @@ class Decoded:
     exif_orientation: int
     """1 to 8; 1 where the file has none."""
     truncated: str = ""
-    """How the file is cut short, where that is allowed; the pixels that it lacks are grey or black."""
+    """Description of the cut, where truncated files are allowed; the missing pixels are grey or black."""
 
 
 def decode(

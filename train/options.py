@@ -67,7 +67,8 @@ def parse_option(table: Sequence[type[C]], text: str, flag: str) -> C:
     """
     name, _, options = text.partition(":")
     cls = find_named(table, name, flag)
-    hints = {field.name: get_type_hints(cls)[field.name] for field in fields(cls)}
+    types = get_type_hints(cls)
+    hints = {field.name: types[field.name] for field in fields(cls)}
     given: dict[str, Any] = {}
     for word in filter(None, options.split(",")):
         option, equals, value = word.partition("=")

@@ -15,7 +15,7 @@ from texneg.errors import InputError
 _OPENERS: dict[str, Any] = {".gz": gzip.open, ".tgz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
 COMPRESSED = (".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar.zst")
 DAMAGED = (EOFError, zlib.error, lzma.LZMAError, OSError)
-"""What a stream that is cut short or damaged raises; an OSError of that kind has no errno."""
+"""Errors of a stream that is cut short or damaged; an OSError of that kind has no errno."""
 
 
 def is_compressed(name: str) -> bool:

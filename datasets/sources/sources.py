@@ -37,7 +37,7 @@ class Source:
     textures: bool = False
     """Of a sample that holds an image and its texture, take the texture."""
     skipped: Counter[str] = field(default_factory=Counter)
-    """What `items` passed over, by reason."""
+    """Numbers of files that `items` passed over, by reason."""
     broken: list[str] = field(default_factory=list)
     """Tars that `items` found to break off."""
 

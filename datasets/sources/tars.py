@@ -55,9 +55,9 @@ class Listing:
 
     items: Iterable[Item]
     skipped: Counter[str] = field(default_factory=Counter)
-    """What was passed over, by reason."""
+    """Numbers of members passed over, by reason."""
     broken: str = ""
-    """Where the tar breaks off."""
+    """The place at which the tar breaks off."""
 
 
 class BrokenTar(Exception):

@@ -47,7 +47,7 @@ def train(training: Training) -> None:
             if line_due:
                 write_line(training, measure=measure, pace=pace)
             # One process alone must not stop: several ask each other at every line.
-            asked = any_process(stop.is_set(), training.device) if line_due or processes() == 1 else False
+            asked = (line_due or processes() == 1) and any_process(stop.is_set(), training.device)
             stopping = asked and training.step < stop_at
             if stopping or training.step == stop_at or training.step % run.checkpoint_every == 0:
                 require_finite(training)
