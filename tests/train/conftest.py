@@ -56,6 +56,15 @@ def write_colours(root, *, per_class=12, seed=0, noise=20, classes=tuple(COLOURS
     return root
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Sums are the same bits only for the same number of threads, and tiny networks are faster with one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture
 def encoder():
     """In training mode, so that a measurement that forgets the mode shows."""

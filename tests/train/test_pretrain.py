@@ -48,15 +48,6 @@ TINY = change(
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Sums are the same bits only for the same number of threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """42 images of 2 classes, and a texture set with the same keys."""

@@ -113,7 +113,7 @@ def write_line(training: Training, *, measure: bool, pace: Pace) -> None:
         "seconds": round(training.seconds, 3),
     }
     if measure and training.monitor is not None and rank() == 0:
-        encoder = Encoder(training.method.encoder, image_size=training.image_size, info=training.info)
+        encoder = Encoder(training.method.encoder, info=training.info)
         values["knn"] = training.monitor(encoder)
     if rank() == 0:
         with write_errors(training.folder / METRICS):

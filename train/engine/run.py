@@ -112,14 +112,9 @@ class Training:
         """Origin of the encoder: recipe, seed, settings, step and data."""
         return {**self.identity, "step": self.step, "steps": self.total, "data": self.data}
 
-    @property
-    def image_size(self) -> int:
-        """Side of a view in pixels."""
-        return self.batches.augmentation.image_size
-
     def export(self) -> dict[str, Any]:
         """Return the content of `encoder.pt` at this step."""
-        return export_encoder(self.method.encoder, image_size=self.image_size, info=self.info)
+        return export_encoder(self.method.encoder, info=self.info)
 
     def save(self) -> None:
         """Write the checkpoint, from the first process alone; the encoder in it shares tensors."""

@@ -41,11 +41,12 @@ class Config(ABC):
         """Return the ordinary negatives of each query, K, with this many images a step."""
 
     @abstractmethod
-    def build(self, network: Architecture, *, seed: int, steps: int) -> "Method":
+    def build(self, network: Architecture, image_size: int, *, seed: int, steps: int) -> "Method":
         """Make the method with its initial weights.
 
         Args:
             network: backbone, head and batch norm.
+            image_size: side of the views in pixels, S.
             seed: of the run.
             steps: of the whole run.
         """

@@ -18,7 +18,7 @@ from texneg.similarity import Similarities, similarities
 from texneg.train.data.loader import Batch
 from texneg.train.methods import base
 from texneg.train.networks.backbone import BYOL_HIDDEN, Architecture, Network, initial_weights, make_byol_mlp
-from texneg.train.networks.batch_norm import apply_policy
+from texneg.train.networks.batch_norm import synchronise_batch_norm
 from texneg.train.objectives import Byol
 
 
@@ -37,9 +37,9 @@ class Config(base.Config):
         """Return 0."""
         return 0
 
-    def build(self, network: Architecture, *, seed: int, steps: int) -> "BYOL":
+    def build(self, network: Architecture, image_size: int, *, seed: int, steps: int) -> "BYOL":
         """Make online network, predictor and target network."""
-        return BYOL(self, network, seed=seed, steps=steps)
+        return BYOL(self, network, image_size, seed=seed, steps=steps)
 
     def check(self, network: Architecture, batch: int) -> None:
         """Refuse a momentum outside its range, and batch norm policies for keys."""
@@ -54,15 +54,18 @@ class Config(base.Config):
 class BYOL(base.Method):
     """Online network with predictor, and momentum target."""
 
-    def __init__(self, config: Config, network: Architecture, *, seed: int, steps: int) -> None:
+    def __init__(
+        self, config: Config, network: Architecture, image_size: int, *, seed: int, steps: int
+    ) -> None:
         super().__init__()
         self.momentum, self.steps = config.momentum, steps
         self.step = 0
         with initial_weights(seed):
-            self.online = Network(network, config.head)
+            self.online = Network(network, image_size, config.head)
             self.predictor = make_byol_mlp(network.dim, network.hidden or BYOL_HIDDEN, network.dim)
-        for part in (self.online, self.predictor):
-            apply_policy(part, network.bn, network.bn_group)
+        if network.bn == "sync":
+            synchronise_batch_norm(self.online)
+            synchronise_batch_norm(self.predictor)
         self.target = copy.deepcopy(self.online).requires_grad_(False)
 
     @property

@@ -18,7 +18,7 @@ from texneg.train.data.loader import Batch
 from texneg.train.distributed import gather, processes
 from texneg.train.methods import base
 from texneg.train.networks.backbone import Architecture, Network, initial_weights
-from texneg.train.networks.batch_norm import apply_policy, shuffled_pass
+from texneg.train.networks.batch_norm import shuffled_pass, split_batch_norm, synchronise_batch_norm
 from texneg.train.objectives import InfoNCE
 
 
@@ -39,9 +39,9 @@ class Config(base.Config):
         """Return the number of keys in the queue."""
         return self.queue
 
-    def build(self, network: Architecture, *, seed: int, steps: int) -> "MoCo":
+    def build(self, network: Architecture, image_size: int, *, seed: int, steps: int) -> "MoCo":
         """Make query network, key network and queue."""
-        return MoCo(self, network, seed=seed)
+        return MoCo(self, network, image_size, seed=seed)
 
     def check(self, network: Architecture, batch: int) -> None:
         """Refuse a momentum or a queue outside its range."""
@@ -78,13 +78,16 @@ class MoCo(base.Method):
     share batch norm statistics; the keys alone are enqueued, after the step.
     """
 
-    def __init__(self, config: Config, network: Architecture, *, seed: int) -> None:
+    def __init__(self, config: Config, network: Architecture, image_size: int, *, seed: int) -> None:
         super().__init__()
         self.momentum, self.seed = config.momentum, seed
         self.shuffled = network.bn not in ("none", "sync")
         with initial_weights(seed):
-            self.query = Network(network, config.head)
-        apply_policy(self.query, network.bn, network.bn_group)
+            self.query = Network(network, image_size, config.head)
+        if network.bn == "split":
+            split_batch_norm(self.query, network.bn_group)
+        elif network.bn == "sync":
+            synchronise_batch_norm(self.query)
         self.key = copy.deepcopy(self.query).requires_grad_(False)
         self.queue = KeyQueue(network.dim, config.queue, seed=seed)
         self.new_keys: Tensor | None = None

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from texneg.errors import InputError
 from texneg.philox.arrays import fold
@@ -64,23 +65,46 @@ class Architecture:
             raise InputError(f"--bn-group {self.bn_group}: must divide the {local} images of a process")
 
 
-def make_backbone(a: Architecture) -> nn.Module:
-    """Make the timm model without classifier: (N, 3, S, S) to (N, F), with `num_features` = F.
+def make_backbone(a: Architecture, image_size: int) -> nn.Module:
+    """Make the timm model without classifier, (N, 3, S, S) to (N, F), for images of this side.
 
     The small-image stems are one 3x3 convolution of stride 1 (the usual one for 32 px) or 2, without
-    max-pool. Dropout stays off, so that training needs no random state.
+    max-pool. Dropout and stochastic depth are off, so that training needs no random state.
 
     Raises:
-        InputError: an unknown model, or ResNet options for another kind of model.
+        InputError: an unknown model, ResNet options for another kind of model, or a model that cannot be made
+            for this image size.
     """
     import timm  # with torchvision, half of the start of a command
 
-    changed = a.stem != "standard" or a.width != 64 or a.layers is not None
     if not timm.is_model(a.arch):
         close = ", ".join(timm.list_models(f"*{a.arch[:5]}*")[:8]) or "resnet18, resnet50"
         raise InputError(f"--arch {a.arch}: timm has no such model; near it are: {close}")
-    if not changed:
-        return timm.create_model(a.arch, pretrained=False, num_classes=0)
+    if a.stem == "standard" and a.width == 64 and a.layers is None:
+        with refusals(a.arch, image_size):
+            model = create_for_size(a.arch, image_size)
+    else:
+        model = make_resnet(a)
+    switch_off_dropout(model)
+    return model
+
+
+def create_for_size(arch: str, image_size: int) -> nn.Module:
+    """Create a timm model, for this image size if models of its kind are made for one."""
+    import timm
+
+    try:
+        return timm.create_model(arch, pretrained=False, num_classes=0, img_size=image_size)
+    except TypeError as error:
+        if "img_size" not in str(error):
+            raise
+    return timm.create_model(arch, pretrained=False, num_classes=0)
+
+
+def make_resnet(a: Architecture) -> nn.Module:
+    """Make a ResNet with another stem, width or number of blocks."""
+    import timm
+
     if not a.arch.startswith("resnet"):
         raise InputError(
             f"--stem, --width and --layers change ResNets only, not {a.arch}; use --arch resnet18"
@@ -98,6 +122,61 @@ def make_backbone(a: Architecture) -> nn.Module:
     nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
     model.maxpool = nn.Identity()
     return model
+
+
+def switch_off_dropout(model: nn.Module) -> None:
+    """Set every probability of dropout and stochastic depth to 0, in place."""
+    for module in model.modules():
+        names = ("p",) if isinstance(module, _DropoutNd) else ("drop", "drop_prob", "drop_rate")
+        for name in names:
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)
+
+
+def count_features(backbone: nn.Module, arch: str, image_size: int) -> int:
+    """Return F, the width of the features, as a pass of one image shows it.
+
+    Raises:
+        InputError: the model cannot take images of this size, or gives no vector an image.
+    """
+    with refusals(arch, image_size):
+        features = pass_one_image(backbone, image_size)
+    if not (isinstance(features, Tensor) and features.ndim == 2):
+        given = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+        raise InputError(
+            f"--arch {arch}: gives {given} for one image, not one vector of features; use another model"
+        )
+    return features.shape[1]
+
+
+@torch.no_grad()
+def pass_one_image(network: nn.Module, image_size: int) -> Any:
+    """Return the output for one black image, in eval mode, which changes nothing of the network."""
+    training, like = network.training, next(network.parameters(), torch.empty(0))
+    try:
+        return network.eval()(like.new_zeros(1, 3, image_size, image_size))
+    finally:
+        network.train(training)
+
+
+@contextmanager
+def refusals(arch: str, image_size: int) -> Iterator[None]:
+    """Turn an exception of a foreign model, of whatever type, into one line that names the remedy."""
+    import timm
+
+    try:
+        yield
+    except Exception as error:
+        made_for = timm.get_pretrained_cfg_value(arch, "input_size") or (3, 224, 224)
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        remedy = (
+            "use another --arch"
+            if made_for[-1] == image_size
+            else (f"try --image-size {made_for[-1]}, the size it is made for, or another --arch")
+        )
+        raise InputError(
+            f"--arch {arch} does not take images of --image-size {image_size} ({reason}); {remedy}"
+        ) from error
 
 
 class Projection(nn.Module):
@@ -122,12 +201,11 @@ def make_byol_mlp(features: int, hidden: int, dim: int) -> nn.Sequential:
 class Network(nn.Module):
     """Backbone and projection head (moco or byol): (N, 3, S, S) to (N, D), not normalised."""
 
-    def __init__(self, a: Architecture, head: str = "moco") -> None:
+    def __init__(self, a: Architecture, image_size: int, head: str = "moco") -> None:
         super().__init__()
-        self.architecture, self.head_name = a, head
-        made: Any = make_backbone(a)
-        self.backbone: nn.Module = made
-        self.features: int = made.num_features
+        self.architecture, self.image_size, self.head_name = a, image_size, head
+        self.backbone = make_backbone(a, image_size)
+        self.features = count_features(self.backbone, a.arch, image_size)
         heads = {"moco": (Projection, self.features), "byol": (make_byol_mlp, BYOL_HIDDEN)}
         make_head, hidden = heads[head]
         self.head: nn.Module = make_head(self.features, a.hidden or hidden, a.dim)

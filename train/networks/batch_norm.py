@@ -6,6 +6,8 @@ order; there the batch is cut into groups with statistics of their own, and keys
 Shapes: N batch of a process, W processes, D embedding.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -15,20 +17,43 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from texneg.errors import InputError
 from texneg.train.distributed import gather, processes, rank
+from texneg.train.networks.backbone import Network, pass_one_image
 
 
-class SplitBatchNorm(_BatchNorm):
-    """Batch norm whose training statistics are those of groups of `group` consecutive images."""
+class ActivatedBatchNorm(_BatchNorm):
+    """Batch norm over (N, C, ...), then the dropout and activation that timm puts into its own."""
 
-    group: int
+    def __init__(self, old: _BatchNorm) -> None:
+        super().__init__(old.num_features, old.eps, old.momentum, old.affine, old.track_running_stats)
+        self.drop: nn.Module = getattr(old, "drop", nn.Identity())
+        self.act: nn.Module = getattr(old, "act", nn.Identity())
+        values = old.state_dict()
+        self.to(next(iter(values.values())))
+        self.load_state_dict(values)
 
     def _check_input_dim(self, input: Tensor) -> None:
         pass
 
     def forward(self, input: Tensor) -> Tensor:
+        """(N, C, ...) to the same shape."""
+        return self.act(self.drop(self.normalise(input)))
+
+    def normalise(self, input: Tensor) -> Tensor:
+        """Normalise alone."""
+        return super().forward(input)
+
+
+class SplitBatchNorm(ActivatedBatchNorm):
+    """Batch norm whose training statistics are those of groups of `group` consecutive rows."""
+
+    def __init__(self, old: _BatchNorm, group: int) -> None:
+        super().__init__(old)
+        self.group = group
+
+    def normalise(self, input: Tensor) -> Tensor:
         """(N, C, ...) with N a multiple of the group; running statistics follow the mean over the groups."""
         if not self.training:
-            return super().forward(input)
+            return super().normalise(input)
         if len(input) % self.group:
             raise ValueError(f"a batch of {len(input)} does not divide into groups of {self.group}")
         assert self.running_mean is not None and self.running_var is not None
@@ -44,16 +69,13 @@ class SplitBatchNorm(_BatchNorm):
         return torch.cat(y)
 
 
-class SyncBatchNorm(_BatchNorm):
+class SyncBatchNorm(ActivatedBatchNorm):
     """Batch norm with the statistics of all processes on the CPU, where torch's own does not run."""
 
-    def _check_input_dim(self, input: Tensor) -> None:
-        pass
-
-    def forward(self, input: Tensor) -> Tensor:
+    def normalise(self, input: Tensor) -> Tensor:
         """(N, C, ...), N equal in all processes."""
         if not self.training or processes() == 1:
-            return super().forward(input)
+            return super().normalise(input)
         assert self.running_mean is not None and self.running_var is not None
         axes = [axis for axis in range(input.ndim) if axis != 1]
         shape = [1, -1] + [1] * (input.ndim - 2)
@@ -68,32 +90,62 @@ class SyncBatchNorm(_BatchNorm):
         return centred * scale.view(shape) + self.bias.view(shape)
 
 
-def apply_policy(module: nn.Module, policy: str, group: int) -> None:
-    """Replace every batch norm of the module, in place, for the policy split or sync; names stay the same.
+class NcclBatchNorm(ActivatedBatchNorm, nn.SyncBatchNorm):
+    """Batch norm with the statistics of all processes, by torch's own, which runs between GPUs alone."""
+
+
+def split_batch_norm(network: Network, group: int) -> None:
+    """Give every batch norm of the network statistics of groups of `group` images, in place.
+
+    A few networks normalise the tokens of an image as rows of the batch; a group has those of its images.
 
     Raises:
-        InputError: an architecture whose batch norm does more than normalise.
+        InputError: an architecture whose batch norm does more than normalise and activate.
     """
-    if policy not in ("split", "sync"):
-        return
+    rows = count_rows(network)
+    replace_batch_norm(network, "split", lambda old: SplitBatchNorm(old, group * rows.get(old, 1)))
+
+
+def synchronise_batch_norm(module: nn.Module) -> None:
+    """Give every batch norm of the module the statistics of all processes, in place.
+
+    Raises:
+        InputError: an architecture whose batch norm does more than normalise and activate.
+    """
+    on_gpus = processes() > 1 and dist.get_backend() == "nccl"
+    replace_batch_norm(module, "sync", NcclBatchNorm if on_gpus else SyncBatchNorm)
+
+
+def replace_batch_norm(module: nn.Module, policy: str, make: Callable[[_BatchNorm], nn.Module]) -> None:
+    """Replace every batch norm of the module, in place; names of parameters and buffers stay the same."""
+    from timm.layers.norm_act import BatchNormAct2d
+
     for name, child in module.named_children():
         if not isinstance(child, _BatchNorm):
-            apply_policy(child, policy, group)
-            continue
-        if type(child) not in (nn.BatchNorm1d, nn.BatchNorm2d):
-            raise InputError(f"--bn {policy} does not know {type(child).__name__}; use --bn none or a ResNet")
-        new = SplitBatchNorm(child.num_features) if policy == "split" else make_sync_norm(child.num_features)
-        if isinstance(new, SplitBatchNorm):
-            new.group = group
-        new.eps, new.momentum = child.eps, child.momentum
-        new.load_state_dict(child.state_dict())
-        setattr(module, name, new)
+            replace_batch_norm(child, policy, make)
+        elif type(child) in (nn.BatchNorm1d, nn.BatchNorm2d, BatchNormAct2d):
+            setattr(module, name, make(child))
+        else:
+            raise InputError(
+                f"--bn {policy} does not know {type(child).__name__}; use --bn none or another --arch"
+            )
 
 
-def make_sync_norm(features: int) -> _BatchNorm:
-    """Make a synchronised batch norm: torch's own between GPUs, ours on the CPU."""
-    on_gpus = processes() > 1 and dist.get_backend() == "nccl"
-    return nn.SyncBatchNorm(features) if on_gpus else SyncBatchNorm(features)
+def count_rows(network: Network) -> dict[nn.Module, int]:
+    """Count the rows of the batch that each batch norm sees for one image."""
+    rows: dict[nn.Module, int] = {}
+
+    def count(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        rows[norm] = len(inputs[0])
+
+    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    handles = [norm.register_forward_pre_hook(count) for norm in norms]
+    try:
+        pass_one_image(network, network.image_size)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return rows
 
 
 @torch.no_grad()

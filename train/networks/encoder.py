@@ -22,10 +22,10 @@ class Encoder(nn.Module):
     mean = MEAN
     std = STD
 
-    def __init__(self, network: Network, *, image_size: int, info: dict[str, Any]) -> None:
+    def __init__(self, network: Network, *, info: dict[str, Any]) -> None:
         super().__init__()
         self.network = network
-        self.image_size = image_size
+        self.image_size = network.image_size
         self.feature_dim = network.features
         self.info = info
 
@@ -47,13 +47,13 @@ class Encoder(nn.Module):
         return digest.hexdigest()
 
 
-def export_encoder(network: Network, *, image_size: int, info: dict[str, Any]) -> dict[str, Any]:
+def export_encoder(network: Network, *, info: dict[str, Any]) -> dict[str, Any]:
     """Return the content of `encoder.pt`: plain types and tensors, all that `load_encoder` needs."""
     return {
         "format": FORMAT,
         "architecture": asdict(network.architecture),
         "head": network.head_name,
-        "image_size": image_size,
+        "image_size": network.image_size,
         "info": info,
         "network": network.state_dict(),
     }
@@ -76,9 +76,9 @@ def load_encoder(checkpoint: str, device: str = "cpu") -> Encoder:
     saved = load_checkpoint(path)
     saved = saved.get("encoder", saved)
     try:
-        network = Network(Architecture(**saved["architecture"]), saved["head"])
+        network = Network(Architecture(**saved["architecture"]), saved["image_size"], saved["head"])
         network.load_state_dict(saved["network"])
-        encoder = Encoder(network, image_size=saved["image_size"], info=saved["info"])
+        encoder = Encoder(network, info=saved["info"])
     except (KeyError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(

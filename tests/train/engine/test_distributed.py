@@ -35,7 +35,7 @@ def run_steps(name, rank=0, world=1):
     bn = "none" if world == 1 else "sync"
     network = Architecture("resnet18", "stride2", 4, (1, 1, 1, 1), dim=6, hidden=8, bn=bn)
     config = moco.Config(queue=24, momentum=0.9) if name == "moco" else byol.Config(momentum=0.9)
-    method = config.build(network, seed=0, steps=10)
+    method = config.build(network, 16, seed=0, steps=10)
     objective = Objective(replace(config.loss(), alpha=1.5))
     for part in method.children():  # batch norm over few values magnifies rounding
         part.to(torch.float32 if isinstance(part, KeyQueue) else torch.float64)
@@ -68,7 +68,7 @@ def layers(rank, world):
     draw = torch.Generator().manual_seed(0)
     x = torch.randn(8, 3, 4, 4, generator=draw)
     mine = x.chunk(world)[rank].clone().requires_grad_()
-    norm = SyncBatchNorm(3) if world > 1 else nn.BatchNorm2d(3)
+    norm = SyncBatchNorm(nn.BatchNorm2d(3)) if world > 1 else nn.BatchNorm2d(3)
     y = norm(mine)
     y.square().mul(torch.arange(3.0).view(3, 1, 1)).sum().backward()
     order = torch.tensor([5, 2, 7, 0, 1, 6, 3, 4])

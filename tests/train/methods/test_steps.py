@@ -4,18 +4,15 @@ import copy
 
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional as F
 
-from texneg.errors import InputError
 from texneg.losses import info_nce
 from texneg.similarity import similarities
 from texneg.train.data.loader import Batch
 from texneg.train.engine.loop import mean_cosines
 from texneg.train.methods import byol, moco
 from texneg.train.methods.byol import target_momentum
-from texneg.train.networks.backbone import Architecture, Network, initial_weights
-from texneg.train.networks.batch_norm import SplitBatchNorm, apply_policy, shuffled_pass
+from texneg.train.networks.backbone import Architecture
 from texneg.train.objectives import LOSSES, Byol, InfoNCE, Objective, Selection
 
 N, SIDE = 8, 16
@@ -32,11 +29,11 @@ def batch(step=3, count=2, seed=0):
 
 
 def make_moco(seed=0):
-    return moco.Config(queue=24, momentum=0.9).build(NETWORK, seed=seed, steps=10).train()
+    return moco.Config(queue=24, momentum=0.9).build(NETWORK, SIDE, seed=seed, steps=10).train()
 
 
 def make_byol():
-    return byol.Config(momentum=0.9).build(NETWORK, seed=0, steps=10).train()
+    return byol.Config(momentum=0.9).build(NETWORK, SIDE, seed=0, steps=10).train()
 
 
 def test_a_moco_step_is_the_official_one():
@@ -131,53 +128,6 @@ def test_initial_weights_depend_on_the_seed_alone():
     assert not torch.equal(one.query.head.fc[0].weight, other.query.head.fc[0].weight)
 
 
-def test_split_statistics_are_those_of_the_groups():
-    split, plain = SplitBatchNorm(3), nn.BatchNorm2d(3)
-    split.group = 4
-    with torch.no_grad():
-        split.weight.uniform_(0.5, 1.5)
-    plain.load_state_dict(split.state_dict())
-    x = torch.randn(8, 3, 5, 5)
-    expected = torch.cat([plain(part) for part in x.split(4)])
-    torch.testing.assert_close(split(x), expected)
-    parts = x.split(4)
-    mean = torch.stack([part.mean((0, 2, 3)) for part in parts]).mean(0)
-    variance = torch.stack([part.transpose(0, 1).flatten(1).var(1) for part in parts]).mean(0)
-    torch.testing.assert_close(split.running_mean, 0.1 * mean)
-    torch.testing.assert_close(split.running_var, 0.9 + 0.1 * variance)
-    split.eval()
-    plain.load_state_dict(split.state_dict())
-    torch.testing.assert_close(split(x), plain.eval()(x))
-    with pytest.raises(ValueError, match="7 does not divide"):
-        split.train()(x[:7])
-
-
-def test_split_hides_the_key_and_one_batch_does_not():
-    """With split statistics, key i's neighbours differ from query i's; without, they are the same images."""
-    network = Network(NETWORK)
-    apply_policy(network, "split", 4)
-    network.train()
-    x = torch.randn(N, 3, SIDE, SIDE)
-    order = torch.tensor([4, 1, 6, 3, 0, 5, 2, 7])
-    shuffled = shuffled_pass(network, x, order)
-    torch.testing.assert_close(shuffled[order], network(x[order]).detach())
-    assert not torch.allclose(shuffled, network(x))
-
-
-def test_policies_keep_the_names_of_the_weights():
-    plain = Network(NETWORK)
-    for policy in ("split", "sync"):
-        changed = Network(NETWORK)
-        apply_policy(changed, policy, 4)
-        assert list(changed.state_dict()) == list(plain.state_dict())
-        plain.load_state_dict(changed.state_dict())
-
-
-def test_a_batch_norm_that_does_more_is_refused():
-    with pytest.raises(InputError, match="BatchNormAct2d"):
-        apply_policy(Network(Architecture("efficientnet_b0", hidden=8)), "split", 4)
-
-
 def test_byol_is_symmetric_and_only_its_online_side_learns():
     method, objective = make_byol(), Objective(Byol(alpha=0.0))
     b = batch(count=1)
@@ -216,31 +166,3 @@ def test_byol_loss_is_the_distance_of_normalised_vectors():
         pull = (p[0] - z[1]).square().sum(1) + (p[1] - z[0]).square().sum(1)
         push = 2 * 0.7 * (p[0] * z[2] + p[1] * z[2]).sum(1)
     torch.testing.assert_close(Objective(Byol(alpha=0.7))(method(b)).detach(), (pull + push).mean())
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"arch": "resnet_nope"}, "no such model"),
-        ({"arch": "vit_tiny_patch16_224", "width": 8, "stem": "stride1"}, "change ResNets only"),
-        ({"arch": "resnet18", "width": 8}, "--stem stride1 or stride2"),
-    ],
-)
-def test_wrong_architectures_are_named(wrong, message):
-    with pytest.raises(InputError, match=message):
-        Network(Architecture(**wrong))
-
-
-def test_an_unknown_head_is_no_other_head():
-    with pytest.raises(KeyError, match="simclr"):
-        Network(NETWORK, "simclr")
-
-
-def test_small_stem_of_full_width_has_the_usual_shapes():
-    with initial_weights(0):
-        network = Network(Architecture("resnet18", stem="stride1"))
-    assert network.backbone.conv1.weight.shape == (64, 3, 3, 3)
-    assert network.features == 512
-    maps = network.backbone.forward_features(torch.zeros(1, 3, 32, 32))
-    assert maps.shape == (1, 512, 4, 4)
-    assert {"head.fc.0.weight", "head.fc.2.bias"} <= set(network.state_dict())
