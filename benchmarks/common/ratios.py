@@ -18,9 +18,7 @@ import torch
 from texneg.bench.common.results import RatioConfig, write_results
 from texneg.cli.environment import environment
 
-MS = "ms"
 TIME = "µs an image"
-ABSOLUTE = " (absolute, for a server core of about 3.3 GHz)"
 
 
 @dataclass(frozen=True)
@@ -55,24 +53,19 @@ class Row:
 
 @dataclass(frozen=True)
 class Gate:
-    """A ratio that must be reached, about two thirds of the one seen when it was set; or milliseconds."""
+    """A ratio that must be reached, about two thirds of the one seen when it was set."""
 
     case: str
     variant: str
     ratio: str
-    """name of the ratio; `MS` for milliseconds an image, which mean something on one class of machine only"""
     side: Literal["at least", "at most"]
     limit: float
 
     def value(self, rows: Sequence[Row]) -> float | None:
         """The measured value; None when this run did not time it."""
         for row in rows:
-            if (row.case, row.variant) == (self.case, self.variant):
-                measured = row.ratios
-                if self.ratio == MS and row.microseconds is not None:
-                    measured = {MS: row.microseconds / 1000}
-                if self.ratio in measured:
-                    return measured[self.ratio]
+            if (row.case, row.variant) == (self.case, self.variant) and self.ratio in row.ratios:
+                return row.ratios[self.ratio]
         return None
 
     def kept(self, value: float) -> bool:
@@ -182,6 +175,5 @@ def verdicts(rows: Sequence[Row], gates: Sequence[Gate]) -> list[str]:
         if value is not None:
             word = "kept  " if gate.kept(value) else "MISSED"
             what = f"{gate.case}, {gate.variant}: {value:.3g} {gate.ratio}"
-            note = ABSOLUTE if gate.ratio == MS else ""
-            lines.append(f"  {word} {what}, must be {gate.side} {gate.limit:g}{note}")
+            lines.append(f"  {word} {what}, must be {gate.side} {gate.limit:g}")
     return lines

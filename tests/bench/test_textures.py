@@ -11,6 +11,7 @@ from PIL import Image
 from texneg.bench import textures
 from texneg.bench.common.photographs import PHOTOS, exemplars, photo_pairs
 from texneg.bench.common.quality import PUBLISHED, Quality, summarise
+from texneg.bench.common.ratios import Timing
 from texneg.cli.main import main
 
 
@@ -113,12 +114,14 @@ def test_averages_are_medians_of_seams_sizes_and_tail_and_means_of_the_rest():
 def test_quality_on_photographs_is_a_ratio_to_the_stored_tool(tmp_path, monkeypatch):
     halved = PUBLISHED | {"swd": (4.2,) * 4, "coverage": 0.94, "gradient_tail": 1.0}
     monkeypatch.setattr(textures, "photo_pairs", lambda tar: [])
-    measured = textures.Measured(0.004, [one(**halved)], portilla=0.531)
-    monkeypatch.setattr(textures, "measure_quality", lambda pairs, seeds: {"fast": measured})
+    measured = textures.Measured(Timing((0.004, 0.001, 0.009)), [one(**halved)], portilla=0.531)
+    monkeypatch.setattr(
+        textures, "measure_quality", lambda pairs, seeds: ({"fast": measured}, Timing((0.002, 0.001, 0.003)))
+    )
     tool, fast = textures.judge_photos(tmp_path, quick=True)
     assert set(tool.ratios.values()) == {1.0}
     assert fast.ratios == pytest.approx(
-        dict.fromkeys(PUBLISHED, 1.0) | {"swd": 0.5, "coverage": 2, "portilla": 0.5}
+        dict.fromkeys(PUBLISHED, 1.0) | {"swd": 0.5, "coverage": 2, "portilla": 0.5, "window loops": 2.0}
     )
     kept = {
         gate.ratio: gate.kept(value)
@@ -126,7 +129,7 @@ def test_quality_on_photographs_is_a_ratio_to_the_stored_tool(tmp_path, monkeypa
         if (value := gate.value([fast])) is not None
     }
     assert kept == {
-        "ms": True,
+        "window loops": False,
         "swd": True,
         "gradient_w1": False,
         "seam_ratio": True,
