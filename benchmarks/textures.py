@@ -1,8 +1,8 @@
 """Speed of texture synthesis by method and size, and quality beside the published tool that it replaces.
 
 Speed: one thread, CPU time. A texture is compared with a fixed loop over windows, which limits it on any
-machine, and with the PNG encoding of itself; negatives of a batch of views, as a training loop makes them, with
-those by the method `fast`.
+machine, and with the PNG encoding of itself; negatives of a batch of views, as a training loop makes them,
+with those by the method `fast`.
 
 Quality: on forty photographs, or for information on patterns. The tool is EmbarkStudios/texture-synthesis at
 commit 22825ec, default settings, one thread, on the same forty pairs. Its figures were measured once

@@ -21,6 +21,8 @@ Array = npt.NDArray[Any]
 Index: TypeAlias = "Sequence[int] | Array | Tensor | None"
 Images = TypeVar("Images", bound="Array | Tensor")
 
+FEWEST_PIXELS = 8  # of a side, for an axis to be taken for one
+
 _DTYPES = ("uint8", "float16", "float32", "float64")
 _ARRAY_DTYPES = frozenset(map(np.dtype, _DTYPES))  # NumPy takes 2 µs to name a dtype
 _TENSOR_DTYPES = frozenset(f"torch.{name}" for name in (*_DTYPES, "bfloat16"))
@@ -48,6 +50,7 @@ def image_sides(images: Any) -> tuple[int, int]:
         raise ValueError(
             "images are sparse or lazily negated; give images.to_dense() or images.resolve_neg()"
         )
+    _check_layout(images.shape, tensor)
     known = str(images.dtype) in _TENSOR_DTYPES if tensor else images.dtype in _ARRAY_DTYPES
     if not known:
         allowed = (*_DTYPES, "bfloat16") if tensor else _DTYPES
@@ -57,6 +60,22 @@ def image_sides(images: Any) -> tuple[int, int]:
     if not height or not width:
         raise ValueError(f"images of {height} x {width} pixels; both sides must be at least 1")
     return height, width
+
+
+def _check_layout(shape: tuple[int, ...], tensor: bool) -> None:
+    """Refuse a batch whose channels lie where the layout has the width or the height.
+
+    Channels come in ones, threes and fours, and images with such a side and that many channels do not occur.
+    """
+    _, *sides = shape
+    given = sides.pop(2 if tensor else 0)
+    if given in (1, 3, 4) and min(sides) >= FEWEST_PIXELS:
+        wrong, right = ("(N, H, W, C)", "(N, C, H, W)") if tensor else ("(N, C, H, W)", "(N, H, W, C)")
+        remedy = "images.permute(0, 3, 1, 2)" if tensor else "images.transpose(0, 2, 3, 1)"
+        raise ValueError(
+            f"images of shape {tuple(shape)} look like {wrong}; {'tensors' if tensor else 'arrays'} must be"
+            f" {right}: give {remedy}"
+        )
 
 
 def check_count(count: int) -> None:

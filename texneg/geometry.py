@@ -27,10 +27,10 @@ def uniformity(embeddings: Tensor, t: float = 2.0) -> Tensor:
         A scalar in [-4t, 0].
 
     Raises:
-        ValueError: another rank, fewer than two embeddings, or t <= 0.
+        ValueError: another rank or dtype, fewer than two embeddings, or a t outside its range.
     """
-    if t <= 0:
-        raise ValueError(f"t is {t}; it must be > 0")
+    if not 0 < t < math.inf:
+        raise ValueError(f"t is {t}; it must be > 0 and finite")
     x = _unit(embeddings)
     N = len(x)
     sums = []
@@ -56,11 +56,13 @@ def tolerance(embeddings: Tensor, labels: Tensor) -> Tensor:
         A scalar in [-1, 1]; NaN when no two embeddings share a class.
 
     Raises:
-        ValueError: ranks or lengths that do not fit.
+        ValueError: ranks, lengths or dtypes that do not fit.
     """
     x = _unit(embeddings)
-    if labels.shape != x.shape[:1]:
-        raise ValueError(f"labels have shape {tuple(labels.shape)}; they must be ({len(x)},)")
+    if labels.shape != x.shape[:1] or labels.is_floating_point():
+        raise ValueError(
+            f"labels have shape {tuple(labels.shape)}, {labels.dtype}; they must be ({len(x)},) integers"
+        )
     _, classes, counts = labels.unique(return_inverse=True, return_counts=True)
     sums = x.new_zeros(len(counts), x.shape[1]).index_add_(0, classes, x)
     # sum over i != j of x_i . x_j within a class = |sum of the class|^2 - its size
@@ -71,4 +73,6 @@ def tolerance(embeddings: Tensor, labels: Tensor) -> Tensor:
 def _unit(embeddings: Tensor) -> Tensor:
     if embeddings.ndim != 2 or len(embeddings) < 2:
         raise ValueError(f"embeddings have shape {tuple(embeddings.shape)}; they must be (N, D) with N >= 2")
+    if not embeddings.is_floating_point():
+        raise ValueError(f"embeddings have dtype {embeddings.dtype}; they must be of a floating one")
     return F.normalize(embeddings, dim=1)

@@ -33,18 +33,17 @@ def info_nce(
     Raises:
         ValueError: a parameter outside its range, no negative of either kind, or eqco with K = 0.
     """
-    if temperature <= 0:
-        raise ValueError(f"temperature is {temperature}; it must be > 0")
-    if alpha < 0:
-        raise ValueError(f"alpha is {alpha}; it must be >= 0")
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"temperature is {temperature}; it must be > 0 and finite")
+    _check_alpha(alpha)
     K, M = s.negatives.shape[1], s.nonsemantic.shape[1]
     if K + M == 0:
         raise ValueError("info_nce was given K = 0 and M = 0; it needs at least one negative a query")
     n = s.negatives / temperature  # (N, K)
     if eqco is not None:
         _require_negatives("info_nce with eqco", K, 1)
-        if eqco <= 0:
-            raise ValueError(f"eqco is {eqco}; it must be > 0")
+        if not 0 < eqco < math.inf:
+            raise ValueError(f"eqco is {eqco}; it must be > 0 and finite")
         n = n + math.log(eqco / K)
     t = s.nonsemantic * (alpha / temperature)  # (N, M)
     logits = torch.cat([s.positive.unsqueeze(1) / temperature, n, t], dim=1)  # (N, 1 + K + M)
@@ -65,11 +64,13 @@ def simple_contrastive(s: Similarities, *, weight: float | None = None, alpha: f
         alpha: factor on the non-semantic similarity, >= 0.
 
     Raises:
-        ValueError: K = 0 or a negative alpha.
+        ValueError: K = 0, a negative alpha, or a weight that is not finite.
     """
     K = s.negatives.shape[1]
     _require_negatives("simple_contrastive", K, 1)
     weight = 1 / K if weight is None else weight
+    if not math.isfinite(weight):
+        raise ValueError(f"weight is {weight}; it must be finite")
     return (weight * s.negatives.sum(1) - s.positive).mean() + _nonsemantic_push(s, alpha)
 
 
@@ -97,12 +98,15 @@ def truncated_triplet(
         alpha: factor on the non-semantic similarity, >= 0.
 
     Raises:
-        ValueError: ranks out of order, fewer negatives than ranks[1], or a negative alpha.
+        ValueError: ranks out of order, fewer negatives than ranks[1], a negative alpha, or a margin or pull
+            that is not finite.
     """
     first, last = ranks
     if not 1 <= first <= last:
         raise ValueError(f"ranks is {ranks}; it must be (first, last) with 1 <= first <= last")
     _require_negatives("truncated_triplet", s.negatives.shape[1], last)
+    if not (math.isfinite(margin) and math.isfinite(pull)):
+        raise ValueError(f"margin is {margin} and pull {pull}; both must be finite")
     hard = s.negatives.topk(last, dim=1).values[:, first - 1 :].mean(1)  # (N,)
     gap = 2 * hard - 2 * pull * s.positive
     if s.nonsemantic.shape[1]:
@@ -134,8 +138,8 @@ def _nonsemantic_push(s: Similarities, alpha: float) -> Tensor | float:
 
 
 def _check_alpha(alpha: float) -> float:
-    if alpha < 0:
-        raise ValueError(f"alpha is {alpha}; it must be >= 0")
+    if not 0 <= alpha < math.inf:
+        raise ValueError(f"alpha is {alpha}; it must be >= 0 and finite")
     return alpha
 
 

@@ -5,6 +5,7 @@ Shapes: N batch, D embedding, K ordinary negatives, M non-semantic negatives per
 
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -26,15 +27,18 @@ def similarities(
     made without gradient, as MoCo and BYOL do.
 
     Args:
-        query: (N, D) embeddings, any scale and floating dtype.
+        query: (N, D) embeddings, any scale and floating dtype; the others have the same dtype, except
+            under autocast, and are on the same device.
         positive: (N, D), row i belongs to query i.
         negatives: (K, D), shared by all queries, such as `KeyQueue.keys`; None for K = 0.
         nonsemantic: (N, M, D) or, for M = 1, (N, D); those of row i are negatives of query i alone
             (Ge et al., NeurIPS 2021); None for M = 0.
 
     Raises:
-        ValueError: a rank or a size that does not fit the query.
+        ValueError: a rank, size, dtype or device that does not fit the query; TypeError for anything that is
+            no tensor.
     """
+    _check_kinds(query=query, positive=positive, negatives=negatives, nonsemantic=nonsemantic)
     _check_shapes(query, positive, negatives, nonsemantic)
     q = F.normalize(query, dim=1)  # (N, D)
     p = (q * F.normalize(positive, dim=1)).sum(1)
@@ -57,6 +61,26 @@ def in_batch_similarities(query: Tensor, positive: Tensor, nonsemantic: Tensor |
     # Without its first element, the flat (N, N) matrix has the diagonal in the last column of N + 1.
     others = s.negatives.flatten()[1:].view(N - 1, N + 1)[:, :-1].reshape(N, N - 1)
     return s._replace(negatives=others)
+
+
+def _check_kinds(**given: Tensor | None) -> None:
+    """Refuse what is no tensor, and dtypes and devices that do not go together."""
+    tensors = {name: value for name, value in given.items() if value is not None}
+    for name, value in tensors.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name} is a {type(value).__name__}; it must be a torch tensor")
+    query = tensors["query"]
+    device = query.device.type
+    mixable = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    for value in tensors.values():
+        same = value.dtype == query.dtype or (mixable and value.is_floating_point())
+        if not (query.is_floating_point() and same and value.device == query.device):
+            kinds = ", ".join(f"{n} {str(t.dtype).removeprefix('torch.')}" for n, t in tensors.items())
+            places = {str(t.device) for t in tensors.values()}
+            raise ValueError(
+                f"{kinds}, on {' and '.join(sorted(places))}; give one floating dtype on one device,"
+                " such as .float() of each"
+            )
 
 
 def _check_shapes(

@@ -41,4 +41,4 @@ def match_windows(colours: I16) -> int:
                     distance += difference * difference
             least = min(least, distance)
         total += least
-    return total
+    return int(total)

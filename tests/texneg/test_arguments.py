@@ -100,6 +100,20 @@ def test_images_that_are_no_pixels_say_what_is_allowed(kind, images, message):
         kind(images)
 
 
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_channels_in_the_wrong_place_are_named_with_the_remedy(kind, channels):
+    tensors = torch.zeros(2, 16, 24, channels, dtype=torch.uint8)
+    with pytest.raises(ValueError, match=rf"\(2, 16, 24, {channels}\) look like \(N, H, W, C\).*permute"):
+        kind(tensors)
+    with pytest.raises(ValueError, match=rf"\(2, {channels}, 16, 24\) look like \(N, C, H, W\).*transpose"):
+        kind(np.zeros((2, channels, 16, 24), np.float32))
+
+
+def test_narrow_images_are_taken_as_they_come():
+    assert patch_negatives(torch.zeros(2, 3, 9, 3)).shape == (2, 1, 3, 9, 3)
+    assert patch_negatives(np.zeros((2, 3, 9, 3), np.uint8)).shape == (2, 1, 3, 9, 3)
+
+
 def test_the_transform_speaks_of_one_image():
     with pytest.raises(ValueError, match=r"image has shape \(2, 3, 16, 16\); it must be \(C, H, W\)"):
         PatchNegatives()(TENSORS, index=0)

@@ -69,7 +69,10 @@ def test_both_can_be_trained_on():
         (lambda: uniformity(torch.zeros(1, 3)), "N >= 2"),
         (lambda: uniformity(torch.zeros(3)), "N >= 2"),
         (lambda: uniformity(torch.zeros(4, 3), t=0), "t is 0"),
-        (lambda: tolerance(torch.zeros(4, 3), torch.zeros(3)), r"must be \(4,\)"),
+        (lambda: tolerance(torch.zeros(4, 3), torch.zeros(3, dtype=torch.long)), r"must be \(4,\)"),
+        (lambda: tolerance(torch.zeros(4, 3), torch.zeros(4)), "float32; they must be .* integers"),
+        (lambda: uniformity(torch.zeros(4, 3), t=math.nan), "t is nan"),
+        (lambda: uniformity(torch.zeros(4, 3, dtype=torch.int32)), "dtype torch.int32"),
     ],
 )
 def test_wrong_shapes_say_what_is_allowed(call, message):

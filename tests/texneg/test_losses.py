@@ -258,6 +258,15 @@ def test_a_step_never_waits_for_the_device(loss):
         (lambda s: truncated_triplet(s, ranks=(3, 2)), r"\(3, 2\)"),
         (lambda s: truncated_triplet(s, ranks=(1, 2), alpha=-1), "alpha is -1"),
         (lambda s: byol(s, alpha=-1.0), "alpha is -1.0"),
+        (lambda s: info_nce(s, temperature=math.nan), "temperature is nan"),
+        (lambda s: info_nce(s, temperature=math.inf), "temperature is inf"),
+        (lambda s: info_nce(s, alpha=math.nan), "alpha is nan"),
+        (lambda s: info_nce(s, eqco=math.nan), "eqco is nan"),
+        (lambda s: simple_contrastive(s, weight=math.nan), "weight is nan"),
+        (lambda s: simple_contrastive(s, alpha=math.inf), "alpha is inf"),
+        (lambda s: truncated_triplet(s, ranks=(1, 2), margin=math.nan), "margin is nan"),
+        (lambda s: truncated_triplet(s, ranks=(1, 2), pull=math.inf), "pull inf"),
+        (lambda s: byol(s, alpha=math.nan), "alpha is nan"),
     ],
 )
 def test_wrong_parameters_say_what_is_allowed(call, message):
@@ -281,3 +290,37 @@ def test_wrong_parameters_say_what_is_allowed(call, message):
 def test_wrong_shapes_say_what_is_allowed(shapes, message):
     with pytest.raises(ValueError, match=message):
         similarities(*(torch.zeros(shape) for shape in shapes))
+
+
+@pytest.mark.parametrize(
+    ("kinds", "message"),
+    [
+        (("float16", "float32"), "query float16, positive float32, on cpu; give one floating dtype"),
+        (("float32", "float32", "float64"), "negatives float64"),
+        (("bfloat16", "bfloat16", "bfloat16", "float32"), "nonsemantic float32"),
+        (("int64", "int64"), "query int64"),
+        (("float32", "uint8"), "positive uint8"),
+    ],
+)
+def test_dtypes_that_do_not_go_together_are_named(kinds, message):
+    given = [torch.ones(4, 5, dtype=getattr(torch, kind)) for kind in kinds]
+    with pytest.raises(ValueError, match=message):
+        similarities(*given)
+
+
+def test_devices_that_do_not_go_together_are_named():
+    with pytest.raises(ValueError, match="on cpu and meta"):
+        similarities(torch.ones(4, 5), torch.ones(4, 5, device="meta"))
+
+
+def test_what_is_no_tensor_is_a_type_error():
+    with pytest.raises(TypeError, match="positive is a ndarray; it must be a torch tensor"):
+        similarities(torch.ones(4, 5), np.ones((4, 5)))
+
+
+def test_autocast_may_mix_dtypes():
+    query, queue = torch.randn(4, 5).bfloat16(), torch.randn(7, 5)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert similarities(query, query, queue).negatives.shape == (4, 7)
+    with pytest.raises(ValueError, match="negatives float32"):
+        similarities(query, query, queue)
