@@ -1,15 +1,16 @@
 """A labelled image data set by index: class-folder tree, flat folder, folder of tar shards or one tar."""
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from texneg.datasets.decode import DecodeError, Pixels, decode
-from texneg.datasets.sources.compressed import is_compressed
+from texneg.datasets.sources.compressed import is_compressed, is_tar
 from texneg.datasets.sources.items import Item
+from texneg.datasets.sources.passed_over import PassedOver
 from texneg.datasets.sources.sources import Source, open_source
 from texneg.datasets.storage.names import unescape
 from texneg.datasets.storage.places import Place, list_dir, parse_place, read_range
@@ -34,6 +35,8 @@ class ImageSet:
     _file: npt.NDArray[np.int64]
     _span: npt.NDArray[np.int64]
     """(N, 2) offset and size inside the file."""
+    passed_over: PassedOver = field(default_factory=PassedOver)
+    """Files there that are not among the images, by reason."""
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -41,7 +44,7 @@ class ImageSet:
     @property
     def in_tars(self) -> bool:
         """True if the images are members of tars."""
-        return any(file.endswith(".tar") for file in self._files)
+        return any(map(is_tar, self._files))
 
     @property
     def sizes(self) -> npt.NDArray[np.int64]:
@@ -50,8 +53,8 @@ class ImageSet:
 
     def name(self, i: int) -> str:
         """Key of image `i` with the suffix of its file; the key alone where it lies in a tar."""
-        suffix = Path(self._files[self._file[i]]).suffix
-        return self.keys[i] if suffix == ".tar" else self.keys[i] + suffix
+        file = self._files[self._file[i]]
+        return self.keys[i] if is_tar(file) else self.keys[i] + Path(file).suffix
 
     def place_of(self, i: int) -> tuple[str, int]:
         """File that holds image `i`, and the offset in it."""
@@ -95,7 +98,13 @@ def open_images(path: str | Place, split: str | None = None, *, textures: bool =
     if len(source.splits) > 1:
         splits = ", ".join(source.splits)
         raise InputError(f"{path} has the splits {splits}: give one, such as {root / source.splits[0]}")
-    items = [item for item in source.items() if not item.status]
+    bad, items = PassedOver(), []
+    for item in source.items():
+        if item.status:
+            bad.add(f"{item.status}: {item.error}", item.src)
+        else:
+            items.append(item)
+    source.passed_over.update(bad)
     compressed = next((item.path for item in items if item.member and is_compressed(item.path)), None)
     if compressed is not None:
         raise InputError(
@@ -105,7 +114,7 @@ def open_images(path: str | Place, split: str | None = None, *, textures: bool =
     if source.broken:
         raise InputError(f"{source.broken[0]}; repair it or remove it")
     if not items:
-        seen = ", ".join(f"{count} x {reason}" for reason, count in sorted(source.skipped.items()))
+        seen = ", ".join(source.passed_over.lines())
         raise InputError(f"{root} holds no images; {seen or 'expected CLASS/IMAGE folders or .tar shards'}")
     return _make_image_set(source, items)
 
@@ -139,6 +148,7 @@ def _make_image_set(source: Source, items: list[Item]) -> ImageSet:
         _files=tuple(str(source.root / unescape(path)) for path in files),
         _file=np.array([files[item.path] for item in items], np.int64),
         _span=np.array([(item.offset, item.size) for item in items], np.int64),
+        passed_over=source.passed_over,
     )
 
 

@@ -3,19 +3,20 @@
 import bz2
 import gzip
 import importlib
+import io
 import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from texneg.datasets.storage.places import Place, open_read
 from texneg.errors import InputError
 
-_OPENERS: dict[str, Any] = {".gz": gzip.open, ".tgz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
 COMPRESSED = (".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar.zst")
 DAMAGED = (EOFError, zlib.error, lzma.LZMAError, OSError)
 """Errors of a stream that is cut short or damaged; an OSError of that kind has no errno."""
+_READ = 64 * 1024
 
 
 def is_compressed(name: str) -> bool:
@@ -23,9 +24,14 @@ def is_compressed(name: str) -> bool:
     return name.lower().endswith(COMPRESSED)
 
 
+def is_tar(name: str) -> bool:
+    """True if a file of this name is a tar, compressed or not."""
+    return name.lower().endswith((".tar", *COMPRESSED))
+
+
 def plain_tar_name(name: str) -> str:
-    """Replace the suffix of a compressed tar by `.tar`."""
-    suffix = next((suffix for suffix in COMPRESSED if name.lower().endswith(suffix)), None)
+    """Replace the suffix of a tar, such as `.tar.gz` or `.TAR`, by `.tar`."""
+    suffix = next((suffix for suffix in (".tar", *COMPRESSED) if name.lower().endswith(suffix)), None)
     return name if suffix is None else f"{name[: -len(suffix)]}.tar"
 
 
@@ -42,15 +48,80 @@ def open_stream(where: Place) -> Iterator[BinaryIO]:
                 raise InputError(f"{where} is served only as a whole: copy it to disk first")
             yield file
             return
-        with _opener(where)(file, "rb") as stream:
-            yield stream
+        if where.name.lower().endswith(("gz", "tgz")):
+            with gzip.open(file, "rb") as stream:
+                yield cast(BinaryIO, stream)
+        else:
+            yield cast(BinaryIO, io.BufferedReader(_Decompressed(file, _decompressor(where)), _READ))
 
 
-def _opener(where: Place) -> Any:
-    suffix = f".{where.name.lower().rpartition('.')[2]}"
-    if suffix in _OPENERS:
-        return _OPENERS[suffix]
+def _decompressor(where: Place) -> Callable[[], Any]:
+    name = where.name.lower()
+    if name.endswith(".xz"):
+        return lzma.LZMADecompressor
+    if name.endswith(".bz2"):
+        return bz2.BZ2Decompressor
     try:
-        return importlib.import_module("compression.zstd").open
+        return importlib.import_module("compression.zstd").ZstdDecompressor
     except ImportError:
         raise InputError(f"{where}: Zstandard needs Python 3.14; or decompress it with unzstd") from None
+
+
+class _Decompressed(io.RawIOBase):
+    """All compressed streams of a file, one after the other, to its last byte.
+
+    The readers of the standard library take what follows a stream and is none for its end, without a word.
+    """
+
+    def __init__(self, file: BinaryIO, decompressor: Callable[[], Any]) -> None:
+        self._file, self._decompressor = file, decompressor
+        self._begin()
+
+    def _begin(self) -> None:
+        self._file.seek(0)
+        self._stream = self._decompressor()
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a byte, from the beginning or from here: forward by reading, back by reading it all again."""
+        target = offset + (self._position if whence == io.SEEK_CUR else 0)
+        if target < self._position:
+            self._begin()
+        while self._position < target and self.read(min(target - self._position, _READ)):
+            pass
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer)
+        data = b""
+        while not data and view:
+            if self._stream.eof:
+                rest = self._next_stream()
+                if not rest:
+                    return 0
+                self._stream = self._decompressor()
+                data = self._stream.decompress(rest, len(view))
+                continue
+            more = self._file.read(_READ) if self._stream.needs_input else b""
+            if self._stream.needs_input and not more:
+                raise EOFError("the compressed file ends before its end mark")
+            data = self._stream.decompress(more, len(view))
+        view[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+    def _next_stream(self) -> bytes:
+        """The beginning of what follows a stream and the zeros behind it; empty at the end of the file."""
+        rest = bytes(self._stream.unused_data).lstrip(b"\0")
+        while not rest and (more := self._file.read(_READ)):
+            rest = more.lstrip(b"\0")
+        return rest

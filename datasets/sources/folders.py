@@ -1,23 +1,27 @@
 """Images in a folder tree, in the bytewise order of their POSIX paths, on every file system."""
 
 import unicodedata
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from stat import S_ISREG
 
+from texneg.datasets.sources.passed_over import (
+    CIRCLE,
+    DEAD_LINK,
+    HIDDEN,
+    NO_FILE,
+    SYSTEM,
+    PassedOver,
+    explain_file,
+    is_image,
+    is_system_folder,
+)
 from texneg.datasets.storage.names import escape
 from texneg.datasets.storage.places import FolderEntry, Place, list_dir, map_in_order
 from texneg.datasets.storage.url import Entry, Url
 from texneg.errors import InputError
 
 TEXTURE_SUFFIXES = (".webp", ".png")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 Found = tuple[str, int | None]
-
-
-def is_image(name: str) -> bool:
-    """True if the suffix is that of an image; the content decides when the file is decoded."""
-    return name.lower().endswith(SUFFIXES)
 
 
 def strip_suffix(path: str) -> str:
@@ -25,9 +29,34 @@ def strip_suffix(path: str) -> str:
     return path[: path.rindex(".")]
 
 
+def list_own(
+    folder: Place,
+    passed_over: PassedOver | None = None,
+    *,
+    prefix: str = "",
+    entries: Sequence[FolderEntry] | None = None,
+) -> list[FolderEntry]:
+    """List a folder without hidden entries and without the folders of file servers and systems.
+
+    Args:
+        folder: to list.
+        passed_over: counts the folders and images among those.
+        prefix: path of the folder, put before their names.
+        entries: all that the folder holds, where that is known.
+    """
+    own = []
+    for entry in list_dir(folder, hidden=True) if entries is None else entries:
+        hidden = entry.name.startswith(".")
+        if not hidden and not (is_system_folder(entry.name) and entry.is_dir()):
+            own.append(entry)
+        elif passed_over is not None and (entry.is_dir() or is_image(entry.name)):
+            passed_over.add(HIDDEN if hidden else SYSTEM, prefix + entry.name)
+    return own
+
+
 def walk(
     folder: Place,
-    skipped: Counter[str],
+    passed_over: PassedOver,
     *,
     key: Callable[[str], str] | None = None,
     prefix: str = "",
@@ -38,7 +67,7 @@ def walk(
 
     Args:
         folder: where to begin.
-        skipped: counts what is passed over, by reason.
+        passed_over: counts all else.
         key: output name of a file name; if given, two that would overwrite each other are refused.
         prefix: path of the folder, put before what is found.
         above: (device, inode) of the folders on the way here.
@@ -51,10 +80,10 @@ def walk(
         here = folder.stat()
         identity = (here.st_dev, here.st_ino)
         if identity in above:
-            skipped["link to a folder above it"] += 1
+            passed_over.add(CIRCLE, prefix)
             return
         above = (*above, identity)
-    entries = list_dir(folder) if entries is None else entries
+    entries = list_own(folder, passed_over, prefix=prefix, entries=entries)
     if key is not None:
         _refuse_collisions(entries, key, prefix)
     inside = _list_ahead(folder, [entry.name for entry in entries if entry.is_dir()])
@@ -62,18 +91,25 @@ def walk(
         if entry.is_dir():
             below = f"{prefix}{entry.name}/"
             yield from walk(
-                folder / entry.name, skipped, key=key, prefix=below, above=above, entries=next(inside)
+                folder / entry.name, passed_over, key=key, prefix=below, above=above, entries=next(inside)
             )
         elif is_image(entry.name) and (entry.is_file() or entry.is_symlink()):
             yield prefix + entry.name, _size(entry)
         else:
-            skipped["no image by its suffix"] += 1
+            passed_over.add(explain_entry(entry), prefix + entry.name)
+
+
+def explain_entry(entry: FolderEntry) -> str:
+    """The reason why what is neither a folder nor an image file is passed over."""
+    if entry.is_file():
+        return explain_file(entry.name)
+    return DEAD_LINK if entry.is_symlink() else NO_FILE
 
 
 def _list_ahead(folder: Place, names: list[str]) -> Iterator[Sequence[FolderEntry] | None]:
     """List folders: in a store by several requests at a time, on disk not before each is needed."""
     if isinstance(folder, Url):
-        return map_in_order(lambda name: list_dir(folder / name), names)
+        return map_in_order(lambda name: list_dir(folder / name, hidden=True), names)
     return iter([None] * len(names))
 
 

@@ -4,17 +4,17 @@ The order is bytewise by POSIX path below the split, so that a plan made on one 
 on another.
 """
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from texneg.datasets.sources.compressed import is_compressed, plain_tar_name
-from texneg.datasets.sources.folders import SUFFIXES, fold_name, is_image, strip_suffix, walk
+from texneg.datasets.sources.compressed import is_tar, plain_tar_name
+from texneg.datasets.sources.folders import explain_entry, fold_name, list_own, strip_suffix, walk
 from texneg.datasets.sources.items import Item
+from texneg.datasets.sources.passed_over import BESIDE, DEAD_LINK, SUFFIXES, PassedOver, is_image
 from texneg.datasets.sources.tars import tar_listings
 from texneg.datasets.storage.names import escape
-from texneg.datasets.storage.places import FolderEntry, Place, list_dir, parse_place
+from texneg.datasets.storage.places import FolderEntry, Place, parse_place
 from texneg.datasets.storage.url import Url
 from texneg.errors import InputError
 
@@ -36,10 +36,10 @@ class Source:
     """Key of a file: without its suffix, or with it."""
     textures: bool = False
     """Of a sample that holds an image and its texture, take the texture."""
-    skipped: Counter[str] = field(default_factory=Counter)
-    """Numbers of files that `items` passed over, by reason."""
+    passed_over: PassedOver = field(default_factory=PassedOver)
+    """Files that `items` passed over."""
     broken: list[str] = field(default_factory=list)
-    """Tars that `items` found to break off."""
+    """Tars that `items` found to break off, or not to be there."""
 
     def items(self, *, unique: bool = False) -> Iterator[Item]:
         """Walk every image in order.
@@ -47,35 +47,48 @@ class Source:
         Raises:
             InputError: with `unique`, when two names of a folder would give one key on some file system.
         """
-        self.skipped.clear()
+        self.passed_over.clear()
         self.broken.clear()
         if self.splits != ("",):
-            for entry in list_dir(self.root):
-                if entry.name not in self.splits and (entry.is_dir() or is_image(entry.name)):
-                    self.skipped["folder or image beside the splits (--splits none takes all)"] += 1
+            for entry in list_own(self.root, self.passed_over):
+                name = entry.name
+                if name not in self.splits and (entry.is_dir() or is_image(name) or is_tar(name)):
+                    self.passed_over.add(BESIDE, name)
         for split in self.splits:
             if self.kind == "folder":
                 yield from _tree_items(self, split, unique)
                 continue
+            self._look_beside_tars(split)
             for listing in tar_listings(self.root, split, self.tars(split), textures=self.textures):
                 yield from listing.items
-                self.skipped.update(listing.skipped)
+                self.passed_over.update(listing.passed_over)
                 if listing.broken:
                     self.broken.append(listing.broken)
+
+    def _look_beside_tars(self, split: str) -> None:
+        """Count what lies beside the tars of a split; a tar that is a dead link is a broken one."""
+        if self.only:
+            return
+        prefix = f"{split}/" if split else ""
+        for entry in list_own(self.folder(split), self.passed_over, prefix=prefix):
+            if is_tar(entry.name) and not entry.is_file() and not entry.is_dir():
+                self.broken.append(f"{self.folder(split) / entry.name}: {DEAD_LINK}")
+            elif not _is_tar(entry):
+                self.passed_over.add(explain_entry(entry), prefix + entry.name)
 
     def tars(self, split: str) -> list[str]:
         """Names of the tar shards of a split, relative to the root."""
         if self.only:
             return [self.only]
         prefix = f"{split}/" if split else ""
-        return [prefix + entry.name for entry in list_dir(self.folder(split)) if _is_tar(entry)]
+        return [prefix + entry.name for entry in list_own(self.folder(split)) if _is_tar(entry)]
 
     def classes(self) -> list[str]:
         """Class folders of all splits, escaped, numbered by torchvision's ImageFolder."""
         if self.kind != "folder":
             return []
         return sorted(
-            {escape(e.name) for split in self.splits for e in list_dir(self.folder(split)) if e.is_dir()}
+            {escape(e.name) for split in self.splits for e in list_own(self.folder(split)) if e.is_dir()}
         )
 
     def folder(self, split: str) -> Place:
@@ -105,10 +118,10 @@ def open_source(
         OSError: a store that cannot be reached.
     """
     root = parse_place(path)
-    if isinstance(root, Url) and root.scheme in ("http", "https") and not _is_tar_name(root.name):
+    if isinstance(root, Url) and root.scheme in ("http", "https") and not is_tar(root.name):
         raise InputError(f"{path}: over {root.scheme} only one tar can be read; give a URL that ends in .tar")
     if root.is_file():
-        if not _is_tar_name(root.name):
+        if not is_tar(root.name):
             raise InputError(
                 f"{path} is a file but no .tar; {_zip_hint(root.name) or 'give a folder or a .tar'}"
             )
@@ -116,15 +129,14 @@ def open_source(
     if not root.exists():
         absent = "does not exist or cannot be reached" if isinstance(root, Url) else "does not exist"
         raise InputError(f"{path} {absent}; give a folder of images, a folder of .tar shards, or a .tar")
-    entries = list_dir(root)
+    entries = list_own(root)
     found = () if splits == "none" else tuple(e.name for e in entries if _is_split(root, e))
-    top = [entry for split in found for entry in list_dir(root / split)] if found else entries
+    top = [entry for split in found for entry in list_own(root / split)] if found else entries
     tars = any(_is_tar(entry) for entry in top)
     if tars and any(entry.is_dir() or is_image(entry.name) for entry in top):
         raise InputError(f"{path} holds tar shards beside folders or images: give one or the other")
     if not tars and not any(entry.is_dir() or is_image(entry.name) for entry in top):
-        hint = next((h for h in (_zip_hint(e.name) for e in top) if h), f"images end in {' '.join(SUFFIXES)}")
-        raise InputError(f"{path} holds no images and no .tar shards; {hint}")
+        raise InputError(f"{path} holds no images and no .tar shards; {_describe_files(top)}")
     source = Source(root, "webdataset" if tars else "folder", found or ("",), "", naming, textures)
     if tars:
         _refuse_equal_outputs(source)
@@ -137,22 +149,28 @@ def root_of(path: str | Place) -> Place:
     return root.parent if root.is_file() else root
 
 
-def _is_tar_name(name: str) -> bool:
-    return name.endswith(".tar") or is_compressed(name)
-
-
 def _is_tar(entry: FolderEntry) -> bool:
-    return _is_tar_name(entry.name) and entry.is_file()
+    return is_tar(entry.name) and entry.is_file()
 
 
 def _is_split(root: Place, entry: FolderEntry) -> bool:
     if entry.name not in SPLITS or not entry.is_dir():
         return False
-    return any(child.is_dir() or _is_tar(child) for child in list_dir(root / entry.name))
+    return any(child.is_dir() or _is_tar(child) for child in list_own(root / entry.name))
 
 
 def _zip_hint(name: str) -> str:
     return f"{name} is an archive: unpack it first" if name.lower().endswith(".zip") else ""
+
+
+def _describe_files(entries: Sequence[FolderEntry]) -> str:
+    """List the files of a folder without images, by the reasons why they are none."""
+    if hint := next((hint for hint in (_zip_hint(entry.name) for entry in entries) if hint), ""):
+        return hint
+    passed_over = PassedOver()
+    for entry in entries:
+        passed_over.add(explain_entry(entry), entry.name)
+    return "; ".join([*passed_over.lines(), f"images end in {' '.join(SUFFIXES)}"])
 
 
 def _refuse_equal_outputs(source: Source) -> None:
@@ -166,14 +184,17 @@ def _refuse_equal_outputs(source: Source) -> None:
 
 def _tree_items(source: Source, split: str, unique: bool) -> Iterator[Item]:
     name = strip_suffix if source.naming == "replace" else str
-    for relative, size in walk(source.folder(split), source.skipped, key=name if unique else None):
+    prefix = f"{split}/" if split else ""
+    key = name if unique else None
+    for path, size in walk(source.folder(split), source.passed_over, key=key, prefix=prefix):
+        relative = path.removeprefix(prefix)
         label, slash, _ = relative.partition("/")
         yield Item(
             split=split,
             key=escape(name(relative)),
             label=escape(label) if slash else None,
-            path=escape(f"{split}/{relative}" if split else relative),
+            path=escape(path),
             size=size or 0,
             status="decode_error" if size is None else "",
-            error="a link that leads nowhere" if size is None else "",
+            error=f"a {DEAD_LINK}" if size is None else "",
         )

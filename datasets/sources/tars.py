@@ -1,31 +1,37 @@
-"""Tar shards by the WebDataset rules: members listed in place, the images among them, tars written anew.
-
-A sample is a run of members with one key; the key is the name up to the first dot of its last part.
-Members are read in place and never extracted. Offsets in a compressed tar are in the decompressed stream.
-"""
+"""Tar shards by the WebDataset rules: the images among their members, and tars written anew."""
 
 import tarfile
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
-from typing import BinaryIO
 
-from texneg.datasets.sources.compressed import DAMAGED, is_compressed, open_stream
 from texneg.datasets.sources.items import Item
+from texneg.datasets.sources.members import BLOCK, BrokenTar, Member, is_unsafe, samples
+from texneg.datasets.sources.passed_over import (
+    HIDDEN,
+    NO_IMAGE,
+    NO_SUFFIX,
+    SYSTEM,
+    TAR_BELOW,
+    TAR_INSIDE,
+    PassedOver,
+    explain_file,
+    is_image,
+    is_system_folder,
+)
 from texneg.datasets.storage.names import escape, show_dots
-from texneg.datasets.storage.places import THREADS, Place, map_in_order, parse_place, size_of
+from texneg.datasets.storage.places import THREADS, Place, map_in_order
 from texneg.datasets.storage.url import Url
-from texneg.errors import InputError
 
-BLOCK = 512
 TRAILER = bytes(2 * BLOCK)
 IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp")
-OTHER_EXTENSIONS = ("bmp", "gif", "tif", "tiff")  # of images, where a sample has none of the former
+# Of images, where a sample has none of the former.
+OTHER_EXTENSIONS = ("bmp", "gif", "tif", "tiff", "jpe", "jfif", "ppm", "pgm", "pbm", "pnm")
 TEXTURE_EXTENSIONS = ("texture.webp", "texture.png")  # beside an image
-CLASS_BYTES = 256  # longest `.cls` member that is read
-DRAIN = 2**20
-NO_IMAGE = "sample without an image (the suffix of a member begins at its first dot)"
+NO_SAMPLE = "member of a sample without an image"
+MORE_IMAGES = "further image of a sample, of which one is taken"
+DOTTED = "in a tar all behind the first dot of a name is its suffix: write the dots before it as %2E"
+LOST_LABEL = ".cls apart from its image: the members of a sample stand together and differ in suffix alone"
 _MODE = 0o644
 
 Wanted = tuple[tuple[str, ...], ...]
@@ -33,116 +39,14 @@ Wanted = tuple[tuple[str, ...], ...]
 IMAGES: Wanted = (IMAGE_EXTENSIONS, OTHER_EXTENSIONS)
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One file in a tar: `size` bytes from `offset` on."""
-
-    name: str
-    key: str
-    extension: str
-    """Lower case, without the dot; `seg.png` for `a.seg.png`."""
-    offset: int
-    size: int
-    problem: str = ""
-    """Why this member must not be used; empty for an ordinary file with a safe name."""
-    text: bytes = b""
-    """Beginning of a `.cls` member."""
-
-
 @dataclass
 class Listing:
     """The images of one tar; once they are taken, also its faults."""
 
     items: Iterable[Item]
-    skipped: Counter[str] = field(default_factory=Counter)
-    """Numbers of members passed over, by reason."""
+    passed_over: PassedOver = field(default_factory=PassedOver)
     broken: str = ""
     """The place at which the tar breaks off."""
-
-
-class BrokenTar(Exception):
-    """A tar that ends or stops making sense before its trailer."""
-
-
-def split_name(name: str) -> tuple[str, str]:
-    """Key and lower-case extension of a member: `n01/a.seg.PNG` gives (`n01/a`, `seg.png`)."""
-    folder, _, base = name.rpartition("/")
-    stem, _, extension = base.partition(".")
-    return (f"{folder}/{stem}" if folder else stem), extension.lower()
-
-
-def members(path: str | Place) -> Iterator[Member]:
-    """List all files of a tar in order; links, devices and unsafe names carry a `problem`.
-
-    Raises:
-        BrokenTar: at the point where the tar breaks off, after the members before it.
-        OSError: it cannot be read.
-    """
-    path = parse_place(path)
-    end = None if is_compressed(path.name) else size_of(path)
-    try:
-        with open_stream(path) as file, tarfile.open(fileobj=file, mode="r:", encoding="utf-8") as tar:
-            while (info := tar.next()) is not None:
-                tar.members = []  # type: ignore[attr-defined]  # tarfile would keep every header
-                if info.size < 0:  # tarfile would go back and read it again, for ever
-                    raise BrokenTar(f"{path}: the member {info.name!r} has a negative size")
-                if not info.isdir():
-                    yield _read_member(info, file)
-                if end is not None and info.offset_data + info.size > end:
-                    raise BrokenTar(f"{path} breaks off inside the member {info.name!r}")
-            file.seek(tar.offset)
-            rest = file.read(BLOCK)
-            while end is None and file.read(DRAIN):  # to the end, where the checksum of a compressed tar is
-                pass
-    except (tarfile.TarError, ValueError, *DAMAGED) as error:  # damaged PAX headers leak ValueError
-        if isinstance(error, InputError) or getattr(error, "errno", None) is not None:
-            raise
-        raise BrokenTar(f"{path}: {error}") from error
-    if rest.strip(b"\0"):
-        raise BrokenTar(f"{path}: what follows byte {tar.offset} is not a tar member")
-
-
-def samples(path: str | Place) -> Iterator[list[Member]]:
-    """Group members into runs with one key.
-
-    Raises:
-        BrokenTar: after the last run, which is what there is of it, where the tar breaks off.
-    """
-    run: list[Member] = []
-    try:
-        for member in members(path):
-            if run and member.key != run[0].key:
-                yield run
-                run = []
-            run.append(member)
-    except BrokenTar:
-        if run:
-            yield run
-        raise
-    if run:
-        yield run
-
-
-def _read_member(info: tarfile.TarInfo, file: BinaryIO) -> Member:
-    name = str(PurePosixPath(info.name)) if info.name.startswith("./") else info.name
-    key, extension = split_name(name)
-    problem, text = _find_problem(name, info), b""
-    if extension == "cls" and not problem:
-        file.seek(info.offset_data)
-        text = file.read(min(info.size, CLASS_BYTES))
-    return Member(name, key, extension, info.offset_data, info.size, problem, text)
-
-
-def _find_problem(name: str, info: tarfile.TarInfo) -> str:
-    if not info.isreg() or info.issparse():
-        return "a link, device or sparse member, not an ordinary file"
-    return "the name is absolute, climbs out with '..' or holds a NUL" if is_unsafe(name) else ""
-
-
-def is_unsafe(name: str) -> bool:
-    """True if a file of this name below a folder could lie outside of it, or nowhere."""
-    parts = PurePosixPath(name).parts
-    return name.startswith("/") or ".." in parts or "\0" in name or not parts
 
 
 def tar_listings(
@@ -176,28 +80,77 @@ def _listing(root: Place, split: str, name: str, wanted: Wanted) -> Listing:
 
 
 def _list_items(path: Place, split: str, name: str, wanted: Wanted, listing: Listing) -> Iterator[Item]:
-    """List the items of a tar up to its end or break; counts in the listing what it skips."""
+    """List the items of a tar up to its end or break; counts in the listing what it passes over."""
+    passed_over = listing.passed_over
     seen: set[str] = set()
+    early: dict[str, str] = {}  # labels that came before their images: key, name
     try:
         for sample in samples(path):
-            usable = [member for member in sample if not member.problem]
-            for member in sample:
-                if member.problem:
-                    yield replace(_make_item(split, name, member), status="unsafe_path", error=member.problem)
+            yield from (_make_bad_item(split, name, m, "unsafe_path", m.problem) for m in sample if m.problem)
+            usable = [
+                member for member in sample if not member.problem and _is_own(member, name, passed_over)
+            ]
             image = next((m for group in wanted for m in usable if m.extension in group), None)
-            if image is None or _has_no_name(image):
-                if usable:
-                    listing.skipped[NO_IMAGE] += 1
+            if image is None:
+                yield from _pass_over(usable, split, name, seen, early, passed_over)
                 continue
+            _count_more(image, usable, name, passed_over)
+            if (lost := early.pop(image.key, None)) is not None:
+                passed_over.add(LOST_LABEL, f"{name}::{lost}")
             yield _add_label(_make_item(split, name, image), _label(image, usable), image.key in seen)
             seen.add(image.key)
     except BrokenTar as error:
         listing.broken = str(error)
+    for label in early.values():
+        passed_over.add(NO_SAMPLE, f"{name}::{label}")
 
 
-def _has_no_name(image: Member) -> bool:
-    """True if nothing stands before the first dot: a hidden file, which readers of tars skip."""
-    return not image.key or image.key.endswith("/")
+def _is_own(member: Member, tar: str, passed_over: PassedOver) -> bool:
+    """True unless the member is hidden, as readers of tars see it, or in a folder that a system made."""
+    hidden = not member.key or member.key.endswith("/")
+    system = any(map(is_system_folder, PurePosixPath(member.name).parent.parts))
+    if (hidden or system) and is_image(member.name):
+        passed_over.add(HIDDEN if hidden else SYSTEM, f"{tar}::{member.name}")
+    return not (hidden or system)
+
+
+def _pass_over(
+    sample: list[Member],
+    split: str,
+    tar: str,
+    seen: set[str],
+    early: dict[str, str],
+    passed_over: PassedOver,
+) -> Iterator[Item]:
+    """Count the members of a sample without an image; those called like one become items with a status."""
+    for member in sample:
+        if is_image(member.name):
+            whole = replace(member, key=member.name.rpartition(".")[0])
+            yield _make_bad_item(split, tar, whole, "dotted_name", DOTTED)
+        elif member.extension == "cls" and member.key not in seen:
+            early[member.key] = member.name
+        else:
+            passed_over.add(_explain_member(member), f"{tar}::{member.name}")
+
+
+def _explain_member(member: Member) -> str:
+    if member.extension == "cls":
+        return LOST_LABEL
+    reason = explain_file(member.name)
+    return {TAR_BELOW: TAR_INSIDE, NO_IMAGE: NO_SAMPLE, NO_SUFFIX: NO_SAMPLE}.get(reason, reason)
+
+
+def _count_more(image: Member, sample: list[Member], tar: str, passed_over: PassedOver) -> None:
+    """Count further images of a sample, besides the pair of an image and its texture, and lost labels."""
+    texture = image.extension in TEXTURE_EXTENSIONS
+    labelled = any(member.extension == "cls" for member in sample)
+    for member in sample:
+        if member is image:
+            continue
+        if is_image(member.name) and not texture and member.extension not in TEXTURE_EXTENSIONS:
+            passed_over.add(MORE_IMAGES, f"{tar}::{member.name}")
+        elif member.extension.endswith(".cls") and not labelled:
+            passed_over.add(LOST_LABEL, f"{tar}::{member.name}")
 
 
 def _add_label(item: Item, label: str | None, twice: bool) -> Item:
@@ -229,6 +182,10 @@ def _make_item(split: str, tar: str, member: Member) -> Item:
         offset=member.offset,
         size=member.size,
     )
+
+
+def _make_bad_item(split: str, tar: str, member: Member, status: str, error: str) -> Item:
+    return replace(_make_item(split, tar, member), status=status, error=error)
 
 
 def fragment(name: str, data: bytes) -> bytes:

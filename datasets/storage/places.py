@@ -94,15 +94,20 @@ def open_read(where: Place) -> BinaryIO:
     return where.open_read() if isinstance(where, Url) else where.open("rb")
 
 
-def list_dir(folder: Place) -> Sequence[FolderEntry]:
-    """List the visible entries of a folder, in the bytewise order of the paths below them."""
-    visible: list[FolderEntry]
+def list_dir(folder: Place, *, hidden: bool = False) -> Sequence[FolderEntry]:
+    """List the visible entries of a folder, in the bytewise order of the paths below them.
+
+    Args:
+        folder: on disk or in a store.
+        hidden: list those, too, whose names begin with a dot.
+    """
+    listed: list[FolderEntry]
     if isinstance(folder, Url):
-        visible = [entry for entry in folder.listing() if not entry.name.startswith(".")]
+        listed = [entry for entry in folder.listing() if hidden or not entry.name.startswith(".")]
     else:
         with os.scandir(folder) as entries:
-            visible = [_without_circle(entry) for entry in entries if not entry.name.startswith(".")]
-    return sorted(visible, key=lambda e: os.fsencode(f"{e.name}/" if e.is_dir() else e.name))
+            listed = [_without_circle(entry) for entry in entries if hidden or not entry.name.startswith(".")]
+    return sorted(listed, key=lambda e: os.fsencode(f"{e.name}/" if e.is_dir() else e.name))
 
 
 def _without_circle(entry: os.DirEntry[str]) -> FolderEntry:

@@ -63,8 +63,8 @@ def _print(run: Run, result: PartResult, ms: float, cores: int) -> None:
     plan = run.plan
     tasks = sum(plan.parts(shard) for shard in plan.shards)
     out(f"{plural(plan.images, 'image')}, {plural(len(plan.shards), 'shard')}, {plural(tasks, 'task')}")
-    for reason, count in plan.source.skipped.items():
-        out(f"passed over: {count} x {reason}")
+    for line in plan.source.passed_over.lines():
+        out(f"passed over: {line}")
     for broken in plan.source.broken:
         out(f"breaks off: {broken}")
     bad = Counter(row.status for row in result.rows if not row.ok)

@@ -22,8 +22,8 @@ def print_start(queue: TaskQueue, src: str, dst: str, where: str) -> None:
         f"{plural(plan.images, 'image')} of {src} -> {dst} ({form}, {settings.size} px"
         f" {settings.encoding}, method {settings.method} v{settings.method_version}, seed {settings.seed})"
     )
-    for reason, count in plan.source.skipped.items():
-        info(f"passed over: {count} x {reason}")
+    for line in plan.source.passed_over.lines():
+        info(f"passed over: {line}")
     if done:
         info(f"resuming: {done} of {plan.images} images are done")
     if queue.tasks:

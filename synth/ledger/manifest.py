@@ -24,6 +24,7 @@ class Status(StrEnum):
     UNSUPPORTED = "unsupported"
     UNSAFE_PATH = "unsafe_path"
     DUPLICATE_KEY = "duplicate_key"
+    DOTTED_NAME = "dotted_name"
     TIMEOUT = "timeout"
     WORKER_KILLED = "worker_killed"
     SYNTH_ERROR = "synth_error"

@@ -3,8 +3,9 @@
 import hashlib
 import itertools
 import json
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from math import ceil
 from pathlib import PurePosixPath
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 
 from texneg.datasets.encode import Encoding
 from texneg.datasets.sources.items import Item
+from texneg.datasets.sources.passed_over import PassedOver
 from texneg.datasets.sources.sources import SourceKind
 from texneg.datasets.storage.atomic import atomic_file
 from texneg.datasets.storage.json_files import write_json
@@ -100,11 +102,18 @@ class Inputs:
 
     kind: SourceKind
     skipped: dict[str, int]
-    """Files that were passed over, by reason."""
+    """Number of files that were passed over, by reason."""
     broken: list[str]
     """Input tars that break off."""
     classes: list[str]
     """Class folders in the order of their numbers, where the output has numbers."""
+    skipped_first: dict[str, str] = field(default_factory=dict)
+    """The first file of each reason."""
+
+    @property
+    def passed_over(self) -> PassedOver:
+        """Files that were passed over."""
+        return PassedOver(Counter(self.skipped), self.skipped_first)
 
 
 @dataclass(frozen=True)

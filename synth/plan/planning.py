@@ -72,7 +72,9 @@ def make_plan(
 
 def describe(source: Source, classes: list[str]) -> Inputs:
     """The source as its last walk found it."""
-    return Inputs(source.kind, dict(sorted(source.skipped.items())), list(source.broken), classes)
+    counts, first = source.passed_over.counts, source.passed_over.first
+    skipped = dict(sorted(counts.items()))
+    return Inputs(source.kind, skipped, list(source.broken), classes, dict(sorted(first.items())))
 
 
 def trim_heap() -> None:
@@ -92,7 +94,7 @@ def _part_size(plan: Plan, settings: Settings, cores: int) -> int:
 
 
 def _why_none(source: Source) -> str:
-    seen = [f"{count} x {reason}" for reason, count in sorted(source.skipped.items())] + source.broken
+    seen = source.passed_over.lines() + source.broken
     return f" (passed over: {'; '.join(seen)})" if seen else ""
 
 

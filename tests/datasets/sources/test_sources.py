@@ -12,8 +12,9 @@ from PIL import Image
 from texneg.datasets.images import open_images
 from texneg.datasets.pairs import pair
 from texneg.datasets.sources.items import Item
+from texneg.datasets.sources.passed_over import BESIDE, CIRCLE, HIDDEN, NO_IMAGE
 from texneg.datasets.sources.sources import open_source
-from texneg.datasets.sources.tars import NO_IMAGE
+from texneg.datasets.sources.tars import MORE_IMAGES, NO_SAMPLE
 from texneg.datasets.storage.names import escape, hide_dots, show_dots, unescape
 from texneg.errors import InputError
 
@@ -72,14 +73,15 @@ def test_class_folders_flat_images_and_other_files(tmp_path: Path) -> None:
         ("dog/deep/2", "dog"),
         ("loose", None),
     ]
-    assert source.skipped == {"no image by its suffix": 2}
+    assert source.passed_over.counts == {NO_IMAGE: 2, HIDDEN: 2}
+    assert source.passed_over.first == {NO_IMAGE: "README.md", HIDDEN: ".git"}
 
 
 def test_splits(tmp_path: Path) -> None:
     tree(tmp_path, "train/dog/1.png", "val/dog/2.png", "test/loose.png")
     source = open_source(tmp_path)
     assert [(i.split, i.key) for i in source.items()] == [("train", "dog/1"), ("val", "dog/2")]
-    assert sum(source.skipped.values()) == 1  # test holds no folders
+    assert source.passed_over.counts == {BESIDE: 1}  # test holds no folders
     assert [i.key for i in items(tmp_path, splits="none")] == ["test/loose", "train/dog/1", "val/dog/2"]
 
 
@@ -95,7 +97,7 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
         ("a/gone", "decode_error"),
         ("b/2", ""),
     ]
-    assert source.skipped["link to a folder above it"] == 1
+    assert source.passed_over.counts == {CIRCLE: 1}
 
 
 def test_links_in_a_circle_and_to_no_file(tmp_path: Path) -> None:
@@ -150,14 +152,14 @@ def test_tar_samples(tmp_path: Path) -> None:
         ("dir/b", "dir", "dir/b.PNG", ""),
         ("a", None, "a.jpeg", "duplicate_key"),
     ]
-    assert source.skipped[NO_IMAGE] == 1
+    assert source.passed_over.first == {MORE_IMAGES: "0.tar::a.seg.png", NO_SAMPLE: "0.tar::c.json"}
 
 
 def test_hidden_members_are_passed_over(tmp_path: Path) -> None:
     path = tar(tmp_path / "0.tar", **{".jpg": png(), "a/.png": png(), "b/._c.jpg": png(), "b/c.jpg": png()})
     source = open_source(path)
     assert [i.key for i in source.items()] == ["b/c"]
-    assert sum(source.skipped.values()) == 3
+    assert source.passed_over.counts == {HIDDEN: 3}
 
 
 def test_labels_and_keys_never_name_a_folder_outside(tmp_path: Path) -> None:

@@ -1,12 +1,17 @@
 """Tar shards: equal bytes for equal contents, and nothing unsafe believed."""
 
+import bz2
+import gzip
 import io
+import lzma
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from texneg.datasets.sources.tars import TRAILER, BrokenTar, data_offset, fragment, members, split_name
+from texneg.datasets.sources.members import BrokenTar, members, split_name
+from texneg.datasets.sources.tars import TRAILER, data_offset, fragment
 from texneg.datasets.storage.places import read_range
 
 LONG = "folder/" * 40 + "name.webp"
@@ -113,6 +118,73 @@ def test_rubbish_after_a_member_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "x.tar"
     path.write_bytes(fragment("a.jpg", b"x") + b"rubbish" * 100)
     with pytest.raises(BrokenTar, match="not a tar member"):
+        list(members(path))
+
+
+COMPRESS: dict[str, Callable[[bytes], bytes]] = {
+    ".tar": bytes,
+    ".tar.gz": gzip.compress,
+    ".tar.bz2": bz2.compress,
+    ".tar.xz": lzma.compress,
+}
+
+
+def archive(*names: str, padding: int = 0) -> bytes:
+    return b"".join(fragment(name, name.encode() * 100) for name in names) + TRAILER + bytes(padding)
+
+
+@pytest.mark.parametrize("suffix", COMPRESS)
+@pytest.mark.parametrize("padding", [0, 8192, 3 * 2**20])
+def test_archives_in_a_row_are_read_to_the_end(tmp_path: Path, suffix: str, padding: int) -> None:
+    path = tmp_path / f"x{suffix}"
+    archives = [archive("a.jpg", "b.jpg", padding=padding), archive(LONG), bytes(512), archive("c.jpg")]
+    path.write_bytes(COMPRESS[suffix](b"".join([*archives, bytes(padding + 100)])))
+    names = ["a.jpg", "b.jpg", LONG, "c.jpg"]
+    assert [member.name for member in members(path)] == names
+    plain = tmp_path / "plain.tar"
+    plain.write_bytes(b"".join(archives))
+    assert [read_range(plain, m.offset, m.size) for m in members(path)] == [n.encode() * 100 for n in names]
+
+
+@pytest.mark.parametrize("suffix", [".tar.gz", ".tar.bz2", ".tar.xz"])
+def test_compressed_streams_in_a_row_are_one_tar(tmp_path: Path, suffix: str) -> None:
+    whole = archive("a.jpg", "b.jpg") + archive("c.jpg")
+    pieces = [COMPRESS[suffix](piece) for piece in (whole[:700], whole[700:2000], whole[2000:])]
+    path = tmp_path / f"x{suffix}"
+    path.write_bytes(b"".join(pieces) + bytes(8))
+    assert [member.name for member in members(path)] == ["a.jpg", "b.jpg", "c.jpg"]
+
+
+@pytest.mark.parametrize("suffix", COMPRESS)
+@pytest.mark.parametrize("place", ["in the tar", "behind the stream"])
+def test_rubbish_after_the_end_is_noticed(tmp_path: Path, suffix: str, place: str) -> None:
+    inside, behind = (b"rubbish", b"") if place == "in the tar" else (b"", b"rubbish")
+    path = tmp_path / f"x{suffix}"
+    path.write_bytes(COMPRESS[suffix](archive("a.jpg", padding=512) + inside) + behind)
+    found = []
+    with pytest.raises(BrokenTar, match=r"x\.tar") as caught:
+        for member in members(path):
+            found.append(member.name)
+    assert found == ["a.jpg"]
+    if place == "in the tar" or suffix == ".tar":
+        assert "what follows byte 2560 is not a tar member" in str(caught.value)
+
+
+def test_a_second_archive_that_breaks_off_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "x.tar"
+    path.write_bytes(archive("a.jpg") + archive("b.jpg")[:700])
+    found = []
+    with pytest.raises(BrokenTar, match=r"breaks off inside the member 'b\.jpg'"):
+        for member in members(path):
+            found.append(member.name)
+    assert found == ["a.jpg", "b.jpg"]
+
+
+@pytest.mark.parametrize("suffix", [".tar.bz2", ".tar.xz", ".tar.gz"])
+def test_a_compressed_tar_that_breaks_off_is_noticed(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"x{suffix}"
+    path.write_bytes(COMPRESS[suffix](archive("a.jpg"))[:-12])
+    with pytest.raises(BrokenTar):
         list(members(path))
 
 
