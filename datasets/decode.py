@@ -15,16 +15,22 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from texneg.datasets.complaints import complaints, join_complaints
+from texneg.datasets.metadata import PNG_SIGNATURE, png_chunks, strip_metadata
+
 Pixels = npt.NDArray[np.uint8]
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 MAX_FILE_BYTES = 256 * 2**20
 MAX_PIXELS = 2 * 89_478_485  # Pillow's own limit against decompression bombs
 
-_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_MAGIC = (
+    *(b"\xff\xd8\xff", PNG_SIGNATURE[:6], b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF"),
+    *(b"P1", b"P2", b"P3", b"P4", b"P5", b"P6"),
+)
 _JPEG_BEGIN = b"\xff\xd8"
 _JPEG_END = b"\xff\xd9"
+_DAMAGE = ("Corrupt JPEG data", "Premature end of JPEG")
 _ORIENTATION_TAG = 0x0112
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
 _ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
@@ -56,6 +62,8 @@ class Decoded:
     """1 to 8; 1 where the file has none."""
     truncated: str = ""
     """Description of the cut, where truncated files are allowed; the missing pixels are grey or black."""
+    damage: str = ""
+    """Complaint of the JPEG library about pixels that it gives all the same, as Pillow and torchvision do."""
 
 
 def decode(
@@ -91,15 +99,34 @@ def decode(
 def _decode_or_diagnose(data: bytes, max_pixels: int, *, partly: bool = False) -> Decoded:
     """Decode, and turn whatever Pillow raises into a DecodeError."""
     try:
-        return _decode(data, max_pixels, partly)
+        with complaints as heard:
+            decoded = _decode_pixels(data, max_pixels, partly)
+        damage = join_complaints(heard)
+        return replace(decoded, damage=damage) if damage.startswith(_DAMAGE) else decoded
     except (DecodeError, MemoryError):  # the latter is no fault of the image
         raise
     except Image.DecompressionBombError as error:
         raise DecodeError("too_large", str(error)) from error
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, OverflowError) as error:
-        raise DecodeError(*_diagnose(data, error)) from error
+        status, reason = _diagnose(data, error)
+        raise DecodeError(status, f"{reason}; {join_complaints(heard)}" if heard else reason) from error
     except Exception as error:  # Pillow's readers also leak struct.error, zlib.error and others
         raise DecodeError("decode_error", f"{type(error).__name__}: {error}") from error
+
+
+def _decode_pixels(data: bytes, max_pixels: int, partly: bool) -> Decoded:
+    """Decode a file; where that fails and it has metadata, without them."""
+    try:
+        return _decode(data, max_pixels, partly)
+    except (MemoryError, Image.DecompressionBombError):
+        raise
+    except Exception as error:
+        if isinstance(error, DecodeError) and error.status != "decode_error":
+            raise
+        bare = strip_metadata(data)
+        if bare == data:
+            raise
+    return _decode(bare, max_pixels, partly)
 
 
 def _decode(data: bytes, max_pixels: int, partly: bool) -> Decoded:
@@ -140,19 +167,14 @@ def _decode_ordinary_jpeg(data: bytes) -> Pixels | None:
 
 def _check_png(data: bytes) -> None:
     """Refuse a PNG with a wrong checksum, for which Pillow may give black pixels. A cut file may pass."""
-    start = len(_PNG_SIGNATURE)
-    while start + 12 <= len(data):
-        size = int.from_bytes(data[start : start + 4])
-        end = start + 8 + size
-        if end + 4 <= len(data) and zlib.crc32(data[start + 4 : end]) != int.from_bytes(data[end : end + 4]):
-            name = data[start + 4 : start + 8].decode("ascii", "replace")
-            raise DecodeError("decode_error", f"wrong checksum of a {name} chunk")
-        start = end + 4
+    for kind, start, end in png_chunks(data):
+        if end <= len(data) and zlib.crc32(data[start + 4 : end - 4]) != int.from_bytes(data[end - 4 : end]):
+            raise DecodeError("decode_error", f"wrong checksum of a {kind.decode('ascii', 'replace')} chunk")
 
 
 def _to_rgb(image: Image.Image) -> Pixels:
     image.load()
-    if image.mode in _SIXTEEN_BIT or (image.mode == "I" and image.format == "PNG"):
+    if image.mode in _SIXTEEN_BIT or (image.mode == "I" and image.format in ("PNG", "PPM")):
         grey = (np.asarray(image).astype(np.uint32) + 128) // 257
         return np.repeat(grey.clip(0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
     if image.mode in ("I", "F"):

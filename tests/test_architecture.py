@@ -42,7 +42,10 @@ ROOMS = {  # folder: its folders and modules in order; each may import itself an
     ),
 }
 FLOORS = {  # folder: modules that share a place in the order
-    "datasets": {"encode": "decode", "sampler": "decode", "corruptions": "decode", "pairs": "images"},
+    "datasets": {
+        **dict.fromkeys(("complaints", "metadata", "encode", "sampler", "corruptions"), "decode"),
+        "pairs": "images",
+    },
     "synth": dict.fromkeys(("run", "status", "verify", "preview"), "verbs"),
     "train": {},
 }

@@ -1,7 +1,11 @@
 """Every odd file has a defined outcome; ordinary ones have Pillow's pixels."""
 
+import ctypes
+import os
 import struct
+import threading
 import zlib
+from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
@@ -10,6 +14,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageFile, ImageOps
 
+from texneg.datasets.complaints import complaints, join_complaints
 from texneg.datasets.decode import DecodeError, decode
 from texneg.datasets.encode import encode
 
@@ -114,7 +119,7 @@ def test_an_animation_gives_its_first_frame(form: str) -> None:
     assert (decode(data).pixels == (255, 0, 0)).all()
 
 
-@pytest.mark.parametrize("form", ["PNG", "WEBP", "BMP", "GIF", "TIFF"])
+@pytest.mark.parametrize("form", ["PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM"])
 def test_other_formats(form: str) -> None:
     image = Image.fromarray(photo()).quantize(64).convert("RGB")
     options = {"lossless": True} if form == "WEBP" else {}
@@ -206,6 +211,181 @@ def test_what_is_no_image(data: bytes, status: str) -> None:
 
 def test_one_pixel() -> None:
     assert decode(saved(Image.new("RGB", (1, 1), (1, 2, 3)), "PNG")).pixels.tolist() == [[[1, 2, 3]]]
+
+
+def chunk(kind: bytes, data: bytes, *, checksum: int | None = None) -> bytes:
+    found = zlib.crc32(kind + data) if checksum is None else checksum
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", found)
+
+
+def segment(marker: int, data: bytes) -> bytes:
+    return bytes([0xFF, marker]) + struct.pack(">H", len(data) + 2) + data
+
+
+PACKED = zlib.compress(bytes(2_000_000))
+PNG_METADATA = {
+    "zTXt": chunk(b"zTXt", b"a\0\0" + PACKED),
+    "iTXt": chunk(b"iTXt", b"a\0\1\0\0\0" + PACKED),
+    "iCCP": chunk(b"iCCP", b"a\0\0" + PACKED),
+    "iCCP of an unknown compression": chunk(b"iCCP", b"a\0\7" + PACKED),
+    "tEXt of 70 MB": chunk(b"tEXt", b"a\0" + bytes(1_000_000)) * 70,
+    "short pHYs": chunk(b"pHYs", b""),
+    "short gAMA": chunk(b"gAMA", b""),
+    "short acTL": chunk(b"acTL", b""),
+    "tEXt with a wrong checksum": chunk(b"tEXt", b"a\0b", checksum=7),
+}
+JPEG_METADATA = {
+    "empty ICC": segment(0xE2, b"ICC_PROFILE\0"),
+    "short JFIF": segment(0xE0, b"JFIF\0"),
+    "short Adobe": segment(0xEE, b"Adobe\0"),
+    "cut Photoshop": segment(0xED, b"Photoshop 3.0\x008BIM\x03\xed"),
+}
+
+
+def turned(form: str) -> bytes:
+    """An image whose EXIF says that it lies on its side."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return saved(Image.fromarray(photo()), form, exif=exif)
+
+
+def with_metadata(form: str, part: bytes) -> bytes:
+    """A file with one more chunk, or one more segment, behind its header."""
+    data = turned(form)
+    return data[:33] + part + data[33:] if form == "PNG" else data[:2] + part + data[2:]
+
+
+@pytest.mark.parametrize(
+    ("form", "part"),
+    [("PNG", part) for part in PNG_METADATA.values()] + [("JPEG", part) for part in JPEG_METADATA.values()],
+    ids=[*PNG_METADATA, *JPEG_METADATA],
+)
+def test_metadata_decide_over_no_pixel(form: str, part: bytes) -> None:
+    plain, decoded = decode(turned(form)), decode(with_metadata(form, part))
+    np.testing.assert_array_equal(decoded.pixels, plain.pixels)
+    assert (decoded.mode, decoded.exif_orientation, decoded.truncated) == ("RGB", 6, "")
+
+
+def test_metadata_behind_the_pixels_decide_over_none_either() -> None:
+    data = turned("PNG")
+    for part in PNG_METADATA.values():
+        np.testing.assert_array_equal(decode(data[:-12] + part + data[-12:]).pixels, decode(data).pixels)
+
+
+def as_riff(data: bytes) -> bytes:
+    return b"RIFF" + struct.pack("<I", len(data) - 8) + data[8:]
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+def test_metadata_of_webp_decide_over_no_pixel(lossless: bool) -> None:
+    image, whole = Image.fromarray(photo()), b"Exif\0\0" + bytes(40)
+    data = saved(image, "WEBP", lossless=lossless, exif=whole, icc_profile=b"profile", xmp=bytes(30))
+    plain = decode(saved(image, "WEBP", lossless=lossless)).pixels
+    at = data.index(b"EXIF")
+    endless = data[: at + 4] + b"\xff\xff\0\0" + data[at + 8 :]
+    for odd in (endless, as_riff(data[: at + 10]), as_riff(data[:-5]), as_riff(data + b"xyz")):
+        np.testing.assert_array_equal(decode(odd).pixels, plain)
+
+
+def test_metadata_do_not_save_damaged_pixels() -> None:
+    data = bytearray(with_metadata("PNG", PNG_METADATA["zTXt"]))
+    data[data.index(b"IDAT") + 40] ^= 0xFF
+    assert status_of(bytes(data)) == "decode_error"
+    cut_short = with_metadata("PNG", PNG_METADATA["iCCP"])
+    assert status_of(cut_short[:-2000]) == "truncated"
+    assert decode(cut_short[:-2000], allow_truncated=True).truncated
+    assert status_of(with_metadata("PNG", chunk(b"tRNS", b""))) in ("truncated", "decode_error")
+    unknown = chunk(b"iDAT", b"abc", checksum=7)  # perhaps pixels, once
+    assert status_of(with_metadata("PNG", unknown)) == "decode_error"
+
+
+@pytest.mark.parametrize(
+    ("data", "pixels"),
+    [
+        (b"P3\n2 1\n255\n255 0 0 0 9 0\n", [[255, 0, 0], [0, 9, 0]]),
+        (b"P5\n# a comment\n2 1\n255\n\x07\xff", [[7, 7, 7], [255, 255, 255]]),
+        (b"P5\n2 1\n65535\n\x00\x00\xff\xff", [[0, 0, 0], [255, 255, 255]]),
+        (b"P6\n1 1\n65535\n\xff\xff\x80\x00\x00\x00", [[255, 128, 0]]),
+        (b"P4\n2 1\n\x40", [[255, 255, 255], [0, 0, 0]]),
+    ],
+)
+def test_portable_maps(data: bytes, pixels: list[list[int]]) -> None:
+    decoded = decode(data)
+    assert (decoded.pixels[0].tolist(), decoded.format) == (pixels, "PPM")
+
+
+def broken_jpegs() -> dict[str, bytes]:
+    data = saved(Image.fromarray(photo(120, 160)), "JPEG")
+    half = len(data) // 2
+    return {
+        "zeros inside": data[:half] + bytes(200) + data[half + 200 :],
+        "half, with an end mark": data[:half] + b"\xff\xd9",
+        "stray marks": data[:half] + b"\xff\xd5" * 3 + data[half + 6 :],
+    }
+
+
+def damaged_tiff() -> bytes:
+    noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    data = bytearray(saved(Image.fromarray(noise), "TIFF", compression="tiff_deflate"))
+    data[300:400] = bytes(100)
+    return bytes(data)
+
+
+def test_libraries_print_nothing_and_their_complaints_stay_with_the_image(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    for data in broken_jpegs().values():
+        assert decode(data).damage.startswith("Corrupt JPEG data: ")
+        np.testing.assert_array_equal(decode(data).pixels, np.array(Image.open(BytesIO(data)).convert("RGB")))
+    with pytest.raises(DecodeError, match=r"decode_error: .*ZIPDecode: Decoding error at scanline 0"):
+        decode(damaged_tiff())
+    revision = saved(Image.fromarray(photo()), "JPEG").replace(b"JFIF\0\1\1", b"JFIF\0\7\7")
+    assert decode(revision).damage == ""  # a remark
+    assert decode(saved(Image.fromarray(photo()), "JPEG")).damage == ""
+    assert capfd.readouterr() == ("", "")
+
+
+def print_as_c(text: bytes) -> None:
+    library = ctypes.CDLL(None)
+    library.fputs(text, ctypes.c_void_p.in_dll(library, "stderr"))
+
+
+def in_thread(call: Callable[[], None]) -> None:
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+
+
+def test_each_thread_keeps_its_own_complaints_and_others_print_as_ever(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    found: dict[str, str] = {}
+
+    def work(name: str, data: bytes) -> None:
+        for _ in range(20):
+            found.setdefault(name, decode(data).damage)
+            assert decode(data).damage == found[name]
+
+    plain = saved(Image.fromarray(photo()), "JPEG")
+    files = {**broken_jpegs(), "plain": plain}
+    expected = {name: decode(data).damage for name, data in files.items()}
+    threads = [threading.Thread(target=work, args=pair) for pair in files.items()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == expected
+    with complaints as heard:
+        print_as_c(b"mine\n")
+        in_thread(lambda: print_as_c(b"another's\n"))
+        child = os.fork()
+        if not child:
+            print_as_c(b"a child's\n")
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+    print_as_c(b"afterwards\n")
+    assert join_complaints(heard) == "mine"
+    assert capfd.readouterr().err == "another's\na child's\nafterwards\n"
 
 
 @pytest.mark.parametrize("encoding", ["webp", "png"])
