@@ -60,7 +60,7 @@ class InputCounts:
     identical_counted_1_in: int = 1
     """1 where all contents were counted, and n where one of n was, for an estimate."""
     used_though_truncated: int = 0
-    """Images of truncated files."""
+    """Images of truncated files, or of damaged ones that decode all the same."""
 
 
 @dataclass(frozen=True)

@@ -55,14 +55,16 @@ def print_quarantine(queue: TaskQueue) -> None:
 
 
 def print_inputs(inputs: InputCounts) -> None:
-    """Print how many inputs are duplicates, and how many truncated ones were used."""
+    """Print how many inputs are duplicates, and how many truncated or damaged ones were used."""
     every = inputs.identical_counted_1_in
     if inputs.identical:
         estimated = "" if every == 1 else f", estimated from 1 in {every} contents,"
         found = plural(inputs.identical, "image") + estimated
         info(f"{found} with the bytes of another: equal src_sha256 in the manifest")
     if cut := inputs.used_though_truncated:
-        info(f"{plural(cut, 'image')} used as far as a truncated file goes: status ok with an error")
+        info(
+            f"{plural(cut, 'image')} used as far as a truncated or damaged file goes: status ok with an error"
+        )
 
 
 def print_end(queue: TaskQueue, src: str, dst: str, *, made: int, seconds: float, whole: bool) -> None:

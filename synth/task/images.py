@@ -171,6 +171,8 @@ def cut_patches(data: bytes, row: Row, settings: Settings, clock: StageClock) ->
         decoded = decode(data, upright=settings.exif == "apply", allow_truncated=settings.allow_truncated)
     if decoded.truncated:
         row.error = f"used as far as it goes: {decoded.truncated}"
+    elif decoded.damage:
+        row.error = f"used as it decodes: {decoded.damage}"
     row.width, row.height = decoded.width, decoded.height
     row.mode, row.format, row.exif_orientation = decoded.mode, decoded.format, decoded.exif_orientation
     with clock.time("synthesis"):

@@ -114,7 +114,7 @@ def test_truncated_images_are_used_where_that_is_allowed(
     refused = {row["key"]: row for row in manifest(run(cut, "refused"))}
     assert refused["bee/bee.003"]["status"] == "truncated"
     dst = run(cut, "used", allow_truncated=True)
-    assert "1 image used as far as a truncated file goes" in capsys.readouterr().err
+    assert "1 image used as far as a truncated or damaged file goes" in capsys.readouterr().err
     assert stats(dst)["inputs"]["used_though_truncated"] == 1
     rows = {row["key"]: row for row in manifest(dst)}
     row = rows.pop("bee/bee.003")

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import redirect_stderr
 from dataclasses import fields, is_dataclass
@@ -162,6 +163,7 @@ def default_shown(value: str) -> str:
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; 0 success, 1 failures beyond what was allowed, 2 wrong input, 130 interrupted."""
     open_closed_streams()
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # they name no image; each has its outcome anyway
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["--version"]:
         print(__version__)
