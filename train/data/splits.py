@@ -2,17 +2,40 @@
 
 from collections.abc import Sequence
 
-from texneg.datasets.images import ImageSet, open_images
+from texneg.cli.console import info, plural
+from texneg.datasets.images import UNLABELLED, ImageSet, open_images
 from texneg.datasets.pairs import open_textures_beside
-from texneg.datasets.storage.places import parse_place
+from texneg.datasets.sources.compressed import is_tar
+from texneg.datasets.sources.folders import list_own
+from texneg.datasets.sources.passed_over import is_image
+from texneg.datasets.storage.places import Place, parse_place
 from texneg.errors import InputError
+from texneg.train.distributed import rank
 
+TRAIN = "train"
 HELD_OUT = ("val", "validation", "test")
+KAGGLE = ("ILSVRC/Data/CLS-LOC", "Data/CLS-LOC", "CLS-LOC")  # in ImageNet as Kaggle gives it out
+MOST_FOLDERS = 20  # in a folder that holds data sets rather than classes
+SHOWN = 5
 
 
 def open_train(path: str) -> ImageSet:
-    """Open the `train` split of a folder that has one, otherwise all of it."""
-    return open_images(path, find_train_split(path))
+    """Open the `train` split of a folder that has one, or of the data set in it, otherwise all of it.
+
+    Raises:
+        InputError: see `open_images`; or several data sets with a train split lie there.
+    """
+    root = find_root(path)
+    images = open_images(root, find_train_split(root))
+    report_inputs(images, chosen=root != parse_place(path))
+    return images
+
+
+def open_test(path: str) -> ImageSet:
+    """Open test images that were named."""
+    images = open_images(path)
+    report_inputs(images)
+    return images
 
 
 def open_textures(path: str, images: ImageSet, data: str) -> ImageSet | None:
@@ -26,14 +49,67 @@ def open_textures(path: str, images: ImageSet, data: str) -> ImageSet | None:
     Returns:
         The textures; None where no path is given and the images have none beside them.
     """
+    root = find_root(path or data)
     if path:
-        return open_images(path, find_train_split(path), textures=True)
-    return open_textures_beside(images, data, find_train_split(data))
+        return open_images(root, find_train_split(root), textures=True)
+    return open_textures_beside(images, root, find_train_split(root))
 
 
-def find_train_split(path: str) -> str | None:
-    """Return `train` where there is such a folder."""
-    return "train" if (parse_place(path) / "train").is_dir() else None
+def find_root(path: str | Place) -> Place:
+    """Find the folder that holds the splits: the path itself, or a data set in it that has a train split.
+
+    Raises:
+        InputError: several data sets in it have one.
+    """
+    root = parse_place(path)
+    if find_train_split(root) or not root.is_dir():
+        return root
+    found = [name for name in KAGGLE if _has_train(root / name)][:1]
+    if not found:
+        folders = [entry.name for entry in list_own(root) if entry.is_dir()]
+        few = folders if len(folders) <= MOST_FOLDERS else []
+        found = [name for name in few if name not in HELD_OUT and _has_train(root / name)]
+    if len(found) > 1:
+        shown = ", ".join(found[:SHOWN]) + (", ..." if len(found) > SHOWN else "")
+        one = root / found[0]
+        raise InputError(
+            f"{path} holds {len(found)} folders with a train split ({shown}): give one, such as {one}"
+        )
+    return root / found[0] if found else root
+
+
+def find_train_split(path: str | Place) -> str | None:
+    """Return `train` where there is such a folder and it is no class beside others."""
+    root = parse_place(path)
+    return TRAIN if (root / TRAIN).is_dir() and not _is_class(root) else None
+
+
+def _has_train(folder: Place) -> bool:
+    """True if a train split of class folders or tars lies in a folder."""
+    return (folder / TRAIN).is_dir() and _holds_more(folder / TRAIN)
+
+
+def _holds_more(folder: Place) -> bool:
+    return any(entry.is_dir() or is_tar(entry.name) for entry in list_own(folder))
+
+
+def _is_class(root: Place) -> bool:
+    """True if the folder `train` is a class: it holds images alone, and other such folders lie beside it."""
+    if any((root / split).is_dir() for split in HELD_OUT):
+        return False
+    others = [entry.name for entry in list_own(root) if entry.is_dir() and entry.name != TRAIN]
+    if not others or _holds_more(root / TRAIN):
+        return False
+    return any(is_image(entry.name) for name in others for entry in list_own(root / name))
+
+
+def report_inputs(images: ImageSet, *, chosen: bool = False) -> None:
+    """Print the files that were passed over; with `chosen` also where the images were found."""
+    lines = images.passed_over.lines()
+    if rank() == 0 and (lines or chosen):
+        info(f"{plural(len(images), 'image')} of {images.root}")
+        for line in lines:
+            info(f"passed over: {line}")
 
 
 def require_labels(images: ImageSet) -> ImageSet:
@@ -43,7 +119,8 @@ def require_labels(images: ImageSet) -> ImageSet:
         InputError: fewer than two classes, or an image in no class folder.
     """
     if len(images.classes) < 2:
-        raise InputError(f"{images.root} has {len(images.classes)} class folders; it needs two or more")
+        seen = f"one class folder, {images.classes[0]}" if images.classes else "no class folders"
+        raise InputError(f"{images.root} has {seen}; it needs two or more")
     for key, label in zip(images.keys, images.labels.tolist(), strict=True):
         if label < 0:
             raise InputError(f"{key} of {images.root} lies in no class folder; move it into one or away")
@@ -52,9 +129,19 @@ def require_labels(images: ImageSet) -> ImageSet:
 
 def find_test(path: str, classes: Sequence[str]) -> ImageSet | None:
     """Open the first of the splits val, validation and test that has one of the classes; None without one."""
+    root, unlabelled = find_root(path), []
     for split in HELD_OUT:
-        if (parse_place(path) / split).is_dir():
-            images = open_images(path, split)
+        if (root / split).is_dir():
+            images = open_images(root, split)
             if set(images.classes) & set(classes):
+                report_inputs(images)
                 return images
+            if (images.labels == UNLABELLED).all():
+                unlabelled.append(split)
+    if unlabelled and rank() == 0:
+        kaggle = " (Kaggle's LOC_val_solution.csv names them)" if str(root).endswith(KAGGLE) else ""
+        info(
+            f"{' and '.join(unlabelled)} of {root}: images without class folders, not used for tests;"
+            f" move each into a folder of its class{kaggle}"
+        )
     return None

@@ -8,10 +8,9 @@ import torch
 from texneg import __version__
 from texneg.cli import console
 from texneg.cli.fields import Positional
-from texneg.datasets.images import open_images
 from texneg.datasets.storage.json_files import write_json
 from texneg.errors import InputError
-from texneg.train.data.splits import find_test, open_train, require_labels
+from texneg.train.data.splits import find_test, open_test, open_train, require_labels
 from texneg.train.device import pick_device
 from texneg.train.evaluate.features import extract
 from texneg.train.evaluate.neighbours import knn_scores
@@ -49,7 +48,7 @@ def knn(config: KnnConfig) -> int:
         raise InputError("--k takes numbers of 1 or more, --temperature one above 0")
     encoder = load_encoder(config.checkpoint, device=pick_device(config.device))
     train = require_labels(open_train(config.data))
-    test = open_images(config.test) if config.test else find_test(config.data, train.classes)
+    test = open_test(config.test) if config.test else find_test(config.data, train.classes)
     if test is None:
         raise InputError(
             f"{config.data} has no val, validation or test split with its classes; name one with --test"

@@ -16,10 +16,11 @@ from texneg import __version__
 from texneg.cli import console
 from texneg.cli.fields import Positional
 from texneg.cli.main import parse
-from texneg.datasets.images import fingerprint, open_images
+from texneg.datasets.images import fingerprint
 from texneg.datasets.storage.json_files import append_json_line, read_json_lines, write_json
 from texneg.datasets.storage.places import require_folder
 from texneg.errors import InputError
+from texneg.train.data.splits import open_test
 from texneg.train.device import pick_device
 from texneg.train.evaluate.features import TRANSFORM
 from texneg.train.evaluate.linear import load_head
@@ -119,7 +120,7 @@ def measure_cell(
 
     `parts` is the number of cells of its set.
     """
-    images = open_images(cell.path)
+    images = open_test(cell.path)
     data = fingerprint(images)
     part = {"part": cell.part} if cell.part else {}
     decisive = {"data": data, "kind": kind.name, "name": cell.name, **part, **cell.options}

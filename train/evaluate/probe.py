@@ -7,10 +7,10 @@ from typing import Any
 from texneg import __version__
 from texneg.cli import console
 from texneg.cli.fields import Positional
-from texneg.datasets.images import ImageSet, fingerprint, open_images
+from texneg.datasets.images import ImageSet, fingerprint
 from texneg.datasets.storage.json_files import write_json
 from texneg.datasets.storage.places import require_folder
-from texneg.train.data.splits import find_test, open_train, require_labels
+from texneg.train.data.splits import find_test, open_test, open_train, require_labels
 from texneg.train.device import pick_device
 from texneg.train.evaluate.features import TRANSFORM, Features, extract
 from texneg.train.evaluate.linear import PENALTIES, VALIDATION_SHARE, fit_probe, save_head
@@ -51,7 +51,7 @@ def probe(config: ProbeConfig) -> int:
     device = pick_device(config.device)
     encoder = load_encoder(config.checkpoint, device=device)
     train = require_labels(open_train(config.data))
-    test = open_images(config.test) if config.test else find_test(config.data, train.classes)
+    test = open_test(config.test) if config.test else find_test(config.data, train.classes)
 
     def features(images: ImageSet) -> Features:
         return extract(encoder, images, batch=config.batch, flip=config.flip, cache=config.cache)
