@@ -23,12 +23,12 @@ SYSTEM_FOLDERS = (
 )
 """Folders, in lower case, in which file servers and systems keep thumbnails, bins and copies."""
 
-HIDDEN = "hidden, by a dot at the beginning of the name"
-SYSTEM = "in a folder that a system made for itself"
+HIDDEN = "hidden: the name begins with a dot"
+SYSTEM = "in a system folder of thumbnails or deleted files"
 DEAD_LINK = "link that leads nowhere"
 NO_FILE = "pipe, socket or device"
 CIRCLE = "link to a folder above it"
-NO_SUFFIX = "file without a suffix: give an image that of its format"
+NO_SUFFIX = "file without a suffix: an image needs that of its format, such as .jpg"
 NO_IMAGE = "no image by its suffix"
 TAR_BELOW = "tar one folder below: name that folder, or move its tars up"
 TAR_INSIDE = "tar inside a tar: unpack the outer one"

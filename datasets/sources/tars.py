@@ -30,7 +30,7 @@ OTHER_EXTENSIONS = ("bmp", "gif", "tif", "tiff", "jpe", "jfif", "ppm", "pgm", "p
 TEXTURE_EXTENSIONS = ("texture.webp", "texture.png")  # beside an image
 NO_SAMPLE = "member of a sample without an image"
 MORE_IMAGES = "further image of a sample, of which one is taken"
-DOTTED = "in a tar all behind the first dot of a name is its suffix: write the dots before it as %2E"
+DOTTED = "in a tar the suffix begins at the first dot of a name: write the dots that are no part of it as %2E"
 LOST_LABEL = ".cls apart from its image: the members of a sample stand together and differ in suffix alone"
 _MODE = 0o644
 

@@ -121,7 +121,7 @@ def test_tars_one_folder_below_are_named(tmp_path: Path) -> None:
             ("1.heic", "2.HEIC"),
             r"2 x \.heic picture, which .* convert it to JPEG or PNG \(first: {}1\.heic\)",
         ),
-        (("0001", "0002"), r"2 x file without a suffix.*format \(first: {}0001\)"),
+        (("0001", "0002"), r"2 x file without a suffix: .* \(first: {}0001\)"),
         (("a.txt",), r"1 x no image by its suffix \(first: {}a\.txt\)"),
     ],
 )

@@ -100,10 +100,10 @@ def test_what_is_passed_over_is_printed(place, tmp_path, capsys):
         "passed over: 1 x .heic picture, which texneg does not read: convert it to JPEG or PNG"
         " (first: b/x.heic)",
         "passed over: 1 x decode_error: a link that leads nowhere (first: a/gone.jpg)",
-        "passed over: 1 x in a folder that a system made for itself (first: a/@eaDir)",
+        "passed over: 1 x in a system folder of thumbnails or deleted files (first: a/@eaDir)",
     ]
     find_test(root, train.classes)
-    assert "1 x hidden, by a dot at the beginning of the name (first: a/.4.png)" in capsys.readouterr().err
+    assert "1 x hidden: the name begins with a dot (first: a/.4.png)" in capsys.readouterr().err
 
 
 def test_images_without_a_class_are_named(place):
