@@ -9,11 +9,12 @@ import numpy.typing as npt
 
 from texneg.datasets.decode import DecodeError, Pixels, decode
 from texneg.datasets.sources.compressed import is_compressed, is_tar
+from texneg.datasets.sources.folders import list_own
 from texneg.datasets.sources.items import Item
 from texneg.datasets.sources.passed_over import PassedOver
 from texneg.datasets.sources.sources import Source, open_source
 from texneg.datasets.storage.names import unescape
-from texneg.datasets.storage.places import Place, list_dir, parse_place, read_range
+from texneg.datasets.storage.places import Place, parse_place, read_range
 from texneg.errors import InputError
 
 UNLABELLED = -1
@@ -129,7 +130,7 @@ def fingerprint(images: ImageSet) -> str:
 
 
 def _list_folders(root: Place) -> str:
-    folders = [entry.name for entry in list_dir(root) if entry.is_dir()] if root.is_dir() else []
+    folders = [entry.name for entry in list_own(root) if entry.is_dir()] if root.is_dir() else []
     return f"it has: {', '.join(folders[:10])}" if folders else "it has no folders"
 
 

@@ -9,6 +9,7 @@ from texneg.cli.console import info, out, plural
 from texneg.cli.progress import Progress
 from texneg.cli.signals import catch_stop_signals
 from texneg.datasets.sources.sources import open_source
+from texneg.datasets.sources.splits import find_nested
 from texneg.datasets.storage.places import make_absolute, parse_place
 from texneg.datasets.storage.retries import with_retries
 from texneg.errors import InputError, RunFailed
@@ -92,6 +93,9 @@ def specify(config: SynthConfig, compute: Compute) -> Specification:
     )
     source = open_source(src, splits=output.splits, naming=output.naming)
     check_places(src, dst, ledger)
+    if output.splits == "auto" and source.kind == "folder" and source.splits == ("",):
+        for name in find_nested(src)[:1]:
+            info(f"the splits in {name} are taken for ordinary folders; to tell them apart give {src / name}")
     elsewhere = compute.scheduler or compute.cluster or config.action.plan_only
     return Specification(
         src=src,

@@ -12,6 +12,7 @@ from texneg.datasets.sources.compressed import is_tar, plain_tar_name
 from texneg.datasets.sources.folders import explain_entry, fold_name, list_own, strip_suffix, walk
 from texneg.datasets.sources.items import Item
 from texneg.datasets.sources.passed_over import BESIDE, DEAD_LINK, SUFFIXES, PassedOver, is_image
+from texneg.datasets.sources.splits import SPLITS, is_split
 from texneg.datasets.sources.tars import tar_listings
 from texneg.datasets.storage.names import escape
 from texneg.datasets.storage.places import FolderEntry, Place, parse_place
@@ -19,7 +20,6 @@ from texneg.datasets.storage.url import Url
 from texneg.errors import InputError
 
 SourceKind = Literal["folder", "webdataset"]
-SPLITS = ("train", "val", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,8 @@ def open_source(
         absent = "does not exist or cannot be reached" if isinstance(root, Url) else "does not exist"
         raise InputError(f"{path} {absent}; give a folder of images, a folder of .tar shards, or a .tar")
     entries = list_own(root)
-    found = () if splits == "none" else tuple(e.name for e in entries if _is_split(root, e))
+    below = [entry.name for entry in entries if entry.name in SPLITS and entry.is_dir()]
+    found = () if splits == "none" else tuple(name for name in below if is_split(root / name))
     top = [entry for split in found for entry in list_own(root / split)] if found else entries
     tars = any(_is_tar(entry) for entry in top)
     if tars and any(entry.is_dir() or is_image(entry.name) for entry in top):
@@ -151,12 +152,6 @@ def root_of(path: str | Place) -> Place:
 
 def _is_tar(entry: FolderEntry) -> bool:
     return is_tar(entry.name) and entry.is_file()
-
-
-def _is_split(root: Place, entry: FolderEntry) -> bool:
-    if entry.name not in SPLITS or not entry.is_dir():
-        return False
-    return any(child.is_dir() or _is_tar(child) for child in list_own(root / entry.name))
 
 
 def _zip_hint(name: str) -> str:

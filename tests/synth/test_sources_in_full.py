@@ -25,6 +25,7 @@ from texneg.synth.ledger import lease
 from texneg.synth.plan.plan import load_plan
 from texneg.synth.run import synth
 from texneg.synth.verify import VerifyConfig, verify
+from texneg.train.data.splits import open_textures, open_train
 
 Run = Callable[..., Path]
 Rows = Callable[[Path], list[dict[str, Any]]]
@@ -149,6 +150,17 @@ def test_what_is_passed_over_is_printed_and_kept(
     assert images.classes == ("a", "b")
     run(src, "dry", dry_run=True)
     assert f"passed over: 1 x {heic} (first: a/x.heic)" in capsys.readouterr().out
+
+
+def test_splits_further_down_are_named(tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("train/n01/1.png", "val/1.png"):
+        write(tmp_path / "ILSVRC/Data/CLS-LOC" / name, noise(len(name)))
+    dst = run(tmp_path / "ILSVRC")
+    hint = "the splits in Data/CLS-LOC are taken for ordinary folders; to tell them apart give"
+    assert f"{hint} {tmp_path}/ILSVRC/Data/CLS-LOC\n" in capsys.readouterr().err
+    assert open_textures(str(dst), open_images(dst), "").keys == open_train(str(tmp_path / "ILSVRC")).keys
+    run(tmp_path / "ILSVRC/Data/CLS-LOC", "told-apart")
+    assert "ordinary folders" not in capsys.readouterr().err
 
 
 def test_a_plan_of_an_earlier_version_has_no_names(tmp_path: Path, photos: Path, run: Run) -> None:

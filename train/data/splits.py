@@ -5,17 +5,13 @@ from collections.abc import Sequence
 from texneg.cli.console import info, plural
 from texneg.datasets.images import UNLABELLED, ImageSet, open_images
 from texneg.datasets.pairs import open_textures_beside
-from texneg.datasets.sources.compressed import is_tar
 from texneg.datasets.sources.folders import list_own
 from texneg.datasets.sources.passed_over import is_image
+from texneg.datasets.sources.splits import HELD_OUT, KAGGLE, TRAIN, find_nested, is_split
 from texneg.datasets.storage.places import Place, parse_place
 from texneg.errors import InputError
 from texneg.train.distributed import rank
 
-TRAIN = "train"
-HELD_OUT = ("val", "validation", "test")
-KAGGLE = ("ILSVRC/Data/CLS-LOC", "Data/CLS-LOC", "CLS-LOC")  # in ImageNet as Kaggle gives it out
-MOST_FOLDERS = 20  # in a folder that holds data sets rather than classes
 SHOWN = 5
 
 
@@ -62,13 +58,7 @@ def find_root(path: str | Place) -> Place:
         InputError: several data sets in it have one.
     """
     root = parse_place(path)
-    if find_train_split(root) or not root.is_dir():
-        return root
-    found = [name for name in KAGGLE if _has_train(root / name)][:1]
-    if not found:
-        folders = [entry.name for entry in list_own(root) if entry.is_dir()]
-        few = folders if len(folders) <= MOST_FOLDERS else []
-        found = [name for name in few if name not in HELD_OUT and _has_train(root / name)]
+    found = [] if find_train_split(root) else find_nested(root)
     if len(found) > 1:
         shown = ", ".join(found[:SHOWN]) + (", ..." if len(found) > SHOWN else "")
         one = root / found[0]
@@ -84,21 +74,12 @@ def find_train_split(path: str | Place) -> str | None:
     return TRAIN if (root / TRAIN).is_dir() and not _is_class(root) else None
 
 
-def _has_train(folder: Place) -> bool:
-    """True if a train split of class folders or tars lies in a folder."""
-    return (folder / TRAIN).is_dir() and _holds_more(folder / TRAIN)
-
-
-def _holds_more(folder: Place) -> bool:
-    return any(entry.is_dir() or is_tar(entry.name) for entry in list_own(folder))
-
-
 def _is_class(root: Place) -> bool:
     """True if the folder `train` is a class: it holds images alone, and other such folders lie beside it."""
     if any((root / split).is_dir() for split in HELD_OUT):
         return False
     others = [entry.name for entry in list_own(root) if entry.is_dir() and entry.name != TRAIN]
-    if not others or _holds_more(root / TRAIN):
+    if not others or is_split(root / TRAIN):
         return False
     return any(is_image(entry.name) for name in others for entry in list_own(root / name))
 

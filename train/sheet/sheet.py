@@ -14,6 +14,7 @@ from texneg.datasets.storage.places import parse_place, require_folder
 from texneg.errors import InputError
 from texneg.philox.arrays import generator
 from texneg.synth.preview import Preview, preview_textures
+from texneg.train.data.splits import report_inputs
 from texneg.train.negatives import KINDS, Negatives, Patch, Texture
 from texneg.train.options import parse_option
 from texneg.train.sheet.page import Strip, cut_square, fit_whole, lay_out
@@ -63,6 +64,7 @@ def sheet(config: SheetConfig) -> int:
 def write_sheet(config: SheetConfig, columns: Sequence[Negatives]) -> None:
     """Write a contact sheet with these columns in place of the configuration's `kinds`."""
     images = open_images(config.src, config.split)
+    report_inputs(images)
     preview = None
     if any(column.need_textures for column in columns):
         preview = preview_textures(
