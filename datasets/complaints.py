@@ -5,6 +5,7 @@ the C library holds a stream of ours, which gives each text to the thread that p
 and `sys.stderr` stay as they are.
 """
 
+import atexit
 import ctypes
 import os
 import threading
@@ -57,6 +58,7 @@ class _Complaints:
             self._variable = ctypes.c_void_p.in_dll(library, "stderr")
             self._theirs = self._variable.value
             os.register_at_fork(after_in_child=self._forget)
+            atexit.register(self._forget)
 
     def __enter__(self) -> list[str]:
         heard: list[str] = []
@@ -75,7 +77,7 @@ class _Complaints:
         _thread.heard = None
 
     def _forget(self) -> None:
-        """Forget the threads that decode, of which a forked process has none."""
+        """Forget the threads that decode: a forked process has none, an interpreter at its end no more."""
         if self._decoding and self._theirs:
             self._variable.value = self._theirs
         self._lock, self._decoding = threading.Lock(), 0

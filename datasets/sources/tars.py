@@ -124,7 +124,9 @@ def _pass_over(
 ) -> Iterator[Item]:
     """Count the members of a sample without an image; those called like one become items with a status."""
     for member in sample:
-        if is_image(member.name):
+        if is_image(member.name) and member.key in seen:
+            passed_over.add(MORE_IMAGES, f"{tar}::{member.name}")
+        elif is_image(member.name):
             whole = replace(member, key=member.name.rpartition(".")[0])
             yield _make_bad_item(split, tar, whole, "dotted_name", DOTTED)
         elif member.extension == "cls" and member.key not in seen:

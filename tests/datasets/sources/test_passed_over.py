@@ -153,12 +153,12 @@ def test_every_member_of_a_tar_is_accounted_for(tmp_path: Path) -> None:
         *("a.jpg", "a.seg.png", "a.png", "a.json"),
         *("b.json", "b.txt", "c.heic", "d.tar", "readme"),
         *("e/._x.png", "__MACOSX/f.png", "e/@eaDir/g.png"),
-        *("h.jpg", "h.jpg"),
+        *("h.jpg", "h.jpg", "a.mask.png"),
     )
     source = open_source(tar(tmp_path / "0.tar", *names))
     assert [(i.key, i.status) for i in source.items()] == [("a", ""), ("h", ""), ("h", "duplicate_key")]
     assert source.passed_over.counts == {
-        MORE_IMAGES: 2,
+        MORE_IMAGES: 3,
         NO_SAMPLE: 3,
         ".heic picture, which texneg does not read: convert it to JPEG or PNG": 1,
         TAR_INSIDE: 1,
