@@ -50,7 +50,7 @@ class _Complaints:
         self._variable, self._theirs, self._ours = ctypes.c_void_p(), None, None
         with suppress(AttributeError, OSError, ValueError):  # a C library other than glibc prints as ever
             library = ctypes.CDLL(None)
-            _ = library.gnu_get_libc_version
+            _ = library.gnu_get_libc_version  # musl has the next function too, but a constant `stderr`
             library.fopencookie.restype = ctypes.c_void_p
             self._functions = _Functions(write=_Write(_hear))
             self._ours = library.fopencookie(None, b"w", self._functions)

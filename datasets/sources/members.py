@@ -108,13 +108,15 @@ def samples(path: str | Place) -> Iterator[list[Member]]:
         BrokenTar: after the last run, which is what there is of it, where the tar breaks off.
     """
     run: list[Member] = []
+    names: set[str] = set()
     try:
         for member in members(path):
-            again = any(member.name == earlier.name for earlier in run)
-            if run and (again or member.key != run[0].key):
+            if run and (member.key != run[0].key or member.name in names):
                 yield run
                 run = []
+                names.clear()
             run.append(member)
+            names.add(member.name)
     except BrokenTar:
         if run:
             yield run

@@ -3,7 +3,6 @@
 import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
 
 from texneg.datasets.sources.items import Item
 from texneg.datasets.sources.members import BLOCK, BrokenTar, Member, is_unsafe, samples
@@ -108,7 +107,7 @@ def _list_items(path: Place, split: str, name: str, wanted: Wanted, listing: Lis
 def _is_own(member: Member, tar: str, passed_over: PassedOver) -> bool:
     """True unless the member is hidden, as readers of tars see it, or in a folder that a system made."""
     hidden = not member.key or member.key.endswith("/")
-    system = any(map(is_system_folder, PurePosixPath(member.name).parent.parts))
+    system = any(map(is_system_folder, member.name.split("/")[:-1]))
     if (hidden or system) and is_image(member.name):
         passed_over.add(HIDDEN if hidden else SYSTEM, f"{tar}::{member.name}")
     return not (hidden or system)
