@@ -109,15 +109,24 @@ class _Decompressed(io.RawIOBase):
                 if not rest:
                     return 0
                 self._stream = self._decompressor()
-                data = self._stream.decompress(rest, len(view))
+                place = self._file.tell() - len(rest)
+                data = self._decompress(rest, len(view), f"what follows byte {place} is no compressed stream")
                 continue
             more = self._file.read(_READ) if self._stream.needs_input else b""
             if self._stream.needs_input and not more:
                 raise EOFError("the compressed file ends before its end mark")
-            data = self._stream.decompress(more, len(view))
+            data = self._decompress(more, len(view), "the compressed data are damaged")
         view[: len(data)] = data
         self._position += len(data)
         return len(data)
+
+    def _decompress(self, data: bytes, size: int, reason: str) -> bytes:
+        try:
+            return bytes(self._stream.decompress(data, size))
+        except MemoryError:
+            raise
+        except Exception as error:  # each library has its own
+            raise OSError(f"{reason}: {error}") from error
 
     def _next_stream(self) -> bytes:
         """The beginning of what follows a stream and the zeros behind it; empty at the end of the file."""

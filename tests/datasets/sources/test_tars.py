@@ -168,6 +168,9 @@ def test_rubbish_after_the_end_is_noticed(tmp_path: Path, suffix: str, place: st
     assert found == ["a.jpg"]
     if place == "in the tar" or suffix == ".tar":
         assert "what follows byte 2560 is not a tar member" in str(caught.value)
+    elif suffix != ".tar.gz":
+        end = path.stat().st_size - len(behind)
+        assert f"what follows byte {end} is no compressed stream" in str(caught.value)
 
 
 def test_a_second_archive_that_breaks_off_is_noticed(tmp_path: Path) -> None:
