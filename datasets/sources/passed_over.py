@@ -19,7 +19,7 @@ UNREAD = (
 """Suffixes of pictures that no decoder here reads."""
 SYSTEM_FOLDERS = (
     *("@eadir", "@tmp", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "~snapshot"),
-    *("$recycle.bin", "recycler", "system volume information", "__macosx", "lost+found"),
+    *("$recycle.bin", "system volume information", "__macosx", "lost+found"),
 )
 """Folders, in lower case, in which file servers and systems keep thumbnails, bins and copies."""
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -182,3 +183,10 @@ def test_work_goes_on_when_the_reader_of_its_lines_has_gone(line, tmp_path):
     os.close(writer)
     assert done.returncode == 0
     assert (tmp_path / "done").exists()
+
+
+def test_warnings_of_pillow_that_name_no_image_are_silenced(capsys):
+    assert main(["--version"]) == 0
+    warnings.warn_explicit("Corrupt EXIF data", UserWarning, "TiffImagePlugin.py", 1, "PIL.TiffImagePlugin")
+    with pytest.raises(UserWarning, match="ours"):
+        warnings.warn_explicit("ours", UserWarning, "loop.py", 1, "texneg.train.engine.loop")
