@@ -9,7 +9,6 @@ from texneg.datasets.sources.members import BLOCK, BrokenTar, Member, is_unsafe,
 from texneg.datasets.sources.passed_over import (
     HIDDEN,
     NO_IMAGE,
-    NO_SUFFIX,
     SYSTEM,
     TAR_BELOW,
     TAR_INSIDE,
@@ -138,7 +137,7 @@ def _explain_member(member: Member) -> str:
     if member.extension == "cls":
         return LOST_LABEL
     reason = explain_file(member.name)
-    return {TAR_BELOW: TAR_INSIDE, NO_IMAGE: NO_SAMPLE, NO_SUFFIX: NO_SAMPLE}.get(reason, reason)
+    return {TAR_BELOW: TAR_INSIDE, NO_IMAGE: NO_SAMPLE}.get(reason, reason)
 
 
 def _count_more(image: Member, sample: list[Member], tar: str, passed_over: PassedOver) -> None:

@@ -159,7 +159,8 @@ def test_every_member_of_a_tar_is_accounted_for(tmp_path: Path) -> None:
     assert [(i.key, i.status) for i in source.items()] == [("a", ""), ("h", ""), ("h", "duplicate_key")]
     assert source.passed_over.counts == {
         MORE_IMAGES: 3,
-        NO_SAMPLE: 3,
+        NO_SAMPLE: 2,
+        NO_SUFFIX: 1,
         ".heic picture, which texneg does not read: convert it to JPEG or PNG": 1,
         TAR_INSIDE: 1,
         HIDDEN: 1,
