@@ -121,12 +121,15 @@ def _decode_pixels(data: bytes, max_pixels: int, partly: bool) -> Decoded:
     except (MemoryError, Image.DecompressionBombError):
         raise
     except Exception as error:
-        if isinstance(error, DecodeError) and error.status != "decode_error":
-            raise
         bare = strip_metadata(data)
-        if bare == data:
+        if bare == data or (isinstance(error, DecodeError) and error.status != "decode_error"):
             raise
-    return _decode(bare, max_pixels, partly)
+        try:
+            return _decode(bare, max_pixels, partly)
+        except OSError:
+            if _is_cut(error):  # a fault of the pixels, then
+                raise error from None
+            raise
 
 
 def _decode(data: bytes, max_pixels: int, partly: bool) -> Decoded:
@@ -211,5 +214,8 @@ def _diagnose(data: bytes, error: Exception) -> tuple[str, str]:
         return "truncated", f"{len(data)} bytes of a longer WebP file"
     if isinstance(error, UnidentifiedImageError):
         return "decode_error", "damaged header"
-    cut = "truncated" in reason.lower() or isinstance(error, EOFError)
-    return ("truncated" if cut else "decode_error"), reason
+    return ("truncated" if _is_cut(error) else "decode_error"), reason
+
+
+def _is_cut(error: Exception) -> bool:
+    return "truncated" in str(error).lower() or isinstance(error, EOFError)
