@@ -94,7 +94,7 @@ def specify(config: SynthConfig, compute: Compute) -> Specification:
     source = open_source(src, splits=output.splits, naming=output.naming)
     check_places(src, dst, ledger)
     if output.splits == "auto" and source.kind == "folder" and source.splits == ("",):
-        for name in find_nested(src)[:1]:
+        for name in find_nested(src)[0][:1]:
             info(f"the splits in {name} are taken for ordinary folders; to tell them apart give {src / name}")
     elsewhere = compute.scheduler or compute.cluster or config.action.plan_only
     return Specification(

@@ -16,15 +16,18 @@ def is_split(folder: Place) -> bool:
     return any(entry.is_dir() or (is_tar(entry.name) and entry.is_file()) for entry in list_own(folder))
 
 
-def find_nested(root: Place) -> list[str]:
-    """Find the folders below a root that have a train split; none where the root is no folder of a few."""
+def find_nested(root: Place) -> tuple[list[str], list[str]]:
+    """Find the folders below a root that have a train split and another; and the folders beside them."""
     if not root.is_dir():
-        return []
-    if found := [name for name in KAGGLE if _has_train(root / name)]:
-        return found[:1]
+        return [], []
+    if found := [name for name in KAGGLE if _has_splits(root / name)]:
+        return found[:1], []
     names = [entry.name for entry in list_own(root) if entry.is_dir() and entry.name not in SPLITS]
-    return [name for name in names if _has_train(root / name)] if len(names) <= MOST_FOLDERS else []
+    found = [name for name in names if _has_splits(root / name)] if len(names) <= MOST_FOLDERS else []
+    return found, [name for name in names if name not in found]
 
 
-def _has_train(folder: Place) -> bool:
-    return (folder / TRAIN).is_dir() and is_split(folder / TRAIN)
+def _has_splits(folder: Place) -> bool:
+    if not (folder / TRAIN).is_dir() or not any((folder / split).is_dir() for split in HELD_OUT):
+        return False
+    return is_split(folder / TRAIN)

@@ -230,7 +230,7 @@ def test_other_images_are_refused(data, tmp_path):
     config = tiny(data, tmp_path / "run", stop_after=2)
     run_pretraining(config, log=silent)
     with pytest.raises(InputError, match="other images"):
-        run_pretraining(change(config, data=str(data)), log=silent)
+        run_pretraining(change(config, data=str(data / "textures")), log=silent)
 
 
 def test_damaged_files_are_named(data, tmp_path):

@@ -52,20 +52,23 @@ def open_textures(path: str, images: ImageSet, data: str) -> ImageSet | None:
 
 
 def find_root(path: str | Place) -> Place:
-    """Find the folder that holds the splits: the path itself, or a data set in it that has a train split.
+    """Find the folder that holds the splits: the path itself, or the only data set in it that has any.
 
     Raises:
-        InputError: several data sets in it have one.
+        InputError: there are several, or other folders lie beside it.
     """
     root = parse_place(path)
-    found = [] if find_train_split(root) else find_nested(root)
-    if len(found) > 1:
-        shown = ", ".join(found[:SHOWN]) + (", ..." if len(found) > SHOWN else "")
-        one = root / found[0]
-        raise InputError(
-            f"{path} holds {len(found)} folders with a train split ({shown}): give one, such as {one}"
-        )
+    if find_train_split(root):
+        return root
+    found, others = find_nested(root)
+    if len(found) > 1 or (found and others):
+        seen = f"{_list(found)} with train and other splits{f' beside {_list(others)}' if others else ''}"
+        raise InputError(f"{path} holds {seen}: give one, such as {root / found[0]}")
     return root / found[0] if found else root
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
 
 
 def find_train_split(path: str | Place) -> str | None:

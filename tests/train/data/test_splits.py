@@ -71,15 +71,19 @@ def test_the_only_data_set_in_a_folder_is_taken_and_of_several_none(place, capsy
     assert (found.classes, len(found)) == (("a", "b"), 2)
     assert f"{root}/imagenette2/train" in capsys.readouterr().err
     assert find_test(root, found.classes).keys == ("a/2",)
-    place("other/train/a/1.png")
-    with pytest.raises(InputError, match=r"2 folders with a train split \(imagenette2, other\): give one"):
+    place("textures/a/1.png")
+    beside = "holds imagenette2 with train and other splits beside textures: give one, such as .*/imagenette2"
+    with pytest.raises(InputError, match=beside):
         open_train(root)
+    place("other/train/a/1.png", "other/test/1.png")
+    with pytest.raises(InputError, match=r"holds imagenette2, other with train .* beside textures: give one"):
+        find_test(root, found.classes)
 
 
 def test_a_class_of_trains_is_no_split(place):
     root = place("bus/1.png", "car/1.png", "train/1.png")
     assert open_train(root).classes == ("bus", "car", "train")
-    place("vehicle/train/1.png")
+    place("vehicle/train/steam/1.png", "vehicle/tram/1.png")
     assert open_train(root).classes == ("bus", "car", "train", "vehicle")
     place("val/car/2.png")
     assert open_train(root).keys == ("1",)
