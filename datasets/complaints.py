@@ -12,6 +12,7 @@ import threading
 from contextlib import suppress
 
 _UNBUFFERED = 2  # _IONBF of setvbuf
+_NO_LOCK = 2  # FSETLOCKING_BYCALLER of __fsetlocking
 _Write = ctypes.CFUNCTYPE(ctypes.c_ssize_t, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 
 
@@ -55,6 +56,8 @@ class _Complaints:
             self._functions = _Functions(write=_Write(_hear))
             self._ours = library.fopencookie(None, b"w", self._functions)
             library.setvbuf(ctypes.c_void_p(self._ours), None, _UNBUFFERED, 0)
+            # A thread with the stream's lock could wait for the interpreter's, and the owner of that for it.
+            library["__fsetlocking"](ctypes.c_void_p(self._ours), _NO_LOCK)
             self._variable = ctypes.c_void_p.in_dll(library, "stderr")
             self._theirs = self._variable.value
             os.register_at_fork(after_in_child=self._forget)
