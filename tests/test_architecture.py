@@ -42,7 +42,13 @@ ROOMS = {  # folder: its folders and modules in order; each may import itself an
     ),
 }
 FLOORS = {  # folder: modules that share a place in the order
-    "datasets": {"encode": "decode", "sampler": "decode", "corruptions": "decode", "pairs": "images"},
+    "datasets": {
+        "encode": "decode",
+        "sampler": "decode",
+        "corruptions": "decode",
+        "pairs": "images",
+        "fingerprint": "images",
+    },
     "synth": dict.fromkeys(("run", "status", "verify", "preview"), "verbs"),
     "train": {},
 }

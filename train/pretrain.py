@@ -10,7 +10,8 @@ import torch
 
 from texneg import __version__
 from texneg.cli.console import print_status
-from texneg.datasets.images import ImageSet, fingerprint
+from texneg.datasets.fingerprint import sample_fingerprint
+from texneg.datasets.images import ImageSet
 from texneg.datasets.pairs import pair
 from texneg.datasets.storage.json_files import read_json, write_json
 from texneg.datasets.storage.places import require_folder
@@ -128,8 +129,8 @@ def assemble(
         optimiser=make_optimiser(method, config.optimisation),
         optimisation=config.optimisation,
         device=device,
-        data=fingerprint(train_set),
-        textures="" if textures is None else fingerprint(textures),
+        data=sample_fingerprint(train_set),
+        textures="" if textures is None else sample_fingerprint(textures),
         monitor=knn,
         log=log,
     )

@@ -1,11 +1,12 @@
-"""The fingerprint of a data set: a function of keys, classes and sizes, and of nothing else."""
+"""The fingerprint of a data set: a function of keys, classes, sizes and content, and of nothing else."""
 
 import hashlib
 
 import numpy as np
 
 from texneg.datasets.encode import encode
-from texneg.datasets.images import fingerprint, open_images
+from texneg.datasets.fingerprint import fingerprint
+from texneg.datasets.images import open_images
 
 
 def write(folder, name, side):

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from texneg import __version__
 from texneg.cli import console
 from texneg.cli.main import parse
-from texneg.datasets.images import fingerprint
+from texneg.datasets.fingerprint import sample_fingerprint
 from texneg.datasets.storage.json_files import write_json
 from texneg.datasets.storage.places import require_folder
 from texneg.errors import InputError
@@ -32,7 +32,7 @@ def analyze(config: Analysis) -> int:
     found = config.measure(encoder, images, index)
     record = {
         "images": len(index),
-        "data": fingerprint(images),
+        "data": sample_fingerprint(images),
         "encoder": encoder.fingerprint,
         "seed": config.seed,
         "config": {"analysis": config.name, **vars(config)},

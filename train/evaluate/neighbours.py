@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from texneg.errors import InputError
+
 TILE = 1 << 24  # similarities held at a time, 64 MB in float32
 
 
@@ -33,9 +35,15 @@ def knn_scores(
         temperature: T > 0 of the weights exp(cosine / T).
     """
     if k < 1 or temperature <= 0:
-        raise ValueError(f"k = {k}, temperature = {temperature}: needs k of at least 1, temperature above 0")
-    if not len(train_features) or len(train_features) != len(train_labels):
+        raise InputError(f"k = {k}, temperature = {temperature}: needs k of at least 1, temperature above 0")
+    if len(train_features) != len(train_labels):
         raise ValueError(f"{len(train_features)} training features with {len(train_labels)} labels")
+    if not len(train_features):
+        raise InputError("no training image to vote: none of the classes that both sets share has any")
+    if not train_features.isfinite().all() or not test_features.isfinite().all():
+        raise InputError(
+            "features that are not finite have no neighbours: the encoder's training has diverged"
+        )
     bank = F.normalize(train_features.float(), dim=1)
     k = min(k, len(bank))
     for block in test_features.split(max(1, TILE // len(bank))):

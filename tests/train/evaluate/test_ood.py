@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from texneg.datasets.images import open_images
-from texneg.errors import InputError
+from texneg.errors import InputError, RunFailed
 from texneg.train.evaluate import ood
 from texneg.train.evaluate.features import Features, extract
 from texneg.train.evaluate.linear import fit_probe, load_head, save_head
@@ -123,7 +123,7 @@ def test_what_bad_input_gets(probed, colours, tmp_path, encoder):
     colours("red-only", classes=("red",)).joinpath("red").rename(tmp_path / "sofa")
     other.parent.mkdir()
     (tmp_path / "sofa").rename(other)
-    with pytest.raises(InputError, match=r"'odd'.*no shared classes"):
+    with pytest.raises(RunFailed, match=r"1 of 1 could not be measured .*'odd'.*no shared classes"):
         ood.ood(ood.OodConfig(**probed, kinds=(Accuracy((f"odd={other.parent}",)),)))
     with pytest.raises(InputError, match="absent does not exist"):
         ood.ood(ood.OodConfig(**probed, kinds=(Accuracy((f"none={tmp_path / 'absent'}",)),)))

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from texneg.datasets.images import ImageSet, fingerprint
+from texneg.datasets.images import ImageSet
 from texneg.errors import InputError
 from texneg.train.data.splits import open_train, require_labels
 from texneg.train.evaluate.features import Features
@@ -51,9 +51,8 @@ class Accuracy(SetKind):
 
     def cells(self) -> Iterator[Cell]:
         """One for each set."""
-        options = {"knn": fingerprint(self.train)} if self.sets and self.train else {}
         for name, path in parse_paths(self.sets, "--sets").items():
-            yield Cell(name, path, options=options)
+            yield Cell(name, path, train=self.train)
 
     def measure(self, cell: Cell, images: ImageSet, probed: ProbedEncoder) -> Measurement:
         """Masked, unmasked and, with `data`, kNN accuracy."""
@@ -82,7 +81,7 @@ class Accuracy(SetKind):
             f"{record['name']}: {100 * masked['accuracy']:.1f} % "
             f"[{100 * masked['low']:.1f}, {100 * masked['high']:.1f}] of {record['n']} images "
             f"in {record['classes']} classes (chance {100 * record['chance']:.1f} %), "
-            f"unmasked {100 * unmasked['accuracy']:.1f} %"
+            f"unmasked {100 * unmasked['accuracy']:.1f} %{_describe_knn(record.get('knn'))}"
         )
 
     @classmethod
@@ -187,8 +186,9 @@ def measure_accuracy(
     shared = share_classes(head.classes, folders, features.labels)
     known, targets = shared.known, shared.targets[shared.known]
     values = features.values[known]
+    readable = features.mark_wrong(known)[known]
     chosen = predict(head.logits(values), shared)
-    right = {rule: prediction == targets for rule, prediction in chosen.items()}
+    right = {rule: (prediction == targets) & readable for rule, prediction in chosen.items()}
     numbers = {
         "n": len(targets),
         "classes": len(shared.names),
@@ -208,9 +208,18 @@ def measure_accuracy(
             temperature=TEMPERATURE,
         )
         votes = torch.cat([block.argmax(1) for block in blocks])
-        numbers["knn"] = {**asdict(score(votes == targets)), "k": K, "temperature": TEMPERATURE}
+        used = {"k": min(K, int(near.sum())), "asked": K, "temperature": TEMPERATURE}
+        numbers["knn"] = {**asdict(score((votes == targets) & readable)), **used}
     keys = tuple(key for key, counts in zip(features.keys, known.tolist(), strict=True) if counts)
     return Measurement(numbers, keys, right["masked"].numpy().astype(np.int8))
+
+
+def _describe_knn(knn: Record | None) -> str:
+    """Write the kNN accuracy, and k where the bank is smaller than the number asked for."""
+    if knn is None:
+        return ""
+    k, asked = knn["k"], knn.get("asked", knn["k"])
+    return f", kNN {100 * knn['accuracy']:.1f} %" + (f" (k = {k}, the whole bank)" if k < asked else "")
 
 
 def _some(names: Sequence[str]) -> str:
