@@ -1,5 +1,6 @@
 """`texneg analyze NAME`: one of the analyses of a frozen encoder, from a sample of images to NAME.json."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,12 @@ from texneg.datasets.storage.places import require_folder
 from texneg.errors import InputError
 from texneg.philox.arrays import generator
 from texneg.philox.streams import Stream
+from texneg.train.data.reading import find_unreadable
 from texneg.train.data.splits import open_train
 from texneg.train.device import pick_device
 from texneg.train.evaluate.analyses import ANALYSES
 from texneg.train.evaluate.analyses.base import Analysis
+from texneg.train.evaluate.features import REMEDY, describe_unreadable
 from texneg.train.networks.encoder import load_encoder
 
 
@@ -27,11 +30,18 @@ def analyze(config: Analysis) -> int:
         raise InputError(f"--images {config.images}: needs two or more, or 0 for all")
     require_folder(config.out, "--out")
     encoder = load_encoder(config.checkpoint, device=pick_device(config.device))
-    images = open_train(config.data)
+    images = replace(open_train(config.data), allow_truncated=config.allow_truncated)
     index = draw_sample(len(images), config.images or len(images), seed=config.seed)
+    bad = find_unreadable(images, index.tolist())
+    if bad and (config.bad == "error" or len(bad) == len(index)):
+        raise InputError(
+            f"{len(bad)} of {len(index)} images cannot be read (first: {next(iter(bad.values()))}); {REMEDY}"
+        )
+    index = np.setdiff1d(index, np.array(list(bad), np.int64))
     found = config.measure(encoder, images, index)
     record = {
         "images": len(index),
+        "unreadable": len(bad),
         "data": sample_fingerprint(images),
         "encoder": encoder.fingerprint,
         "seed": config.seed,
@@ -41,6 +51,8 @@ def analyze(config: Analysis) -> int:
     write_json(Path(config.out) / f"{config.name}.json", {**found, **record})
     for line in config.summary(found):
         console.out(line)
+    if bad:
+        console.out(f"{len(index)} images{describe_unreadable(len(bad), 'skip')}")
     return 0
 
 

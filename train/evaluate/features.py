@@ -168,12 +168,11 @@ def read_crops(
 
     def one(place: int) -> T:
         try:
-            pixels = images[place][0]
+            return make(images[place][0], place)
         except DecodeError as error:
             if replace is not None:
                 return replace(error, place)
             raise InputError(f"{error}; {REMEDY}") from error
-        return make(pixels, place)
 
     if block < 1:
         raise InputError(f"--batch {block}: at least 1 image")

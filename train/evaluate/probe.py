@@ -91,6 +91,7 @@ def probe(config: ProbeConfig) -> int:
             **shared,
             "data": fingerprint(test, config.cache),
             "unreadable": seen.unreadable,
+            "bad": config.bad,
         }
     result = {
         "protocol": PROTOCOL,

@@ -6,7 +6,7 @@ Shapes: N images.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +45,10 @@ class Analysis(ABC):
     """images a forward pass"""
     device: str = "auto"
     """auto, cpu or cuda"""
+    bad: Literal["skip", "error"] = "skip"
+    """an image of the sample that cannot be read: is left out, or ends the analysis"""
+    allow_truncated: bool = False
+    """use truncated files as far as they go"""
 
     name: ClassVar[str]
     """of the analysis on the command line, and of its JSON file"""

@@ -28,6 +28,7 @@ from texneg.train.evaluate.features import (
     evaluation_mode,
     find_device,
     read_crops,
+    require_finite,
     to_network_input,
 )
 from texneg.train.evaluate.figures import AXIS, INK, Look, subplots
@@ -242,6 +243,8 @@ def collect(
                 embedded = encoder.embed(to_network_input(pixels.to(device), encoder))
                 parts.setdefault(kind, []).append(embedded.float().cpu())
     vectors = {kind: torch.cat(blocks) for kind, blocks in parts.items()}
+    for found in vectors.values():
+        require_finite(found, images.root)
     query, key = vectors.pop("query"), vectors.pop("key")
     cosines = {"positive": (query * key).sum(1)}
     offsets = np.unique(np.linspace(1, len(index) - 1, OTHERS).round().astype(int))
