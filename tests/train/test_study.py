@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from texneg.errors import InputError
+from texneg.errors import InputError, RunFailed
 from texneg.train.config import PretrainConfig
 from texneg.train.negatives import PatchPermutation
-from texneg.train.study import SHEET_PX, Study, sheet_side
+from texneg.train.study import SHEET_PX, Study, join_failures, sheet_side
 
 SCRIPT = """
 import sys
@@ -72,6 +72,20 @@ def test_a_study_needs_no_dask_and_keeps_what_is_done(tmp_path: Path) -> None:
 def test_arms_need_names_that_differ_as_folders(names: tuple[str, ...]) -> None:
     with pytest.raises(InputError, match="names that differ in letters or digits"):
         Study("runs", dict.fromkeys(names, PretrainConfig()), ())
+
+
+def test_a_study_of_no_seed_is_refused() -> None:
+    with pytest.raises(InputError, match="seeds 0"):
+        Study("runs", {"arm": PretrainConfig()}, (), seeds=0)
+
+
+def test_every_failure_of_a_study_is_named() -> None:
+    one, two, bug = InputError("no images"), RunFailed("diverged"), TypeError("a bug")
+    assert join_failures({"a, seed 0": one}, 4) is one
+    joined = join_failures({"a, seed 0": one, "b, seed 1": two}, 4)
+    assert isinstance(joined, RunFailed)
+    assert str(joined) == "2 of 4 failed: a, seed 0: no images; b, seed 1: diverged"
+    assert join_failures({"a, seed 0": one, "b, seed 1": bug}, 4) is bug
 
 
 @pytest.mark.parametrize("view", [32, 64, 96, 128, 224])

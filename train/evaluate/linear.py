@@ -8,7 +8,6 @@ Shapes: N images, F features, C classes.
 
 import hashlib
 import io
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -147,7 +146,7 @@ def fit_probe(
         device: where to compute. The head comes back on the CPU.
 
     Raises:
-        InputError: fewer than two classes, no penalty, or features that no penalty gives a finite loss.
+        InputError: fewer than two classes, no penalty, or features that cannot be standardised.
     """
     if len(train_features) != len(train_labels) or train_features.ndim != 2:
         raise ValueError(f"features {tuple(train_features.shape)} do not go with {len(train_labels)} labels")
@@ -155,6 +154,10 @@ def fit_probe(
         raise InputError("a linear probe needs images of at least two classes")
     if not penalties or not min(penalties) > 0:
         raise InputError(f"penalties {list(penalties)}: one or more, above 0")
+    if not all(part.isfinite().all() for part in standardisation(train_features.float())):
+        raise InputError(
+            "the features are not finite, or too large to be standardised: training has diverged"
+        )
     held = validation_split(train_labels, seed=seed)
     values, labels = train_features.float().to(device), train_labels.to(device)
     best = Choice(max(penalties), None, values.new_zeros(len(classes), values.shape[1] + 1))
@@ -193,9 +196,6 @@ def choose_penalty(
         classes: C.
         penalties: tried from strong to weak.
         steps: L-BFGS iterations at most for each.
-
-    Raises:
-        InputError: no penalty gives a finite loss.
     """
     mean, std = standardisation(values[~held])
     x, y = (values[~held] - mean) / std, (values[held] - mean) / std
@@ -204,10 +204,7 @@ def choose_penalty(
         scores = torch.addmm(solution[:, -1], y, solution[:, :-1].T)
         loss = F.cross_entropy(scores, labels[held]).item()
         right = (scores.argmax(1) == labels[held]).double().mean().item()
-        if math.isfinite(loss):
-            found.append((loss, Choice(penalty, right, solution)))
-    if not found:
-        raise InputError("no penalty gives a finite loss: features of this encoder cannot be probed")
+        found.append((loss, Choice(penalty, right, solution)))
     return min(found, key=lambda one: one[0])[1]
 
 

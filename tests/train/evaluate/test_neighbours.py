@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from texneg.errors import InputError
 from texneg.train.evaluate import neighbours
 from texneg.train.evaluate.neighbours import knn_accuracy, knn_scores
 
@@ -56,3 +57,14 @@ def test_wrong_input_is_refused():
         knn_accuracy(x, y, x[:0], y[:0])
     with pytest.raises(ValueError, match="3 labels"):
         knn_accuracy(x, y[:3], x, y)
+    with pytest.raises(InputError, match="no training image to vote"):
+        list(knn_scores(x[:0], y[:0], x, classes=2))
+
+
+@pytest.mark.parametrize("lost", [float("nan"), float("inf")], ids=str)
+def test_features_that_are_no_numbers_have_no_neighbours(lost):
+    x, y = torch.randn(4, 2), torch.tensor([0, 1, 0, 1])
+    broken = torch.full((4, 2), lost)
+    for bank, test in ((broken, x), (x, broken)):
+        with pytest.raises(InputError, match="not finite"):
+            knn_accuracy(bank, y, test, y)

@@ -67,12 +67,26 @@ def test_a_finished_set_is_not_measured_again(probed, colours, tmp_path, monkeyp
     assert rows["fewer"]["class_names"] == ["blue", "red"]
     assert rows["fewer"]["chance"] == 0.5
     assert rows["fewer"]["knn"]["n"] == 24
+    assert [(row["knn"]["k"], row["knn"]["asked"]) for row in rows.values()] == [(20, 20), (20, 20)]
 
     monkeypatch.setattr(Accuracy, "measure", lambda *_: pytest.fail("measured again"))
     ood.ood(config)
     assert (tmp_path / "run" / "ood.json").read_bytes() == first
     assert len((tmp_path / "run" / "cells.jsonl").read_text().splitlines()) == 2
     monkeypatch.undo()
+
+
+def test_a_bank_smaller_than_k_is_said(probed, colours, tmp_path, capsys):
+    for path in (tmp_path / "train").rglob("*1*.png"):
+        path.unlink()  # leaves nine images of each class
+    same, fewer = colours("same", seed=1), colours("fewer", seed=2, classes=("red", "blue"))
+    sets = Accuracy((f"same={same}", f"fewer={fewer}"), data=str(tmp_path / "train"))
+    ood.ood(ood.OodConfig(**probed, kinds=(sets,)))
+    rows = json.loads((tmp_path / "run" / "ood.json").read_text())["sets"]
+    assert [(row["knn"]["k"], row["knn"]["asked"]) for row in rows] == [(20, 20), (18, 20)]
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.endswith("kNN 100.0 %")
+    assert second.endswith("kNN 100.0 % (k = 18, the whole bank)")
 
 
 def test_a_changed_set_and_a_cut_line_are_measured_again(probed, colours, tmp_path, encoder, monkeypatch):
