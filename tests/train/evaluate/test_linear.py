@@ -110,7 +110,7 @@ def test_a_class_with_two_images_is_enough_to_validate_on():
     assert head.validation in (0.0, 1.0)
 
 
-@pytest.mark.parametrize("lost", [float("nan"), float("inf"), 1e30], ids=str)
+@pytest.mark.parametrize("lost", [float("nan"), float("inf")], ids=str)
 def test_features_that_are_no_numbers_have_no_head(lost):
     features, labels = clusters(n=40)
     features[::2, 2] = lost
