@@ -15,7 +15,6 @@ from texneg.datasets.storage.places import require_folder
 from texneg.errors import InputError
 from texneg.philox.arrays import generator
 from texneg.philox.streams import Stream
-from texneg.train.data.reading import find_unreadable
 from texneg.train.data.splits import open_train
 from texneg.train.device import pick_device
 from texneg.train.evaluate.analyses import ANALYSES
@@ -32,7 +31,7 @@ def analyze(config: Analysis) -> int:
     encoder = load_encoder(config.checkpoint, device=pick_device(config.device))
     images = replace(open_train(config.data), allow_truncated=config.allow_truncated)
     index = draw_sample(len(images), config.images or len(images), seed=config.seed)
-    bad = find_unreadable(images, index.tolist())
+    bad = config.find_unreadable(images, index)
     if bad and (config.bad == "error" or len(bad) == len(index)):
         raise InputError(
             f"{len(bad)} of {len(index)} images cannot be read (first: {next(iter(bad.values()))}); {REMEDY}"

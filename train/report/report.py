@@ -77,6 +77,8 @@ def report(config: ReportConfig) -> int:
     write_bytes(out, page.encode("utf-8", "replace"))
     write_json(out.with_suffix(".json"), numbers)
     write_bytes(out.with_suffix(".md"), markdown.encode("utf-8", "replace"))
+    if not table and not analyses:
+        console.info("warning: no run has results yet: make some with texneg probe, ood or analyze")
     console.out(render_plain(arms, table))
     console.out(f"{out}: {len(arms)} arms, {len(runs)} runs, {len(table)} rows")
     return 0

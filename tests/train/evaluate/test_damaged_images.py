@@ -216,6 +216,16 @@ def test_an_analysis_leaves_damaged_images_out_or_ends(tiny, colours, tmp_path, 
         analyze.analyze(Similarity(**config, bad="error"))
 
 
+def test_an_analysis_goes_without_damaged_textures_and_needs_none_of_damaged_images(tiny, colours, tmp_path):
+    folder, textures = damage(colours("set")), colours("textures", seed=1)
+    (textures / "red" / "red3.png").unlink()  # as texneg synth leaves it
+    (textures / "blue" / "blue1.png").write_bytes(b"")
+    config = {"checkpoint": "tiny", "data": str(folder), "out": str(tmp_path / "run"), "device": "cpu"}
+    analyze.analyze(Similarity(**config, textures=str(textures)))
+    found = json.loads((tmp_path / "run" / "similarity.json").read_text())
+    assert (found["images"], found["unreadable"], found["kinds"]["texture"]["n"]) == (32, 4, 32)
+
+
 def test_an_unreadable_cue_conflict_image_decides_for_neither_cue(tiny, tmp_path, colours):
     folder = colours("cue", classes=("red", "blue"), per_class=4)
     for shape, texture in (("red", "blue"), ("blue", "red")):

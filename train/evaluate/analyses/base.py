@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from texneg.cli.fields import Positional
 from texneg.datasets.images import ImageSet
+from texneg.train.data.reading import find_unreadable
 from texneg.train.evaluate.features import Encoder
 from texneg.train.evaluate.figures import Look
 
@@ -58,6 +59,10 @@ class Analysis(ABC):
     """what the section shows"""
     caption: ClassVar[str] = ""
     """how to read the figure"""
+
+    def find_unreadable(self, images: ImageSet, index: npt.NDArray[np.int64]) -> dict[int, str]:
+        """Say why some of the images at N places cannot be used, by place."""
+        return find_unreadable(images, index.tolist())
 
     @abstractmethod
     def measure(self, encoder: Encoder, images: ImageSet, index: npt.NDArray[np.int64]) -> dict[str, Any]:

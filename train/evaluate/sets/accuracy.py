@@ -88,7 +88,9 @@ class Accuracy(SetKind):
     def details(cls, records: Sequence[Record]) -> dict[str, Any]:
         """The accuracies beside the masked one, mean over runs."""
         names = [name for name in ("unmasked", "knn") if all(name in record for record in records)]
-        return {name: fmean(record[name]["accuracy"] for record in records) for name in names}
+        found = {name: fmean(record[name]["accuracy"] for record in records) for name in names}
+        smaller = {record["knn"]["k"] for record in records if _votes_whole(record.get("knn"))}
+        return found | ({"knn_k": min(smaller)} if smaller else {})
 
     @classmethod
     def remarks(cls, shown: ArmResult) -> list[str]:
@@ -96,7 +98,8 @@ class Accuracy(SetKind):
         found = shown.details
         unmasked, knn = found.get("unmasked", shown.mean), found.get("knn")
         lines = [] if unmasked == shown.mean else [f"among all head classes {100 * unmasked:.1f}"]
-        return lines if knn is None else [*lines, f"kNN {100 * knn:.1f}"]
+        k = f" (k = {found['knn_k']})" if "knn_k" in found else ""
+        return lines if knn is None else [*lines, f"kNN {100 * knn:.1f}{k}"]
 
 
 @dataclass(frozen=True)
@@ -218,8 +221,13 @@ def _describe_knn(knn: Record | None) -> str:
     """Write the kNN accuracy, and k where the bank is smaller than the number asked for."""
     if knn is None:
         return ""
-    k, asked = knn["k"], knn.get("asked", knn["k"])
-    return f", kNN {100 * knn['accuracy']:.1f} %" + (f" (k = {k}, the whole bank)" if k < asked else "")
+    whole = f" (k = {knn['k']}, the whole bank)" if _votes_whole(knn) else ""
+    return f", kNN {100 * knn['accuracy']:.1f} %{whole}"
+
+
+def _votes_whole(knn: Record | None) -> bool:
+    """True if the bank is smaller than the number of neighbours asked for."""
+    return knn is not None and bool(knn["k"] < knn.get("asked", knn["k"]))
 
 
 def _some(names: Sequence[str]) -> str:
