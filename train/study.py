@@ -135,7 +135,7 @@ def limit_threads(threads: int) -> None:
 def run_job(study: Study, arm: str, seed: int) -> float:
     """Finish one run with its evaluations; return the seconds that this call took."""
     from texneg.train.evaluate.analyses.similarity import Similarity
-    from texneg.train.evaluate.analyze import analyze
+    from texneg.train.evaluate.analyze import analyze, is_current
     from texneg.train.pretrain import run_pretraining
 
     start = time.monotonic()
@@ -145,8 +145,8 @@ def run_job(study: Study, arm: str, seed: int) -> float:
     stages: list[tuple[str, Callable[[], object]]] = [
         (f"evaluation {one.name}".strip(), partial(evaluate, one, folder)) for one in study.evaluations
     ]
-    if not (folder / "similarity.json").is_file():
-        similarity = Similarity(str(folder), data, str(folder), textures=study.textures or None)
+    similarity = Similarity(str(folder), data, str(folder), textures=study.textures or None)
+    if not is_current(similarity):
         stages.append(("similarity", partial(analyze, similarity)))
     with quiet(folder / "log.txt"):
         run_pretraining(config)
@@ -163,13 +163,14 @@ def run_job(study: Study, arm: str, seed: int) -> float:
 def evaluate(evaluation: Evaluation, folder: Path) -> None:
     """Fit the evaluation's head on a finished run and measure its test sets."""
     from texneg.train.evaluate.ood import OodConfig, ood
-    from texneg.train.evaluate.probe import ProbeConfig, probe
+    from texneg.train.evaluate.probe import ProbeConfig, is_current, probe
     from texneg.train.evaluate.sets.accuracy import Accuracy
     from texneg.train.evaluate.sets.shape_bias import ShapeBias
 
     out = folder / evaluation.name
-    if not (out / "probe.json").is_file():  # what a probe writes last
-        probe(ProbeConfig(str(folder), evaluation.data, str(out), test=evaluation.test))
+    probed = ProbeConfig(str(folder), evaluation.data, str(out), test=evaluation.test)
+    if not is_current(probed):
+        probe(probed)
     if evaluation.name:
         shutil.copy(folder / "config.json", out / "config.json")
     if evaluation.sets or evaluation.cue_conflict:

@@ -48,6 +48,14 @@ for evaluation in study.evaluations:
 """
 
 
+def swap_two(folder: Path) -> None:
+    """Exchange two images of a set: the same names, other content."""
+    one, two = sorted(path for path in folder.rglob("*.*") if path.is_file())[:2]
+    kept = one.read_bytes()
+    one.write_bytes(two.read_bytes())
+    two.write_bytes(kept)
+
+
 def test_a_study_needs_no_dask_and_keeps_what_is_done(tmp_path: Path) -> None:
     command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
     first = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -63,8 +71,15 @@ def test_a_study_needs_no_dask_and_keeps_what_is_done(tmp_path: Path) -> None:
     assert len(made) == 2 * (2 + 2)  # each run: checkpoint, encoder, two heads
     probe = tmp_path / "runs" / "textures-alpha-3-s0" / "probe.json"
     probe.unlink()  # as a kill leaves it between the head and the probe's numbers
+    analysis = tmp_path / "runs" / "nothing-s0" / "similarity.json"
+    unchanged = analysis.read_bytes()
+    tested = json.loads((tmp_path / "runs" / "nothing-s0" / "probe.json").read_text())["test"]
+    swap_two(tmp_path / "data" / "test" / "same")
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
     assert probe.is_file()
+    again = json.loads((tmp_path / "runs" / "nothing-s0" / "probe.json").read_text())["test"]
+    assert again["data"] != tested["data"]
+    assert analysis.read_bytes() == unchanged
     assert made == {path: path.read_bytes() for path in tmp_path.rglob("*.pt")}
 
 

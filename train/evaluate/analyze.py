@@ -10,7 +10,7 @@ from texneg import __version__
 from texneg.cli import console
 from texneg.cli.main import parse
 from texneg.datasets.fingerprint import sample_fingerprint
-from texneg.datasets.storage.json_files import write_json
+from texneg.datasets.storage.json_files import read_json, write_json
 from texneg.datasets.storage.places import require_folder
 from texneg.errors import InputError
 from texneg.philox.arrays import generator
@@ -53,6 +53,18 @@ def analyze(config: Analysis) -> int:
     if bad:
         console.out(f"{len(index)} images{describe_unreadable(len(bad), 'skip')}")
     return 0
+
+
+def is_current(config: Analysis) -> bool:
+    """Return True if its JSON file is there, and of the images that are there now, if they still are."""
+    path = Path(config.out) / f"{config.name}.json"
+    if not path.is_file():
+        return False
+    try:
+        images = open_train(config.data)
+    except InputError:
+        return True
+    return bool(read_json(path).get("data") == sample_fingerprint(images))
 
 
 def read_command(words: list[str]) -> Analysis:

@@ -7,9 +7,9 @@ from typing import Any
 from texneg import __version__
 from texneg.cli import console
 from texneg.cli.fields import Positional
-from texneg.datasets.fingerprint import fingerprint
+from texneg.datasets.fingerprint import fingerprint, sample_fingerprint
 from texneg.datasets.images import ImageSet, open_images
-from texneg.datasets.storage.json_files import write_json
+from texneg.datasets.storage.json_files import read_json, write_json
 from texneg.datasets.storage.places import require_folder
 from texneg.errors import InputError, RunFailed
 from texneg.train.data.splits import find_test, open_train, require_labels
@@ -61,13 +61,11 @@ def probe(config: ProbeConfig) -> int:
     require_folder(config.out, "--out")
     device = pick_device(config.device)
     encoder = load_encoder(config.checkpoint, device=device)
-    train = require_labels(open_train(config.data))
-    test = open_images(config.test) if config.test else find_test(config.data, train.classes)
+    train, test = open_sets(config)
 
     def features(images: ImageSet, bad: Bad) -> Features:
         return extract(encoder, images, batch=config.batch, flip=config.flip, cache=config.cache, bad=bad)
 
-    train = replace(train, allow_truncated=config.allow_truncated)
     fitted = features(train, "error" if config.bad == "error" else "skip")
     head = fit_probe(fitted.values, fitted.labels, classes=train.classes, seed=config.seed, device=device)
     head = replace(head, encoder=encoder.fingerprint)
@@ -76,7 +74,6 @@ def probe(config: ProbeConfig) -> int:
     save_head(str(out / "head.pt"), head)
     tested = None
     if test is not None:
-        test = replace(test, allow_truncated=config.allow_truncated)
         try:
             seen = features(test, config.bad)
             found = measure_accuracy(head, seen, test.classes)
@@ -99,6 +96,7 @@ def probe(config: ProbeConfig) -> int:
         "encoder": encoder.fingerprint,
         "head": head.fingerprint,
         "classes": list(head.classes),
+        "data": sample_fingerprint(train),
         "n_train": len(fitted.values),
         "unreadable": fitted.unreadable,
         "penalty": head.penalty,
@@ -112,6 +110,29 @@ def probe(config: ProbeConfig) -> int:
     write_json(out / "probe.json", result)
     console.out(f"{summary(result, config.bad)} -> {out / 'head.pt'}")
     return 0
+
+
+def open_sets(config: ProbeConfig) -> tuple[ImageSet, ImageSet | None]:
+    """Open the training images and, where there are any, the test images."""
+    train = require_labels(open_train(config.data))
+    test = open_images(config.test) if config.test else find_test(config.data, train.classes)
+    train = replace(train, allow_truncated=config.allow_truncated)
+    return train, None if test is None else replace(test, allow_truncated=config.allow_truncated)
+
+
+def is_current(config: ProbeConfig) -> bool:
+    """Return True if probe.json is there, and of the images that are there now, if they still are."""
+    path = Path(config.out) / "probe.json"
+    if not path.is_file():
+        return False
+    found = read_json(path)
+    try:
+        train, test = open_sets(config)
+    except InputError:
+        return True
+    tested = found.get("test") or {}
+    same_test = tested.get("data") == (None if test is None else fingerprint(test, path.parent))
+    return same_test and found.get("data") == sample_fingerprint(train)
 
 
 def summary(result: dict[str, Any], bad: Bad) -> str:

@@ -1,6 +1,7 @@
 """The verbs probe and knn on a tiny encoder: files, guard, remedies."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -79,6 +80,23 @@ def test_one_image_of_each_class_is_probed_without_validation(tiny, colours, tmp
     assert found["test"]["accuracy"] == 1.0
     assert "penalty 1, chosen without validation, test 100.0 %" in capsys.readouterr().out
     assert load_head(str(out / "head.pt"), tiny).validation is None
+
+
+def test_a_probe_is_current_until_its_images_change(tiny, colours, tmp_path):
+    train, test = colours("train"), colours("test", seed=1)
+    config = probe.ProbeConfig("tiny", str(train), str(tmp_path / "run"), test=str(test), device="cpu")
+    assert not probe.is_current(config)
+    probe.probe(config)
+    assert probe.is_current(config)
+    for folder in (train, test):
+        one, two = folder / "red" / "red1.png", folder / "blue" / "blue1.png"
+        kept = one.read_bytes()
+        shutil.copy(two, one)
+        assert not probe.is_current(config)
+        one.write_bytes(kept)
+        assert probe.is_current(config)
+    train.rename(tmp_path / "away")
+    assert probe.is_current(config)
 
 
 @pytest.mark.parametrize("k", [(5, 20, 200), (13,), (24,)], ids=str)
