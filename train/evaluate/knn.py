@@ -1,5 +1,6 @@
 """`texneg knn`: k-nearest-neighbour accuracy of frozen features."""
 
+import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -50,7 +51,7 @@ class KnnConfig:
 
 def knn(config: KnnConfig) -> int:
     """Measure top-1 accuracy for each k over the classes that both sets share."""
-    if not config.k or min(config.k) < 1 or config.temperature <= 0:
+    if not config.k or min(config.k) < 1 or not 0 < config.temperature < math.inf:
         raise InputError("--k takes numbers of 1 or more, --temperature one above 0")
     encoder = load_encoder(config.checkpoint, device=pick_device(config.device))
     train = require_labels(open_train(config.data))

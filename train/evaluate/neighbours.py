@@ -1,9 +1,11 @@
 """The vote of the k nearest neighbours of frozen features: an accuracy that needs no training.
 
 Shapes: N training images, T test images, F features. The vote is the one of Wu et al., "Unsupervised
-feature learning via non-parametric instance discrimination", CVPR 2018: weights exp(cosine / T).
+feature learning via non-parametric instance discrimination", CVPR 2018: weights exp(cosine / T), here in
+units of the nearest neighbour's.
 """
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -34,7 +36,7 @@ def knn_scores(
         k: neighbours; all N of them where N is smaller.
         temperature: T > 0 of the weights exp(cosine / T).
     """
-    if k < 1 or temperature <= 0:
+    if k < 1 or not 0 < temperature < math.inf:
         raise InputError(f"k = {k}, temperature = {temperature}: needs k of at least 1, temperature above 0")
     if len(train_features) != len(train_labels):
         raise ValueError(f"{len(train_features)} training features with {len(train_labels)} labels")
@@ -48,8 +50,8 @@ def knn_scores(
     k = min(k, len(bank))
     for block in test_features.split(max(1, TILE // len(bank))):
         cosines, nearest = (F.normalize(block.float(), dim=1) @ bank.T).topk(k, dim=1)
-        # Taking 1 off the cosine rescales a query's votes together and keeps exp() in range.
-        weights = ((cosines - 1) / temperature).exp()
+        # Taking the largest cosine off rescales a query's votes together; no temperature leaves them all 0.
+        weights = ((cosines - cosines[:, :1]) / temperature).exp()
         votes = torch.zeros(len(block), classes, device=bank.device)
         yield votes.scatter_add_(1, train_labels[nearest], weights)
 

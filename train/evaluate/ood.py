@@ -70,6 +70,8 @@ def ood(config: OodConfig) -> int:
         RunFailed: naming the cells that could not be measured; the others are finished.
     """
     require_folder(config.out, "--out")
+    if config.batch < 1:
+        raise InputError(f"--batch {config.batch}: at least 1 image")
     encoder = load_encoder(config.checkpoint, device=pick_device(config.device))
     probed = ProbedEncoder(
         encoder,

@@ -67,6 +67,8 @@ def test_knn_verb(tiny, colours, tmp_path):
         knn.knn(knn.KnnConfig("tiny", str(train), device="cpu"))
     with pytest.raises(InputError, match="--k takes"):
         knn.knn(knn.KnnConfig("tiny", str(train), k=(0,), device="cpu"))
+    with pytest.raises(InputError, match="--temperature one above 0"):
+        knn.knn(knn.KnnConfig("tiny", str(train), temperature=float("nan"), device="cpu"))
 
 
 @pytest.mark.parametrize("names", [("red", "green"), ("red", "green", "blue")], ids=len)
