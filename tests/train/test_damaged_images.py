@@ -269,3 +269,45 @@ def test_processes_agree_on_what_is_left_out(data, tmp_path):
     alone = find_damaged(open_images(data["damaged"]), None)
     assert said == [f"{alone}\n"] * 2
     assert set(alone) == set(BAD)
+
+
+def test_no_error_of_ours_leaves_the_front_door_as_a_traceback(start, tmp_path, capsys):
+    """One line, or a result that says what it is: a diverged checkpoint, one image a class, damaged sets."""
+    images = write_images(tmp_path / "images")
+    run = start("run", images)
+    one = tmp_path / "one"
+    for name in ("class0/0.bmp", "class1/1.bmp"):
+        (one / name).parent.mkdir(parents=True)
+        shutil.copy(images / name, one / name)
+    lost = tmp_path / "lost"
+    lost.mkdir()
+    saved = torch.load(run / "encoder.pt", weights_only=True)
+    saved["network"]["backbone.bn1.running_var"][0] = float("inf")
+    checkpoint.write_torch(lost / "encoder.pt", saved)
+    empty = write_images(tmp_path / "empty")
+    for path in empty.rglob("*.bmp"):
+        path.write_bytes(b"")
+    out = ("--out", str(tmp_path / "out"), "--device", "cpu")
+    head = str(tmp_path / "out" / "head.pt")
+    for words, status, said in (
+        (("probe", run, "--data", one, "--test", images), 0, "chosen without validation"),
+        (("knn", run, "--data", one, "--test", images), 0, "kNN k = 2 (asked for 10)"),
+        (("knn", run, "--data", empty, "--test", images), 2, "none of 24 images of"),
+        (("probe", run, "--data", empty), 2, "none of 24 images of"),
+        (("probe", run, "--data", images, "--test", empty), 1, "head.pt is written"),
+        (("ood", run, "--head", head, "--sets", f"a={empty}", f"b={one}"), 1, "1 of 2 could not be measured"),
+        (("analyze", "similarity", run, "--data", empty), 2, "24 of 24 images cannot be read"),
+        *(
+            ((*words.split(), lost, "--data", images), 2, "lost/encoder.pt holds numbers that are not finite")
+            for words in ("probe", "knn", "analyze similarity")
+        ),
+        (
+            ("ood", lost, "--head", head, "--sets", f"b={one}"),
+            2,
+            "encoder.pt holds numbers that are not finite",
+        ),
+    ):
+        assert main([*map(str, words), *out]) == status
+        told = capsys.readouterr()
+        assert said in told.out + told.err
+        assert told.err.count("\n") <= 1
