@@ -1,6 +1,5 @@
 """A labelled image data set by index: class-folder tree, flat folder, folder of tar shards or one tar."""
 
-import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -38,6 +37,8 @@ class ImageSet:
     """(N, 2) offset and size inside the file."""
     passed_over: PassedOver = field(default_factory=PassedOver)
     """Files there that are not among the images, by reason."""
+    allow_truncated: bool = False
+    """Decode a file that is cut short as far as it goes, as `decode` does."""
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -61,6 +62,16 @@ class ImageSet:
         """File that holds image `i`, and the offset in it."""
         return self._files[self._file[i]], int(self._span[i, 0])
 
+    def take(self, places: npt.NDArray[np.int64]) -> "ImageSet":
+        """Make a data set of the images at these places; classes stay as they are."""
+        return replace(
+            self,
+            keys=tuple(self.keys[i] for i in places.tolist()),
+            labels=self.labels[places],
+            _file=self._file[places],
+            _span=self._span[places],
+        )
+
     def read(self, i: int) -> bytes:
         """Bytes of image `i` as stored."""
         offset, size = self._span[i]
@@ -70,12 +81,14 @@ class ImageSet:
         """Image `i` as uint8 (height, width, 3) RGB, and its label.
 
         Raises:
-            DecodeError: naming the image.
+            DecodeError: naming the image; its status is `forbidden` where this user may not read the file.
         """
         try:
-            return decode(self.read(i)).pixels, int(self.labels[i])
+            return decode(self.read(i), allow_truncated=self.allow_truncated).pixels, int(self.labels[i])
         except DecodeError as error:
             raise DecodeError(error.status, f"{self.keys[i]} of {self.root}: {error.reason}") from error
+        except PermissionError as error:
+            raise DecodeError("forbidden", f"{self.keys[i]} of {self.root}: {error.strerror}") from error
 
 
 def open_images(path: str | Place, split: str | None = None, *, textures: bool = False) -> ImageSet:
@@ -118,15 +131,6 @@ def open_images(path: str | Place, split: str | None = None, *, textures: bool =
         seen = ", ".join(source.passed_over.lines())
         raise InputError(f"{root} holds no images; {seen or 'expected CLASS/IMAGE folders or .tar shards'}")
     return _make_image_set(source, items)
-
-
-def fingerprint(images: ImageSet) -> str:
-    """sha256 over keys, classes and encoded sizes: tells added, renamed, moved and replaced images."""
-    digest = hashlib.sha256()
-    names = (*images.classes, "")
-    for key, label, size in zip(images.keys, images.labels.tolist(), images.sizes.tolist(), strict=True):
-        digest.update(f"{key}\0{names[label]}\0{size}\n".encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()
 
 
 def _list_folders(root: Place) -> str:

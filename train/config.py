@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from texneg.errors import InputError
+from texneg.train.data.reading import Reading
 from texneg.train.data.views import Augmentation
 from texneg.train.engine.optimiser import Optimisation
 from texneg.train.engine.run import Run
@@ -21,6 +22,7 @@ class PretrainConfig:
     recipe: str = "custom"
     seed: int = 0
     """Seed of weights, image order, views and negatives."""
+    reading: Reading = Reading()
     views: Augmentation = Augmentation()
     negatives: Negatives = Negatives.of(Patch())
     method: Config = moco.Config()
@@ -40,11 +42,14 @@ class PretrainConfig:
         """Everything that decides the result but the seed, as JSON has it.
 
         Without negatives their weight means nothing and is 0, so that runs that are the same look the same.
+        The policy for damaged images is there only where it is not the usual one.
         """
         objective = self.objective.plain()
         if not self.negatives.kinds:
             objective["loss"] |= {"alpha": 0.0} if "alpha" in objective["loss"] else {}
+        reading = {"reading": asdict(self.reading)} if self.reading != Reading() else {}
         return {
+            **reading,
             "views": asdict(self.views),
             "negatives": self.negatives.plain(),
             "method": to_plain(self.method),

@@ -3,10 +3,15 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+T = TypeVar("T")
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 def processes() -> int:
@@ -44,6 +49,24 @@ def any_process(wish: bool, device: torch.device) -> bool:
     wishes = torch.tensor(float(wish), device=device)
     dist.all_reduce(wishes)
     return bool(wishes.item() > 0)
+
+
+def share(value: T) -> T:
+    """Give every process the first one's value; each process calls this."""
+    if processes() == 1:
+        return value
+    values = [value]
+    dist.broadcast_object_list(values)
+    return values[0]
+
+
+def gather_dicts(mine: dict[K, V]) -> dict[K, V]:
+    """Merge the dictionaries of all processes, in rank order; each process calls this."""
+    if processes() == 1:
+        return mine
+    parts: list[dict[K, V]] = [{} for _ in range(processes())]
+    dist.all_gather_object(parts, mine)
+    return {key: value for part in parts for key, value in part.items()}
 
 
 @contextmanager

@@ -62,7 +62,7 @@ def change(config: PretrainConfig, **flags: Any) -> PretrainConfig:
     for name in rest:
         if not any(name in part.flags() for part in parts):
             raise InputError(explain_unknown(config, name))
-    run, views, network, optimisation, method, selection, loss, *kinds = (
+    run, reading, views, network, optimisation, method, selection, loss, *kinds = (
         replace(part.options, **{own: rest[name] for name, own in part.flags().items() if name in rest})
         for part in parts
     )
@@ -70,6 +70,7 @@ def change(config: PretrainConfig, **flags: Any) -> PretrainConfig:
     return PretrainConfig(
         recipe=flags.get("recipe", config.recipe),
         seed=flags.get("seed", config.seed),
+        reading=reading,
         views=views,
         negatives=Negatives(
             tuple(zip(kinds, shares, strict=True)), flags.get("count", config.negatives.count)
@@ -87,6 +88,7 @@ def list_parts(config: PretrainConfig) -> list[Part]:
     method, loss = config.method, config.objective.loss
     return [
         Part("run", "", config.run),
+        Part("reading", "", config.reading),
         Part("views", "", config.views),
         Part("network", "", config.network),
         Part("optimisation", "", config.optimisation),

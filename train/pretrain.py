@@ -2,25 +2,28 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from texneg import __version__
-from texneg.cli.console import print_status
-from texneg.datasets.images import ImageSet, fingerprint
+from texneg.cli.console import plural, print_status
+from texneg.datasets.fingerprint import sample_fingerprint
+from texneg.datasets.images import ImageSet
 from texneg.datasets.pairs import pair
 from texneg.datasets.storage.json_files import read_json, write_json
 from texneg.datasets.storage.places import require_folder
 from texneg.errors import InputError
 from texneg.train.config import PretrainConfig
 from texneg.train.data.loader import Batches, OnDemand, Resident, warn_if_oversubscribed
+from texneg.train.data.reading import Reading, find_damaged, leave_out
 from texneg.train.data.splits import open_textures, open_train
 from texneg.train.data.views import U8
 from texneg.train.device import pick_device
-from texneg.train.distributed import process_group, processes, rank
+from texneg.train.distributed import process_group, processes, rank, share
 from texneg.train.engine import checkpoint
 from texneg.train.engine.loop import train
 from texneg.train.engine.optimiser import make_optimiser
@@ -28,7 +31,7 @@ from texneg.train.engine.run import Training
 from texneg.train.evaluate.online_knn import OnlineKnn
 from texneg.train.flags import read_flags
 
-CONFIG = "config.json"
+CONFIG, UNREADABLE = "config.json", "unreadable.json"
 
 
 def read_command(words: list[str]) -> PretrainConfig:
@@ -71,6 +74,7 @@ def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = prin
     device = torch.device(pick_device(config.run.device))
     train_set = open_train(config.run.data)
     textures = require_textures(config, train_set) if config.negatives.need_textures else None
+    train_set, textures, damaged = choose_images(config.reading, folder, train_set, textures, log)
     oversubscribed = warn_if_oversubscribed(config.run.workers, processes())
     for warning in (config.check_images(len(train_set)), oversubscribed):
         if warning and rank() == 0:
@@ -79,6 +83,8 @@ def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = prin
     training.resume()
     if rank() == 0:
         with checkpoint.write_errors(folder / CONFIG):
+            if config.reading.skip_unreadable:
+                write_json(folder / UNREADABLE, {"images": damaged})
             write_json(folder / CONFIG, describe_run(config))
     train(training)
     if training.step == training.total and rank() == 0:
@@ -102,6 +108,47 @@ def require_textures(config: PretrainConfig, train_set: ImageSet) -> ImageSet:
     return textures
 
 
+def choose_images(
+    reading: Reading, folder: Path, images: ImageSet, textures: ImageSet | None, log: Callable[[str], None]
+) -> tuple[ImageSet, ImageSet | None, dict[str, str]]:
+    """Apply the policy for damaged images: the images and textures to train on, and those that are left out.
+
+    A run that has a checkpoint keeps its list; else each process decodes its share of the images once.
+
+    Args:
+        reading: the policy.
+        folder: of the run.
+        images: all that --data holds.
+        textures: of these.
+        log: receives a line before all is decoded, and one if something is left out.
+
+    Returns:
+        Images, textures, and why images are left out, by name.
+
+    Raises:
+        InputError: no image can be read.
+    """
+    images = replace(images, allow_truncated=reading.allow_truncated)
+    textures = textures and replace(textures, allow_truncated=reading.allow_truncated)
+    if not reading.skip_unreadable:
+        return images, textures, {}
+    begun = rank() == 0 and all((folder / name).is_file() for name in (UNREADABLE, checkpoint.CHECKPOINT))
+    damaged: dict[str, str] | None = share(read_json(folder / UNREADABLE)["images"] if begun else None)
+    if damaged is None:
+        if rank() == 0:
+            log(f"decoding {len(images)} images once to find those that cannot be read\n")
+        damaged = find_damaged(images, textures)
+    if len(damaged) == len(images):
+        raise InputError(f"no image of {images.root} can be read (first: {next(iter(damaged.values()))})")
+    if damaged and rank() == 0:
+        first = next(iter(damaged.values()))
+        log(f"warning: {plural(len(damaged), 'image')} of {len(images)} left out (first: {first})\n")
+    kept = leave_out(images, damaged)
+    if textures is not None:
+        textures = textures.take(np.unique(pair(kept, textures)))
+    return kept, textures, damaged
+
+
 def assemble(
     config: PretrainConfig,
     folder: Path,
@@ -117,7 +164,11 @@ def assemble(
     method = method.to(device).to(memory_format=torch.channels_last)
     deferred = device.type == "cuda" and config.negatives.on_device
     watched = config.run.knn_every > 0 and rank() == 0
-    knn = OnlineKnn(train_set, config.run.data, config.views.image_size).measure if watched else None
+    knn = None
+    if watched:
+        knn = OnlineKnn(train_set, config.run.data, config.views.image_size, config.reading)
+        if knn.warning:
+            log(f"warning: {knn.warning}\n")
     return Training(
         run=config.run,
         folder=folder,
@@ -128,9 +179,9 @@ def assemble(
         optimiser=make_optimiser(method, config.optimisation),
         optimisation=config.optimisation,
         device=device,
-        data=fingerprint(train_set),
-        textures="" if textures is None else fingerprint(textures),
-        monitor=knn,
+        data=sample_fingerprint(train_set),
+        textures="" if textures is None else sample_fingerprint(textures),
+        monitor=None if knn is None else knn.measure,
         log=log,
     )
 

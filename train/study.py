@@ -7,16 +7,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from texneg.cli import console
-from texneg.errors import InputError
+from texneg.errors import InputError, RunFailed
 
 if TYPE_CHECKING:
     from texneg.train.config import PretrainConfig
 
+OURS = InputError, RunFailed, OSError
 SHEET_PX = 128  # pictures of a contact sheet have at least this side
 
 
@@ -59,6 +61,8 @@ class Study:
         folders = [folder_name(arm) for arm in self.arms]
         if not folders or len(set(folders)) < len(folders) or "" in folders:
             raise InputError(f"arms {list(self.arms)}: one or more names that differ in letters or digits")
+        if self.seeds < 1:
+            raise InputError(f"seeds {self.seeds}: a study needs one run of each arm, at least")
 
     @property
     def jobs(self) -> list[tuple[str, int]]:
@@ -85,11 +89,11 @@ def run_study(study: Study, *, processes: int, threads: int, log: Callable[[str]
         log: receives a line for each run that ends.
 
     Raises:
-        InputError, RunFailed: of the first run that fails; the others are finished before.
+        InputError, RunFailed: naming the runs that failed; the others are finished before.
         KeyboardInterrupt: stopped by SIGINT, with the state of the runs under way saved.
     """
     width = max(map(len, study.arms))
-    failures: list[BaseException] = []
+    failures: dict[str, BaseException] = {}
     waiting, running = list(reversed(study.jobs)), dict[Future[float], tuple[str, int]]()
     with ProcessPoolExecutor(
         processes, mp_context=get_context("spawn"), initializer=limit_threads, initargs=(threads,)
@@ -104,11 +108,21 @@ def run_study(study: Study, *, processes: int, threads: int, log: Callable[[str]
                 if error := future.exception():
                     if isinstance(error, KeyboardInterrupt):
                         raise error
-                    failures.append(error)
+                    failures[f"{arm}, seed {seed}"] = error
                     continue
                 log(f"{arm:<{width}}  seed {seed}  {future.result():4.0f} s")
     if failures:
-        raise failures[0]
+        raise join_failures(failures, len(study.jobs))
+
+
+def join_failures(failures: Mapping[str, BaseException], total: int) -> BaseException:
+    """Return a single failure as it is, several of ours as one that names all, else the first of others."""
+    errors = list(failures.values())
+    others = [error for error in errors if not isinstance(error, OURS)]
+    if others or len(errors) == 1:
+        return (others or errors)[0]
+    causes = "; ".join(f"{name}: {error}" for name, error in failures.items())
+    return RunFailed(f"{len(errors)} of {total} failed: {causes}")
 
 
 def limit_threads(threads: int) -> None:
@@ -121,37 +135,47 @@ def limit_threads(threads: int) -> None:
 def run_job(study: Study, arm: str, seed: int) -> float:
     """Finish one run with its evaluations; return the seconds that this call took."""
     from texneg.train.evaluate.analyses.similarity import Similarity
-    from texneg.train.evaluate.analyze import analyze
+    from texneg.train.evaluate.analyze import analyze, is_current
     from texneg.train.pretrain import run_pretraining
 
     start = time.monotonic()
     folder, config = study.run_folder(arm, seed), study.arms[arm]
     config = replace(config, seed=seed, run=replace(config.run, out=str(folder), arm=arm))
+    data, failures = config.run.data, dict[str, BaseException]()
+    stages: list[tuple[str, Callable[[], object]]] = [
+        (f"evaluation {one.name}".strip(), partial(evaluate, one, folder)) for one in study.evaluations
+    ]
+    similarity = Similarity(str(folder), data, str(folder), textures=study.textures or None)
+    if not is_current(similarity):
+        stages.append(("similarity", partial(analyze, similarity)))
     with quiet(folder / "log.txt"):
         run_pretraining(config)
-        for evaluation in study.evaluations:
-            evaluate(evaluation, folder)
-        if not (folder / "similarity.json").is_file():
-            data, textures = config.run.data, study.textures or None
-            analyze(Similarity(str(folder), data, str(folder), textures=textures))
+        for name, stage in stages:
+            try:
+                stage()
+            except OURS as error:
+                failures[name] = error
+    if failures:
+        raise join_failures(failures, len(stages))
     return time.monotonic() - start
 
 
 def evaluate(evaluation: Evaluation, folder: Path) -> None:
     """Fit the evaluation's head on a finished run and measure its test sets."""
     from texneg.train.evaluate.ood import OodConfig, ood
-    from texneg.train.evaluate.probe import ProbeConfig, probe
+    from texneg.train.evaluate.probe import ProbeConfig, is_current, probe
     from texneg.train.evaluate.sets.accuracy import Accuracy
     from texneg.train.evaluate.sets.shape_bias import ShapeBias
 
     out = folder / evaluation.name
-    if not (out / "probe.json").is_file():  # what a probe writes last
-        probe(ProbeConfig(str(folder), evaluation.data, str(out), test=evaluation.test))
+    probed = ProbeConfig(str(folder), evaluation.data, str(out), test=evaluation.test)
+    if not is_current(probed):
+        probe(probed)
+    if evaluation.name:
+        shutil.copy(folder / "config.json", out / "config.json")
     if evaluation.sets or evaluation.cue_conflict:
         kinds = (Accuracy(evaluation.sets), ShapeBias(evaluation.cue_conflict))
         ood(OodConfig(str(folder), f"{out}/head.pt", str(out), kinds=kinds))
-    if evaluation.name:
-        shutil.copy(folder / "config.json", out / "config.json")
 
 
 def write_report(study: Study, evaluation: Evaluation, out: Path) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from texneg.errors import InputError
+from texneg.errors import InputError, RunFailed
 from texneg.train.config import PretrainConfig
 from texneg.train.negatives import PatchPermutation
-from texneg.train.study import SHEET_PX, Study, sheet_side
+from texneg.train.study import SHEET_PX, Study, join_failures, sheet_side
 
 SCRIPT = """
 import sys
@@ -48,6 +48,14 @@ for evaluation in study.evaluations:
 """
 
 
+def swap_two(folder: Path) -> None:
+    """Exchange two images of a set: the same names, other content."""
+    one, two = sorted(path for path in folder.rglob("*.*") if path.is_file())[:2]
+    kept = one.read_bytes()
+    one.write_bytes(two.read_bytes())
+    two.write_bytes(kept)
+
+
 def test_a_study_needs_no_dask_and_keeps_what_is_done(tmp_path: Path) -> None:
     command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
     first = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -63,8 +71,15 @@ def test_a_study_needs_no_dask_and_keeps_what_is_done(tmp_path: Path) -> None:
     assert len(made) == 2 * (2 + 2)  # each run: checkpoint, encoder, two heads
     probe = tmp_path / "runs" / "textures-alpha-3-s0" / "probe.json"
     probe.unlink()  # as a kill leaves it between the head and the probe's numbers
+    analysis = tmp_path / "runs" / "nothing-s0" / "similarity.json"
+    unchanged = analysis.read_bytes()
+    tested = json.loads((tmp_path / "runs" / "nothing-s0" / "probe.json").read_text())["test"]
+    swap_two(tmp_path / "data" / "test" / "same")
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
     assert probe.is_file()
+    again = json.loads((tmp_path / "runs" / "nothing-s0" / "probe.json").read_text())["test"]
+    assert again["data"] != tested["data"]
+    assert analysis.read_bytes() == unchanged
     assert made == {path: path.read_bytes() for path in tmp_path.rglob("*.pt")}
 
 
@@ -72,6 +87,20 @@ def test_a_study_needs_no_dask_and_keeps_what_is_done(tmp_path: Path) -> None:
 def test_arms_need_names_that_differ_as_folders(names: tuple[str, ...]) -> None:
     with pytest.raises(InputError, match="names that differ in letters or digits"):
         Study("runs", dict.fromkeys(names, PretrainConfig()), ())
+
+
+def test_a_study_of_no_seed_is_refused() -> None:
+    with pytest.raises(InputError, match="seeds 0"):
+        Study("runs", {"arm": PretrainConfig()}, (), seeds=0)
+
+
+def test_every_failure_of_a_study_is_named() -> None:
+    one, two, bug = InputError("no images"), RunFailed("diverged"), TypeError("a bug")
+    assert join_failures({"a, seed 0": one}, 4) is one
+    joined = join_failures({"a, seed 0": one, "b, seed 1": two}, 4)
+    assert isinstance(joined, RunFailed)
+    assert str(joined) == "2 of 4 failed: a, seed 0: no images; b, seed 1: diverged"
+    assert join_failures({"a, seed 0": one, "b, seed 1": bug}, 4) is bug
 
 
 @pytest.mark.parametrize("view", [32, 64, 96, 128, 224])

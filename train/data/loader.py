@@ -165,7 +165,10 @@ def warn_if_oversubscribed(workers: int, processes: int) -> str:
 
 def make_image_error(error: Exception) -> InputError:
     """Return the error of an image that cannot be trained on."""
-    return InputError(f"{error}: replace this image, or take it out and train in a new run folder")
+    return InputError(
+        f"{error}: replace this image, or train in a new run folder: without what cannot be read"
+        " (--skip-unreadable), or with what there is of files that are cut short (--allow-truncated)"
+    )
 
 
 def ignore_signals(_: int) -> None:

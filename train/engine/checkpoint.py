@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from texneg.datasets.fingerprint import describe_change, is_same
 from texneg.datasets.storage.atomic import write_bytes
 from texneg.errors import InputError, RunFailed
 from texneg.train.networks.encoder import load_checkpoint
@@ -53,10 +54,15 @@ def load(path: Path, identity: Mapping[str, Any], *, data: str, textures: str) -
     if "method" not in saved or "identity" not in saved:
         raise InputError(f"{path} is not the state of a pre-training run; use another --out")
     require_same(path.parent, saved["identity"], identity)
-    if saved["data"] != data:
-        raise InputError(f"--data holds other images than {path.parent} was trained on; use another --out")
-    if saved["textures"] != textures:
-        raise InputError(f"--textures holds other files than {path.parent} was trained on; use another --out")
+    for flag, noun, then, now in (
+        ("--data", "images", saved["data"], data),
+        ("--textures", "files", saved["textures"], textures),
+    ):
+        if not is_same(then, now):
+            raise InputError(
+                f"{flag} holds other {noun} than {path.parent} was trained on ({describe_change(then, now)});"
+                " bring back the old ones, or use another --out"
+            )
     return saved
 
 

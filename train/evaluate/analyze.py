@@ -1,5 +1,6 @@
 """`texneg analyze NAME`: one of the analyses of a frozen encoder, from a sample of images to NAME.json."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,8 @@ import numpy.typing as npt
 from texneg import __version__
 from texneg.cli import console
 from texneg.cli.main import parse
-from texneg.datasets.images import fingerprint
-from texneg.datasets.storage.json_files import write_json
+from texneg.datasets.fingerprint import sample_fingerprint
+from texneg.datasets.storage.json_files import read_json, write_json
 from texneg.datasets.storage.places import require_folder
 from texneg.errors import InputError
 from texneg.philox.arrays import generator
@@ -18,6 +19,7 @@ from texneg.train.data.splits import open_train
 from texneg.train.device import pick_device
 from texneg.train.evaluate.analyses import ANALYSES
 from texneg.train.evaluate.analyses.base import Analysis
+from texneg.train.evaluate.features import REMEDY, describe_unreadable
 from texneg.train.networks.encoder import load_encoder
 
 
@@ -27,12 +29,19 @@ def analyze(config: Analysis) -> int:
         raise InputError(f"--images {config.images}: needs two or more, or 0 for all")
     require_folder(config.out, "--out")
     encoder = load_encoder(config.checkpoint, device=pick_device(config.device))
-    images = open_train(config.data)
+    images = replace(open_train(config.data), allow_truncated=config.allow_truncated)
     index = draw_sample(len(images), config.images or len(images), seed=config.seed)
+    bad = config.find_unreadable(images, index)
+    if bad and (config.bad == "error" or len(bad) == len(index)):
+        raise InputError(
+            f"{len(bad)} of {len(index)} images cannot be read (first: {next(iter(bad.values()))}); {REMEDY}"
+        )
+    index = np.setdiff1d(index, np.array(list(bad), np.int64))
     found = config.measure(encoder, images, index)
     record = {
         "images": len(index),
-        "data": fingerprint(images),
+        "unreadable": len(bad),
+        "data": sample_fingerprint(images),
         "encoder": encoder.fingerprint,
         "seed": config.seed,
         "config": {"analysis": config.name, **vars(config)},
@@ -41,7 +50,21 @@ def analyze(config: Analysis) -> int:
     write_json(Path(config.out) / f"{config.name}.json", {**found, **record})
     for line in config.summary(found):
         console.out(line)
+    if bad:
+        console.out(f"{len(index)} images{describe_unreadable(len(bad), 'skip')}")
     return 0
+
+
+def is_current(config: Analysis) -> bool:
+    """Return True if its JSON file is there, and of the images that are there now, if they still are."""
+    path = Path(config.out) / f"{config.name}.json"
+    if not path.is_file():
+        return False
+    try:
+        images = open_train(config.data)
+    except InputError:
+        return True
+    return bool(read_json(path).get("data") == sample_fingerprint(images))
 
 
 def read_command(words: list[str]) -> Analysis:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,15 +18,20 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from texneg.cli.console import plural
 from texneg.cores import available_cores
 from texneg.datasets.decode import DecodeError
-from texneg.datasets.images import ImageSet, fingerprint
+from texneg.datasets.fingerprint import fingerprint
+from texneg.datasets.images import ImageSet
 from texneg.datasets.storage.atomic import write_bytes
 from texneg.errors import InputError
 from texneg.train.networks.normalise import normalise
 
 RESIZE_RATIO = 256 / 224  # the shorter side before the centre crop, in units of the crop
 TRANSFORM = "resize-256/224-bilinear-centre-crop-v1"  # a new name makes new caches
+Bad = Literal["wrong", "skip", "error"]
+"""Policy for an image that cannot be read: a wrong answer, left out, or the end of the measurement."""
+REMEDY = "replace this image, take it out of the set, or use --bad skip"
 U8 = npt.NDArray[np.uint8]
 T = TypeVar("T")
 
@@ -86,6 +91,21 @@ class Features:
     """int64 (N,): the image set's own class indices."""
     keys: tuple[str, ...]
     """N names that pair the same images between runs."""
+    wrong: tuple[int, ...] = ()
+    """Places of images that cannot be read and count as wrong; their features are 0."""
+    skipped: int = 0
+    """Number of images that cannot be read and were left out."""
+
+    @property
+    def unreadable(self) -> int:
+        """Number of images that cannot be read."""
+        return len(self.wrong) + self.skipped
+
+    def mark_wrong(self, right: Tensor) -> Tensor:
+        """Return answers, boolean (N,), with those for images that cannot be read set to wrong."""
+        marked = right.clone()
+        marked[list(self.wrong)] = False
+        return marked
 
 
 def crop(pixels: U8, side: int) -> U8:
@@ -139,14 +159,20 @@ def read_crops(
     *,
     block: int,
     index: npt.NDArray[np.int64] | None = None,
+    replace: Callable[[DecodeError, int], T] | None = None,
 ) -> Iterator[list[T]]:
-    """Yield `make(pixels, place)` of the images at `index` (all) in lists of `block`, one list made ahead."""
+    """Yield `make(pixels, place)` of the images at `index` (all) in lists of `block`, one list made ahead.
+
+    `replace(error, place)` stands in for an image that cannot be read; without it, that raises `InputError`.
+    """
 
     def one(place: int) -> T:
         try:
             return make(images[place][0], place)
         except DecodeError as error:
-            raise InputError(f"{error}; replace this image or take it out of the set") from error
+            if replace is not None:
+                return replace(error, place)
+            raise InputError(f"{error}; {REMEDY}") from error
 
     if block < 1:
         raise InputError(f"--batch {block}: at least 1 image")
@@ -160,44 +186,117 @@ def read_crops(
 
 
 def extract(
-    encoder: Encoder, images: ImageSet, *, batch: int = 256, flip: bool = False, cache: str | None = None
+    encoder: Encoder,
+    images: ImageSet,
+    *,
+    batch: int = 256,
+    flip: bool = False,
+    cache: str | None = None,
+    bad: Bad = "error",
 ) -> Features:
     """Compute features of every image under the test transform; weights and BN statistics stay as they are.
 
     Args:
         encoder: normalised images in, features out, on any device. Left in the mode it came in.
-        images: N images; none at all, or one that cannot be read, raises `InputError`.
+        images: N images; none at all, or none that can be read, raises `InputError`.
         batch: images a forward pass.
         flip: average with the features of the mirrored image.
         cache: a folder for the result, keyed by weights, transform and data. None keeps nothing.
+        bad: policy for an image that cannot be read; `error` raises `InputError`.
     """
     if not len(images):
         raise InputError("the image set is empty; give a folder of images in class folders")
-    labels = torch.as_tensor(np.asarray(images.labels, np.int64))
-    kept = cache and make_cache_path(cache, encoder, images, flip=flip)
-    if kept and Path(kept).is_file():
+    kept = Path(make_cache_path(cache, encoder, images, flip=flip)) if cache else None
+    if kept and kept.is_file():
         with np.load(kept, allow_pickle=False) as file:
-            return Features(torch.from_numpy(file["values"]), labels, images.keys)
+            values, faults = (
+                torch.from_numpy(file["values"]),
+                dict(zip(file["bad"], file["why"], strict=True)),
+            )
+    else:
+        values, faults = compute_features(encoder, images, batch=batch, flip=flip, stop=bad == "error")
+        if kept:
+            buffer = io.BytesIO()
+            places = np.array(list(faults), np.int64)
+            np.savez(buffer, values=values.numpy(), bad=places, why=np.array(list(faults.values()), np.str_))
+            write_bytes(kept, buffer.getvalue())
+    return apply_policy(values, images, {int(place): str(why) for place, why in faults.items()}, bad)
 
-    side, device, rows = encoder.image_size, find_device(encoder), []
+
+def compute_features(
+    encoder: Encoder, images: ImageSet, *, batch: int, flip: bool, stop: bool
+) -> tuple[Tensor, dict[int, str]]:
+    """Compute features (N, F), 0 for images that cannot be read, and why each of these cannot, by place.
+
+    Raises:
+        InputError: features that are not finite; with `stop`, an image that cannot be read.
+    """
+    side, device, rows, faults = encoder.image_size, find_device(encoder), list[Tensor](), dict[int, str]()
+
+    def blank(error: DecodeError, place: int) -> U8:
+        faults[place] = str(error)
+        return np.zeros((side, side, 3), np.uint8)
+
     with evaluation_mode(encoder):
-        for crops in read_crops(images, lambda pixels, _: crop(pixels, side), block=batch):
+        for crops in read_crops(
+            images, lambda pixels, _: crop(pixels, side), block=batch, replace=None if stop else blank
+        ):
             x = to_network_input(torch.from_numpy(np.stack(crops)).to(device), encoder)
             y = encoder(x).float()
             if flip:
                 y = (y + encoder(x.flip(3)).float()) / 2
             rows.append(y.cpu())
     values = torch.cat(rows)
-    if kept:
-        buffer = io.BytesIO()
-        np.savez(buffer, values=values.numpy())
-        write_bytes(Path(kept), buffer.getvalue())
-    return Features(values, labels, images.keys)
+    require_finite(values, images.root)
+    values[sorted(faults)] = 0
+    return values, dict(sorted(faults.items()))
+
+
+def require_finite(values: Tensor, root: str) -> None:
+    """Refuse features or vectors (N, F) with numbers that are none: every answer they give is an accident.
+
+    Raises:
+        InputError: with the number of images.
+    """
+    lost = int((~values.isfinite().all(1)).sum())
+    if lost:
+        raise InputError(
+            f"the encoder's output is not finite for {lost} of {plural(len(values), 'image')} of {root}: its"
+            " training has diverged; give another checkpoint"
+        )
+
+
+def apply_policy(values: Tensor, images: ImageSet, faults: dict[int, str], bad: Bad) -> Features:
+    """Return the features of images of which some, by place, cannot be read.
+
+    Raises:
+        InputError: none can be read; or the policy is `error` and one cannot.
+    """
+    labels, n = torch.as_tensor(np.asarray(images.labels, np.int64)), len(images)
+    if not faults:
+        return Features(values, labels, images.keys)
+    why = next(iter(faults.values()))
+    if len(faults) == n:
+        raise InputError(f"none of {plural(n, 'image')} of {images.root} can be read (first: {why})")
+    if bad == "error":
+        raise InputError(f"{why}; {REMEDY}")
+    if bad == "wrong":
+        return Features(values, labels, images.keys, wrong=tuple(faults))
+    left = torch.tensor([i for i in range(n) if i not in faults])
+    return Features(
+        values[left], labels[left], tuple(images.keys[i] for i in left.tolist()), skipped=len(faults)
+    )
+
+
+def describe_unreadable(count: int, bad: Bad) -> str:
+    """Describe images that cannot be read, to stand behind a number; nothing where there are none."""
+    done = "counted as wrong" if bad == "wrong" else "left out"
+    return f"; {plural(count, 'unreadable image')} {done}" if count else ""
 
 
 def make_cache_path(folder: str, encoder: Encoder, images: ImageSet, *, flip: bool) -> str:
     """Name the cache of these features by a hash of weights, transform and data, and make its folder."""
     parts = [encoder.fingerprint, TRANSFORM, encoder.image_size, encoder.mean, encoder.std, flip]
-    text = "\0".join(map(str, [*parts, fingerprint(images)]))
+    text = "\0".join(map(str, [*parts, images.allow_truncated, fingerprint(images, folder)]))
     Path(folder).mkdir(parents=True, exist_ok=True)
     return str(Path(folder) / f"features-{hashlib.sha256(text.encode()).hexdigest()[:24]}.npz")

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from texneg.errors import InputError
 from texneg.philox.arrays import generator
 from texneg.philox.streams import Stream
 
@@ -32,7 +33,7 @@ def wilson(correct: float, n: int, *, level: float = LEVEL) -> Interval:
     A mean count over seeds may be fractional.
     """
     if not 0 <= correct <= n or n == 0:
-        raise ValueError(f"{correct} correct of {n}: needs 0 <= correct <= n and n of at least 1")
+        raise InputError(f"{correct} correct of {n}: needs 0 <= correct <= n and n of at least 1")
     z = NormalDist().inv_cdf((1 + level) / 2)
     share, width = correct / n, z * z / n
     centre = (share + width / 2) / (1 + width)
@@ -93,7 +94,7 @@ def bootstrap(
     counts; few distinct ones are assumed.
     """
     if not len(values):
-        raise ValueError("no values to resample")
+        raise InputError("no values to resample: an interval needs an image")
     kinds, counts = np.unique(values, return_counts=True)
     draw = generator(seed, Stream.BOOTSTRAP)
     means = draw.multinomial(len(values), counts / len(values), size=resamples) @ kinds / len(values)

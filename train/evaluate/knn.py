@@ -1,6 +1,7 @@
 """`texneg knn`: k-nearest-neighbour accuracy of frozen features."""
 
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from texneg.datasets.storage.json_files import write_json
 from texneg.errors import InputError
 from texneg.train.data.splits import find_test, open_test, open_train, require_labels
 from texneg.train.device import pick_device
-from texneg.train.evaluate.features import extract
+from texneg.train.evaluate.features import Bad, describe_unreadable, extract
 from texneg.train.evaluate.neighbours import knn_scores
 from texneg.train.evaluate.sets.accuracy import score, share_classes
 from texneg.train.networks.encoder import load_encoder
@@ -40,11 +41,16 @@ class KnnConfig:
     """auto, cpu or cuda"""
     cache: str | None = None
     """folder that keeps features between calls"""
+    bad: Bad = "wrong"
+    """a test image that cannot be read: counts as wrong, is left out (skip), or ends the test (error);
+    images to search in that cannot be read are left out unless it is error"""
+    allow_truncated: bool = False
+    """use truncated files as far as they go"""
 
 
 def knn(config: KnnConfig) -> int:
     """Measure top-1 accuracy for each k over the classes that both sets share."""
-    if not config.k or min(config.k) < 1 or config.temperature <= 0:
+    if not config.k or min(config.k) < 1 or not 0 < config.temperature < math.inf:
         raise InputError("--k takes numbers of 1 or more, --temperature one above 0")
     encoder = load_encoder(config.checkpoint, device=pick_device(config.device))
     train = require_labels(open_train(config.data))
@@ -53,9 +59,23 @@ def knn(config: KnnConfig) -> int:
         raise InputError(
             f"{config.data} has no val, validation or test split with its classes; name one with --test"
         )
-    bank, seen = (extract(encoder, s, batch=config.batch, cache=config.cache) for s in (train, test))
+    searched: Bad = "error" if config.bad == "error" else "skip"
+    bank, seen = (
+        extract(
+            encoder,
+            replace(images, allow_truncated=config.allow_truncated),
+            batch=config.batch,
+            cache=config.cache,
+            bad=bad,
+        )
+        for images, bad in ((train, searched), (test, config.bad))
+    )
     shared = share_classes(train.classes, test.classes, seen.labels)
     near, known = torch.isin(bank.labels, shared.columns), shared.known
+    readable, largest = seen.mark_wrong(known)[known], int(near.sum())
+    notes = describe_unreadable(seen.unreadable, config.bad)
+    if bank.unreadable:
+        notes += f"; of the images to search in, {bank.unreadable} unreadable left out"
     rows = {}
     for k in config.k:
         blocks = knn_scores(
@@ -66,10 +86,22 @@ def knn(config: KnnConfig) -> int:
             k=k,
             temperature=config.temperature,
         )
-        found = score(torch.cat([b.argmax(1) for b in blocks]) == shared.targets[known])
-        rows[str(k)] = asdict(found)
-        console.out(f"kNN k = {k}: {found}")
+        found = score((torch.cat([b.argmax(1) for b in blocks]) == shared.targets[known]) & readable)
+        used = min(k, largest)
+        rows[str(k)] = {**asdict(found), "k": used, "asked": k}
+        asked = f" (asked for {k})" if used < k else ""
+        console.out(f"kNN k = {used}{asked}: {found}{notes}")
+    if largest < max(config.k):
+        console.info(
+            f"warning: --k {max(config.k)} is more than the {largest} images to search in, which all vote"
+        )
+    if len(shared.names) == 1:
+        console.info(f"warning: {shared.names[0]} is the only shared class, so that every answer is right")
     if config.out:
         record = {"encoder": encoder.fingerprint, "config": vars(config), "version": __version__}
-        write_json(Path(config.out) / "knn.json", {"k": rows, "classes": list(shared.names), **record})
+        unreadable = {"test": seen.unreadable, "searched": bank.unreadable}
+        write_json(
+            Path(config.out) / "knn.json",
+            {"k": rows, "classes": list(shared.names), "unreadable": unreadable, **record},
+        )
     return 0

@@ -8,10 +8,10 @@ Shapes: N images, F features, C classes.
 
 import hashlib
 import io
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -47,8 +47,8 @@ class Head:
     """Fingerprint of the encoder that made the features."""
     penalty: float = 0.0
     """Chosen on the validation split: penalty / 2 * ||weight||^2 was added to the mean cross-entropy."""
-    validation: float = 0.0
-    """Top-1 share on that split, before the refit on everything."""
+    validation: float | None = 0.0
+    """Top-1 share on that split, before the refit on everything; None where nothing could be held out."""
 
     def logits(self, features: Tensor) -> Tensor:
         """Scores (N, C) of features (N, F)."""
@@ -133,7 +133,8 @@ def fit_probe(
     """Fit a linear head: choose the penalty on a held-out tenth, then refit on all images.
 
     The choice is by cross-entropy: accuracy on a few hundred held-out images moves in steps as large as the
-    differences sought, and would hand each run another penalty by chance.
+    differences sought, and would hand each run another penalty by chance. Where every class has one image,
+    none can be held out: the strongest penalty is taken, whose head lies nearest to the classes' means.
 
     Args:
         train_features: float32 (N, F).
@@ -143,29 +144,68 @@ def fit_probe(
         steps: L-BFGS iterations at most for each penalty.
         seed: of the validation split.
         device: where to compute. The head comes back on the CPU.
+
+    Raises:
+        InputError: fewer than two classes, no penalty, or features that cannot be standardised.
     """
     if len(train_features) != len(train_labels) or train_features.ndim != 2:
         raise ValueError(f"features {tuple(train_features.shape)} do not go with {len(train_labels)} labels")
     if train_labels.unique().numel() < 2:
-        raise ValueError("a linear probe needs images of at least two classes")
+        raise InputError("a linear probe needs images of at least two classes")
+    if not penalties or not min(penalties) > 0:
+        raise InputError(f"penalties {list(penalties)}: one or more, above 0")
+    if not all(part.isfinite().all() for part in standardisation(train_features.float())):
+        raise InputError(
+            "the features are not finite, or too large to be standardised: training has diverged"
+        )
     held = validation_split(train_labels, seed=seed)
     values, labels = train_features.float().to(device), train_labels.to(device)
-    fit, check = (~held).to(device), held.to(device)
-
-    mean, std = standardisation(values[fit])
-    x, y = (values[fit] - mean) / std, (values[check] - mean) / std
-    best, lowest, accuracy, start = 0.0, math.inf, 0.0, x
-    for penalty, solution in sweep(x, labels[fit], classes=len(classes), penalties=penalties, steps=steps):
-        scores = torch.addmm(solution[:, -1], y, solution[:, :-1].T)
-        loss = F.cross_entropy(scores, labels[check]).item()
-        if loss < lowest:
-            right = (scores.argmax(1) == labels[check]).double()
-            best, lowest, accuracy, start = penalty, loss, right.mean().item(), solution
+    best = Choice(max(penalties), None, values.new_zeros(len(classes), values.shape[1] + 1))
+    if held.any():
+        best = choose_penalty(
+            values, labels, held.to(device), classes=len(classes), penalties=penalties, steps=steps
+        )
 
     mean, std = standardisation(values)
-    solution = minimise((values - mean) / std, labels, start, penalty=best, steps=2 * steps).cpu()
+    solution = minimise(
+        (values - mean) / std, labels, best.start, penalty=best.penalty, steps=2 * steps
+    ).cpu()
     head = Head(mean.cpu(), std.cpu(), solution[:, :-1].clone(), solution[:, -1].clone(), tuple(classes))
-    return replace(head, penalty=best, validation=accuracy)
+    return replace(head, penalty=best.penalty, validation=best.validation)
+
+
+class Choice(NamedTuple):
+    """A penalty, and a solution to start the final fit from."""
+
+    penalty: float
+    validation: float | None
+    """top-1 share on the images held out; None without any"""
+    start: Tensor
+    """(C, F + 1)"""
+
+
+def choose_penalty(
+    values: Tensor, labels: Tensor, held: Tensor, *, classes: int, penalties: Sequence[float], steps: int
+) -> Choice:
+    """Choose the penalty with the lowest cross-entropy on the images held out, at least one.
+
+    Args:
+        values: (N, F).
+        labels: int64 (N,).
+        held: boolean (N,).
+        classes: C.
+        penalties: tried from strong to weak.
+        steps: L-BFGS iterations at most for each.
+    """
+    mean, std = standardisation(values[~held])
+    x, y = (values[~held] - mean) / std, (values[held] - mean) / std
+    found: list[tuple[float, Choice]] = []
+    for penalty, solution in sweep(x, labels[~held], classes=classes, penalties=penalties, steps=steps):
+        scores = torch.addmm(solution[:, -1], y, solution[:, :-1].T)
+        loss = F.cross_entropy(scores, labels[held]).item()
+        right = (scores.argmax(1) == labels[held]).double().mean().item()
+        found.append((loss, Choice(penalty, right, solution)))
+    return min(found, key=lambda one: one[0])[1]
 
 
 def save_head(path: str, head: Head) -> None:

@@ -1,14 +1,18 @@
 """The vote of the k nearest neighbours of frozen features: an accuracy that needs no training.
 
 Shapes: N training images, T test images, F features. The vote is the one of Wu et al., "Unsupervised
-feature learning via non-parametric instance discrimination", CVPR 2018: weights exp(cosine / T).
+feature learning via non-parametric instance discrimination", CVPR 2018: weights exp(cosine / T), here in
+units of the nearest neighbour's.
 """
 
+import math
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from texneg.errors import InputError
 
 TILE = 1 << 24  # similarities held at a time, 64 MB in float32
 
@@ -32,16 +36,22 @@ def knn_scores(
         k: neighbours; all N of them where N is smaller.
         temperature: T > 0 of the weights exp(cosine / T).
     """
-    if k < 1 or temperature <= 0:
-        raise ValueError(f"k = {k}, temperature = {temperature}: needs k of at least 1, temperature above 0")
-    if not len(train_features) or len(train_features) != len(train_labels):
+    if k < 1 or not 0 < temperature < math.inf:
+        raise InputError(f"k = {k}, temperature = {temperature}: needs k of at least 1, temperature above 0")
+    if len(train_features) != len(train_labels):
         raise ValueError(f"{len(train_features)} training features with {len(train_labels)} labels")
+    if not len(train_features):
+        raise InputError("no training image to vote: none of the classes that both sets share has any")
+    if not train_features.isfinite().all() or not test_features.isfinite().all():
+        raise InputError(
+            "features that are not finite have no neighbours: the encoder's training has diverged"
+        )
     bank = F.normalize(train_features.float(), dim=1)
     k = min(k, len(bank))
     for block in test_features.split(max(1, TILE // len(bank))):
         cosines, nearest = (F.normalize(block.float(), dim=1) @ bank.T).topk(k, dim=1)
-        # Taking 1 off the cosine rescales a query's votes together and keeps exp() in range.
-        weights = ((cosines - 1) / temperature).exp()
+        # Taking the largest cosine off rescales a query's votes together; no temperature leaves them all 0.
+        weights = ((cosines - cosines[:, :1]) / temperature).exp()
         votes = torch.zeros(len(block), classes, device=bank.device)
         yield votes.scatter_add_(1, train_labels[nearest], weights)
 

@@ -8,7 +8,7 @@ cell is measured again only when the weights, the head, its images, its options 
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import dataclass, field, make_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,13 @@ from texneg import __version__
 from texneg.cli import console
 from texneg.cli.fields import Positional
 from texneg.cli.main import parse
-from texneg.datasets.images import fingerprint
+from texneg.datasets.fingerprint import fingerprint
 from texneg.datasets.storage.json_files import append_json_line, read_json_lines, write_json
-from texneg.datasets.storage.places import require_folder
-from texneg.errors import InputError
+from texneg.datasets.storage.places import parse_place, require_folder
+from texneg.errors import InputError, RunFailed
 from texneg.train.data.splits import open_test
 from texneg.train.device import pick_device
-from texneg.train.evaluate.features import TRANSFORM
+from texneg.train.evaluate.features import TRANSFORM, Bad, describe_unreadable
 from texneg.train.evaluate.linear import load_head
 from texneg.train.evaluate.sets import KINDS
 from texneg.train.evaluate.sets.base import Cell, ProbedEncoder, SetKind, save_outcomes
@@ -49,6 +49,10 @@ class OodOptions:
     """auto, cpu or cuda"""
     cache: str | None = None
     """folder that keeps features between calls"""
+    bad: Bad = "wrong"
+    """an image that cannot be read: counts as wrong, is left out (skip), or ends its set's test (error)"""
+    allow_truncated: bool = False
+    """use truncated files as far as they go"""
 
 
 @dataclass(frozen=True)
@@ -60,13 +64,29 @@ class OodConfig(OodOptions):
 
 
 def ood(config: OodConfig) -> int:
-    """Measure every cell that is not finished, then write ood.json."""
+    """Measure every cell that is not finished, then write ood.json.
+
+    Raises:
+        RunFailed: naming the cells that could not be measured; the others are finished.
+    """
     require_folder(config.out, "--out")
+    if config.batch < 1:
+        raise InputError(f"--batch {config.batch}: at least 1 image")
     encoder = load_encoder(config.checkpoint, device=pick_device(config.device))
-    probed = ProbedEncoder(encoder, load_head(config.head, encoder), batch=config.batch, cache=config.cache)
+    probed = ProbedEncoder(
+        encoder,
+        load_head(config.head, encoder),
+        batch=config.batch,
+        cache=config.cache,
+        bad=config.bad,
+        allow_truncated=config.allow_truncated,
+    )
     sets = [(kind, cells) for kind in config.kinds for cells in group_cells(kind)]
     if not sets:
         raise InputError("no test set given; name one or more: --sets sketch=/data/sketch")
+    for cell in (cell for _, cells in sets for cell in cells):
+        if not parse_place(cell.path).exists():
+            raise InputError(f"set {cell.name!r}: {cell.path} does not exist; give its folder or .tar")
     measure_sets(Path(config.out), sets, probed)
     return 0
 
@@ -90,16 +110,28 @@ def group_cells(kind: SetKind) -> list[list[Cell]]:
 
 
 def measure_sets(out: Path, sets: Sequence[tuple[SetKind, Sequence[Cell]]], probed: ProbedEncoder) -> Record:
-    """Measure the cells without a finished line; returns and writes what ood.json holds."""
-    finished = read_cells(out / "cells.jsonl")
+    """Measure the cells without a finished line; returns and writes what ood.json holds.
+
+    Raises:
+        RunFailed: after all others are measured and written, if a cell could not be measured.
+    """
+    finished, failed = read_cells(out / "cells.jsonl"), list[str]()
     for kind, cells in sets:
         records = []
         for cell in cells:
-            record = measure_cell(out, kind, cell, probed, finished, parts=len(cells))
+            try:
+                record = measure_cell(out, kind, cell, probed, finished, parts=len(cells))
+            except (InputError, OSError) as error:
+                part = f" {cell.part}" if cell.part else ""
+                failed.append(f"set {cell.name!r}{part} ({cell.path}): {error}")
+                forget_cell(finished, kind, cell, probed)
+                continue
             finished.pop(record["cell"], None)  # the latest of a name stands last
             finished[record["cell"]] = record
             records.append(record)
-        console.out(kind.summary(join_cells(type(kind), records)))
+        if len(records) == len(cells):
+            whole = join_cells(type(kind), records)
+            console.out(f"{kind.summary(whole)}{describe_unreadable(whole['unreadable'], probed.bad)}")
     mine = [record for record in finished.values() if record.items() >= probed.weights.items()]
     result = {
         "protocol": PROTOCOL,
@@ -110,7 +142,20 @@ def measure_sets(out: Path, sets: Sequence[tuple[SetKind, Sequence[Cell]]], prob
         "version": __version__,
     }
     write_json(out / "ood.json", result)
+    if failed:
+        raise RunFailed(
+            f"{len(failed)} of {sum(len(cells) for _, cells in sets)} could not be measured"
+            f" (what is finished is in {out / 'ood.json'}): {'; '.join(failed)}"
+        )
     return result
+
+
+def forget_cell(finished: dict[str, Record], kind: SetKind, cell: Cell, probed: ProbedEncoder) -> None:
+    """Drop the earlier records of a cell that cannot be measured any more: they are of other images."""
+    part = {"part": cell.part} if cell.part else {}
+    own = {**probed.weights, "kind": kind.name, "name": cell.name, **part}
+    for name in [name for name, record in finished.items() if record.items() >= own.items()]:
+        del finished[name]
 
 
 def measure_cell(
@@ -120,24 +165,24 @@ def measure_cell(
 
     `parts` is the number of cells of its set.
     """
-    images = open_test(cell.path)
-    data = fingerprint(images)
+    images = replace(open_test(cell.path), allow_truncated=probed.allow_truncated)
+    data = fingerprint(images, out)
     part = {"part": cell.part} if cell.part else {}
-    decisive = {"data": data, "kind": kind.name, "name": cell.name, **part, **cell.options}
+    reading = {"bad": probed.bad, "allow_truncated": probed.allow_truncated}
+    options = cell.options | ({} if cell.train is None else {"train": fingerprint(cell.train, out)})
+    decisive = {"data": data, "kind": kind.name, "name": cell.name, **part, **reading, **options}
     name = hash_fields(**probed.weights, **decisive)
     record = finished.get(name)
     if record is not None and record.get("parts", 1) == parts and (out / record["outcomes"]).is_file():
         return record
-    try:
-        found = kind.measure(cell, images, probed)
-    except InputError as error:
-        raise InputError(f"set {cell.name!r} ({cell.path}): {error}") from error
+    found = kind.measure(cell, images, probed)
     outcomes = f"outcomes/{name[:16]}.npz"
     save_outcomes(out / outcomes, found.keys, found.values)
     record = {
-        **found.numbers, **probed.weights, **part, **({"parts": parts} if part else {}),
+        **found.numbers, **probed.weights, **part, **({"parts": parts} if part else {}), **reading,
+        "unreadable": probed.unreadable.get(images.root, 0),
         "cell": name, "kind": kind.name, "name": cell.name, "path": cell.path, "data": data,
-        "outcomes": outcomes, "options": cell.options, "version": __version__,
+        "outcomes": outcomes, "options": options, "version": __version__,
     }  # fmt: skip
     append_json_line(out / "cells.jsonl", record)
     return record
@@ -163,7 +208,8 @@ def join_cells(kind: type[SetKind], records: Sequence[Record]) -> Record:
     first = records[0]
     if "part" not in first:
         return first
-    same = {name: first[name] for name in ("kind", "name", "encoder", "head", "version")}
+    same = {name: first.get(name) for name in ("kind", "name", "encoder", "head", "version", "bad")}
+    same["unreadable"] = sum(record.get("unreadable", 0) for record in records)
     data = hash_fields(data=[record["data"] for record in records])
     return {**kind.headline(records), **same, "data": data, "cells": list(records)}
 

@@ -7,12 +7,14 @@ from typing import Any
 from texneg import __version__
 from texneg.cli import console
 from texneg.cli.fields import Positional
-from texneg.datasets.images import ImageSet, fingerprint
-from texneg.datasets.storage.json_files import write_json
+from texneg.datasets.fingerprint import fingerprint, sample_fingerprint
+from texneg.datasets.images import ImageSet
+from texneg.datasets.storage.json_files import read_json, write_json
 from texneg.datasets.storage.places import require_folder
+from texneg.errors import InputError, RunFailed
 from texneg.train.data.splits import find_test, open_test, open_train, require_labels
 from texneg.train.device import pick_device
-from texneg.train.evaluate.features import TRANSFORM, Features, extract
+from texneg.train.evaluate.features import TRANSFORM, Bad, Features, describe_unreadable, extract
 from texneg.train.evaluate.linear import PENALTIES, VALIDATION_SHARE, fit_probe, save_head
 from texneg.train.evaluate.sets.accuracy import measure_accuracy
 from texneg.train.evaluate.sets.base import save_outcomes
@@ -43,59 +45,109 @@ class ProbeConfig:
     """auto, cpu or cuda"""
     cache: str | None = None
     """folder that keeps features between calls"""
+    bad: Bad = "wrong"
+    """a test image that cannot be read: counts as wrong, is left out (skip), or ends the test (error);
+    training images that cannot be read are left out unless it is error"""
+    allow_truncated: bool = False
+    """use truncated files as far as they go"""
 
 
 def probe(config: ProbeConfig) -> int:
-    """Fit the head, test it, and write head.pt, probe.json and the per-image outcomes."""
+    """Fit the head and write head.pt, test it, and write probe.json and the per-image outcomes.
+
+    Raises:
+        RunFailed: the test images are of no use; the head is written.
+    """
     require_folder(config.out, "--out")
     device = pick_device(config.device)
     encoder = load_encoder(config.checkpoint, device=device)
-    train = require_labels(open_train(config.data))
-    test = open_test(config.test) if config.test else find_test(config.data, train.classes)
+    train, test = open_sets(config)
 
-    def features(images: ImageSet) -> Features:
-        return extract(encoder, images, batch=config.batch, flip=config.flip, cache=config.cache)
+    def features(images: ImageSet, bad: Bad) -> Features:
+        return extract(encoder, images, batch=config.batch, flip=config.flip, cache=config.cache, bad=bad)
 
-    fitted = features(train)
+    fitted = features(train, "error" if config.bad == "error" else "skip")
     head = fit_probe(fitted.values, fitted.labels, classes=train.classes, seed=config.seed, device=device)
     head = replace(head, encoder=encoder.fingerprint)
     out = Path(config.out)
+    (out / "probe.json").unlink(missing_ok=True)  # numbers of an earlier head
+    save_head(str(out / "head.pt"), head)
     tested = None
     if test is not None:
-        found = measure_accuracy(head, features(test), test.classes)
+        try:
+            seen = features(test, config.bad)
+            found = measure_accuracy(head, seen, test.classes)
+        except (InputError, OSError) as error:
+            raise RunFailed(
+                f"the test on {test.root} failed: {error}; {out / 'head.pt'} is written, probe.json is not"
+            ) from error
         save_outcomes(out / "probe-outcomes.npz", found.keys, found.values)
         shared = {name: found.numbers[name] for name in ("classes", "chance", "left_out")}
-        tested = {**found.numbers["masked"], **shared, "data": fingerprint(test)}
-    save_head(str(out / "head.pt"), head)
+        tested = {
+            **found.numbers["masked"],
+            **shared,
+            "data": fingerprint(test, config.cache),
+            "unreadable": seen.unreadable,
+            "bad": config.bad,
+        }
     result = {
         "protocol": PROTOCOL,
         "transform": TRANSFORM,
         "encoder": encoder.fingerprint,
         "head": head.fingerprint,
         "classes": list(head.classes),
-        "n_train": len(train),
+        "data": sample_fingerprint(train),
+        "n_train": len(fitted.values),
+        "unreadable": fitted.unreadable,
         "penalty": head.penalty,
         "penalties": list(PENALTIES),
         "validation_share": VALIDATION_SHARE,
-        "validation_accuracy": head.validation,
+        "validation": head.validation,
         "test": tested,
         "config": vars(config),
         "version": __version__,
     }
     write_json(out / "probe.json", result)
-    console.out(f"{summary(result)} -> {out / 'head.pt'}")
+    console.out(f"{summary(result, config.bad)} -> {out / 'head.pt'}")
     return 0
 
 
-def summary(result: dict[str, Any]) -> str:
+def open_sets(config: ProbeConfig) -> tuple[ImageSet, ImageSet | None]:
+    """Open the training images and, where there are any, the test images."""
+    train = require_labels(open_train(config.data))
+    test = open_test(config.test) if config.test else find_test(config.data, train.classes)
+    train = replace(train, allow_truncated=config.allow_truncated)
+    return train, None if test is None else replace(test, allow_truncated=config.allow_truncated)
+
+
+def is_current(config: ProbeConfig) -> bool:
+    """Return True if probe.json is there, and of the images that are there now, if they still are."""
+    path = Path(config.out) / "probe.json"
+    if not path.is_file():
+        return False
+    found = read_json(path)
+    try:
+        train, test = open_sets(config)
+    except InputError:
+        return True
+    tested = found.get("test") or {}
+    same_test = tested.get("data") == (None if test is None else fingerprint(test, path.parent))
+    return same_test and found.get("data") == sample_fingerprint(train)
+
+
+def summary(result: dict[str, Any], bad: Bad) -> str:
     """One line for the terminal."""
+    validation = result["validation"]
+    chosen = "chosen without validation" if validation is None else f"validation {100 * validation:.1f} %"
     line = (
         f"linear probe ({result['protocol']}): {result['n_train']} training images, "
-        f"{len(result['classes'])} classes, penalty {result['penalty']:.2g}, "
-        f"validation {100 * result['validation_accuracy']:.1f} %"
+        f"{len(result['classes'])} classes{describe_unreadable(result['unreadable'], 'skip')}, "
+        f"penalty {result['penalty']:.2g}, {chosen}"
     )
     test = result["test"]
     if test is None:
         return f"{line}; no test set given"
     interval = f"[{100 * test['low']:.1f}, {100 * test['high']:.1f}]"
-    return f"{line}, test {100 * test['accuracy']:.1f} % {interval} of {test['n']} images"
+    number = f"test {100 * test['accuracy']:.1f} % {interval} of {test['n']} images"
+    trivial = " in one class, so that every answer is right" if test["classes"] == 1 else ""
+    return f"{line}, {number}{trivial}{describe_unreadable(test['unreadable'], bad)}"

@@ -63,7 +63,7 @@ def load_encoder(checkpoint: str, device: str = "cpu") -> Encoder:
     """Load the encoder of a run folder, `encoder.pt` or `checkpoint.pt`, in eval mode, without gradients.
 
     Raises:
-        InputError: no such file, a file that is no texneg checkpoint, or weights that do not fit.
+        InputError: no such file, a file that is no texneg checkpoint, weights that do not fit or are lost.
     """
     path = Path(checkpoint)
     if path.is_dir():
@@ -84,6 +84,16 @@ def load_encoder(checkpoint: str, device: str = "cpu") -> Encoder:
         raise InputError(
             f"{path} is no encoder of texneg ({reason}); make one with texneg pretrain"
         ) from error
+    lost = [
+        name
+        for name, value in network.state_dict().items()
+        if value.is_floating_point() and not value.isfinite().all()
+    ]
+    if lost:
+        raise InputError(
+            f"{path} holds numbers that are not finite (first in {lost[0]}): its training has diverged; give"
+            " an earlier checkpoint, or train again with a lower --lr"
+        )
     return encoder.to(device).eval().requires_grad_(False)
 
 

@@ -4,9 +4,10 @@ What a run folder is, and which runs form an arm, is written in `texneg.train.re
 the files `sheet*.png`, `.jpg` or `.webp` of the run folders, and those given with --sheets.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from texneg import __version__
 from texneg.cli import console
@@ -76,6 +77,8 @@ def report(config: ReportConfig) -> int:
     write_bytes(out, page.encode("utf-8", "replace"))
     write_json(out.with_suffix(".json"), numbers)
     write_bytes(out.with_suffix(".md"), markdown.encode("utf-8", "replace"))
+    if not table and not analyses:
+        console.info("warning: no run has results yet: make some with texneg probe, ood or analyze")
     console.out(render_plain(arms, table))
     console.out(f"{out}: {len(arms)} arms, {len(runs)} runs, {len(table)} rows")
     return 0
@@ -87,15 +90,20 @@ def describe_protocol(runs: Sequence[Run]) -> dict[str, str]:
     tested = [run.ood for run in runs if run.ood]
     seconds = [max(line.get("seconds", 0) for line in run.metrics) for run in runs if run.metrics]
     facts = {
-        "probe": [
-            f"{p['protocol']}, penalty chosen on a held-out {p['validation_share']:.0%}" for p in probes
-        ],
+        "probe": [f"{p['protocol']}, {describe_choice(p)}" for p in probes],
         "probe images": [f"{p['n_train']} in {len(p['classes'])} classes" for p in probes],
         "test transform": [measured["transform"] for measured in [*probes, *tested]],
         "pre-trained with": [run.versions for run in runs],
         "pre-training": [f"{min(seconds):.0f} to {max(seconds):.0f} s a run"] if seconds else [],
     }
     return {name: "; ".join(sorted(set(ways))) for name, ways in facts.items() if ways}
+
+
+def describe_choice(probe: Mapping[str, Any]) -> str:
+    """Describe how a probe came to its penalty."""
+    if probe.get("validation", 0.0) is None:
+        return "the strongest penalty, for want of images to hold out"
+    return f"penalty chosen on a held-out {probe['validation_share']:.0%}"
 
 
 def find_sheets(runs: Sequence[Run]) -> list[Path]:

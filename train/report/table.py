@@ -76,11 +76,21 @@ class Row:
     left_out: Mapping[str, Any] | None = None
     parts: int = 0
     """number of cells of a set that has several"""
+    unreadable: int = 0
+    """number of images that could not be read"""
+    bad: str = ""
+    """policy for these: wrong or skip"""
+
+    @property
+    def unreadable_note(self) -> str:
+        """Number and treatment of images that could not be read; empty without any."""
+        done = "counted as wrong" if self.bad == "wrong" else "left out"
+        return f"{self.unreadable} unreadable, {done}" if self.unreadable else ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for report.json."""
         entries = [None if entry is None else entry.to_json() for entry in self.entries]
-        fields = ("name", "clean", "n", "classes", "chance", "left_out")
+        fields = ("name", "clean", "n", "classes", "chance", "left_out", "unreadable")
         kind = "mean" if self.kind is None else self.kind.name
         return {**{name: getattr(self, name) for name in fields}, "kind": kind, "cells": entries}
 
@@ -168,6 +178,12 @@ def _set_row(
             f"set {key[1]!r} is not the same images in all runs; measure it again with texneg ood"
         )
     kind, first = everywhere[0].kind, everywhere[0].record
+    unreadable = {(one.record.get("unreadable", 0), one.record.get("bad", "wrong")) for one in everywhere}
+    if len(unreadable) > 1 and any(count for count, _ in unreadable):
+        raise InputError(
+            f"set {key[1]!r} was measured with other policies for unreadable images in some runs;"
+            " measure it again with the same --bad and --allow-truncated"
+        )
     found: list[dict[str, SetResult]] = []
     values: list[dict[str, float]] = []
     for arm, runs in zip(arms, tested, strict=True):
@@ -184,6 +200,8 @@ def _set_row(
         entries,
         clean=any(one.clean for one in everywhere),
         parts=len(first.get("cells", ())),
+        unreadable=first.get("unreadable", 0),
+        bad=first.get("bad", "wrong"),
         **{name: first.get(name) for name in ("n", "classes", "chance", "left_out")},
     )
 

@@ -108,7 +108,8 @@ def escape_markdown(text: str) -> str:
 
 def _set_cells(row: Row) -> list[str]:
     note = f" ({row.kind.note})" if row.kind and row.kind.note else ""
-    head = [f"{row.name}{note}", str(row.n or ""), str(row.classes or ""), percent(row.chance)]
+    bad = f" ({row.unreadable_note})" if row.unreadable else ""
+    head = [f"{row.name}{note}", f"{row.n or ''}{bad}", str(row.classes or ""), percent(row.chance)]
     return head + [_entry(entry, percent, points) for entry in row.entries]
 
 

@@ -127,8 +127,10 @@ def test_a_run_on_pairs_is_the_run_on_folders_and_goes_on_where_it_stopped(root,
 def test_the_textures_beside_the_images_are_what_others_take(root, tmp_path):
     images, beside = opened(config(root, "pairs"))
     _, apart = opened(config(root, "folders of folders"))
-    for i in (0, 20):
-        np.testing.assert_array_equal(read_textures(images, beside)(i), read_textures(images, apart)(i))
+    index = np.array([0, 20])
+    for i in index.tolist():
+        one, two = (read_textures(images, textures, index)(i) for textures in (beside, apart))
+        np.testing.assert_array_equal(one, two)
     for name, src, textures in (("beside", "paired", None), ("apart", "photos", "textures")):
         out, where = str(tmp_path / f"{name}.png"), textures and str(root / textures)
         shown = SheetConfig(str(root / src), out, kinds=("texture",), textures=where, size=32, count=3)

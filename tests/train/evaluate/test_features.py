@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from texneg.datasets.images import fingerprint, open_images
+from texneg.datasets.fingerprint import fingerprint
+from texneg.datasets.images import open_images
 from texneg.errors import InputError
 from texneg.train.evaluate.features import crop, evaluation_mode, extract, to_network_input
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from texneg.errors import InputError
 from texneg.train.evaluate.linear import (
     PENALTIES,
     fit_probe,
@@ -85,6 +86,33 @@ def test_constant_features_do_no_harm():
     assert torch.isfinite(head.logits(features)).all()
 
 
-def test_one_class_is_refused():
-    with pytest.raises(ValueError, match="two classes"):
+def test_one_class_and_no_penalty_are_refused():
+    with pytest.raises(InputError, match="two classes"):
         fit_probe(torch.randn(5, 3), torch.zeros(5, dtype=torch.int64), classes=("a",))
+    for penalties in ((), (0.0, 1.0)):
+        with pytest.raises(InputError, match="one or more, above 0"):
+            fit_probe(*clusters(n=8), classes=NAMES, penalties=penalties)
+
+
+@pytest.mark.parametrize("n", [2, 3, 4], ids=str)
+def test_one_image_of_each_class_takes_the_strongest_penalty_without_validation(n):
+    features, labels = clusters(n=n, classes=n)
+    head = fit_probe(features, labels, classes=NAMES[:n])
+    assert (head.penalty, head.validation) == (max(PENALTIES), None)
+    assert torch.equal(head.logits(features).argmax(1), labels)
+    assert (head.logits(clusters(n=40, classes=n, seed=1)[0]).argmax(1) == torch.arange(40) % n).all()
+
+
+def test_a_class_with_two_images_is_enough_to_validate_on():
+    features, labels = clusters(n=4, classes=3)
+    head = fit_probe(features, labels, classes=NAMES[:3], penalties=(1e-3,))
+    assert head.penalty == 1e-3
+    assert head.validation in (0.0, 1.0)
+
+
+@pytest.mark.parametrize("lost", [float("nan"), float("inf")], ids=str)
+def test_features_that_are_no_numbers_have_no_head(lost):
+    features, labels = clusters(n=40)
+    features[::2, 2] = lost
+    with pytest.raises(InputError, match="not finite, or too large"):
+        fit_probe(features, labels, classes=NAMES)

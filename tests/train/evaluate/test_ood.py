@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from texneg.datasets.images import open_images
-from texneg.errors import InputError
+from texneg.errors import InputError, RunFailed
 from texneg.train.evaluate import ood
 from texneg.train.evaluate.features import Features, extract
 from texneg.train.evaluate.linear import fit_probe, load_head, save_head
@@ -67,12 +67,26 @@ def test_a_finished_set_is_not_measured_again(probed, colours, tmp_path, monkeyp
     assert rows["fewer"]["class_names"] == ["blue", "red"]
     assert rows["fewer"]["chance"] == 0.5
     assert rows["fewer"]["knn"]["n"] == 24
+    assert [(row["knn"]["k"], row["knn"]["asked"]) for row in rows.values()] == [(20, 20), (20, 20)]
 
     monkeypatch.setattr(Accuracy, "measure", lambda *_: pytest.fail("measured again"))
     ood.ood(config)
     assert (tmp_path / "run" / "ood.json").read_bytes() == first
     assert len((tmp_path / "run" / "cells.jsonl").read_text().splitlines()) == 2
     monkeypatch.undo()
+
+
+def test_a_bank_smaller_than_k_is_said(probed, colours, tmp_path, capsys):
+    for path in (tmp_path / "train").rglob("*1*.png"):
+        path.unlink()  # leaves nine images of each class
+    same, fewer = colours("same", seed=1), colours("fewer", seed=2, classes=("red", "blue"))
+    sets = Accuracy((f"same={same}", f"fewer={fewer}"), data=str(tmp_path / "train"))
+    ood.ood(ood.OodConfig(**probed, kinds=(sets,)))
+    rows = json.loads((tmp_path / "run" / "ood.json").read_text())["sets"]
+    assert [(row["knn"]["k"], row["knn"]["asked"]) for row in rows] == [(20, 20), (18, 20)]
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.endswith("kNN 100.0 %")
+    assert second.endswith("kNN 100.0 % (k = 18, the whole bank)")
 
 
 def test_a_changed_set_and_a_cut_line_are_measured_again(probed, colours, tmp_path, encoder, monkeypatch):
@@ -123,7 +137,7 @@ def test_what_bad_input_gets(probed, colours, tmp_path, encoder):
     colours("red-only", classes=("red",)).joinpath("red").rename(tmp_path / "sofa")
     other.parent.mkdir()
     (tmp_path / "sofa").rename(other)
-    with pytest.raises(InputError, match=r"'odd'.*no shared classes"):
+    with pytest.raises(RunFailed, match=r"1 of 1 could not be measured .*'odd'.*no shared classes"):
         ood.ood(ood.OodConfig(**probed, kinds=(Accuracy((f"odd={other.parent}",)),)))
     with pytest.raises(InputError, match="absent does not exist"):
         ood.ood(ood.OodConfig(**probed, kinds=(Accuracy((f"none={tmp_path / 'absent'}",)),)))

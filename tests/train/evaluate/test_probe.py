@@ -1,6 +1,7 @@
 """The verbs probe and knn on a tiny encoder: files, guard, remedies."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -66,6 +67,71 @@ def test_knn_verb(tiny, colours, tmp_path):
         knn.knn(knn.KnnConfig("tiny", str(train), device="cpu"))
     with pytest.raises(InputError, match="--k takes"):
         knn.knn(knn.KnnConfig("tiny", str(train), k=(0,), device="cpu"))
+    with pytest.raises(InputError, match="--temperature one above 0"):
+        knn.knn(knn.KnnConfig("tiny", str(train), temperature=float("nan"), device="cpu"))
+
+
+@pytest.mark.parametrize("names", [("red", "green"), ("red", "green", "blue")], ids=len)
+def test_one_image_of_each_class_is_probed_without_validation(tiny, colours, tmp_path, capsys, names):
+    train, out = colours("train", classes=names, per_class=1), tmp_path / "run"
+    test = colours("test", seed=1, classes=names)
+    assert probe.probe(probe.ProbeConfig("tiny", str(train), str(out), test=str(test), device="cpu")) == 0
+    found = json.loads((out / "probe.json").read_text())
+    assert found["validation"] is None
+    assert found["penalty"] == max(found["penalties"])
+    assert found["test"]["accuracy"] == 1.0
+    assert "penalty 1, chosen without validation, test 100.0 %" in capsys.readouterr().out
+    assert load_head(str(out / "head.pt"), tiny).validation is None
+
+
+def test_a_probe_is_current_until_its_images_change(tiny, colours, tmp_path):
+    train, test = colours("train"), colours("test", seed=1)
+    config = probe.ProbeConfig("tiny", str(train), str(tmp_path / "run"), test=str(test), device="cpu")
+    assert not probe.is_current(config)
+    probe.probe(config)
+    assert probe.is_current(config)
+    for folder in (train, test):
+        one, two = folder / "red" / "red1.png", folder / "blue" / "blue1.png"
+        kept = one.read_bytes()
+        shutil.copy(two, one)
+        assert not probe.is_current(config)
+        one.write_bytes(kept)
+        assert probe.is_current(config)
+    train.rename(tmp_path / "away")
+    assert probe.is_current(config)
+
+
+@pytest.mark.parametrize("k", [(5, 20, 200), (13,), (24,)], ids=str)
+def test_k_beyond_the_bank_is_said(tiny, colours, tmp_path, capsys, k):
+    """The bank: twelve images of each of the two classes that both sets share."""
+    train, test = (
+        colours("train", classes=("red", "green")),
+        colours("test", seed=1, classes=("red", "green")),
+    )
+    assert (
+        knn.knn(
+            knn.KnnConfig("tiny", str(train), test=str(test), out=str(tmp_path / "run"), k=k, device="cpu")
+        )
+        == 0
+    )
+    rows = json.loads((tmp_path / "run" / "knn.json").read_text())["k"]
+    assert {asked: (row["k"], row["asked"]) for asked, row in rows.items()} == {
+        str(asked): (min(asked, 24), asked) for asked in k
+    }
+    said = capsys.readouterr()
+    assert [line.partition(":")[0] for line in said.out.splitlines()] == [
+        f"kNN k = {min(asked, 24)}" + (f" (asked for {asked})" if asked > 24 else "") for asked in k
+    ]
+    warned = f"warning: --k {max(k)} is more than the 24 images to search in, which all vote\n"
+    assert said.err == (warned if max(k) > 24 else "")
+
+
+def test_one_shared_class_is_said_to_prove_nothing(tiny, colours, tmp_path, capsys):
+    train, test = str(colours("train")), str(colours("test", seed=1, classes=("red",)))
+    knn.knn(knn.KnnConfig("tiny", train, test=test, k=(1,), device="cpu"))
+    assert "red is the only shared class, so that every answer is right" in capsys.readouterr().err
+    probe.probe(probe.ProbeConfig("tiny", train, str(tmp_path / "run"), test=test, device="cpu"))
+    assert "of 12 images in one class, so that every answer is right" in capsys.readouterr().out
 
 
 def test_one_class_and_no_cuda_are_refused(tiny, colours, tmp_path, monkeypatch):

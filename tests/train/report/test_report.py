@@ -294,6 +294,36 @@ def test_a_set_of_other_images_in_one_run_is_refused(runs):
         build_table(group_runs([read_run(str(folder)) for folder in runs]))
 
 
+@pytest.mark.parametrize(
+    ("bad", "said"), [("wrong", "7 unreadable, counted as wrong"), ("skip", "7 unreadable, left out")]
+)
+def test_unreadable_images_stand_beside_n(tmp_path, runs, bad, said):
+    for folder in runs:
+        ood = json.loads((folder / "ood.json").read_text())
+        ood["sets"][0] |= {"unreadable": 7, "bad": bad, "knn": {"accuracy": 0.5, "k": 12, "asked": 20}}
+        write_json(folder / "ood.json", ood)
+    out = made(runs, tmp_path)
+    words, notes = " ".join(Page(out.read_text()).words), out.with_suffix(".md").read_text()
+    assert said in words
+    assert f"| 400 ({said}) |" in notes
+    assert "kNN 50.0 (k = 12)" in words
+    rows = json.loads(out.with_suffix(".json").read_text())["table"]
+    assert [row["unreadable"] for row in rows if row["name"] in (*SETS,)] == [7] + [0] * (len(SETS) - 1)
+    ood["sets"][0] |= {"unreadable": 0, "bad": "error"}
+    write_json(runs[0] / "ood.json", ood)
+    with pytest.raises(InputError, match="other policies for unreadable images"):
+        made(runs, tmp_path)
+
+
+def test_a_probe_without_validation_says_so(tmp_path, runs):
+    for folder in runs:
+        write_json(
+            folder / "probe.json", json.loads((folder / "probe.json").read_text()) | {"validation": None}
+        )
+    words = " ".join(Page(made(runs, tmp_path).read_text()).words)
+    assert "lbfgs, the strongest penalty, for want of images to hold out" in words
+
+
 def test_the_change_of_shape_bias_has_an_interval_over_images(runs):
     draw = np.random.default_rng(3)
     for folder in runs:
@@ -393,13 +423,14 @@ def test_hostile_names_stay_text(tmp_path):
     assert "<img" not in out.with_suffix(".md").read_text()
 
 
-def test_a_bare_run_still_makes_a_page(tmp_path):
+def test_a_bare_run_still_makes_a_page(tmp_path, capsys):
     folder = fabricate(tmp_path)
     for name in ("metrics.jsonl", "ood.json", "probe.json", "similarity.json"):
         (folder / name).unlink()
     page = Page(made([folder], tmp_path).read_text())
     assert "baseline" in " ".join(page.words)
     assert "table" not in page.names
+    assert "no run has results yet" in capsys.readouterr().err
 
 
 def test_wrong_output_and_unreadable_sheet_are_refused(tmp_path, runs):

@@ -6,13 +6,14 @@ Shapes: N images.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from texneg.cli.fields import Positional
 from texneg.datasets.images import ImageSet
+from texneg.train.data.reading import find_unreadable
 from texneg.train.evaluate.features import Encoder
 from texneg.train.evaluate.figures import Look
 
@@ -45,6 +46,10 @@ class Analysis(ABC):
     """images a forward pass"""
     device: str = "auto"
     """auto, cpu or cuda"""
+    bad: Literal["skip", "error"] = "skip"
+    """an image of the sample that cannot be read: is left out, or ends the analysis"""
+    allow_truncated: bool = False
+    """use truncated files as far as they go"""
 
     name: ClassVar[str]
     """of the analysis on the command line, and of its JSON file"""
@@ -54,6 +59,10 @@ class Analysis(ABC):
     """what the section shows"""
     caption: ClassVar[str] = ""
     """how to read the figure"""
+
+    def find_unreadable(self, images: ImageSet, index: npt.NDArray[np.int64]) -> dict[int, str]:
+        """Say why some of the images at N places cannot be used, by place."""
+        return find_unreadable(images, index.tolist())
 
     @abstractmethod
     def measure(self, encoder: Encoder, images: ImageSet, index: npt.NDArray[np.int64]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ Shapes: N images, D embedding, S view side.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -19,6 +19,7 @@ from torch import Tensor
 from texneg.datasets.images import ImageSet
 from texneg.datasets.pairs import pair
 from texneg.errors import InputError
+from texneg.train.data.reading import find_unreadable
 from texneg.train.data.splits import open_textures
 from texneg.train.data.views import KEY, QUERY, Augmentation, make_views
 from texneg.train.evaluate.analyses.base import Analysis, Findings
@@ -28,6 +29,7 @@ from texneg.train.evaluate.features import (
     evaluation_mode,
     find_device,
     read_crops,
+    require_finite,
     to_network_input,
 )
 from texneg.train.evaluate.figures import AXIS, INK, Look, subplots
@@ -69,11 +71,27 @@ class Similarity(Analysis):
 
     def measure(self, encoder: Encoder, images: ImageSet, index: npt.NDArray[np.int64]) -> dict[str, Any]:
         """Histograms of the cosines."""
-        textures = open_textures(self.textures or "", images, self.data)
-        texture = None if textures is None else read_textures(images, textures)
+        texture = None
+        if (textures := self.open_textures(images)) is not None:
+            texture = read_textures(images, textures, index)
         return count_cosines(
             collect(encoder, images, index, texture=texture, seed=self.seed, batch=self.batch)
         )
+
+    def find_unreadable(self, images: ImageSet, index: npt.NDArray[np.int64]) -> dict[int, str]:
+        """Decode the images and their textures."""
+        bad = super().find_unreadable(images, index)
+        left = np.array([i for i in index.tolist() if i not in bad], np.int64)
+        if len(left) and (textures := self.open_textures(images)) is not None:
+            pairs = pair(images.take(left), textures).tolist()
+            faults = find_unreadable(textures, pairs)
+            bad |= {i: faults[t] for i, t in zip(left.tolist(), pairs, strict=True) if t in faults}
+        return bad
+
+    def open_textures(self, images: ImageSet) -> ImageSet | None:
+        """Open textures made before, if there are any."""
+        found = open_textures(self.textures or "", images, self.data)
+        return found and replace(found, allow_truncated=self.allow_truncated)
 
     @classmethod
     def numbers(cls, found: Findings) -> dict[str, float]:
@@ -193,10 +211,14 @@ def read_settings(encoder: Encoder, part: str) -> Mapping[str, Any]:
     return found
 
 
-def read_textures(images: ImageSet, textures: ImageSet) -> Callable[[int], U8]:
-    """Pair textures with images; the result reads that of a place. Raises `InputError` where one lacks."""
-    pairs = pair(images, textures)
-    return lambda i: textures[int(pairs[i])][0]
+def read_textures(images: ImageSet, textures: ImageSet, index: npt.NDArray[np.int64]) -> Callable[[int], U8]:
+    """Pair the images at N places with textures; the result reads that of a place.
+
+    Raises:
+        InputError: an image lacks one.
+    """
+    pairs = dict(zip(index.tolist(), pair(images.take(index), textures).tolist(), strict=True))
+    return lambda i: textures[pairs[i]][0]
 
 
 def collect(
@@ -242,6 +264,8 @@ def collect(
                 embedded = encoder.embed(to_network_input(pixels.to(device), encoder))
                 parts.setdefault(kind, []).append(embedded.float().cpu())
     vectors = {kind: torch.cat(blocks) for kind, blocks in parts.items()}
+    for found in vectors.values():
+        require_finite(found, images.root)
     query, key = vectors.pop("query"), vectors.pop("key")
     cosines = {"positive": (query * key).sum(1)}
     offsets = np.unique(np.linspace(1, len(index) - 1, OTHERS).round().astype(int))

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from texneg.datasets.images import ImageSet, fingerprint
+from texneg.datasets.images import ImageSet
 from texneg.errors import InputError
 from texneg.train.data.splits import open_train, require_labels
 from texneg.train.evaluate.features import Features
@@ -51,9 +51,8 @@ class Accuracy(SetKind):
 
     def cells(self) -> Iterator[Cell]:
         """One for each set."""
-        options = {"knn": fingerprint(self.train)} if self.sets and self.train else {}
         for name, path in parse_paths(self.sets, "--sets").items():
-            yield Cell(name, path, options=options)
+            yield Cell(name, path, train=self.train)
 
     def measure(self, cell: Cell, images: ImageSet, probed: ProbedEncoder) -> Measurement:
         """Masked, unmasked and, with `data`, kNN accuracy."""
@@ -82,14 +81,16 @@ class Accuracy(SetKind):
             f"{record['name']}: {100 * masked['accuracy']:.1f} % "
             f"[{100 * masked['low']:.1f}, {100 * masked['high']:.1f}] of {record['n']} images "
             f"in {record['classes']} classes (chance {100 * record['chance']:.1f} %), "
-            f"unmasked {100 * unmasked['accuracy']:.1f} %"
+            f"unmasked {100 * unmasked['accuracy']:.1f} %{_describe_knn(record.get('knn'))}"
         )
 
     @classmethod
     def details(cls, records: Sequence[Record]) -> dict[str, Any]:
         """The accuracies beside the masked one, mean over runs."""
         names = [name for name in ("unmasked", "knn") if all(name in record for record in records)]
-        return {name: fmean(record[name]["accuracy"] for record in records) for name in names}
+        found = {name: fmean(record[name]["accuracy"] for record in records) for name in names}
+        smaller = {record["knn"]["k"] for record in records if _votes_whole(record.get("knn"))}
+        return found | ({"knn_k": min(smaller)} if smaller else {})
 
     @classmethod
     def remarks(cls, shown: ArmResult) -> list[str]:
@@ -97,7 +98,8 @@ class Accuracy(SetKind):
         found = shown.details
         unmasked, knn = found.get("unmasked", shown.mean), found.get("knn")
         lines = [] if unmasked == shown.mean else [f"among all head classes {100 * unmasked:.1f}"]
-        return lines if knn is None else [*lines, f"kNN {100 * knn:.1f}"]
+        k = f" (k = {found['knn_k']})" if "knn_k" in found else ""
+        return lines if knn is None else [*lines, f"kNN {100 * knn:.1f}{k}"]
 
 
 @dataclass(frozen=True)
@@ -187,8 +189,9 @@ def measure_accuracy(
     shared = share_classes(head.classes, folders, features.labels)
     known, targets = shared.known, shared.targets[shared.known]
     values = features.values[known]
+    readable = features.mark_wrong(known)[known]
     chosen = predict(head.logits(values), shared)
-    right = {rule: prediction == targets for rule, prediction in chosen.items()}
+    right = {rule: (prediction == targets) & readable for rule, prediction in chosen.items()}
     numbers = {
         "n": len(targets),
         "classes": len(shared.names),
@@ -208,9 +211,23 @@ def measure_accuracy(
             temperature=TEMPERATURE,
         )
         votes = torch.cat([block.argmax(1) for block in blocks])
-        numbers["knn"] = {**asdict(score(votes == targets)), "k": K, "temperature": TEMPERATURE}
+        used = {"k": min(K, int(near.sum())), "asked": K, "temperature": TEMPERATURE}
+        numbers["knn"] = {**asdict(score((votes == targets) & readable)), **used}
     keys = tuple(key for key, counts in zip(features.keys, known.tolist(), strict=True) if counts)
     return Measurement(numbers, keys, right["masked"].numpy().astype(np.int8))
+
+
+def _describe_knn(knn: Record | None) -> str:
+    """Write the kNN accuracy, and k where the bank is smaller than the number asked for."""
+    if knn is None:
+        return ""
+    whole = f" (k = {knn['k']}, the whole bank)" if _votes_whole(knn) else ""
+    return f", kNN {100 * knn['accuracy']:.1f} %{whole}"
+
+
+def _votes_whole(knn: Record | None) -> bool:
+    """True if the bank is smaller than the number of neighbours asked for."""
+    return knn is not None and bool(knn["k"] < knn.get("asked", knn["k"]))
 
 
 def _some(names: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ import functools
 import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -22,7 +22,7 @@ import numpy.typing as npt
 from texneg.datasets.images import ImageSet
 from texneg.datasets.storage.atomic import write_bytes
 from texneg.errors import InputError
-from texneg.train.evaluate.features import Encoder, Features, extract
+from texneg.train.evaluate.features import Bad, Encoder, Features, extract
 from texneg.train.evaluate.figures import Look
 from texneg.train.evaluate.intervals import Interval, bootstrap, mcnemar
 from texneg.train.evaluate.linear import Head
@@ -48,6 +48,8 @@ class Cell:
     """which of the set's cells, where it has several"""
     options: dict[str, Any] = field(default_factory=dict)
     """what decides its numbers besides the images, the encoder and the head"""
+    train: ImageSet | None = None
+    """training images, where they decide its numbers, too"""
 
 
 @dataclass(frozen=True)
@@ -84,25 +86,47 @@ class ArmResult:
 class ProbedEncoder:
     """A frozen encoder with the head fitted on its features."""
 
-    def __init__(self, encoder: Encoder, head: Head, *, batch: int = 256, cache: str | None = None) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        head: Head,
+        *,
+        batch: int = 256,
+        cache: str | None = None,
+        bad: Bad = "wrong",
+        allow_truncated: bool = False,
+    ) -> None:
         self.encoder = encoder
         self.head = head
+        self.bad: Bad = bad
+        """Policy for an image of a test set that cannot be read."""
+        self.allow_truncated = allow_truncated
+        """Take of images that are cut short what there is."""
+        self.unreadable: dict[str, int] = {}
+        """Number of images that cannot be read, of those that were asked for, by the root of their set."""
         self.weights = {"encoder": encoder.fingerprint, "head": head.fingerprint}
         """Fingerprints of both."""
         self.bank = functools.cache(self._make_bank)
-        """Features of the head's training images, labelled by the head's classes; made once."""
+        """Features of the head's training images that can be read, labelled by its classes; made once."""
         self._options: dict[str, Any] = {"batch": batch, "cache": cache}
 
     def features(self, images: ImageSet) -> Features:
-        """Features of all images, in their order."""
-        return extract(self.encoder, images, **self._options)
+        """Features of the images in their order; of those that cannot be read as the policy says."""
+        return self._extract(images, self.bad)
+
+    def _extract(self, images: ImageSet, bad: Bad) -> Features:
+        if images.allow_truncated != self.allow_truncated:
+            images = replace(images, allow_truncated=self.allow_truncated)
+        found = extract(self.encoder, images, bad=bad, **self._options)
+        self.unreadable[images.root] = found.unreadable
+        return found
 
     def _make_bank(self, train: ImageSet) -> Features:
         if set(train.classes) != set(self.head.classes):
             raise InputError(
                 "--data has other class folders than the head; give the images the probe was fitted on"
             )
-        found = self.features(train)
+        found = self._extract(train, "error" if self.bad == "error" else "skip")
         places = [self.head.classes.index(name) for name in train.classes]
         return Features(found.values, found.labels.new_tensor(places)[found.labels], found.keys)
 

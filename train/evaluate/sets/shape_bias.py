@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from texneg.datasets.images import ImageSet
+from texneg.datasets.images import UNLABELLED, ImageSet
 from texneg.datasets.storage.json_files import read_json
 from texneg.errors import InputError
 from texneg.philox.arrays import generator
@@ -173,7 +173,13 @@ def measure_shape_bias(
         folders: its class folder names: the shapes.
         mapping: category to head classes, decided by the mean of their probabilities.
     """
-    shapes = [folders[label] for label in features.labels.tolist()]
+    labels = features.labels.tolist()
+    if UNLABELLED in labels:
+        raise InputError(
+            f"cue-conflict image {features.keys[labels.index(UNLABELLED)]!r} lies in no folder;"
+            " move it into that of its shape"
+        )
+    shapes = [folders[label] for label in labels]
     textures = [parse_texture(key, shape) for key, shape in zip(features.keys, shapes, strict=True)]
     scores, categories = score_categories(head.logits(features.values), head.classes, mapping)
     disagree = np.array([s != t for s, t in zip(shapes, textures, strict=True)])
@@ -186,7 +192,8 @@ def measure_shape_bias(
         )
     at = np.flatnonzero(kept)
     shapes, textures = [shapes[i] for i in at], [textures[i] for i in at]
-    chosen = decide(scores[torch.from_numpy(kept)], categories, shapes, textures)
+    readable = features.mark_wrong(torch.from_numpy(kept))[at].numpy()
+    chosen = decide(scores[torch.from_numpy(kept)], categories, shapes, textures) * readable
     bias = summarise(chosen, shapes)
     numbers = {
         "n": bias.n,

@@ -1,0 +1,64 @@
+"""Images that cannot be read: the policy of a run, and the search for them before it begins."""
+
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from texneg.cores import available_cores
+from texneg.datasets.decode import DecodeError
+from texneg.datasets.images import ImageSet
+from texneg.datasets.pairs import pair
+from texneg.datasets.storage.places import map_in_order
+from texneg.train.distributed import gather_dicts, processes, rank
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Policy for damaged training images, decided when a run begins."""
+
+    skip_unreadable: bool = False
+    """Leave out images (and textures) that cannot be read: all are decoded once before the run begins, and
+    unreadable.json in its folder names those that it goes without from then on."""
+    allow_truncated: bool = False
+    """Use truncated images as far as they go, as Pillow does with LOAD_TRUNCATED_IMAGES."""
+
+
+def find_unreadable(images: ImageSet, places: Iterable[int]) -> dict[int, str]:
+    """Decode the images at these places once; return why some cannot be read, by place.
+
+    Raises:
+        OSError: of the storage; that is no fault of an image.
+    """
+
+    def explain(i: int) -> tuple[int, str]:
+        try:
+            images[i]
+        except DecodeError as error:
+            return i, str(error)
+        return i, ""
+
+    threads = min(16, available_cores())
+    return {i: why for i, why in map_in_order(explain, places, threads=threads, ahead=8 * threads) if why}
+
+
+def find_damaged(images: ImageSet, textures: ImageSet | None) -> dict[str, str]:
+    """Decode all images and their textures, shared among the processes; why some cannot be read, by name.
+
+    An image that cannot be read needs no texture: `texneg synth` made none.
+    """
+    found = gather_dicts(find_unreadable(images, range(rank(), len(images), processes())))
+    good = [i for i in range(len(images)) if i not in found]
+    if textures is not None and good:
+        texture = pair(images.take(np.array(good, np.int64)), textures)
+        mine = slice(rank(), None, processes())
+        bad = find_unreadable(textures, texture[mine].tolist())
+        pairs = zip(good[mine], texture[mine].tolist(), strict=True)
+        found |= gather_dicts({i: bad[t] for i, t in pairs if t in bad})
+    return {images.name(i): found[i] for i in sorted(found)}
+
+
+def leave_out(images: ImageSet, names: Container[str]) -> ImageSet:
+    """Return the images but those of these names (`ImageSet.name`)."""
+    kept = [i for i in range(len(images)) if images.name(i) not in names]
+    return images.take(np.array(kept, np.int64))
