@@ -1,7 +1,7 @@
 """`texneg synth`: one texture for every image, resumable at any moment."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from queue import SimpleQueue
 
@@ -172,9 +172,13 @@ def _run(config: SynthConfig, compute: Compute, run: Run, heartbeat: Callable[[]
         with (
             suppress(KeyboardInterrupt),
             catch_stop_signals(patience=1 if compute.in_process else 2) as stop,
-            _executor(compute, run, strict_versions=policy.strict_versions) as executor,
+            ExitStack() as stack,
             Progress(run.plan.images, before) as progress,
         ):
+            with catch_stop_signals(patience=0):  # nothing is under way yet that could be lost
+                executor = stack.enter_context(
+                    _executor(compute, run, strict_versions=policy.strict_versions)
+                )
             try:
                 verdict = run_tasks(
                     queue,
@@ -234,7 +238,9 @@ def _executor(compute: Compute, run: Run, *, strict_versions: bool) -> Iterator[
     warnings: SimpleQueue[WorkerWarning] = SimpleQueue()
     setup = WorkerSetup(run.ledger, run.versions, strict=strict_versions)
     with connect(compute, setup, warnings.put) as client:
-        executor = DaskExecutor(client, run.ledger.tag, warnings, lambda: prepare(client, setup))
+        executor = DaskExecutor(
+            client, run.ledger.tag, warnings, lambda: prepare(client, setup, warnings.put)
+        )
         try:
             yield executor
         finally:
