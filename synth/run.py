@@ -173,12 +173,12 @@ def _run(config: SynthConfig, compute: Compute, run: Run, heartbeat: Callable[[]
             suppress(KeyboardInterrupt),
             catch_stop_signals(patience=1 if compute.in_process else 2) as stop,
             ExitStack() as stack,
-            Progress(run.plan.images, before) as progress,
         ):
             with catch_stop_signals(patience=0):  # nothing is under way yet that could be lost
                 executor = stack.enter_context(
                     _executor(compute, run, strict_versions=policy.strict_versions)
                 )
+            progress = stack.enter_context(Progress(run.plan.images, before))
             try:
                 verdict = run_tasks(
                     queue,

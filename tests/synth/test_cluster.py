@@ -39,6 +39,7 @@ def config(src: Path, dst: Path, **options: Any) -> SynthConfig:
 def client() -> Iterator[Any]:
     """A cluster of two processes of this machine."""
     with connect(Compute(workers=2, threads_per_worker=1)) as client:
+        client.wait_for_workers(2)
         yield client
 
 
@@ -189,7 +190,7 @@ def test_no_scheduler_at_the_address(
 def test_a_lost_scheduler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("texneg.synth.executors.connect.CONNECT_S", PATIENCE_S)
     with scheduler() as (address, process), connect(Compute(scheduler=address)) as client:
-        executor = DaskExecutor(client, "run", prepare=lambda: prepare(client, WorkerSetup()))
+        executor = DaskExecutor(client, "run", prepare=lambda: prepare(client, WorkerSetup(), print))
         assert executor.capacity() == 0
         executor.submit(SimpleNamespace(name="a"))  # type: ignore[arg-type]
         client._timeout = client.rpc.timeout = 1  # of a scheduler that is there, none is too slow
