@@ -108,12 +108,13 @@ def verify(config: VerifyConfig) -> int:
 
 def _remedy(problems: list[str], ledger: Ledger, command: str) -> str:
     """The remedy for each kind of problem, in one line."""
-    inputs = "bring inputs back as they were, or remake with --overwrite"
+    changed = f"textures of changed inputs are made again by: {command} --recheck-sources"
+    gone = "bring inputs back as they were, or remake with --overwrite"
     damage = f"missing and changed textures are made again by: {command} --recheck"
     remedies = {
-        "input gone": inputs,
-        "input changed": inputs,
-        "input unreadable": inputs,
+        "input changed": changed,
+        "input gone": gone,
+        "input unreadable": gone,
         "unlisted": "take unlisted files away",
         REMADE: f"for the same bytes install the versions that {ledger.config} names",
     }

@@ -16,7 +16,7 @@ REASONS_SHOWN, SHARDS_SHOWN = 5, 10
 
 def print_start(queue: TaskQueue, src: str, dst: str, where: str) -> None:
     """Print what is going to be made, from what and where."""
-    settings, plan, done = queue.run.settings, queue.run.plan, queue.images
+    settings, plan, done = queue.run.settings, queue.run.plan, queue.done
     form = "images and textures in tars" if settings.layout == "paired" else settings.format
     info(
         f"{plural(plan.images, 'image')} of {src} -> {dst} ({form}, {settings.size} px"

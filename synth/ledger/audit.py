@@ -20,7 +20,7 @@ from texneg.datasets.storage.places import (
 from texneg.datasets.storage.retries import with_retries
 from texneg.datasets.storage.url import Url
 from texneg.synth.ledger.ledger import Commit, Ledger, OutputFile
-from texneg.synth.ledger.manifest import Row, to_rows, to_table
+from texneg.synth.ledger.manifest import Row, read_rows, to_parquet, to_rows, to_table
 from texneg.synth.plan.plan import Plan, Shard
 
 Problems = Iterator[tuple[str, str]]
@@ -35,25 +35,48 @@ def committed_rows(ledger: Ledger, shard: Shard, commit: Commit) -> list[Row] | 
     return to_rows(to_table(data))
 
 
+def known_rows(ledger: Ledger, plan: Plan, shard: Shard, commit: Commit | None) -> dict[int, Row]:
+    """The sound rows of a shard by position: of its commit, or of what is made of it so far."""
+    if commit is not None:
+        return {row.index: row for row in committed_rows(ledger, shard, commit) or ()}
+    rows = read_kept(ledger, shard)
+    for part in range(plan.parts(shard)):
+        if ledger.part_marker(shard, part) is not None:
+            rows += read_rows(ledger.part(shard, part, ".parquet"))
+    return {row.index: row for row in rows}
+
+
+def read_kept(ledger: Ledger, shard: Shard) -> list[Row]:
+    """The rows that stay of a shard which was reopened; textures in tars are made again together."""
+    data = None if shard.tar else read_or_none(ledger.kept(shard))
+    return [] if data is None else to_rows(to_table(data))
+
+
 def reopen_damaged(ledger: Ledger, plan: Plan) -> int:
-    """Reopen every committed shard with missing or changed rows or outputs; their number."""
+    """Reopen every shard with missing or changed rows or outputs; their number.
+
+    Of class folders only the images with such outputs are made again, also in shards that are not finished.
+    """
     damaged = 0
     for shard, commit in zip(plan.shards, ledger.commits(plan.shards), strict=True):
-        if commit is None:
+        if commit is None and shard.tar:
             continue
-        rows = committed_rows(ledger, shard, commit)
-        if rows is None or shard_problems(ledger, shard, commit, rows, quick=False):
-            ledger.reopen(shard, plan.parts(shard))
+        rows = known_rows(ledger, plan, shard, commit)
+        problems = shard_problems(ledger, shard, commit, list(rows.values()), quick=False)
+        if problems or (commit is not None and not rows):
+            sound = [] if shard.tar else [row for row in rows.values() if row.out not in problems]
+            ledger.reopen(shard, plan.parts(shard), to_parquet(sound) if sound else b"")
             damaged += 1
     ledger.manifest.unlink(missing_ok=True)  # it is joined again from what is good
     return damaged
 
 
 def shard_problems(
-    ledger: Ledger, shard: Shard, commit: Commit, rows: list[Row], *, quick: bool
+    ledger: Ledger, shard: Shard, commit: Commit | None, rows: list[Row], *, quick: bool
 ) -> dict[str, str]:
-    """Problems of a committed shard's outputs, by name."""
-    changed = [name for name, file in commit.files.items() if not quick and _differs(ledger, name, file)]
+    """Problems of a shard's outputs, by name."""
+    files = commit.files if commit else {}
+    changed = [name for name, file in files.items() if not quick and _differs(ledger, name, file)]
     if shard.tar and not changed:
         return {}
     made = {row.out: row for row in rows if row.out}

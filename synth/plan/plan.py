@@ -27,6 +27,7 @@ Exif = Literal["ignore", "apply"]
 DECODE_POLICY = 2
 """Raised whenever the pixels of any input change."""
 NO_SPLIT = "all"
+SHOWN = 5
 
 _SCHEMA = pa.schema(
     [
@@ -199,6 +200,11 @@ def output_names(plan: Plan, shard: Shard, settings: Settings) -> list[str]:
     if shard.tar:
         return [shard.tar]
     return [out_name(item, shard, settings, plan.source.kind) for item in read_items(plan.folder, shard)]
+
+
+def list_names(names: list[str]) -> str:
+    """Count names and show the first of them."""
+    return f"{len(names)} ({', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''})"
 
 
 def is_drawn(number: int, count: int, total: int) -> bool:

@@ -110,7 +110,10 @@ def test_swapped_textures_and_changed_inputs_are_found(
     one.write_bytes(second)
     two.write_bytes(first)
     flip_a_byte(copy / "bee/bee.000.JPEG")
-    with pytest.raises(RunFailed, match=r"3 problems .*; bring inputs back .*; missing and changed textures"):
+    with pytest.raises(
+        RunFailed,
+        match=r"3 problems .*; textures of changed inputs .* --recheck-sources; missing and changed textures",
+    ):
         verify(VerifyConfig(str(dst), str(copy)))
     assert "input changed: bee/bee.000.JPEG" in capsys.readouterr().err
 
