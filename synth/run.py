@@ -186,6 +186,7 @@ def _run(config: SynthConfig, compute: Compute, run: Run, heartbeat: Callable[[]
         with (
             suppress(KeyboardInterrupt),
             catch_stop_signals(patience=1 if compute.in_process else 2) as stop,
+            run.ledger.spare_space(),
             ExitStack() as stack,
         ):
             with catch_stop_signals(patience=0):  # nothing is under way yet that could be lost

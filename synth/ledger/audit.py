@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from texneg.datasets.decode import DecodeError, decode
 from texneg.datasets.storage.atomic import TEMPORARY_SUFFIX
-from texneg.datasets.storage.names import escape, unescape
+from texneg.datasets.storage.names import escape, show, unescape
 from texneg.datasets.storage.places import (
     list_files,
     map_in_order,
@@ -82,7 +82,7 @@ def shard_problems(
     made = {row.out: row for row in rows if row.out}
     if quick:
         return dict(_size_problems(ledger, made))
-    return {name: f"changed: {name}" for name in changed} | dict(_content_problems(ledger, made))
+    return {name: f"changed: {show(name)}" for name in changed} | dict(_content_problems(ledger, made))
 
 
 def manifest_problems(ledger: Ledger, shards: Sequence[Shard]) -> Iterator[str]:
@@ -91,7 +91,10 @@ def manifest_problems(ledger: Ledger, shards: Sequence[Shard]) -> Iterator[str]:
     try:
         with open_read(ledger.manifest) as stream, pq.ParquetFile(stream) as file:
             groups = map(file.read_row_group, range(file.num_row_groups))
-            same = all(group.equals(table) for group, table in zip(groups, tables, strict=True))
+            same = all(
+                group.equals(table.select(group.column_names))
+                for group, table in zip(groups, tables, strict=True)
+            )
     except (pa.ArrowException, OSError, ValueError):
         same = False
     if not same:
@@ -110,7 +113,7 @@ def _size_problems(ledger: Ledger, made: dict[str, Row]) -> Problems:
     for out, row in made.items():
         size = sizes.get(ledger.listed_name(out))
         if size is None:
-            yield out, f"missing: {out}"
+            yield out, f"missing: {show(out)}"
         elif size != row.out_bytes:
             yield out, _other_size(row)
 
@@ -118,17 +121,17 @@ def _size_problems(ledger: Ledger, made: dict[str, Row]) -> Problems:
 def _content_problems(ledger: Ledger, made: dict[str, Row]) -> Problems:
     for (out, row), data in zip(made.items(), _outputs(ledger, made), strict=True):
         if isinstance(data, FileNotFoundError | NotADirectoryError):
-            yield out, f"missing: {out}"
+            yield out, f"missing: {show(out)}"
         elif isinstance(data, OSError):
-            yield out, f"unreadable: {out} ({data})"
+            yield out, f"unreadable: {show(out)} ({data})"
         elif len(data) != row.out_bytes:
             yield out, _other_size(row)
         elif hashlib.sha256(data).digest() != row.out_sha256:
-            yield out, f"changed: {out}"
+            yield out, f"changed: {show(out)}"
 
 
 def _other_size(row: Row) -> str:
-    return f"changed: {row.out} has another size than the {row.out_bytes} bytes written"
+    return f"changed: {show(row.out or '')} has another size than the {row.out_bytes} bytes written"
 
 
 def _outputs(ledger: Ledger, made: dict[str, Row]) -> Iterator[bytes | OSError]:
@@ -158,10 +161,10 @@ def pixel_problems(ledger: Ledger, rows: list[Row]) -> Iterator[str]:
         try:
             pixels = decode(data).pixels
         except DecodeError as error:
-            yield f"unreadable: {out} ({error})"
+            yield f"unreadable: {show(out)} ({error})"
             continue
         if hashlib.blake2b(pixels.data, digest_size=16).digest() != row.pixels_blake2b:
-            yield f"changed pixels: {out}"
+            yield f"changed pixels: {show(out)}"
 
 
 def unlisted(ledger: Ledger, outs: set[str]) -> Iterator[str]:
@@ -170,4 +173,4 @@ def unlisted(ledger: Ledger, outs: set[str]) -> Iterator[str]:
     for name in sorted(map(escape, list_files(ledger.dst))):
         if name not in known:
             kind = "left-over temporary file" if name.endswith(TEMPORARY_SUFFIX) else "not of this run"
-            yield f"unlisted: {name} ({kind})"
+            yield f"unlisted: {show(name)} ({kind})"

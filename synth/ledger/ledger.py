@@ -9,6 +9,7 @@ A part or a shard counts as done when its `.json` marker exists, which is writte
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from texneg.synth.ledger.manifest import Status, to_table
 from texneg.synth.plan.plan import Plan, Shard
 
 AT_A_TIME = 1000
+SPARE_BYTES = 1 << 16
 STAGES = ("read", "decode", "synthesis", "encode", "write")
 """Stages of a task whose wall time is measured."""
 
@@ -128,6 +130,11 @@ class Ledger:
     def stats(self) -> Place:
         """Counts, seconds by stage and the outcome."""
         return self.root / "stats.json"
+
+    @property
+    def spare(self) -> Place:
+        """A file that only takes space, removed when the disk is full so that the outcome can be recorded."""
+        return self.root / "spare"
 
     @property
     def log(self) -> Place:
@@ -237,6 +244,20 @@ class Ledger:
         """Remove the parts of a committed shard, markers first."""
         suffixes = (".json", ".parquet", ".tar") if shard.tar else (".json", ".parquet")
         remove_all(self.part(shard, part, suffix) for suffix in suffixes for part in range(parts))
+
+    @contextmanager
+    def spare_space(self) -> Iterator[None]:
+        """Keep a little space inside the block for what is written after it; a store needs none."""
+        if isinstance(self.root, Url):
+            yield
+            return
+        with suppress(OSError):  # the first task reports a full disk
+            write_bytes(self.spare, os.urandom(SPARE_BYTES), tag=self.tag)
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                self.spare.unlink(missing_ok=True)
 
     def reopen(self, shard: Shard, parts: int, kept: bytes = b"") -> None:
         """Undo the commit of a shard, or of its parts, so that it is made again.

@@ -18,7 +18,7 @@ from texneg.datasets.sources.items import Item
 from texneg.datasets.sources.sources import SourceKind
 from texneg.datasets.storage.atomic import atomic_file
 from texneg.datasets.storage.json_files import write_json
-from texneg.datasets.storage.names import escape, hide_dots
+from texneg.datasets.storage.names import escape, hide_dots, show
 from texneg.datasets.storage.places import Place, open_read
 
 Small = Literal["shrink-patch", "upscale", "skip"]
@@ -203,8 +203,8 @@ def output_names(plan: Plan, shard: Shard, settings: Settings) -> list[str]:
 
 
 def list_names(names: list[str]) -> str:
-    """Count names and show the first of them."""
-    return f"{len(names)} ({', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''})"
+    """Count escaped names and show the first of them."""
+    return f"{len(names)} ({', '.join(map(show, names[:SHOWN]))}{', ...' if len(names) > SHOWN else ''})"
 
 
 def is_drawn(number: int, count: int, total: int) -> bool:
