@@ -192,4 +192,4 @@ def _resynth_problems(run: Run, commits: Commits, src: Place, count: int) -> Ite
             with suppress(DecodeError):
                 remade = make_texture(data, replace(row), run.settings, StageClock())
                 if hashlib.sha256(remade).digest() != row.out_sha256:
-                    yield f"{REMADE}: {show(row.out)}"
+                    yield f"{REMADE}: {show(row.out or '')}"
