@@ -65,6 +65,8 @@ def synth(config: SynthConfig) -> int:
         command = config.command(once=True, without=("dry_run",))
         dry_run(spec, overwrite=config.action.overwrite, cores=compute.cores, command=command)
         return 0
+    if not (compute.in_process or config.action.plan_only):
+        load_dask()
     if compute.cluster != "slurm-runner":
         return _synth(config, compute, spec)
     from texneg.synth.executors.slurm import srun_cluster  # loads Dask
@@ -73,9 +75,24 @@ def synth(config: SynthConfig) -> int:
         return _synth(config, replace(compute, scheduler=address), spec)
 
 
+def load_dask() -> None:
+    """Import Dask, which reads the site's settings.
+
+    Raises:
+        InputError: it cannot read them.
+    """
+    try:
+        import distributed  # noqa: F401
+    except (ValueError, OSError) as error:
+        reason = str(error).partition("\n")[0].removesuffix(", original error message:")
+        raise InputError(f"{reason}; mend Dask's settings, or set DASK_CONFIG to an empty folder") from error
+
+
 def specify(config: SynthConfig, compute: Compute) -> Specification:
     """Check a command and open its source; writes nothing."""
     config.check()
+    if compute.cluster is not None or compute.scheduler is not None:
+        load_dask()
     if compute.cluster is not None:
         from texneg.synth.executors.slurm import check_slurm  # loads Dask
 

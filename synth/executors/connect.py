@@ -7,7 +7,8 @@ import secrets
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -136,11 +137,14 @@ def prepare(
         RunFailed: one of them cannot take part.
     """
 
+    async def ask() -> None:
+        await client.run_on_scheduler(versions)
+
     async def register() -> None:
         await client.register_plugin(setup)
 
     try:
-        client.run_on_scheduler(versions)
+        _within(CONNECT_S, client, ask)
         begin = time.time()
         try:
             client.sync(register, callback_timeout=PREPARE_S)
@@ -158,6 +162,19 @@ def prepare(
             f"the scheduler or a worker at {client.scheduler.address} cannot take part ({found[0]});"
             " install the same version of texneg there as here"
         ) from error
+
+
+def _within(seconds: float, client: distributed.Client, ask: Callable[[], Awaitable[None]]) -> None:
+    """Ask the scheduler for something that it does at once.
+
+    Raises:
+        OSError: it does not.
+    """
+    try:
+        client.sync(ask, callback_timeout=seconds)
+    except TimeoutError as error:
+        address = client.scheduler.address
+        raise OSError(f"the Dask scheduler at {address} gives no answer within {seconds:.0f} s") from error
 
 
 def _unseen_since(begin: float, dask_scheduler: Any) -> list[str]:
@@ -209,14 +226,28 @@ def _client(compute: Compute, stack: ExitStack) -> distributed.Client:
             cluster = stack.enter_context(slurm_cluster(compute.jobs, compute.cluster_option))
         else:
             cluster = stack.enter_context(local_cluster())
-        return distributed.Client(cluster, **options)
+        return _new_client(address=cluster, **options)
     options["scheduler_file" if _is_file(address) else "address"] = address
     try:
-        return distributed.Client(**options)
-    except (OSError, ValueError) as error:
+        return _new_client(**options)
+    except Exception as error:  # of any type, where something else answers
         raise InputError(
             f"no Dask scheduler answers at {address} ({error}); start one, or leave --scheduler out"
         ) from error
+
+
+def _new_client(**options: Any) -> distributed.Client:
+    """Make a client in another thread, since Dask would not let go of one that Ctrl-C interrupts half-made."""
+    made: Future[distributed.Client] = Future()
+
+    def make() -> None:
+        try:
+            made.set_result(distributed.Client(**options))
+        except Exception as error:
+            made.set_exception(error)
+
+    threading.Thread(target=make, name="texneg-connect", daemon=True).start()
+    return made.result()
 
 
 def check_address(address: str) -> None:

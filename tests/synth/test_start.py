@@ -2,6 +2,9 @@
 
 import os
 import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -134,6 +137,19 @@ def test_the_first_request_to_stop_ends_the_start(
     thread.join()
     assert f"0 of 24 images are done; resume: {settings.command()}" in capsys.readouterr().err
     assert not [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
+
+
+def test_a_request_to_stop_ends_the_wait_for_a_scheduler(photos: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = "tcp://{}:{}".format(*silent.getsockname())
+        words = config(photos, tmp_path / "out", scheduler=address).command().split()
+        process = subprocess.Popen([sys.executable, "-m", *words], stderr=subprocess.PIPE, text=True)
+        silent.accept()
+        process.terminate()
+        errors = process.communicate(timeout=PATIENCE_S)[1]
+    assert process.returncode == 130
+    assert "0 of 24 images are done; resume: texneg synth" in errors
+    assert "Traceback" not in errors
 
 
 def test_the_run_goes_on_without_a_process_that_stands_still(
