@@ -237,7 +237,7 @@ def _client(compute: Compute, stack: ExitStack) -> distributed.Client:
 
 
 def _new_client(**options: Any) -> distributed.Client:
-    """Make a client in another thread, since Dask would not let go of one that Ctrl-C interrupts half-made."""
+    """Make a client in another thread, since Dask waits for one that Ctrl-C interrupts half-made."""
     made: Future[distributed.Client] = Future()
 
     def make() -> None:
