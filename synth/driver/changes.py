@@ -10,7 +10,6 @@ from functools import partial
 from io import BytesIO
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -21,7 +20,7 @@ from texneg.datasets.storage.json_files import write_json
 from texneg.datasets.storage.names import unescape
 from texneg.datasets.storage.places import map_in_order, read_or_none, remove_all
 from texneg.datasets.storage.url import Url
-from texneg.synth.driver.inputs import Again, compare_inputs
+from texneg.synth.driver.inputs import Again, Hashes, compare_inputs, is_among
 from texneg.synth.ledger.audit import known_rows
 from texneg.synth.ledger.ledger import Commit
 from texneg.synth.ledger.manifest import to_parquet
@@ -36,8 +35,6 @@ from texneg.synth.plan.plan import (
     save_plan,
     write_items,
 )
-
-Hashes = npt.NDArray[np.int64]
 
 
 def make_changes_again(run: Run, source: Source, *, content: bool) -> Run:
@@ -93,9 +90,9 @@ def lost_outputs(run: Run) -> tuple[Again, list[str]]:
         written[shard] = _hashes((ledger.listed_name(out), size) for _, out, size in outs if out)
         folders.update(dict.fromkeys(out.rpartition("/")[0] for _, out, _ in outs if out))
     listings = map_in_order(lambda folder: list(ledger.sizes(folder)), folders)
-    there = _hashes(file for listing in listings for file in listing)
+    there = np.sort(_hashes(file for listing in listings for file in listing))
     for shard, commit in known:
-        found = np.isin(written[shard], there)
+        found = is_among(written[shard], there)[1]
         if not found.all():
             made = [(index, out) for index, out, _ in _outs(run, (shard, commit)) if out]
             gone = [pair for pair, is_there in zip(made, found, strict=True) if not is_there]

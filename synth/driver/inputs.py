@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from texneg.datasets.sources.items import Item
 from texneg.datasets.sources.reader import open_reader
@@ -29,6 +30,7 @@ AT_A_TIME = 200  # files of which one thread asks the time
 
 Again = dict[Shard, set[int]]
 """Positions of the images of each shard that are to be made again."""
+Hashes = npt.NDArray[np.int64]
 
 
 @dataclass
@@ -67,6 +69,14 @@ def compare_inputs(run: Run, source: Source, *, content: bool) -> Comparison:
     return (_compare_files if source.kind == "folder" else _compare_tars)(run, source, content)
 
 
+def is_among(wanted: Hashes, values: Hashes) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
+    """The place of each hash in sorted values where it is among them, and whether it is."""
+    if not len(values):
+        return np.zeros(len(wanted), np.intp), np.zeros(len(wanted), bool)
+    places = np.minimum(np.searchsorted(values, wanted), len(values) - 1)
+    return places, values[places] == wanted
+
+
 class _Found:
     """The files of a source by hashes of their names, and of what a plan knows of them."""
 
@@ -76,21 +86,17 @@ class _Found:
             names.append(hash(_name(item)))
             states.append(_state(item))
         order = np.argsort(np.frombuffer(names, np.int64))
-        self._names, self._states = (
-            np.frombuffer(names, np.int64)[order],
-            np.frombuffer(states, np.int64)[order],
-        )
+        self._names = np.frombuffer(names, np.int64)[order]
+        self._states = np.frombuffer(states, np.int64)[order]
         self._known = np.zeros(len(order), bool)
 
     def look_up(self, items: list[Item]) -> tuple[list[bool], list[bool]]:
         """For each item of the plan: it is there, and it is there unchanged."""
         names = np.fromiter((hash(_name(item)) for item in items), np.int64)
-        if not len(self._names):
-            return [False] * len(items), [False] * len(items)
-        places = np.minimum(np.searchsorted(self._names, names), len(self._names) - 1)
-        there = self._names[places] == names
+        places, there = is_among(names, self._names)
         self._known[places[there]] = True
-        same = there & (self._states[places] == np.fromiter(map(_state, items), np.int64))
+        same = np.zeros(len(items), bool)
+        same[there] = self._states[places[there]] == np.fromiter(map(_state, items), np.int64)[there]
         return there.tolist(), same.tolist()
 
     def unknown(self, items: Iterable[Item]) -> list[str]:

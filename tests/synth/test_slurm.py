@@ -55,7 +55,7 @@ def test_jobs_make_the_bytes_of_one_process(
     whole = state(run(photos, "whole"))
     options = ("cores=1", "memory=1GB", "walltime=04:00:00", "interface=lo")
     parts = config(photos, tmp_path / "out", part_size=3)
-    with dask.config.set({"distributed.scheduler.idle-timeout": "1ms"}):  # jobs may queue for longer
+    with dask.config.set({"distributed.scheduler.no-workers-timeout": "1ms"}):  # jobs may queue for longer
         assert synth(parts.with_flags(cluster="slurm", jobs=2, cluster_option=options)) == 0
     assert state(tmp_path / "out") == whole
     scripts = [path.read_text() for path in slurm.glob("*.sh")]
