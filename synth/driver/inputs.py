@@ -199,11 +199,12 @@ def _newer(source: Source, items: list[Item], wanted: list[int], since: float) -
 
 
 def _changed_at(path: Path) -> float:
+    """The time at which a file, or the link to it, was written or put there."""
     try:
-        found = path.stat()
+        found = [path.lstat(), path.stat()] if path.is_symlink() else [path.stat()]
     except OSError:
         return 0.0
-    return max(found.st_mtime, found.st_ctime)
+    return max(max(status.st_mtime, status.st_ctime) for status in found)
 
 
 def _differing(source: Source, items: list[Item], rows: dict[int, Row], unreadable: list[str]) -> set[int]:

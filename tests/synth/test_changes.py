@@ -219,6 +219,23 @@ def test_what_time_does_not_show_content_does(copy: Path, run: Run, state: State
         run(copy, overwrite=True, recheck_sources=True)
 
 
+def test_a_link_that_points_elsewhere_is_a_changed_input(
+    copy: Path, run: Run, state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = copy / "bee/bee.004.JPEG"
+    for name in ("one.JPEG", "two.JPEG"):
+        shutil.copy(link, tmp_path / name)
+    flip(tmp_path / "two.JPEG")
+    link.unlink()
+    link.symlink_to(tmp_path / "one.JPEG")
+    dst = run(copy)
+    link.unlink()
+    link.symlink_to(tmp_path / "two.JPEG")
+    monkeypatch.setattr(inputs, "SLACK_S", 0.0)
+    run(copy)
+    assert state(dst) == state(run(copy, "fresh"))
+
+
 def test_an_input_that_cannot_be_read_is_not_taken_for_the_same(
     copy: Path, run: Run, state: State, capsys: Printed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
