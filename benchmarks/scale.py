@@ -146,6 +146,7 @@ def run_through_dask(run: Run, workers: int) -> dict[str, Any]:
     memory: list[float] = []
     compute = Compute(workers=workers, threads_per_worker=1)
     with connect(compute) as client, contextlib.redirect_stderr(io.StringIO()):
+        client.wait_for_workers(workers)
         before = processes_cpu(client)
         time.sleep(IDLE_S)
         idle = processes_cpu(client)

@@ -198,6 +198,9 @@ class Action:
     """Try the images again that could not be used: all, or those of these statuses."""
     recheck: bool = False
     """On resume, hash every finished output and make the damaged and missing ones again."""
+    recheck_sources: bool = False
+    """On resume, hash every input and make the textures of changed ones again. Without it, those of inputs
+    with another size, or written since, are."""
     overwrite: bool = False
     """Remove the outputs of an earlier run (only files that its ledger lists) and start anew."""
     steal_lock: bool = False
@@ -305,10 +308,20 @@ class SynthConfig:
         return shlex.join(words)
 
 
-ONCE = ("overwrite", "recheck", "steal_lock", "extend", "retry_quarantined", "dry_run", "plan_only")
+ONCE = (
+    "overwrite",
+    "recheck",
+    "recheck_sources",
+    "steal_lock",
+    "extend",
+    "retry_quarantined",
+    "dry_run",
+    "plan_only",
+)
 """Flags that are not repeated when a run is resumed."""
 EXCLUSIVE = (
-    ("dry_run", "plan_only", "task", "finalize"),
+    ("dry_run", "plan_only", "task", "finalize", "recheck_sources"),
+    ("overwrite", "recheck_sources"),
     ("scheduler", "cluster"),
     ("overwrite", "extend", "retry_quarantined", "task"),
     ("overwrite", "extend", "retry_quarantined", "finalize"),

@@ -1,7 +1,7 @@
 """`texneg synth`: one texture for every image, resumable at any moment."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from queue import SimpleQueue
 
@@ -66,6 +66,8 @@ def synth(config: SynthConfig) -> int:
         command = config.command(once=True, without=("dry_run",))
         dry_run(spec, overwrite=config.action.overwrite, cores=compute.cores, command=command)
         return 0
+    if not (compute.in_process or config.action.plan_only):
+        load_dask()
     if compute.cluster != "slurm-runner":
         return _synth(config, compute, spec)
     from texneg.synth.executors.slurm import srun_cluster  # loads Dask
@@ -74,9 +76,24 @@ def synth(config: SynthConfig) -> int:
         return _synth(config, replace(compute, scheduler=address), spec)
 
 
+def load_dask() -> None:
+    """Import Dask, which reads the site's settings.
+
+    Raises:
+        InputError: it cannot read them.
+    """
+    try:
+        import distributed  # noqa: F401
+    except (ValueError, OSError) as error:
+        reason = str(error).partition("\n")[0].removesuffix(", original error message:")
+        raise InputError(f"{reason}; mend Dask's settings, or set DASK_CONFIG to an empty folder") from error
+
+
 def specify(config: SynthConfig, compute: Compute) -> Specification:
     """Check a command and open its source; writes nothing."""
     config.check()
+    if compute.cluster is not None or compute.scheduler is not None:
+        load_dask()
     if compute.cluster is not None:
         from texneg.synth.executors.slurm import check_slurm  # loads Dask
 
@@ -115,9 +132,13 @@ def _synth(config: SynthConfig, compute: Compute, spec: Specification) -> int:
         if action.array_task is not None:
             run = open_run(config, spec)
             share = replace(run, plan=run.plan.share(*action.array_task))
+            _recheck(config, share)
             return _run(config, compute, share, lambda: None)
         with Lease(spec.ledger.lock, steal=action.steal_lock) as lease:
+            resumed = not action.overwrite and spec.ledger.config.exists()
             run = _change_run(config, spec, open_run(config, spec))
+            if resumed and not (action.plan_only or action.finalize):
+                run = _mend_run(config, spec, run)
             if action.plan_only:
                 messages.print_plan(run, config.command())
                 return 0
@@ -142,28 +163,38 @@ def open_run(config: SynthConfig, spec: Specification) -> Run:
 def _change_run(config: SynthConfig, spec: Specification, run: Run) -> Run:
     """Add new inputs and requeue images of the quarantine, where that is asked for."""
     if config.action.extend:
-        plan, differences = extend_plan(run.plan, run.settings, spec.source, spec.shard_size)
+        plan = extend_plan(run.plan, run.settings, spec.source, spec.shard_size)
+        info(f"{plural(plan.images - run.plan.images, 'new image')} added to the plan")
         run = replace(run, plan=plan)
-        info(f"{plural(differences.new, 'new image')} added to the plan")
-        for line in differences.lines():
-            info(line)
     if config.action.retry_quarantined is not None:
         count = requeue_quarantined(run, spec.source, config.action.retry_quarantined)
         info(f"{plural(count, 'image')} of the quarantine tried again")
     return run
 
 
+def _mend_run(config: SynthConfig, spec: Specification, run: Run) -> Run:
+    """Reopen shards of an earlier call whose outputs are damaged or gone, or whose inputs changed."""
+    from texneg.synth.driver.changes import make_changes_again  # loads decoders
+
+    _recheck(config, run)
+    return make_changes_again(run, spec.source, content=config.action.recheck_sources)
+
+
+def _recheck(config: SynthConfig, run: Run) -> None:
+    """Reopen shards whose outputs are damaged, where that is asked for."""
+    if config.action.recheck:
+        from texneg.synth.ledger.audit import reopen_damaged  # loads decoders
+
+        info(f"{plural(reopen_damaged(run.ledger, run.plan), 'damaged shard')} to make again")
+
+
 def _run(config: SynthConfig, compute: Compute, run: Run, heartbeat: Callable[[], None]) -> int:
     action, policy, array_task = config.action, config.policy, config.action.array_task
     if warning := compare_versions(run.versions, "this process", strict=policy.strict_versions):
         info(f"warning: {warning}")
-    if action.recheck:
-        from texneg.synth.ledger.audit import reopen_damaged  # loads decoders
-
-        info(f"{plural(reopen_damaged(run.ledger, run.plan), 'damaged shard')} to make again")
     queue = TaskQueue(run, run.ledger.task_metrics(*array_task) if array_task else run.ledger.metrics)
     queue.resume()
-    before = queue.images
+    before = queue.done
     if action.finalize and queue.missing:
         raise RunFailed(messages.describe_missing(queue, config.command(without=("finalize",))))
     check_space(run, run.plan.images - before)
@@ -176,9 +207,14 @@ def _run(config: SynthConfig, compute: Compute, run: Run, heartbeat: Callable[[]
         with (
             suppress(KeyboardInterrupt),
             catch_stop_signals(patience=1 if compute.in_process else 2) as stop,
-            _executor(compute, run, strict_versions=policy.strict_versions) as executor,
-            Progress(run.plan.images, before) as progress,
+            run.ledger.spare_space(),
+            ExitStack() as stack,
         ):
+            with catch_stop_signals(patience=0):  # nothing is under way yet that could be lost
+                executor = stack.enter_context(
+                    _executor(compute, run, strict_versions=policy.strict_versions)
+                )
+            progress = stack.enter_context(Progress(run.plan.images, before))
             try:
                 verdict = run_tasks(
                     queue,
@@ -191,7 +227,7 @@ def _run(config: SynthConfig, compute: Compute, run: Run, heartbeat: Callable[[]
                 )
             finally:
                 seconds = progress.pace.seconds
-    made = queue.images - before
+    made = queue.done - before
     if array_task is None:
         cores = 1 if compute.in_process else compute.cores
         verdict = _close(queue, verdict, Call(config.command(), cores, made, round(seconds, 3)))
@@ -238,7 +274,9 @@ def _executor(compute: Compute, run: Run, *, strict_versions: bool) -> Iterator[
     warnings: SimpleQueue[WorkerWarning] = SimpleQueue()
     setup = WorkerSetup(run.ledger, run.versions, strict=strict_versions)
     with connect(compute, setup, warnings.put) as client:
-        executor = DaskExecutor(client, run.ledger.tag, warnings, lambda: prepare(client, setup))
+        executor = DaskExecutor(
+            client, run.ledger.tag, warnings, lambda: prepare(client, setup, warnings.put)
+        )
         try:
             yield executor
         finally:

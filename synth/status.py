@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from texneg.cli.console import format_duration
 from texneg.cli.fields import Positional
@@ -104,11 +105,18 @@ def run_status(ledger: Ledger) -> RunStatus:
         statuses=dict(sorted(statuses.items())),
         running=running,
         images_per_second=_rate([ledger.metrics] if running else ledger.all_task_metrics()),
-        outcome=None if running else stats.get("outcome", "killed" if done else "planned"),
+        outcome=None if running else _outcome(ledger, stats, done),
         joined=ledger.manifest.exists(),
         failed=stats.get("failed", {}),
         command=record.command,
     )
+
+
+def _outcome(ledger: Ledger, stats: dict[str, Any], done: int) -> str:
+    """The end of the last call: one that was killed left its lock, and any other as a rule its statistics."""
+    if ledger.lock.exists():
+        return "killed"
+    return str(stats.get("outcome", "unfinished" if done else "planned"))
 
 
 def _rate(metrics: Sequence[Place]) -> float | None:

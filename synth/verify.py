@@ -13,6 +13,7 @@ from texneg.datasets.decode import DecodeError
 from texneg.datasets.sources.items import Item
 from texneg.datasets.sources.reader import open_reader
 from texneg.datasets.sources.sources import root_of
+from texneg.datasets.storage.names import show
 from texneg.datasets.storage.places import Place, parse_place
 from texneg.datasets.storage.retries import with_retries
 from texneg.errors import InputError, RunFailed
@@ -108,12 +109,13 @@ def verify(config: VerifyConfig) -> int:
 
 def _remedy(problems: list[str], ledger: Ledger, command: str) -> str:
     """The remedy for each kind of problem, in one line."""
-    inputs = "bring inputs back as they were, or remake with --overwrite"
+    changed = f"textures of changed inputs are made again by: {command} --recheck-sources"
+    gone = "bring inputs back as they were, or remake with --overwrite"
     damage = f"missing and changed textures are made again by: {command} --recheck"
     remedies = {
-        "input gone": inputs,
-        "input changed": inputs,
-        "input unreadable": inputs,
+        "input changed": changed,
+        "input gone": gone,
+        "input unreadable": gone,
         "unlisted": "take unlisted files away",
         REMADE: f"for the same bytes install the versions that {ledger.config} names",
     }
@@ -153,11 +155,11 @@ def _source_problems(src: Place, items: list[Item], rows: list[Row]) -> Iterator
     inputs = _inputs(src, [item for item, _ in pairs])
     for (item, row), data in zip(pairs, inputs, strict=True):
         if isinstance(data, FileNotFoundError):
-            yield f"input gone: {item.src}"
+            yield f"input gone: {show(item.src)}"
         elif isinstance(data, OSError):
-            yield f"input unreadable: {item.src} ({data})"
+            yield f"input unreadable: {show(item.src)} ({data})"
         elif hashlib.sha256(data).digest() != row.src_sha256:
-            yield f"input changed: {item.src}"
+            yield f"input changed: {show(item.src)}"
 
 
 def _inputs(src: Place, items: list[Item]) -> Iterator[bytes | OSError]:
@@ -190,4 +192,4 @@ def _resynth_problems(run: Run, commits: Commits, src: Place, count: int) -> Ite
             with suppress(DecodeError):
                 remade = make_texture(data, replace(row), run.settings, StageClock())
                 if hashlib.sha256(remade).digest() != row.out_sha256:
-                    yield f"{REMADE}: {row.out}"
+                    yield f"{REMADE}: {show(row.out or '')}"

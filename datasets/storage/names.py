@@ -5,6 +5,7 @@ import re
 
 _ODD = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _ODD_OR_PERCENT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff%]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _ESCAPE = re.compile(rb"%([0-9A-F]{2})")
 
 
@@ -23,6 +24,17 @@ def _escape_match(match: re.Match[str]) -> str:
 def unescape(name: str) -> str:
     """Undo `escape`."""
     return os.fsdecode(_ESCAPE.sub(lambda match: bytes.fromhex(match[1].decode()), os.fsencode(name)))
+
+
+def plain_name(name: str) -> str | None:
+    """Undo `escape` where the result is text; None for bytes that are not UTF-8, which no table can hold."""
+    plain = unescape(name)
+    return plain if plain.isascii() or not _SURROGATE.search(plain) else None
+
+
+def show(name: str) -> str:
+    """Make an escaped name plain, but for control characters and bytes that are no text."""
+    return escape(unescape(name), percent=False)
 
 
 def hide_dots(key: str) -> str:

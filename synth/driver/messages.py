@@ -4,6 +4,7 @@ import itertools
 import shlex
 
 from texneg.cli.console import format_bytes, format_duration, info, out, plural
+from texneg.datasets.storage.names import show
 from texneg.synth.driver.finalize import InputCounts
 from texneg.synth.driver.loop import Verdict
 from texneg.synth.driver.opening import bytes_to_write
@@ -16,7 +17,7 @@ REASONS_SHOWN, SHARDS_SHOWN = 5, 10
 
 def print_start(queue: TaskQueue, src: str, dst: str, where: str) -> None:
     """Print what is going to be made, from what and where."""
-    settings, plan, done = queue.run.settings, queue.run.plan, queue.images
+    settings, plan, done = queue.run.settings, queue.run.plan, queue.done
     form = "images and textures in tars" if settings.layout == "paired" else settings.format
     info(
         f"{plural(plan.images, 'image')} of {src} -> {dst} ({form}, {settings.size} px"
@@ -27,9 +28,10 @@ def print_start(queue: TaskQueue, src: str, dst: str, where: str) -> None:
     if done:
         info(f"resuming: {done} of {plan.images} images are done")
     if queue.tasks:
-        size = format_bytes(bytes_to_write(queue.run, plan.images - done))
+        left = plan.images - done
+        size, most = (format_bytes(bytes_to_write(queue.run, left, most=most)) for most in (False, True))
         tasks, shards = plural(len(queue.tasks), "task"), plural(len(queue.missing), "shard")
-        info(f"{tasks} of {shards} on {where}; about {size} to write")
+        info(f"{tasks} of {shards} on {where}; about {size} to write, {most} at most")
 
 
 def print_plan(run: Run, command: str) -> None:
@@ -50,7 +52,7 @@ def print_quarantine(queue: TaskQueue) -> None:
         return
     quarantine = queue.run.ledger.quarantine
     for row in itertools.islice(iterate_rows(quarantine), REASONS_SHOWN):
-        info(f"  {row.src}: {row.status}, {row.error}")
+        info(f"  {show(row.src)}: {row.status}, {row.error}")
     info(f"  each with its reason: {quarantine}")
 
 

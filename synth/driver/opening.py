@@ -28,7 +28,11 @@ from texneg.synth.plan.plan import Plan, Settings, Shard, load_plan, plan_file, 
 from texneg.synth.plan.planning import make_plan
 
 READ_ONLY = ("http", "https")
-BYTES_PER_PIXEL = 1.5  # of a lossless texture; 1.44 on photographs: 71 KiB at 224 px
+BYTES_PER_PIXEL = {"webp": 1.5, "png": 1.9}  # of a lossless texture of a photograph
+MOST_BYTES_PER_PIXEL = 3.1  # of a lossless texture of noise
+BYTES_PER_TEXTURE = 350  # of a file, however small
+BLOCK = 4096  # of a file system, of which a file takes whole ones
+BYTES_PER_MEMBER = 1024  # of a tar, beside the data
 
 
 @dataclass(frozen=True)
@@ -149,12 +153,16 @@ def check_space(run: Run, images: int) -> None:
         )
 
 
-def bytes_to_write(run: Run, images: int) -> float:
-    """Expected size of the outputs of that many images."""
-    textures = images * BYTES_PER_PIXEL * run.settings.size**2
-    if run.settings.layout != "paired":
-        return textures
-    return textures + run.plan.input_bytes * images / run.plan.images
+def bytes_to_write(run: Run, images: int, *, most: bool = False) -> float:
+    """Size of the outputs of that many images, as expected of photographs, or at most, as of noise."""
+    settings = run.settings
+    pixel = MOST_BYTES_PER_PIXEL if most else BYTES_PER_PIXEL[settings.encoding]
+    own = pixel * settings.size**2 + BYTES_PER_TEXTURE + (BLOCK if most else 0)
+    if settings.format == "webdataset":
+        own += BYTES_PER_MEMBER
+    if settings.layout == "paired":
+        own += run.plan.input_bytes / run.plan.images + 2 * BYTES_PER_MEMBER
+    return images * own
 
 
 def requeue_quarantined(run: Run, source: Source, statuses: Sequence[str]) -> int:

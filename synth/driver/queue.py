@@ -32,6 +32,8 @@ class TaskQueue:
     failed: dict[str, str] = field(default_factory=dict)
     """Reason by shard id."""
     images: int = 0
+    kept: Counter[str] = field(default_factory=Counter)
+    """By name of a task: images of a reopened shard whose textures stay."""
     storage: str = ""
     """The reason why nothing more can be written."""
 
@@ -39,6 +41,11 @@ class TaskQueue:
     def bad(self) -> int:
         """Images that could not be used."""
         return self.images - self.statuses[Status.OK]
+
+    @property
+    def done(self) -> int:
+        """Images that are done, with those in unfinished parts of reopened shards."""
+        return self.images + self.kept.total()
 
     def resume(self) -> None:
         """Read every marker of the ledger and queue what is missing, in plan order."""
@@ -56,6 +63,11 @@ class TaskQueue:
                 self.tasks.append(Task.of(self.run, shard, part))
             if part == plan.parts(shard) - 1 and not self.missing[shard]:
                 self.tasks.append(Task.of(self.run, shard, None))
+        for shard, rows in zip(self.missing, ledger.kept_rows(list(self.missing)), strict=True):
+            for index in rows:
+                part = 0 if plan.parts(shard) == 1 else index // plan.part_size
+                if part in self.missing[shard]:
+                    self.kept[Task.of(self.run, shard, part).name] += 1
 
     def _count(self, marker: Marker) -> int:
         self.statuses.update(marker.statuses)
@@ -67,7 +79,7 @@ class TaskQueue:
         if isinstance(result, StorageFailure):
             self.storage = result.message
             return 0
-        new = 0 if task.part is None else self._count(result)
+        new = 0 if task.part is None else self._count(result) - self.kept.pop(task.name, 0)
         if isinstance(result, Commit):
             self.missing.pop(task.shard, None)
             line = {**asdict(result), "committed": True, "time": time.time()}

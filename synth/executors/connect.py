@@ -7,7 +7,8 @@ import secrets
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -21,14 +22,17 @@ from texneg.datasets.storage.atomic import temporary_name, write_bytes
 from texneg.errors import InputError, RunFailed
 from texneg.synth.config import Compute
 from texneg.synth.executors.executor import WorkerWarning
-from texneg.synth.executors.local import local_cluster
+from texneg.synth.executors.local import local_cluster, local_workers
 from texneg.synth.executors.slurm import slurm_cluster
 from texneg.synth.executors.tuning import TUNING
 from texneg.synth.ledger.ledger import Ledger
 from texneg.synth.ledger.record import Versions, compare_versions, versions
 
 CONNECT_S = 20
+PREPARE_S = 60.0  # for all workers of a running cluster, which may have to compile the kernel
+FORGET_S = 5.0
 PROBE = "probe"
+SCHEDULER = "scheduler"  # name of the topic in which Dask's scheduler reports what it does
 
 
 class WorkerSetup(distributed.WorkerPlugin):
@@ -109,25 +113,45 @@ def connect(
         stack.enter_context(_quiet("distributed.client"))
         client = stack.enter_context(_client(compute, stack))
         _subscribe(client, setup.topic, on_warning)
-        prepare(client, setup)
+        prepare(client, setup, on_warning)
+        if compute.on_this_machine:
+            stack.enter_context(
+                local_workers(client.cluster, compute.cores, compute.threads_per_worker, on_warning)
+            )
         try:
             yield client
         finally:
-            # The scheduler may be gone or another one, and the client may have given it up.
-            with suppress(OSError, RuntimeError, ValueError, AttributeError):
-                client.unregister_worker_plugin(setup.name)
+            if not compute.on_this_machine:
+                _forget(client, setup)
 
 
-def prepare(client: distributed.Client, setup: WorkerSetup) -> None:
+def prepare(
+    client: distributed.Client, setup: WorkerSetup, on_warning: Callable[[WorkerWarning], None]
+) -> None:
     """Prepare every worker, and check that the scheduler, which opens every task, can import texneg.
+
+    One that does not answer is not waited for: it is prepared when it does, as those are that come later.
 
     Raises:
         OSError: the scheduler is gone.
         RunFailed: one of them cannot take part.
     """
+
+    async def ask() -> None:
+        await client.run_on_scheduler(versions)
+
+    async def register() -> None:
+        await client.register_plugin(setup)
+
     try:
-        client.run_on_scheduler(versions)
-        client.register_plugin(setup)
+        _within(CONNECT_S, client, ask)
+        begin = time.time()
+        try:
+            client.sync(register, callback_timeout=PREPARE_S)
+        except TimeoutError:
+            silent = ", ".join(client.run_on_scheduler(_unseen_since, begin))
+            text = f"no answer within {PREPARE_S:.0f} s from {silent or 'some workers'}"
+            on_warning(WorkerWarning(f"{text}; the run goes on with the others", fatal=False))
     except RunFailed:
         raise
     except Exception as error:  # an import error there comes back as it is or as text
@@ -140,8 +164,37 @@ def prepare(client: distributed.Client, setup: WorkerSetup) -> None:
         ) from error
 
 
+def _within(seconds: float, client: distributed.Client, ask: Callable[[], Awaitable[None]]) -> None:
+    """Ask the scheduler for something that it does at once.
+
+    Raises:
+        OSError: it does not.
+    """
+    try:
+        client.sync(ask, callback_timeout=seconds)
+    except TimeoutError as error:
+        address = client.scheduler.address
+        raise OSError(f"the Dask scheduler at {address} gives no answer within {seconds:.0f} s") from error
+
+
+def _unseen_since(begin: float, dask_scheduler: Any) -> list[str]:
+    """The workers from which a scheduler has not heard since then."""
+    return [address for address, worker in dask_scheduler.workers.items() if worker.last_seen < begin]
+
+
+def _forget(client: distributed.Client, setup: WorkerSetup) -> None:
+    """Have the workers forget the run, as far as they answer."""
+
+    async def unregister() -> None:
+        await client.unregister_worker_plugin(setup.name)
+
+    # The scheduler may be gone or another one, and the client may have given it up.
+    with suppress(OSError, RuntimeError, ValueError, AttributeError):
+        client.sync(unregister, callback_timeout=FORGET_S)
+
+
 def _subscribe(client: distributed.Client, topic: str, on_warning: Callable[[WorkerWarning], None]) -> None:
-    """Subscribe to a topic's events, and wait until the subscription has taken effect."""
+    """Subscribe to the scheduler's and to a topic's events, and wait until that has taken effect."""
     arrived = threading.Event()
 
     def receive(event: tuple[float, Any]) -> None:
@@ -151,6 +204,14 @@ def _subscribe(client: distributed.Client, topic: str, on_warning: Callable[[Wor
         else:
             on_warning(WorkerWarning(message["text"], message["fatal"]))  # Dask adds the worker
 
+    def replace_silent(event: tuple[float, Any]) -> None:
+        _, message = event
+        if message.get("action") == "worker-ttl-timed-out":
+            workers, seconds = ", ".join(message["workers"]), message["ttl"]
+            text = f"no answer within {seconds:.0f} s from {workers}: replaced, their tasks go to others"
+            on_warning(WorkerWarning(text, fatal=False))
+
+    client.subscribe_topic(SCHEDULER, replace_silent)
     client.subscribe_topic(topic, receive)
     deadline = time.monotonic() + CONNECT_S
     while not arrived.wait(0.02) and time.monotonic() < deadline:
@@ -164,15 +225,29 @@ def _client(compute: Compute, stack: ExitStack) -> distributed.Client:
         if compute.cluster == "slurm":
             cluster = stack.enter_context(slurm_cluster(compute.jobs, compute.cluster_option))
         else:
-            cluster = stack.enter_context(local_cluster(compute.cores, compute.threads_per_worker))
-        return distributed.Client(cluster, **options)
+            cluster = stack.enter_context(local_cluster())
+        return _new_client(address=cluster, **options)
     options["scheduler_file" if _is_file(address) else "address"] = address
     try:
-        return distributed.Client(**options)
-    except (OSError, ValueError) as error:
+        return _new_client(**options)
+    except Exception as error:  # of any type, where something else answers
         raise InputError(
             f"no Dask scheduler answers at {address} ({error}); start one, or leave --scheduler out"
         ) from error
+
+
+def _new_client(**options: Any) -> distributed.Client:
+    """Make a client in another thread, since Dask waits for one that Ctrl-C interrupts half-made."""
+    made: Future[distributed.Client] = Future()
+
+    def make() -> None:
+        try:
+            made.set_result(distributed.Client(**options))
+        except Exception as error:
+            made.set_exception(error)
+
+    threading.Thread(target=make, name="texneg-connect", daemon=True).start()
+    return made.result()
 
 
 def check_address(address: str) -> None:

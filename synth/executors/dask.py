@@ -1,5 +1,6 @@
 """Tasks on a Dask cluster: few futures at a time, and a remedy for workers that die or hang."""
 
+import asyncio
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
@@ -119,7 +120,11 @@ class DaskExecutor:
         It reaches the workers a moment later: a task that begins until then runs on, and its commit stays.
         """
         with suppress(OSError):
-            begun = self._stacks([key for keys in self._assigned().values() for key in keys])
+            assigned = self._assigned()
+            begun: set[str] = set()
+            for worker, stacks in self._stacks(assigned).items():
+                if not isinstance(stacks, TimeoutError):  # one that does not answer would only be waited for
+                    begun.update(assigned[worker] if isinstance(stacks, Exception) else stacks)
             waiting = [future for future in self._tasks if future.key not in begun and not future.done()]
             self._client.cancel(waiting, force=True)
             for future in waiting:
@@ -134,8 +139,12 @@ class DaskExecutor:
         stuck = [futures[key] for keys in busy.values() for key in keys]
         for worker, keys in busy.items():
             info(f"  {worker} has {', '.join(self._tasks[futures[key]].name for key in keys)}")
-        for line in self._call_stacks([future.key for future in stuck]):
-            info(f"  {line}")
+        for worker, stacks in self._stacks(busy).items():
+            if isinstance(stacks, Exception):
+                info(f"  {worker}: no call stack: {stacks or 'it does not answer'}")
+            else:
+                for key, stack in stacks.items():
+                    info(f"  {key}: {' | '.join(' '.join(frame.split()) for frame in stack)}")
         tasks = [self._tasks.pop(future) for future in stuck]
         self._client.cancel(stuck, force=True)
         self._replace(list(busy))
@@ -148,22 +157,21 @@ class DaskExecutor:
         assigned = {worker: mine.intersection(keys) for worker, keys in processing.items()}
         return {worker: sorted(keys) for worker, keys in assigned.items() if keys}
 
-    def _call_stacks(self, keys: list[str]) -> list[str]:
-        """A line with the call stack of each task, innermost frame last, as far as workers answer."""
-        try:
-            stacks = self._stacks(keys)
-        except OSError as error:
-            return [f"no call stack: {error or 'the workers do not answer'}"]
-        return [f"{key}: {' | '.join(' '.join(f.split()) for f in stack)}" for key, stack in stacks.items()]
+    def _stacks(self, assigned: dict[str, list[str]]) -> dict[str, dict[str, Any] | Exception]:
+        """Call stacks of those tasks that each worker has begun, or the error of a worker that gives none."""
+        call_stack = self._client.scheduler.call_stack
 
-    def _stacks(self, keys: list[str]) -> dict[str, Any]:
-        """Call stacks of those tasks that a worker has begun."""
-        scheduler = self._client.scheduler
-        try:
-            found = self._client.sync(scheduler.call_stack, keys=keys, callback_timeout=ANSWER_S)
-        except KeyError as error:
-            raise OSError(f"the scheduler does not know {error}") from error
-        return {key: stack for stacks in found.values() for key, stack in stacks.items()}
+        async def ask(keys: list[str]) -> dict[str, Any] | Exception:
+            try:
+                found = await asyncio.wait_for(call_stack(keys=keys), ANSWER_S)
+            except Exception as error:  # such as a KeyError, of a scheduler that was started again
+                return error
+            return {key: stack for stacks in found.values() for key, stack in stacks.items()}
+
+        async def ask_all() -> list[dict[str, Any] | Exception]:
+            return await asyncio.gather(*map(ask, assigned.values()))
+
+        return dict(zip(assigned, self._client.sync(ask_all), strict=True))
 
     def _replace(self, workers: list[str]) -> None:
         """Have nannies start other processes; workers without a nanny are retired."""

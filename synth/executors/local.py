@@ -1,21 +1,41 @@
 """A cluster of processes of this machine, with the scheduler in the driver."""
 
+import asyncio
 import logging
 import multiprocessing.resource_tracker
 import os
 import signal
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from math import ceil
+from typing import Any
 
 import dask
 import distributed
 
-from texneg.synth.executors.tuning import ENVIRONMENT
+from texneg.cli.console import plural
+from texneg.synth.executors.executor import WorkerWarning
+from texneg.synth.executors.tuning import ENVIRONMENT, TUNING
 
 MOST_THREADS = 8  # of one worker process: each process costs background load
 DEATHS = 1  # of workers that a task survives: on one machine none is taken away, as nodes of a cluster are
+SILENCE_S = 60.0  # after which a worker that does not answer is replaced
+START_S = 600.0  # for the first worker, which may have to compile the kernel on a busy machine
+LATE_S = 10.0  # after the first worker, until those that have not started are mentioned
+CLOSE_S = 30.0
+POLL_S = 0.05
+
+
+class Preparation(distributed.WorkerPlugin):
+    """Compiles the kernel before a worker joins: while that keeps it from answering, nobody waits for it."""
+
+    def setup(self, worker: Any) -> None:
+        """Prepare the process."""
+        from texneg.synth.task.images import prepare_process  # loads numba, which a driver does not need
+
+        prepare_process()
 
 
 def workers_and_threads(cores: int, threads: int = 0) -> tuple[int, int]:
@@ -25,27 +45,165 @@ def workers_and_threads(cores: int, threads: int = 0) -> tuple[int, int]:
 
 
 @contextmanager
-def local_cluster(cores: int, threads: int = 0) -> Iterator[distributed.LocalCluster]:
-    """A cluster of that many cores, without a dashboard; it ends with the block."""
-    processes, threads = workers_and_threads(cores, threads)
+def local_settings() -> Iterator[None]:
+    """Dask's own settings with ours, without those of the site, which are meant for its clusters.
+
+    An idle time-out or a lifetime would end this one, and a preload or an environment could change it. What
+    the site says of encryption stays.
+    """
+    own: dict[str, Any] = {}
+    dask.config.refresh(own, paths=[], env={})
+    settings = own["distributed"]
+    for name in ("tls", "require-encryption"):
+        settings["comm"][name] = dask.config.get(f"distributed.comm.{name}")
+    pinned = {
+        **TUNING,
+        "distributed.scheduler.allowed-failures": DEATHS,
+        "distributed.scheduler.worker-ttl": f"{SILENCE_S} s",
+    }
+    with dask.config.set({"distributed": settings}), dask.config.set(pinned):
+        yield
+
+
+@contextmanager
+def local_cluster() -> Iterator[distributed.LocalCluster]:
+    """A cluster without workers and without a dashboard, to be filled by `local_workers`."""
     with ExitStack() as stack:
         stack.enter_context(_restore_environment())
-        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="texneg-dask-"))
-        stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": DEATHS}))
+        stack.enter_context(local_settings())
         with _block_signals():
             cluster = stack.enter_context(
                 distributed.LocalCluster(
-                    n_workers=processes,
-                    threads_per_worker=threads,
+                    n_workers=0,
                     processes=True,
                     dashboard_address=None,
                     scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},  # any port
-                    memory_limit=0,
                     silence_logs=logging.CRITICAL,
-                    local_directory=scratch,
                 )
             )
         yield cluster
+
+
+@contextmanager
+def local_workers(
+    cluster: distributed.LocalCluster,
+    cores: int,
+    threads: int,
+    on_warning: Callable[[WorkerWarning], None],
+) -> Iterator[None]:
+    """Worker processes for `local_cluster`, each started by itself; the first that is ready is waited for.
+
+    Args:
+        cluster: the scheduler.
+        cores: that they use.
+        threads: of one process; 0 chooses.
+        on_warning: receives a line about each process that does not start.
+
+    Raises:
+        OSError: no process starts, or none in time.
+    """
+    processes, threads = workers_and_threads(cores, threads)
+    with tempfile.TemporaryDirectory(prefix="texneg-dask-", ignore_cleanup_errors=True) as scratch:
+        pool = _Pool(cluster, on_warning)
+        pool.run(pool.start(processes, threads, scratch))
+        try:
+            pool.run(pool.first())
+            yield
+        finally:
+            pool.run(pool.close())
+
+
+class _Pool:
+    """Worker processes, each below a nanny, which runs in the event loop of the cluster."""
+
+    def __init__(
+        self, cluster: distributed.LocalCluster, on_warning: Callable[[WorkerWarning], None]
+    ) -> None:
+        self._cluster = cluster
+        self._on_warning = on_warning
+        self._starts: dict[distributed.Nanny, asyncio.Task[str]] = {}
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine of this class in the event loop of the cluster."""
+        asyncio.run_coroutine_threadsafe(work, self._cluster.loop.asyncio_loop).result()
+
+    async def start(self, processes: int, threads: int, scratch: str) -> None:
+        """Begin to start all processes."""
+        for number in range(processes):
+            nanny = distributed.Nanny(
+                self._cluster.scheduler_address,
+                name=number,
+                nthreads=threads,
+                host="127.0.0.1",
+                memory_limit=0,
+                security=self._cluster.security,
+                silence_logs=logging.CRITICAL,
+                local_directory=scratch,
+                dashboard=False,
+                plugins=(Preparation(),),
+            )
+            self._starts[nanny] = asyncio.create_task(self._watch_start(nanny))
+
+    async def _watch_start(self, nanny: distributed.Nanny) -> str:
+        """Wait until a process has joined; the error, which is reported, of one that fails."""
+        try:
+            await nanny
+        except Exception as error:
+            text = f"a worker process did not start ({error}); the run goes on without it"
+            self._on_warning(WorkerWarning(text, fatal=False))
+            return str(error) or type(error).__name__
+        return ""
+
+    async def first(self) -> None:
+        """Wait until a process has joined.
+
+        Raises:
+            OSError: none has, in time.
+        """
+        pending, end = set(self._starts.values()), time.monotonic() + START_S
+        while pending:
+            done, pending = await asyncio.wait(
+                pending, timeout=end - time.monotonic(), return_when=asyncio.FIRST_COMPLETED
+            )
+            errors = [task.result() for task in done]
+            if "" in errors:
+                self._report = asyncio.create_task(self._report_late())
+                return
+            if not done:
+                raise OSError(f"no worker process has started within {START_S:.0f} s")
+        raise OSError(f"no worker process starts on this machine ({errors[0]})")
+
+    async def _report_late(self) -> None:
+        """Report the processes that have not started a while after the first."""
+        await asyncio.sleep(LATE_S)
+        late = [str(nanny.pid) for nanny, start in self._starts.items() if not start.done()]
+        if late:
+            count = f"{len(late)} of {plural(len(self._starts), 'worker')}"
+            pids = f"process {', '.join(late)}"
+            text = f"{count} not ready {LATE_S:.0f} s after the first ({pids}); the run goes on without"
+            self._on_warning(WorkerWarning(text, fatal=False))
+
+    async def close(self) -> None:
+        """End all processes, also those that are just starting, or stopped."""
+        self._on_warning = lambda warning: None
+        await asyncio.gather(*(self._close(nanny, start) for nanny, start in self._starts.items()))
+
+    async def _close(self, nanny: distributed.Nanny, start: "asyncio.Task[str]") -> None:
+        while not start.done():
+            _kill(nanny)
+            await asyncio.sleep(POLL_S)
+        closing = asyncio.ensure_future(nanny.close())
+        await asyncio.wait({closing}, timeout=CLOSE_S)
+        if not closing.done():
+            _kill(nanny)
+            await asyncio.wait({closing}, timeout=CLOSE_S)
+
+
+def _kill(nanny: distributed.Nanny) -> None:
+    """Kill the process of a nanny, if there is one."""
+    if (pid := nanny.pid) is not None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 @contextmanager

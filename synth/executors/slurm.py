@@ -14,7 +14,7 @@ import dask
 from texneg.cores import available_cores
 from texneg.errors import InputError
 from texneg.synth.config import Compute
-from texneg.synth.executors.tuning import ENVIRONMENT, TUNING, nested_tuning
+from texneg.synth.executors.tuning import ENVIRONMENT, TUNING, UNENDING, nested_tuning
 
 SPARE_S = 300  # before the end of a job, in which its workers take no further task
 STAGGER = "4m"
@@ -45,7 +45,7 @@ def slurm_cluster(jobs: int, options: tuple[str, ...]) -> Iterator[Any]:
     """A cluster of jobs, kept at their number, with the site's `jobqueue.slurm` settings."""
     from dask_jobqueue import SLURMCluster
 
-    with SLURMCluster(**job_options(options)) as cluster:
+    with dask.config.set(UNENDING), SLURMCluster(**job_options(options)) as cluster:
         cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs)
         yield cluster
 
@@ -113,7 +113,7 @@ def srun_cluster() -> Iterator[str]:
     cores = available_cores()
     job, step = os.environ["SLURM_JOB_ID"], os.environ.get("SLURM_STEP_ID", "0")
     file = Path(f".texneg-scheduler-{job}-{step}.json")
-    with dask.config.set(TUNING):
+    with dask.config.set({**TUNING, **UNENDING}):
         runner = SLURMRunner(
             scheduler_file=str(file.absolute()),
             scheduler_options={"dashboard": False, "dashboard_address": ":0"},

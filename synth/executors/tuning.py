@@ -25,6 +25,12 @@ TUNING = {
     "distributed.admin.system-monitor.gil.enabled": False,
 }
 
+# The run ends the clusters that it starts, however long the last task, or SLURM's queue, keeps workers away.
+UNENDING = {
+    "distributed.scheduler.idle-timeout": None,
+    "distributed.scheduler.no-workers-timeout": None,
+}
+
 _HEADER = """\
 # For schedulers and workers that texneg does not start itself: ~/.config/dask/texneg.yaml on every node.
 # On preemptible nodes raise allowed-failures to 30. Where home folders are on a network, also set

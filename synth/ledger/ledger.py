@@ -1,7 +1,7 @@
 """The ledger: files beside the output that record what is done. They are the only state of a run.
 
     config.json  metrics.jsonl  plan/  parts/<shard>.<part>.*  done/<shard>.*  manifest/  quarantine.parquet
-    stats.json  SHA256SUMS  log/  lock
+    stats.json  SHA256SUMS  sources.json  log/  lock
 
 A part or a shard counts as done when its `.json` marker exists, which is written after its data.
 """
@@ -9,11 +9,12 @@ A part or a shard counts as done when its `.json` marker exists, which is writte
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from texneg.datasets.storage.atomic import TEMPORARY_SUFFIX
+from texneg.datasets.storage.atomic import TEMPORARY_SUFFIX, write_bytes
 from texneg.datasets.storage.json_files import write_json
 from texneg.datasets.storage.names import escape, unescape
 from texneg.datasets.storage.places import (
@@ -27,10 +28,11 @@ from texneg.datasets.storage.places import (
     size_of,
 )
 from texneg.datasets.storage.url import Url, escape_for_store
-from texneg.synth.ledger.manifest import Status
+from texneg.synth.ledger.manifest import Status, to_table
 from texneg.synth.plan.plan import Plan, Shard
 
 AT_A_TIME = 1000
+SPARE_BYTES = 1 << 16
 STAGES = ("read", "decode", "synthesis", "encode", "write")
 """Stages of a task whose wall time is measured."""
 
@@ -130,6 +132,11 @@ class Ledger:
         return self.root / "stats.json"
 
     @property
+    def spare(self) -> Place:
+        """A file that only takes space, removed when the disk is full so that the outcome can be recorded."""
+        return self.root / "spare"
+
+    @property
     def log(self) -> Place:
         """Log of the bad images and timings of the calling process."""
         return self.root / "log" / f"{os.uname().nodename}-{os.getpid()}.jsonl"
@@ -141,6 +148,15 @@ class Ledger:
     def listed_name(self, out: str) -> str:
         """The escaped path below DST as listings show it: a store keeps only names that are text."""
         return escape(escape_for_store(unescape(out))) if isinstance(self.dst, Url) else out
+
+    @property
+    def sources(self) -> Place:
+        """The time at which the inputs were last found to be those of the plan."""
+        return self.root / "sources.json"
+
+    def kept(self, shard: Shard) -> Place:
+        """The rows of a reopened shard whose textures stay, written before it is reopened."""
+        return self.root / "parts" / f"{shard.id}.kept.parquet"
 
     def done(self, shard: Shard, suffix: str) -> Place:
         """`.parquet` rows or `.json` marker of a committed shard."""
@@ -157,12 +173,16 @@ class Ledger:
     def commits(self, shards: Sequence[Shard]) -> list[Commit | None]:
         """The commit of each shard, None where there is none or its output tar does not exist.
 
-        Reads the markers a few at a time, and lists every folder of tars once.
+        Lists every folder of tars once.
         """
-        found = [self._commit(data) for data in _contents([self.done(shard, ".json") for shard in shards])]
+        found = self.markers(shards)
         sizes = self._sizes_of([shard.tar for shard in shards if shard.tar])
         there = self.dst.is_dir()
         return [commit if commit and _is_complete(commit, sizes, there) else None for commit in found]
+
+    def markers(self, shards: Sequence[Shard]) -> list[Commit | None]:
+        """The marker of each shard, None where there is none; reads a few at a time."""
+        return [self._commit(data) for data in _contents([self.done(shard, ".json") for shard in shards])]
 
     def _commit(self, data: bytes | None) -> Commit | None:
         if (stored := self._own(data)) is None:
@@ -211,6 +231,11 @@ class Ledger:
             for (shard, part), marker in zip(parts, self.part_markers(parts), strict=True):
                 yield shard, part, marker
 
+    def kept_rows(self, shards: Sequence[Shard]) -> Iterator[list[int]]:
+        """Positions of the images of each unfinished shard whose textures stay."""
+        for data in _contents([self.kept(shard) for shard in shards]):
+            yield [] if data is None else to_table(data)["index"].to_pylist()
+
     def write_marker(self, path: Place, marker: Marker) -> None:
         """Write the marker of a part or a shard."""
         write_json(path, {**asdict(marker), "fingerprint": self.fingerprint}, tag=self.tag)
@@ -220,9 +245,33 @@ class Ledger:
         suffixes = (".json", ".parquet", ".tar") if shard.tar else (".json", ".parquet")
         remove_all(self.part(shard, part, suffix) for suffix in suffixes for part in range(parts))
 
-    def reopen(self, shard: Shard, parts: int) -> None:
-        """Undo the commit of a shard, so that it is made again."""
-        self.done(shard, ".json").unlink()
+    @contextmanager
+    def spare_space(self) -> Iterator[None]:
+        """Keep a little space inside the block for what is written after it; a store needs none."""
+        if isinstance(self.root, Url):
+            yield
+            return
+        with suppress(OSError):  # the first task reports a full disk
+            write_bytes(self.spare, os.urandom(SPARE_BYTES), tag=self.tag)
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                self.spare.unlink(missing_ok=True)
+
+    def reopen(self, shard: Shard, parts: int, kept: bytes = b"") -> None:
+        """Undo the commit of a shard, or of its parts, so that it is made again.
+
+        Args:
+            shard: to be made again.
+            parts: that it has.
+            kept: rows of those images whose textures stay, as Parquet.
+        """
+        if kept:
+            write_bytes(self.kept(shard), kept, tag=self.tag)
+        else:
+            self.kept(shard).unlink(missing_ok=True)
+        self.done(shard, ".json").unlink(missing_ok=True)
         self.remove_parts(shard, parts)
 
     def sweep(self) -> None:

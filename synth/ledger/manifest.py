@@ -39,7 +39,8 @@ class Row:
     label: Annotated[str | None, pa.string()]
     shard: Annotated[int, pa.int32()]
     index: Annotated[int, pa.int32()]  # position in the shard
-    src: Annotated[str, pa.string()]  # path below SRC, or `tar::member`
+    src: Annotated[str, pa.string()]  # path below SRC, or `tar::member`, percent-escaped
+    src_name: Annotated[str | None, pa.string()] = None  # the same unescaped; null where that is no text
     src_bytes: Annotated[int, pa.int64()]
     src_sha256: Annotated[bytes | None, pa.binary(32)] = None
     width: Annotated[int | None, pa.int32()] = None  # as found in the file, like the four below
@@ -56,7 +57,8 @@ class Row:
     patch_b_x: Annotated[int | None, pa.int32()] = None  # left edge of the random patch, px
     patch_b_y: Annotated[int | None, pa.int32()] = None
     # Null unless the status is ok, as far as pixels_blake2b.
-    out: Annotated[str | None, pa.string()] = None  # path below DST, or `tar::member`
+    out: Annotated[str | None, pa.string()] = None  # path below DST, or `tar::member`, percent-escaped
+    out_name: Annotated[str | None, pa.string()] = None  # the same unescaped; null where that is no text
     out_offset: Annotated[int | None, pa.int64()] = None  # position of the data inside the tar
     out_bytes: Annotated[int | None, pa.int32()] = None
     out_sha256: Annotated[bytes | None, pa.binary(32)] = None

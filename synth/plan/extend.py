@@ -2,35 +2,26 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import blake2b
 
 from texneg.datasets.sources.items import Item
 from texneg.datasets.sources.sources import Source
 from texneg.errors import InputError
-from texneg.synth.plan.plan import Plan, Settings, output_names, plan_file, read_items, save_plan, write_items
+from texneg.synth.plan.plan import (
+    Plan,
+    Settings,
+    list_names,
+    output_names,
+    plan_file,
+    read_items,
+    save_plan,
+    write_items,
+)
 from texneg.synth.plan.planning import cut_in_shards, describe
 
-SHOWN = 5
 
-
-@dataclass(frozen=True)
-class Differences:
-    """The differences between a source and a plan."""
-
-    changed: list[str]
-    """Inputs with another size or position than when the plan was made."""
-    vanished: list[str]
-    new: int
-
-    def lines(self) -> list[str]:
-        """One line for the user about each kind of difference that leaves textures as they are."""
-        changed = f"changed since the plan was made, their textures stay: {_list(self.changed)}"
-        vanished = f"gone since the plan was made, their textures stay: {_list(self.vanished)}"
-        return [line for line, names in ((changed, self.changed), (vanished, self.vanished)) if names]
-
-
-def extend_plan(plan: Plan, settings: Settings, source: Source, shard_size: int) -> tuple[Plan, Differences]:
+def extend_plan(plan: Plan, settings: Settings, source: Source, shard_size: int) -> Plan:
     """Append the inputs that a plan does not know as further shards. The run keeps its fingerprint.
 
     Raises:
@@ -41,7 +32,7 @@ def extend_plan(plan: Plan, settings: Settings, source: Source, shard_size: int)
     strangers = set(source.classes()) - set(plan.source.classes)
     if settings.layout == "paired" and strangers:
         raise InputError(
-            f"class folders that the plan does not know: {_list(sorted(strangers))};"
+            f"class folders that the plan does not know: {list_names(sorted(strangers))};"
             " they would change the numbers of others: make a new run for them"
         )
     known = _Known(plan)
@@ -55,19 +46,18 @@ def extend_plan(plan: Plan, settings: Settings, source: Source, shard_size: int)
         outputs=_outputs(plan, settings),
     )
     shards, _ = write_items(plan_file(plan.folder, plan.files), new)
-    differences = known.differences(sum(shard.n for shard in shards))
     if not shards:
         plan_file(plan.folder, plan.files).unlink()
-        return plan, differences
+        return plan
     plan = replace(
         plan,
         shards=(*plan.shards, *shards),
-        images=plan.images + differences.new,
+        images=plan.images + sum(shard.n for shard in shards),
         files=plan.files + 1,
         source=describe(source, plan.source.classes),
     )
     save_plan(plan)
-    return plan, differences
+    return plan
 
 
 def same_inputs(plan: Plan, source: Source) -> bool:
@@ -113,11 +103,6 @@ class _Known:
             else:
                 yield item
 
-    def differences(self, new: int) -> Differences:
-        """The differences, once the whole source has been walked."""
-        vanished = [item.src for item in self._items() if _name(item) in self.left] if self.left else []
-        return Differences(self.changed, vanished, new)
-
 
 def _name(item: Item) -> bytes:
     return blake2b(f"{item.split}\0{item.src}".encode(), digest_size=12).digest()
@@ -129,7 +114,3 @@ def _outputs(plan: Plan, settings: Settings) -> Iterator[str]:
         return
     for shard in plan.shards:
         yield from output_names(plan, shard, settings)
-
-
-def _list(names: list[str]) -> str:
-    return f"{len(names)} ({', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''})"

@@ -20,7 +20,7 @@ from texneg.datasets.sources.passed_over import PassedOver
 from texneg.datasets.sources.sources import SourceKind
 from texneg.datasets.storage.atomic import atomic_file
 from texneg.datasets.storage.json_files import write_json
-from texneg.datasets.storage.names import escape, hide_dots
+from texneg.datasets.storage.names import escape, hide_dots, show
 from texneg.datasets.storage.places import Place, open_read
 
 Small = Literal["shrink-patch", "upscale", "skip"]
@@ -29,6 +29,7 @@ Exif = Literal["ignore", "apply"]
 DECODE_POLICY = 2
 """Raised whenever the pixels of any input change."""
 NO_SPLIT = "all"
+SHOWN = 5
 
 _SCHEMA = pa.schema(
     [
@@ -208,6 +209,11 @@ def output_names(plan: Plan, shard: Shard, settings: Settings) -> list[str]:
     if shard.tar:
         return [shard.tar]
     return [out_name(item, shard, settings, plan.source.kind) for item in read_items(plan.folder, shard)]
+
+
+def list_names(names: list[str]) -> str:
+    """Count escaped names and show the first of them."""
+    return f"{len(names)} ({', '.join(map(show, names[:SHOWN]))}{', ...' if len(names) > SHOWN else ''})"
 
 
 def is_drawn(number: int, count: int, total: int) -> bool:

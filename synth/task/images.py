@@ -16,12 +16,13 @@ from PIL import Image
 from texneg.datasets.decode import MAX_FILE_BYTES, MAX_PIXELS, DecodeError, Pixels, decode
 from texneg.datasets.encode import encode
 from texneg.datasets.sources.items import Item
+from texneg.datasets.storage.names import plain_name
 from texneg.errors import InputError
 from texneg.synth.ledger.ledger import STAGES
 from texneg.synth.ledger.manifest import Row, Status
 from texneg.synth.plan.plan import Settings, Small
 from texneg.textures.exemplars import exemplar_places, exemplars
-from texneg.textures.presets import PRESETS
+from texneg.textures.presets import PRESETS, SMALLEST_EXEMPLAR
 from texneg.textures.texture import texture, warm_up
 
 SMALLEST_SHARE = 3  # a patch smaller than a third of the nominal size shows no texture: 32 px of 96
@@ -122,7 +123,8 @@ def image_seed(seed: int, key: str) -> int:
 def patch_size(height: int, width: int, *, size: int, small: Small) -> tuple[int, float]:
     """Side of the exemplars of an image, px, and the factor by which the image is enlarged first.
 
-    Images with a short side under `size` take half of it, then their short side down to a third of it.
+    Images with a short side under `size` take half of it, then their short side down to a third of it, as
+    far as the result is an exemplar at all.
 
     Raises:
         DecodeError: too_small, or too_large once enlarged.
@@ -135,9 +137,9 @@ def patch_size(height: int, width: int, *, size: int, small: Small) -> tuple[int
         if height * zoom * width * zoom > MAX_PIXELS:
             raise DecodeError("too_large", f"{width} x {height} px enlarged {zoom:.1f} times")
         return size, zoom
-    if small == "shrink-patch" and short >= size // 2:
+    if small == "shrink-patch" and short >= size // 2 >= SMALLEST_EXEMPLAR:
         return size // 2, 1.0
-    if small == "shrink-patch" and short * SMALLEST_SHARE >= size:
+    if small == "shrink-patch" and short >= max(size / SMALLEST_SHARE, SMALLEST_EXEMPLAR):
         return short, 1.0
     raise DecodeError("too_small", f"{width} x {height} px for patches of {size} px")
 
@@ -241,7 +243,7 @@ def make_textures(
             with _errors_in(state.row):
                 if state.row.ok:
                     encoded = encode_texture(state.pixels, state.row, settings, result.clock)
-                    state.row.out = state.out
+                    state.row.out, state.row.out_name = state.out, plain_name(state.out)
                     result.textures.append(Texture(state.out, encoded, state.image))
     return result
 
@@ -254,6 +256,7 @@ def _new_row(item: Item, settings: Settings, shard: int, index: int) -> Row:
         shard=shard,
         index=index,
         src=item.src,
+        src_name=plain_name(item.src),
         src_bytes=item.size,
         image_seed=image_seed(settings.seed, item.key),
         method=settings.method,

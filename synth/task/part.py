@@ -8,7 +8,8 @@ from texneg.datasets.sources.items import Item
 from texneg.datasets.sources.reader import Read, open_reader
 from texneg.datasets.storage.names import unescape
 from texneg.datasets.storage.retries import PermanentError, with_retries
-from texneg.synth.ledger.manifest import Status
+from texneg.synth.ledger.audit import read_kept
+from texneg.synth.ledger.manifest import Row, Status
 from texneg.synth.plan.plan import out_name, read_items
 from texneg.synth.task.images import PartResult, make_textures
 from texneg.synth.task.task import Task
@@ -21,7 +22,7 @@ class SourceChanged(PermanentError):
 
 
 def make_part(task: Task, start: int, stop: int, *, blame: tuple[Status, str] | None = None) -> PartResult:
-    """Make images `start` to `stop` of the task's shard.
+    """Make images `start` to `stop` of the task's shard; those of rows that are kept stay as they are.
 
     Args:
         task: of the shard.
@@ -33,20 +34,30 @@ def make_part(task: Task, start: int, stop: int, *, blame: tuple[Status, str] | 
         SourceChanged, OSError: an input cannot be read.
     """
     items = read_items(task.ledger.plan, task.shard, start, stop)
+    kept = {row.index: row for row in read_kept(task.ledger, task.shard)}
+    places = [start + i for i in range(len(items)) if start + i not in kept]
+    items = [items[i - start] for i in places]
     if blame is not None:
         items = [replace(item, status=str(blame[0]), error=blame[1]) for item in items]
     outs = [out_name(item, task.shard, task.settings, task.kind) for item in items]
     if not task.shard.tar:
         items = [_check_name(item, out) for item, out in zip(items, outs, strict=True)]
     with open_reader(task.src, items) as read:
-        return make_textures(
+        result = make_textures(
             items,
             outs,
             task.settings,
             lambda item: with_retries(lambda: _read(task, item, read)),
             shard=task.shard.number,
-            first=start,
         )
+    for i, row in zip(places, result.rows, strict=True):
+        row.index = i
+    result.rows = sorted([*result.rows, *(kept[i] for i in range(start, stop) if i in kept)], key=_index)
+    return result
+
+
+def _index(row: Row) -> int:
+    return row.index
 
 
 def _check_name(item: Item, out: str) -> Item:

@@ -134,6 +134,8 @@ def commit(task: Task, rows: list[Row], pieces: Iterable[bytes], seconds: dict[s
     )
     ledger.write_marker(ledger.done(shard, ".json"), marker)
     ledger.remove_parts(shard, task.parts)
+    if not shard.tar:
+        ledger.kept(shard).unlink(missing_ok=True)
     return marker
 
 

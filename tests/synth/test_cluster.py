@@ -4,6 +4,7 @@ import os
 import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -39,6 +40,7 @@ def config(src: Path, dst: Path, **options: Any) -> SynthConfig:
 def client() -> Iterator[Any]:
     """A cluster of two processes of this machine."""
     with connect(Compute(workers=2, threads_per_worker=1)) as client:
+        client.wait_for_workers(2)
         yield client
 
 
@@ -186,10 +188,38 @@ def test_no_scheduler_at_the_address(
         synth(config(many_photos, tmp_path / "out", scheduler="tcp://127.0.0.1:9"))
 
 
+def test_something_else_at_the_address(many_photos: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 8)
+
+        threading.Thread(target=answer, daemon=True).start()
+        address = "tcp://{}:{}".format(*server.getsockname())
+        with pytest.raises(InputError, match=f"no Dask scheduler answers at {address}"):
+            synth(config(many_photos, tmp_path / "out", scheduler=address))
+
+
+def test_settings_of_dask_that_cannot_be_read(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "site.yaml").write_text("distributed: [")
+    environment = {**os.environ, "DASK_CONFIG": str(tmp_path / "site.yaml")}
+    words = config(photos, tmp_path / "out").command().split()
+    ended = subprocess.run(
+        [sys.executable, "-m", *words], check=False, env=environment, capture_output=True, text=True
+    )
+    assert ended.returncode == 2
+    assert re.fullmatch(
+        r"texneg synth: .*site\.yaml.* is malformed; mend Dask's settings, or .*\n", ended.stderr
+    )
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_lost_scheduler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("texneg.synth.executors.connect.CONNECT_S", PATIENCE_S)
     with scheduler() as (address, process), connect(Compute(scheduler=address)) as client:
-        executor = DaskExecutor(client, "run", prepare=lambda: prepare(client, WorkerSetup()))
+        executor = DaskExecutor(client, "run", prepare=lambda: prepare(client, WorkerSetup(), print))
         assert executor.capacity() == 0
         executor.submit(SimpleNamespace(name="a"))  # type: ignore[arg-type]
         client._timeout = client.rpc.timeout = 1  # of a scheduler that is there, none is too slow

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import dask
 import pytest
 
 from texneg.errors import InputError
@@ -54,7 +55,8 @@ def test_jobs_make_the_bytes_of_one_process(
     whole = state(run(photos, "whole"))
     options = ("cores=1", "memory=1GB", "walltime=04:00:00", "interface=lo")
     parts = config(photos, tmp_path / "out", part_size=3)
-    assert synth(parts.with_flags(cluster="slurm", jobs=2, cluster_option=options)) == 0
+    with dask.config.set({"distributed.scheduler.no-workers-timeout": "1ms"}):  # jobs may queue for longer
+        assert synth(parts.with_flags(cluster="slurm", jobs=2, cluster_option=options)) == 0
     assert state(tmp_path / "out") == whole
     scripts = [path.read_text() for path in slurm.glob("*.sh")]
     assert scripts

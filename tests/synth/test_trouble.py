@@ -329,6 +329,7 @@ def hung(photos: Path, tmp_path: Path) -> Iterator[tuple[Any, str, TaskQueue]]:
     settings = config(photos, tmp_path / "out", workers=2, threads_per_worker=1, part_size=4)
     queue = queue_of(settings)
     with connect(settings.compute) as client:
+        client.wait_for_workers(2)
         address, pid = next(iter(client.run(os.getpid).items()))
         os.kill(pid, signal.SIGSTOP)
         yield client, address, queue

@@ -10,10 +10,12 @@ from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from texneg.datasets.storage import retries
+from texneg.datasets.storage.json_files import write_json
 from texneg.errors import InputError, RunFailed
 from texneg.synth import status
 from texneg.synth.config import SynthConfig
@@ -110,7 +112,10 @@ def test_swapped_textures_and_changed_inputs_are_found(
     one.write_bytes(second)
     two.write_bytes(first)
     flip_a_byte(copy / "bee/bee.000.JPEG")
-    with pytest.raises(RunFailed, match=r"3 problems .*; bring inputs back .*; missing and changed textures"):
+    with pytest.raises(
+        RunFailed,
+        match=r"3 problems .*; textures of changed inputs .* --recheck-sources; missing and changed textures",
+    ):
         verify(VerifyConfig(str(dst), str(copy)))
     assert "input changed: bee/bee.000.JPEG" in capsys.readouterr().err
 
@@ -193,7 +198,7 @@ def test_status_reads_files_alone(photos: Path, run: Run, capsys: pytest.Capture
     synth_status(StatusConfig(str(dst)))
     out = capsys.readouterr().out
     assert "14 of 24 images (58 %), 2 of 3 shards\n" in out
-    assert "not running (killed); resume: texneg synth" in out
+    assert "not running (unfinished); resume: texneg synth" in out
 
 
 def test_status_says_what_comes_next(photos: Path, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -266,3 +271,70 @@ def test_resynth_makes_as_many_as_asked_for(
     with pytest.raises(RunFailed, match=r"^13 problems in .*; for the same bytes install the versions that"):
         verify(VerifyConfig(str(dst), str(copy), resynth=13))
     assert "made again with other bytes: ant/ant.002.webp" in capsys.readouterr().err
+
+
+def test_status_tells_a_killed_driver_from_one_whose_disk_is_full(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dst = tmp_path / "out"
+    ledger = dst.with_name("out.texneg")
+    command = SynthConfig.flat(
+        str(photos), str(dst), size=32, exemplar_size=24, executor="sync", shard_size=10
+    )
+
+    def outcome() -> str:
+        capsys.readouterr()
+        synth_status(StatusConfig(str(dst)))
+        return capsys.readouterr().out.splitlines()[-1]
+
+    def full(path: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    def full_with_spare(path: Path, *values: Any, **options: Any) -> None:
+        (full if (ledger / "spare").exists() else write_json)(path, *values, **options)
+
+    begin = command.with_flags(plan_only=True), command.with_flags(task="0/3")
+    assert [synth(step) for step in begin] == [0, 0]
+    with monkeypatch.context() as patched:
+        patched.setattr(run_task, "write_many", lambda *_, **__: full(dst))
+        patched.setattr("texneg.synth.driver.finalize.write_json", full_with_spare)
+        with pytest.raises(RunFailed, match="No space left on device"):
+            synth(command)
+    assert outcome() == f"not running (storage); resume: {command.command()}"
+    assert not (ledger / "spare").exists()
+    (ledger / "stats.json").unlink()
+    assert outcome().startswith("not running (unfinished); resume: ")
+    dead = {"host": os.uname().nodename, "pid": 2**22 + 1, "time": time.time()}
+    (ledger / "lock").write_text(json.dumps(dead))
+    assert outcome().startswith("not running (killed); resume: ")
+    assert synth(command) == 0
+    assert outcome() == "outcome: complete"
+
+
+def test_names_are_plain_where_people_read_them(
+    photos: Path, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = (photos / "ant/ant.000.JPEG").read_bytes()
+    names = {"#hash%20.jpg", "50% a\nb.jpg", "caf\udce9.jpg", "größe.jpg"}
+    (tmp_path / "odd" / "50% c").mkdir(parents=True)
+    for name in names:
+        (tmp_path / "odd" / "50% c" / name).write_bytes(data)
+    for form in ("folder", "webdataset"):
+        dst = run(tmp_path / "odd", form, format=form)
+        rows = read_rows(dst.with_name(f"{form}.texneg") / "manifest/part-00000.parquet")
+        joined = {row.src_name: row.out_name for row in rows}
+        assert joined.keys() == {
+            None,
+            *(f"50% c/{name}" for name in names if name.isprintable() or "\n" in name),
+        }
+        assert (joined[None] is None) == (form == "folder" or joined[None] is None)
+        if form == "folder":
+            assert all((dst / out).is_file() for out in joined.values() if out)
+            assert len({out for out in joined.values() if out}) == 3
+    for path in (tmp_path / "folder").rglob("*.webp"):
+        path.unlink()
+    with pytest.raises(RunFailed):
+        verify(VerifyConfig(str(tmp_path / "folder")))
+    printed = capsys.readouterr().err
+    for shown in ("#hash%20.webp", "50% a%0Ab.webp", "caf%E9.webp", "größe.webp"):
+        assert f"missing: 50% c/{shown}\n" in printed
