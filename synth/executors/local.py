@@ -1,9 +1,7 @@
 """A cluster of processes of this machine, with the scheduler in the driver."""
 
 import logging
-import multiprocessing.resource_tracker
 import os
-import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,6 +10,8 @@ from math import ceil
 import dask
 import distributed
 
+from texneg.cli.guard import explain_rerun
+from texneg.cli.signals import block_stop_signals
 from texneg.synth.executors.tuning import ENVIRONMENT
 
 MOST_THREADS = 8  # of one worker process: each process costs background load
@@ -32,7 +32,7 @@ def local_cluster(cores: int, threads: int = 0) -> Iterator[distributed.LocalClu
         stack.enter_context(_restore_environment())
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="texneg-dask-"))
         stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": DEATHS}))
-        with _block_signals():
+        with block_stop_signals(spawning=True), explain_rerun():
             cluster = stack.enter_context(
                 distributed.LocalCluster(
                     n_workers=processes,
@@ -46,21 +46,6 @@ def local_cluster(cores: int, threads: int = 0) -> Iterator[distributed.LocalClu
                 )
             )
         yield cluster
-
-
-@contextmanager
-def _block_signals() -> Iterator[None]:
-    """Keep Ctrl-C and SIGTERM from threads and processes that are started inside: they inherit the mask.
-
-    Otherwise the workers die of the signal that asks the driver to drain them, which a terminal, SLURM and
-    systemd send to every process.
-    """
-    multiprocessing.resource_tracker.ensure_running()  # started later, it would unblock the signals again
-    old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
 
 @contextmanager
