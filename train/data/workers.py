@@ -10,9 +10,10 @@ import os
 import re
 import resource
 import signal
+import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import count
@@ -169,7 +170,7 @@ def load(
     pin: bool,
     patience: float = 0,
     stop_waiting: Callable[[float], bool] = lambda waited: False,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Load the batches of these steps in order, made in `workers` processes (0: in this one).
 
     Args:
@@ -198,7 +199,10 @@ def load(
             yield made.copy() if isinstance(made, Arrived) else made
     finally:
         late = Timer(END_S, kill, [processes])
-        late.start()
+        if sys.is_finalizing():  # no thread starts any more
+            kill(processes)
+        else:
+            late.start()
         del loaded  # ends and joins them now, even where an error's traceback keeps this frame
         late.cancel()
         kill(processes)  # that are left where the traceback keeps others

@@ -46,7 +46,7 @@ def train(training: Training) -> None:
         def stop_waiting(waited: float) -> bool:
             return stop.is_set() and (processes() == 1 or waited > ALONE_S)
 
-        batches = load(
+        loading = load(
             training.batches,
             steps,
             workers=run.workers,
@@ -55,7 +55,7 @@ def train(training: Training) -> None:
             stop_waiting=stop_waiting,
         )
         try:
-            for batch in batches:
+            for batch in loading:
                 advance(training, module, batch)
                 training.seconds = before + time.monotonic()
                 measure = run.knn_every > 0 and training.step % (run.knn_every * training.epoch_steps) == 0
@@ -73,6 +73,8 @@ def train(training: Training) -> None:
         except LoaderFailed:
             save_alone(training)
             raise
+        finally:
+            loading.close()  # now, and not when the last traceback is forgotten
         if training.step < stop_at:  # asked to stop while no batch came
             save_alone(training)
             raise KeyboardInterrupt
