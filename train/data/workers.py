@@ -4,6 +4,7 @@ A process writes its finished batch into memory that all share from the start, a
 So batches need neither /dev/shm, which is small in containers, nor sockets, nor descriptors of their own.
 """
 
+import atexit
 import math
 import mmap
 import os
@@ -16,6 +17,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from multiprocessing import active_children, get_context
 from threading import Timer
@@ -192,12 +194,15 @@ def load(
         SLOTS[number] = Slots(batches, workers * PREFETCH + 1)
     source: Dataset[Any] = Writer(batches, number, steps.start) if workers else batches
     loaded, processes = start(source, steps, workers=workers, pin=pin)
+    at_exit = partial(kill, processes)  # where nobody closes this generator: Python waits for its children
+    atexit.register(at_exit)
     try:
         while (made := wait(loaded, patience, stop_waiting)) is not None:
             if isinstance(made, Exception):
                 raise made
             yield made.copy() if isinstance(made, Arrived) else made
     finally:
+        atexit.unregister(at_exit)
         late = Timer(END_S, kill, [processes])
         if sys.is_finalizing():  # no thread starts any more
             kill(processes)
