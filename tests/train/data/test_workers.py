@@ -135,6 +135,17 @@ def test_loading_leaves_signals_as_they_were():
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
 
 
+def test_a_program_that_forgets_its_loading_ends():
+    code = (
+        LOAD.partition("made =")[0]
+        + "loading = load(batches, range(99), workers=1, pin=False); next(loading)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_memory_that_is_not_there_is_named():
     with pytest.raises(LoaderFailed, match=r"TB for 5 batches cannot be had .*--workers, or 0"):
         next(load(batches(batch=2**38), range(2), workers=1, pin=False))
