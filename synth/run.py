@@ -6,6 +6,7 @@ from dataclasses import replace
 from queue import SimpleQueue
 
 from texneg.cli.console import info, out, plural
+from texneg.cli.guard import refuse_rerun
 from texneg.cli.progress import Progress
 from texneg.cli.signals import catch_stop_signals
 from texneg.datasets.sources.sources import open_source
@@ -55,6 +56,7 @@ def synth(config: SynthConfig) -> int:
         InputError: wrong usage or input; nothing was written.
         RunFailed: the disk is full, too many bad images, or shards that failed; the same command resumes.
     """
+    refuse_rerun()
     if config.action.print_dask_config:
         out(tuning_yaml().rstrip("\n"))
         return 0

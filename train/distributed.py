@@ -9,6 +9,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from texneg.errors import RunFailed
+
 T = TypeVar("T")
 K = TypeVar("K")
 V = TypeVar("V")
@@ -71,7 +73,11 @@ def gather_dicts(mine: dict[K, V]) -> dict[K, V]:
 
 @contextmanager
 def process_group(device: str) -> Iterator[None]:
-    """Join the other processes that `torchrun` started; one process alone needs none."""
+    """Join the other processes that `torchrun` started; one process alone needs none.
+
+    Raises:
+        RunFailed: another process has ended, so that nothing can be exchanged with it.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
@@ -80,5 +86,11 @@ def process_group(device: str) -> Iterator[None]:
     dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     try:
         yield
+    except RuntimeError as error:
+        if isinstance(error, dist.DistError) or "by peer" in str(error):  # gloo has no type of its own
+            raise RunFailed(
+                "another process of this run ended, and says why; the last checkpoint is kept"
+            ) from error
+        raise
     finally:
         dist.destroy_process_group()

@@ -11,6 +11,7 @@ import torch
 
 from texneg import __version__
 from texneg.cli.console import plural, print_status
+from texneg.cli.guard import refuse_rerun
 from texneg.datasets.fingerprint import sample_fingerprint
 from texneg.datasets.images import ImageSet
 from texneg.datasets.pairs import pair
@@ -22,9 +23,11 @@ from texneg.train.data.loader import Batches, OnDemand, Resident, warn_if_oversu
 from texneg.train.data.reading import Reading, find_damaged, leave_out
 from texneg.train.data.splits import open_textures, open_train
 from texneg.train.data.views import U8
+from texneg.train.data.workers import check_workers
 from texneg.train.device import pick_device
 from texneg.train.distributed import process_group, processes, rank, share
 from texneg.train.engine import checkpoint
+from texneg.train.engine.history import Stretch, extend_history, read_history
 from texneg.train.engine.loop import train
 from texneg.train.engine.optimiser import make_optimiser
 from texneg.train.engine.run import Training
@@ -62,8 +65,9 @@ def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = prin
     Raises:
         InputError: a configuration that cannot train, data that cannot be read, a folder of another run.
         RunFailed: the loss became infinite or not a number, or a file cannot be written.
-        KeyboardInterrupt: stopped by SIGINT or SIGTERM, with the state saved.
+        KeyboardInterrupt: stopped by a signal, such as SIGTERM, with the state saved.
     """
+    refuse_rerun()
     config.check(world=processes())
     folder = Path(config.run.out or f"runs/{config.recipe}-s{config.seed}")
     if (folder / CONFIG).is_file():
@@ -76,16 +80,22 @@ def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = prin
     textures = require_textures(config, train_set) if config.negatives.need_textures else None
     train_set, textures, damaged = choose_images(config.reading, folder, train_set, textures, log)
     oversubscribed = warn_if_oversubscribed(config.run.workers, processes())
+    check_workers(config.run.workers)
     for warning in (config.check_images(len(train_set)), oversubscribed):
         if warning and rank() == 0:
             log(f"warning: {warning}\n")
     training = assemble(config, folder, train_set, textures, device, log)
     training.resume()
     if rank() == 0:
+        now = Stretch(training.step, processes(), device.type, torch.__version__)
+        earlier = read_history(read_json(folder / CONFIG)) if (folder / CONFIG).is_file() else []
+        history, changed = extend_history(earlier, now)
+        if changed:
+            log(f"warning: {changed}\n")
         with checkpoint.write_errors(folder / CONFIG):
             if config.reading.skip_unreadable:
                 write_json(folder / UNREADABLE, {"images": damaged})
-            write_json(folder / CONFIG, describe_run(config))
+            write_json(folder / CONFIG, describe_run(config, history))
     train(training)
     if training.step == training.total and rank() == 0:
         checkpoint.write_torch(folder / checkpoint.ENCODER, training.export())
@@ -222,7 +232,7 @@ def make_batches(
     )
 
 
-def describe_run(config: PretrainConfig) -> dict[str, Any]:
+def describe_run(config: PretrainConfig, history: list[Stretch]) -> dict[str, Any]:
     """Describe a run for `config.json`: settings, those of its baseline, and what made them into a run."""
     return {
         **config.identity(),
@@ -232,7 +242,7 @@ def describe_run(config: PretrainConfig) -> dict[str, Any]:
         "command": sys.argv,
         "version": __version__,
         "torch": torch.__version__,
-        "processes": processes(),
+        "history": [asdict(stretch) for stretch in history],
     }
 
 

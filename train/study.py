@@ -6,13 +6,16 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from texneg.cli import console
+from texneg.cli.guard import explain_rerun, refuse_rerun
+from texneg.cli.signals import block_stop_signals, catch_stop_signals, ignore_stop_signals
 from texneg.errors import InputError, RunFailed
 
 if TYPE_CHECKING:
@@ -90,27 +93,23 @@ def run_study(study: Study, *, processes: int, threads: int, log: Callable[[str]
 
     Raises:
         InputError, RunFailed: naming the runs that failed; the others are finished before.
-        KeyboardInterrupt: stopped by SIGINT, with the state of the runs under way saved.
+        KeyboardInterrupt: stopped by a signal, with the state of the runs under way saved.
     """
-    width = max(map(len, study.arms))
-    failures: dict[str, BaseException] = {}
-    waiting, running = list(reversed(study.jobs)), dict[Future[float], tuple[str, int]]()
-    with ProcessPoolExecutor(
-        processes, mp_context=get_context("spawn"), initializer=limit_threads, initargs=(threads,)
-    ) as pool:
-        while waiting or running:
-            # No more than can run: the pool would start one that waits even after Ctrl-C.
-            while waiting and len(running) < processes:
-                arm, seed = waiting.pop()
-                running[pool.submit(run_job, study, arm, seed)] = (arm, seed)
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                arm, seed = running.pop(future)
-                if error := future.exception():
-                    if isinstance(error, KeyboardInterrupt):
-                        raise error
-                    failures[f"{arm}, seed {seed}"] = error
-                    continue
-                log(f"{arm:<{width}}  seed {seed}  {future.result():4.0f} s")
+    refuse_rerun()
+    others = set(active_children())
+    options: dict[str, Any] = {"initializer": prepare_process, "initargs": (threads,)}
+    with explain_rerun(), ProcessPoolExecutor(processes, get_context("spawn"), **options) as pool:
+        try:
+            failures = run_jobs(study, pool, processes=processes, log=log)
+        except BaseException as error:
+            for process in set(active_children()) - others:
+                process.terminate()  # asks for a stop, where the signal was for this process alone
+            if isinstance(error, BrokenProcessPool):
+                raise RunFailed(
+                    "the process of a run was killed, perhaps because the machine ran out of memory;"
+                    " the same command goes on, better with fewer runs at a time"
+                ) from error
+            raise
     if failures:
         raise join_failures(failures, len(study.jobs))
 
@@ -125,11 +124,41 @@ def join_failures(failures: Mapping[str, BaseException], total: int) -> BaseExce
     return RunFailed(f"{len(errors)} of {total} failed: {causes}")
 
 
-def limit_threads(threads: int) -> None:
-    """Limit torch in a process before its first run."""
+def run_jobs(
+    study: Study, pool: ProcessPoolExecutor, *, processes: int, log: Callable[[str], None]
+) -> dict[str, BaseException]:
+    """Run the jobs of a study, so many at a time; returns the errors of those that failed, by their name.
+
+    Raises:
+        KeyboardInterrupt: a run was asked to stop.
+        BrokenProcessPool: the process of a run died.
+    """
+    width = max(map(len, study.arms))
+    failures: dict[str, BaseException] = {}
+    waiting, running = list(reversed(study.jobs)), dict[Future[float], tuple[str, int]]()
+    while waiting or running:
+        # No more than can run: the pool would start one that waits even after Ctrl-C.
+        while waiting and len(running) < processes:
+            arm, seed = waiting.pop()
+            with block_stop_signals(spawning=True):
+                running[pool.submit(run_job, study, arm, seed)] = (arm, seed)
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            arm, seed = running.pop(future)
+            if error := future.exception():
+                if isinstance(error, KeyboardInterrupt | BrokenProcessPool):
+                    raise error
+                failures[f"{arm}, seed {seed}"] = error
+                continue
+            log(f"{arm:<{width}}  seed {seed}  {future.result():4.0f} s")
+    return failures
+
+
+def prepare_process(threads: int) -> None:
+    """Limit torch in a process before its first run, and leave stop signals to the runs."""
     import torch
 
     torch.set_num_threads(threads)
+    ignore_stop_signals()
 
 
 def run_job(study: Study, arm: str, seed: int) -> float:
@@ -148,7 +177,7 @@ def run_job(study: Study, arm: str, seed: int) -> float:
     similarity = Similarity(str(folder), data, str(folder), textures=study.textures or None)
     if not is_current(similarity):
         stages.append(("similarity", partial(analyze, similarity)))
-    with quiet(folder / "log.txt"):
+    with catch_stop_signals(patience=0), quiet(folder / "log.txt"):
         run_pretraining(config)
         for name, stage in stages:
             try:

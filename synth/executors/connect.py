@@ -18,6 +18,7 @@ import dask
 import distributed
 from distributed.comm import get_address_host_port
 
+from texneg.cli.signals import STOP_SIGNALS
 from texneg.datasets.storage.atomic import temporary_name, write_bytes
 from texneg.errors import InputError, RunFailed
 from texneg.synth.config import Compute
@@ -36,7 +37,7 @@ SCHEDULER = "scheduler"  # name of the topic in which Dask's scheduler reports w
 
 
 class WorkerSetup(distributed.WorkerPlugin):
-    """Leaves Ctrl-C to the driver, compiles the kernel, compares versions, and checks the run's files.
+    """Leaves stop signals to the driver, compiles the kernel, compares versions, and checks the run's files.
 
     Args:
         ledger: of the run; without one nothing is checked.
@@ -62,7 +63,8 @@ class WorkerSetup(distributed.WorkerPlugin):
         from texneg.synth.task.images import prepare_process  # loads numba, which a driver does not need
 
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            for number in set(STOP_SIGNALS) - {signal.SIGTERM}:  # which ends a worker that others started
+                signal.signal(number, signal.SIG_IGN)
         prepare_process()
         here = f"worker {worker.address} on {os.uname().nodename}"
         try:

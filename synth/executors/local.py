@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import multiprocessing.resource_tracker
 import os
 import signal
 import tempfile
@@ -16,6 +15,8 @@ import dask
 import distributed
 
 from texneg.cli.console import plural
+from texneg.cli.guard import explain_rerun
+from texneg.cli.signals import block_stop_signals
 from texneg.synth.executors.executor import WorkerWarning
 from texneg.synth.executors.tuning import ENVIRONMENT, TUNING
 
@@ -71,7 +72,7 @@ def local_cluster() -> Iterator[distributed.LocalCluster]:
     with ExitStack() as stack:
         stack.enter_context(_restore_environment())
         stack.enter_context(local_settings())
-        with _block_signals():
+        with block_stop_signals(spawning=True):
             cluster = stack.enter_context(
                 distributed.LocalCluster(
                     n_workers=0,
@@ -105,9 +106,10 @@ def local_workers(
     processes, threads = workers_and_threads(cores, threads)
     with tempfile.TemporaryDirectory(prefix="texneg-dask-", ignore_cleanup_errors=True) as scratch:
         pool = _Pool(cluster, on_warning)
-        pool.run(pool.start(processes, threads, scratch))
         try:
-            pool.run(pool.first())
+            with explain_rerun():
+                pool.run(pool.start(processes, threads, scratch))
+                pool.run(pool.first())
             yield
         finally:
             pool.run(pool.close())
@@ -122,6 +124,7 @@ class _Pool:
         self._cluster = cluster
         self._on_warning = on_warning
         self._starts: dict[distributed.Nanny, asyncio.Task[str]] = {}
+        self._joined = False
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine of this class in the event loop of the cluster."""
@@ -149,10 +152,14 @@ class _Pool:
         try:
             await nanny
         except Exception as error:
-            text = f"a worker process did not start ({error}); the run goes on without it"
-            self._on_warning(WorkerWarning(text, fatal=False))
+            if self._joined:
+                self._report_failure(error)
             return str(error) or type(error).__name__
         return ""
+
+    def _report_failure(self, error: object) -> None:
+        text = f"a worker process did not start ({error}); the run goes on without it"
+        self._on_warning(WorkerWarning(text, fatal=False))
 
     async def first(self) -> None:
         """Wait until a process has joined.
@@ -161,12 +168,16 @@ class _Pool:
             OSError: none has, in time.
         """
         pending, end = set(self._starts.values()), time.monotonic() + START_S
+        errors: list[str] = []
         while pending:
             done, pending = await asyncio.wait(
                 pending, timeout=end - time.monotonic(), return_when=asyncio.FIRST_COMPLETED
             )
-            errors = [task.result() for task in done]
+            errors += [task.result() for task in done]
             if "" in errors:
+                self._joined = True
+                for error in filter(None, errors):
+                    self._report_failure(error)
                 self._report = asyncio.create_task(self._report_late())
                 return
             if not done:
@@ -204,21 +215,6 @@ def _kill(nanny: distributed.Nanny) -> None:
     if (pid := nanny.pid) is not None:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-
-
-@contextmanager
-def _block_signals() -> Iterator[None]:
-    """Keep Ctrl-C and SIGTERM from threads and processes that are started inside: they inherit the mask.
-
-    Otherwise the workers die of the signal that asks the driver to drain them, which a terminal, SLURM and
-    systemd send to every process.
-    """
-    multiprocessing.resource_tracker.ensure_running()  # started later, it would unblock the signals again
-    old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 
 import dask
 
+from texneg.cli.signals import STOP_SIGNALS, block_stop_signals
 from texneg.cores import available_cores
 from texneg.errors import InputError
 from texneg.synth.config import Compute
@@ -114,12 +115,14 @@ def srun_cluster() -> Iterator[str]:
     job, step = os.environ["SLURM_JOB_ID"], os.environ.get("SLURM_STEP_ID", "0")
     file = Path(f".texneg-scheduler-{job}-{step}.json")
     with dask.config.set({**TUNING, **UNENDING}):
-        runner = SLURMRunner(
-            scheduler_file=str(file.absolute()),
-            scheduler_options={"dashboard": False, "dashboard_address": ":0"},
-            worker_class="distributed.Nanny",
-            worker_options={"nthreads": cores, "memory_limit": 0, "dashboard_address": None},
-        )
+        # Scheduler and workers stay inside, and outlive what asks the driver to stop; SIGINT ends them.
+        with block_stop_signals(set(STOP_SIGNALS) - {signal.SIGINT}):
+            runner = SLURMRunner(
+                scheduler_file=str(file.absolute()),
+                scheduler_options={"dashboard": False, "dashboard_address": ":0"},
+                worker_class="distributed.Nanny",
+                worker_options={"nthreads": cores, "memory_limit": 0, "dashboard_address": None},
+            )
         signal.signal(signal.SIGINT, handler)
         with runner:
             try:

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from texneg.cli.signals import STOP_SIGNALS
 from texneg.errors import InputError, RunFailed
 from texneg.synth.config import Compute, SynthConfig
 from texneg.synth.executors.connect import WorkerSetup, connect, prepare
@@ -75,12 +76,12 @@ def test_a_driver_loads_neither_decoders_nor_compilers() -> None:
     assert not {"cv2", "numba", "torch", "pyarrow.compute"} & set(done.stdout.split())
 
 
-def test_workers_use_one_thread_each_and_ignore_ctrl_c(client: Any) -> None:
+def test_workers_use_one_thread_each_and_outlive_signals(client: Any) -> None:
     def look() -> tuple[int, int, bool]:
         import cv2
         import numba
 
-        blocked = {signal.SIGINT, signal.SIGTERM} <= signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        blocked = set(STOP_SIGNALS) <= signal.pthread_sigmask(signal.SIG_BLOCK, [])
         return numba.config.NUMBA_NUM_THREADS, cv2.getNumThreads(), blocked
 
     assert set(client.run(look).values()) == {(1, 1, True)}
@@ -298,7 +299,7 @@ def scheduler(
         process.communicate()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])
 def test_a_signal_to_all_processes_drains_and_the_run_resumes(
     many_photos: Path,
     expected: Expected,

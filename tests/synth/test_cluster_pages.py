@@ -85,6 +85,7 @@ def test_the_job_array_runs_as_printed(photos: Path, run: Run, state: State, tmp
     commands = tmp_path / "bin"
     commands.mkdir()
     (commands / "sbatch").write_text(SBATCH)
+    (commands / "srun").write_text('#!/bin/sh\nexec "$@"\n')
     own = "--size 32 --exemplar-size 24 --shard-size 5"
     (commands / "texneg").write_text(f'#!/bin/sh\nexec {sys.executable} -m texneg "$@" {own}\n')
     for file in commands.iterdir():
@@ -110,3 +111,41 @@ def test_the_job_array_runs_as_printed(photos: Path, run: Run, state: State, tmp
     assert done.stdout.split() == ["17"]
     assert "24 textures in" in done.stderr
     assert state(tmp_path / "out") == state(run(photos, "whole", shard_size=5))
+
+
+SRUN = """#!/bin/sh
+# Sends a job, once, the signal before its end: as soon as it has trained a little.
+if [ ! -e "$OUT.warned" ]; then
+    touch "$OUT.warned"
+    (until [ -s "$OUT/metrics.jsonl" ]; do sleep 0.1; done; kill -USR1 $$) &
+fi
+exec "$@"
+"""
+
+
+def test_a_training_is_requeued_where_the_signal_stopped_it(photos: Path, tmp_path: Path) -> None:
+    script, _, _ = blocks("slurm-pretrain.md", "bash")
+    commands = {
+        "srun": SRUN,
+        "scontrol": f'#!/bin/sh\necho "$@" >> {tmp_path}/requeued\n',
+        "texneg": f'#!/bin/sh\nexec {sys.executable} -m texneg "$@"\n',
+    }
+    (tmp_path / "bin").mkdir()
+    for name, text in commands.items():
+        (tmp_path / "bin" / name).write_text(text)
+        (tmp_path / "bin" / name).chmod(0o755)
+    recipe = "demo --batch 8 --bn-group 8 --queue 8 --epochs 4000 --width 4 --image-size 16 --log-every 1"
+    run = {"DATA": str(photos), "OUT": str(tmp_path / "run"), "SLURM_JOB_ID": "17"}
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    script = script.replace("--workers 11", "--workers 1")
+    for status, more in ((130, ""), (0, " --stop-after 3")):
+        done = subprocess.run(
+            ["bash", "-c", script],
+            check=False,
+            env={**os.environ, **run, "RECIPE": recipe + more, "PATH": path},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == status, done.stderr
+        assert (tmp_path / "requeued").read_text() == "requeue 17\n"
+    assert "stopped as asked" in done.stdout

@@ -35,7 +35,7 @@ def test_the_demo_tells_the_whole_story_and_a_second_call_keeps_it(tmp_path: Pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGUSR1])
 def test_a_signal_ends_it_with_130_and_starts_nothing_more(
     tmp_path: Path, number: int, start_until: "Callable[..., subprocess.Popen[str]]"
 ) -> None:

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from texneg.cli.main import main
+from texneg.cli.signals import STOP_SIGNALS
 from texneg.errors import InputError, RunFailed
 from texneg.train import pretrain as verb
 from texneg.train.config import PretrainConfig
@@ -161,13 +162,13 @@ def test_a_killed_run_goes_on_bit_for_bit(data, tmp_path):
     assert_same_run(run_pretraining(change(config, out=str(tmp_path / "whole")), log=silent), folder)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", STOP_SIGNALS)
 def test_a_signal_ends_the_command_with_130_and_the_next_goes_on(data, tmp_path, monkeypatch, capsys, number):
     changes = {"width": 4, "image_size": 16, "batch": 8, "epochs": 3, "queue": 16, "bn_group": 4}
     changes |= {"log_every": 2, "device": "cpu", "data": str(data / "set"), "out": str(tmp_path / "parts")}
     words = [f"--{name.replace('_', '-')}={value}" for name, value in changes.items()]
     command = ["pretrain", "demo", *words]
-    handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    handlers = [signal.getsignal(n) for n in STOP_SIGNALS]
     with monkeypatch.context() as patched:
         patched.setattr(
             verb, "print_status", lambda text: signal.raise_signal(number) if "step 6/" in text else None
@@ -175,7 +176,7 @@ def test_a_signal_ends_the_command_with_130_and_the_next_goes_on(data, tmp_path,
         assert main(command) == 130
     assert "run the same command again" in capsys.readouterr().err
     assert torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)["step"] == 6
-    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert [signal.getsignal(n) for n in STOP_SIGNALS] == handlers
     assert main(command) == 0
     assert "finished" in capsys.readouterr().out
     changes["out"] = str(tmp_path / "whole")
@@ -208,6 +209,26 @@ def test_a_folder_refuses_other_settings_and_takes_other_paces(data, tmp_path):
         run_pretraining(change(config, lr=0.2, arch="resnet34"), log=silent)
     run_pretraining(change(config, log_every=1, checkpoint_every=2, stop_after=1), log=silent)
     assert torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["step"] == 4
+
+
+def test_a_run_that_other_processes_began_goes_on_with_a_warning(data, tmp_path):
+    config = tiny(data, tmp_path / "run", stop_after=3)
+    path, told = tmp_path / "run" / "config.json", []
+    run_pretraining(config, log=silent)
+    record = json.loads(path.read_text())
+    [first] = record["history"]
+    assert (first["step"], first["processes"], first["device"]) == (0, 1, "cpu")
+    first["processes"] = 2  # as if torchrun had begun it
+    path.write_text(json.dumps(record))
+    run_pretraining(change(config, workers=1), log=told.append)
+    [warning] = [line for line in told if line.startswith("warning: from")]
+    assert warning.startswith("warning: from step 3 on: processes 2 -> 1; ")
+    history = json.loads(path.read_text())["history"]
+    assert [(entry["step"], entry["processes"]) for entry in history] == [(0, 2), (3, 1)]
+    record["history"] = "lost"
+    path.write_text(json.dumps(record))
+    with pytest.raises(InputError, match=r"history in config\.json is damaged"):
+        run_pretraining(config, log=silent)
 
 
 def test_a_checkpoint_of_another_architecture_is_refused(data, tmp_path):

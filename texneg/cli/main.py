@@ -3,7 +3,6 @@
 import io
 import os
 import re
-import signal
 import sys
 import warnings
 from collections.abc import Callable
@@ -14,6 +13,8 @@ from importlib import import_module
 from typing import Annotated, Any, Literal, TypeAlias, get_origin, get_type_hints
 
 from texneg import __version__
+from texneg.cli.guard import refuse_rerun
+from texneg.cli.signals import catch_stop_signals
 from texneg.errors import InputError, RunFailed
 
 Verbs: TypeAlias = dict[str, tuple[str, str]]  # verb: (`module:function` or `module:table of verbs`, summary)
@@ -162,6 +163,7 @@ def default_shown(value: str) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; 0 success, 1 failures beyond what was allowed, 2 wrong input, 130 interrupted."""
+    refuse_rerun()
     open_closed_streams()
     warnings.filterwarnings("ignore", module=r"PIL\.")  # they name no image; each has its outcome anyway
     argv = sys.argv[1:] if argv is None else argv
@@ -179,24 +181,25 @@ def call(verbs: Verbs, above: str, argv: list[str]) -> int:
     if argv[0] not in verbs:
         return complain(above, f"no verb {argv[0]!r}; choose from: {', '.join(verbs)}", 2)
     target, verb, rest = verbs[argv[0]][0], f"{above} {argv[0]}".strip(), argv[1:]
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C
-    try:
-        if isinstance(table := find(target), dict):
-            return call(table, verb, rest)
-        function, config = load(target)
-        own = getattr(sys.modules[function.__module__], "read_command", None)  # flags depend on a table
-        return function(own(rest) if own else parse(config, verb, rest))
-    except BrokenPipeError:  # the reader of our output has seen enough
-        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 (so that the flush at exit is silent too)
-        return 0
-    except InputError as error:
-        return complain(verb, str(error), 2)
-    except (RunFailed, OSError) as error:
-        return complain(verb, str(error), 1)
-    except KeyboardInterrupt:
-        return complain(verb, "interrupted; run the same command again to go on", STOPPED)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with catch_stop_signals(patience=0) as stop:
+        try:
+            if isinstance(table := find(target), dict):
+                return call(table, verb, rest)
+            function, config = load(target)
+            own = getattr(sys.modules[function.__module__], "read_command", None)  # flags depend on a table
+            return function(own(rest) if own else parse(config, verb, rest))
+        except BrokenPipeError:  # the reader of our output has seen enough
+            sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 (so that the flush at exit is silent too)
+            return 0
+        except InputError as error:
+            return complain(verb, str(error), 2)
+        except (RunFailed, OSError) as error:
+            return complain(verb, str(error), 1)
+        except (Exception, KeyboardInterrupt) as error:
+            # An interrupt amid a callback of compiled code comes out as an error of that code.
+            if not (stop.is_set() or isinstance(error, KeyboardInterrupt)):
+                raise
+            return complain(verb, "interrupted; run the same command again to go on", STOPPED)
 
 
 def open_closed_streams() -> None:

@@ -1,10 +1,16 @@
-"""Ctrl-C and SIGTERM as requests to stop, which a loop answers at its next safe point."""
+"""Signals as requests to stop, which a loop answers at its next safe point.
+
+Ctrl-C and SIGTERM ask for it, SLURM's warning before the end of a job (SIGUSR1 or SIGUSR2), a lost terminal.
+"""
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from types import FrameType
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class StopRequests:
@@ -35,14 +41,49 @@ class StopRequests:
 
 @contextmanager
 def catch_stop_signals(patience: int | None = None) -> Iterator[StopRequests]:
-    """Count SIGINT and SIGTERM inside the block. Outside the main thread no signal can be caught."""
+    """Count stop signals inside the block. Outside the main thread no signal can be caught.
+
+    A hang-up that is ignored already, as by nohup, stays ignored.
+    """
     requests = StopRequests(patience)
     if threading.current_thread() is not threading.main_thread():
         yield requests
         return
-    old = {number: signal.signal(number, requests) for number in (signal.SIGINT, signal.SIGTERM)}
+    ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    caught = [number for number in STOP_SIGNALS if not (ignored and number == signal.SIGHUP)]
+    old = {number: signal.signal(number, requests) for number in caught}
     try:
         yield requests
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def block_stop_signals(
+    numbers: Iterable[signal.Signals] = STOP_SIGNALS, *, spawning: bool = False
+) -> Iterator[None]:
+    """Keep stop signals from threads and processes that are started inside: they inherit the mask.
+
+    A terminal, SLURM and systemd send a signal to every process of a run. Workers outlive the one that asks
+    their parent to stop, so that what they are at can be finished.
+
+    Args:
+        numbers: to block.
+        spawning: processes start afresh, not as forks.
+    """
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        if spawning:
+            resource_tracker.ensure_running()  # outlives them too, but unblocks two here when it starts
+            signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)
+
+
+def ignore_stop_signals() -> None:
+    """Ignore stop signals in a process that was started while they were blocked."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)

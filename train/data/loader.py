@@ -3,20 +3,18 @@
 Shapes: N images of this process in a batch, M negatives a query, S view side.
 """
 
-import signal
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from texneg.cores import available_cores
 from texneg.datasets.decode import DecodeError
@@ -28,8 +26,6 @@ from texneg.train.negatives import Negatives
 from texneg.train.negatives.base import Pixels
 
 THREADS = 4
-PREFETCH = 4  # batches a loader process
-GRACE_S = 30  # seconds from SIGTERM to a loader's end
 
 
 class Batch(NamedTuple):
@@ -123,37 +119,6 @@ def cached_order(n: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
     return epoch_order(n, seed=seed, epoch=epoch)
 
 
-def load(batches: Batches, steps: range, *, workers: int, pin: bool) -> Iterator[Batch]:
-    """Load the batches of these steps in order, made in `workers` processes (0: in this one).
-
-    Raises:
-        InputError: an image that cannot be read.
-    """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "This DataLoader will create")  # we warn in one line
-        loader: DataLoader[Batch | InputError] = DataLoader(
-            batches,
-            sampler=steps,
-            batch_size=None,
-            num_workers=workers,
-            collate_fn=keep_batch,
-            pin_memory=pin,
-            prefetch_factor=PREFETCH if workers else None,
-            worker_init_fn=ignore_signals,
-            generator=torch.Generator(),
-            # Forked workers share resident images; Python 3.14 would start them afresh.
-            multiprocessing_context="fork" if workers else None,
-        )
-        loaded = iter(loader)
-    try:
-        for made in loaded:
-            if isinstance(made, InputError):
-                raise made
-            yield made
-    finally:
-        del loaded, loader  # ends the workers now, even where an error's traceback keeps this frame
-
-
 def warn_if_oversubscribed(workers: int, processes: int) -> str:
     """Return a warning where loaders and trainers outnumber the cores; else nothing."""
     cores = available_cores()
@@ -169,17 +134,6 @@ def make_image_error(error: Exception) -> InputError:
         f"{error}: replace this image, or train in a new run folder: without what cannot be read"
         " (--skip-unreadable), or with what there is of files that are cut short (--allow-truncated)"
     )
-
-
-def ignore_signals(_: int) -> None:
-    """Keep a worker alive while the trainer saves: terminals and schedulers signal a whole group."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE_S))
-
-
-def keep_batch(made: Any) -> Any:
-    """Return the batch as it is, in place of the loader's conversion."""
-    return made
 
 
 class OnDemand:

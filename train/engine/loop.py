@@ -14,12 +14,15 @@ from texneg.cli.signals import catch_stop_signals
 from texneg.datasets.storage.json_files import append_json_line
 from texneg.errors import RunFailed
 from texneg.similarity import Similarities
-from texneg.train.data.loader import Batch, load
+from texneg.train.data.loader import Batch
+from texneg.train.data.workers import LoaderFailed, load
 from texneg.train.distributed import any_process, mean_over_processes, processes, rank
 from texneg.train.engine.checkpoint import write_errors
 from texneg.train.engine.optimiser import cosine_lr, set_lr
 from texneg.train.engine.run import METRICS, Training
 from texneg.train.networks.encoder import Encoder
+
+ALONE_S = 10.0  # without a batch, until a process leaves the others, when it is asked to stop
 
 
 def train(training: Training) -> None:
@@ -27,7 +30,7 @@ def train(training: Training) -> None:
 
     Raises:
         KeyboardInterrupt: a signal asked to stop; the state is saved.
-        RunFailed: the loss is not finite any more; the last good checkpoint is kept.
+        RunFailed: the loss is not finite any more, and the last good checkpoint is kept; or no batches come.
     """
     run = training.run
     stop_at = min(training.total, training.step + (run.stop_after or training.total))
@@ -39,21 +42,49 @@ def train(training: Training) -> None:
     before = training.seconds - time.monotonic()
     pace = Pace(training.total, training.step)
     with catch_stop_signals() as stop:
-        for batch in load(training.batches, steps, workers=run.workers, pin=on_gpu):
-            advance(training, module, batch)
-            training.seconds = before + time.monotonic()
-            measure = run.knn_every > 0 and training.step % (run.knn_every * training.epoch_steps) == 0
-            line_due = training.step % run.log_every == 0 or training.step == training.total or measure
-            if line_due:
-                write_line(training, measure=measure, pace=pace)
-            # One process alone must not stop: several ask each other at every line.
-            asked = (line_due or processes() == 1) and any_process(stop.is_set(), training.device)
-            stopping = asked and training.step < stop_at
-            if stopping or training.step == stop_at or training.step % run.checkpoint_every == 0:
-                require_finite(training)
-                training.save()
-            if stopping:
-                raise KeyboardInterrupt
+
+        def stop_waiting(waited: float) -> bool:
+            return stop.is_set() and (processes() == 1 or waited > ALONE_S)
+
+        loading = load(
+            training.batches,
+            steps,
+            workers=run.workers,
+            pin=on_gpu,
+            patience=run.loader_timeout,
+            stop_waiting=stop_waiting,
+        )
+        try:
+            for batch in loading:
+                advance(training, module, batch)
+                training.seconds = before + time.monotonic()
+                measure = run.knn_every > 0 and training.step % (run.knn_every * training.epoch_steps) == 0
+                line_due = training.step % run.log_every == 0 or training.step == training.total or measure
+                if line_due:
+                    write_line(training, measure=measure, pace=pace)
+                # One process alone must not stop: several ask each other at every line.
+                asked = (line_due or processes() == 1) and any_process(stop.is_set(), training.device)
+                stopping = asked and training.step < stop_at
+                if stopping or training.step == stop_at or training.step % run.checkpoint_every == 0:
+                    require_finite(training)
+                    training.save()
+                if stopping:
+                    raise KeyboardInterrupt
+        except LoaderFailed:
+            save_alone(training)
+            raise
+        finally:
+            loading.close()  # now, and not when the last traceback is forgotten
+        if training.step < stop_at:  # asked to stop while no batch came
+            save_alone(training)
+            raise KeyboardInterrupt
+
+
+def save_alone(training: Training) -> None:
+    """Save between two steps; several processes would have to agree, and keep their last checkpoint."""
+    if processes() == 1 and training.step:
+        require_finite(training)
+        training.save()
 
 
 def distribute(module: nn.Module) -> nn.Module:

@@ -38,6 +38,9 @@ class Run:
     """auto, cpu, cuda or cuda:N."""
     workers: int = 0
     """Loader processes of each training process; 0 loads in the training process itself."""
+    loader_timeout: int = 0
+    """Seconds without a batch from the loader processes after which the run is saved and ends; 0: 600, or 3
+    for each image of a batch if that is more."""
     log_every: int = 50
     """Steps between two lines of metrics.jsonl."""
     checkpoint_every: int = 1000
@@ -56,6 +59,7 @@ class Run:
         for wrong, message in (
             (not self.data, "no --data: name the folder or tar shards with the training images"),
             (self.workers < 0, f"--workers {self.workers}: 0 or more"),
+            (self.loader_timeout < 0, f"--loader-timeout {self.loader_timeout}: seconds, 0 for the usual"),
             (
                 min(self.log_every, self.checkpoint_every) < 1,
                 "--log-every and --checkpoint-every: at least 1 step",

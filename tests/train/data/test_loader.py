@@ -7,8 +7,9 @@ import torch
 from texneg.datasets.decode import DecodeError
 from texneg.errors import InputError
 from texneg.patches.patches import patch_negatives
-from texneg.train.data.loader import Batches, OnDemand, Resident, load, shrink, warn_if_oversubscribed
+from texneg.train.data.loader import Batches, OnDemand, Resident, shrink, warn_if_oversubscribed
 from texneg.train.data.views import Augmentation
+from texneg.train.data.workers import load
 from texneg.train.negatives import Negatives, Patch, PatchPermutation, Texture, TextureLive
 
 N, BATCH = 22, 4

@@ -118,9 +118,9 @@ def test_remade_textures_are_refused(config, tmp_path):
     run_pretraining(arm, log=silent)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_to_the_whole_group_reaches_the_trainer_alone(config, tmp_path, number, start_until):
-    """As Ctrl-C in a terminal and a batch scheduler send it: to the loaders as well."""
+@pytest.mark.parametrize("numbers", [[signal.SIGTERM], [signal.SIGUSR1, signal.SIGHUP, signal.SIGINT]])
+def test_signals_to_the_whole_group_reach_the_trainer_alone(config, tmp_path, numbers, start_until):
+    """As Ctrl-C in a terminal and a batch scheduler send them: to the loaders as well."""
     code = (
         "import pickle, sys; from texneg.train.pretrain import run_pretraining\n"
         f"config = pickle.loads({pickle.dumps(change(config, epochs=5000, workers=2))!r})\n"
@@ -133,10 +133,56 @@ def test_a_signal_to_the_whole_group_reaches_the_trainer_alone(config, tmp_path,
         return metrics.is_file() and metrics.read_text().count("\n") >= 2
 
     run = start_until([sys.executable, "-c", code], both_loaders_work)
-    os.killpg(run.pid, number)
+    for number in numbers:
+        os.killpg(run.pid, number)
     _, told = run.communicate(timeout=600)
     assert (run.returncode, told) == (130, "")
     assert torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["step"] > 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
+def test_a_signal_while_no_batch_comes_saves_and_stops(config, tmp_path, monkeypatch, number):
+    def stall(batches, steps, *, stop_waiting, **_):
+        yield from (batches.make(step) for step in steps[:3])
+        assert not stop_waiting(100.0)
+        signal.raise_signal(number)
+        assert stop_waiting(0.1)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "load", stall)
+        with pytest.raises(KeyboardInterrupt):
+            run_pretraining(change(config, checkpoint_every=50), log=silent)
+    assert_goes_on(config, tmp_path, step=3)
+
+
+def test_a_stuck_loader_ends_the_run_with_its_state_saved(config, tmp_path):
+    """An image that turns into a pipe nobody writes to stands for storage that does not answer."""
+    stuck = tmp_path / "images" / "class1" / "7.png"
+    content = stuck.read_bytes()
+
+    def block(text):
+        if text.startswith("step 1/"):
+            stuck.unlink()
+            os.mkfifo(stuck)
+
+    endless = change(config, epochs=50)
+    with pytest.raises(RunFailed, match="no batch came from the loader processes within"):
+        run_pretraining(change(endless, workers=1, loader_timeout=1, checkpoint_every=500), log=block)
+    stuck.unlink()
+    stuck.write_bytes(content)
+    step = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["step"]
+    assert step >= 1
+    assert_goes_on(endless, tmp_path, step=step, steps=step + 2)
+
+
+def assert_goes_on(config, tmp_path, *, step, steps=None):
+    """The state of this step was saved, and what follows is that of a run that nothing stopped."""
+    assert torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["step"] == step
+    run_pretraining(change(config, stop_after=steps and steps - step), log=silent)
+    run_pretraining(change(config, out=str(tmp_path / "whole"), stop_after=steps), log=silent)
+    one, two = (torch.load(tmp_path / name / "checkpoint.pt", weights_only=True) for name in ("run", "whole"))
+    assert one["step"] == two["step"] > step
+    assert all(torch.equal(one["method"][name], two["method"][name]) for name in one["method"])
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ from texneg.mixture import chosen_kinds
 from texneg.patches.patches import patch_negatives, patch_permutation
 from texneg.textures.live.negatives import texture_negatives
 from texneg.train.config import PretrainConfig
-from texneg.train.data.loader import Batches, load
+from texneg.train.data.loader import Batches
 from texneg.train.data.views import QUERY, Augmentation, make_views
+from texneg.train.data.workers import load
 from texneg.train.engine.loop import move
 from texneg.train.flags import change
 from texneg.train.negatives import KINDS as KINDS_TABLE
