@@ -1,6 +1,6 @@
 """Batch norm of groups in compiled code, for float32 and float64 on the CPU.
 
-A unit of work is one group and a block of its channels. Statistics come from chunks that fit the first cache: the
+A unit of work is one group and a block of its channels. Statistics come from chunks that stay in the cache: the
 mean of each, and squared distances from that mean, joined in float64 (Chan, Golub, LeVeque, "Algorithms for
 computing the sample variance", 1983). So a group is read from memory once, and its size adds no rounding error.
 
@@ -22,7 +22,7 @@ from torch import Tensor
 from texneg.jit import compiled
 from texneg.train.networks.split_norm import is_channels_last
 
-CHUNK = 4096  # values of a chunk: 16 kB of float32
+CHUNK = 16384  # values of a chunk: 64 kB of float32
 BLOCK = 512  # channels of a unit, at most
 SHARE = 1 << 18  # values that are worth a thread
 FAST = {"reassoc", "contract", "nsz"}  # sums in any order; infinities and NaN as ever
