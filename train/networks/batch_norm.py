@@ -8,6 +8,8 @@ Shapes: N batch of a process, W processes, D embedding.
 
 from collections.abc import Callable
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -15,6 +17,7 @@ from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from texneg.errors import InputError
+from texneg.train.device import send
 from texneg.train.distributed import gather, processes, rank
 from texneg.train.networks.backbone import Network, pass_one_image
 from texneg.train.networks.split_norm import split_norm
@@ -149,15 +152,19 @@ def count_rows(network: Network) -> dict[nn.Module, int]:
 
 
 @torch.no_grad()
-def shuffled_pass(network: nn.Module, images: Tensor, order: Tensor) -> Tensor:
+def shuffled_pass(
+    network: Callable[[Tensor], Tensor], images: Tensor, order: npt.NDArray[np.int64]
+) -> Tensor:
     """Embed this process's images (N, D), each in a batch drawn from the joint batch.
 
     Args:
-        network: (N, 3, S, S) to (N, D).
-        images: (N, 3, S, S).
+        network: images to (N, D).
+        images: N of them.
         order: a permutation of 0 ... W N - 1, the same in all processes.
     """
     N = len(images)
     mine = slice(rank() * N, (rank() + 1) * N)
-    z = gather(network(gather(images)[order[mine]]))
-    return torch.empty_like(z).index_copy_(0, order, z)[mine]
+    places = np.stack([order[mine], np.argsort(order)[mine]])
+    there, back = send(torch.from_numpy(places), images.device)
+    z = gather(network(gather(images).index_select(0, there)))
+    return z.index_select(0, back)
