@@ -3,6 +3,7 @@
 A unit of work is one group and a block of its channels. Statistics come from chunks that stay in the cache: the
 mean of each, and squared distances from that mean, joined in float64 (Chan, Golub, LeVeque, "Algorithms for
 computing the sample variance", 1983). So a group is read from memory once, and its size adds no rounding error.
+The number of threads changes no bit.
 
 Shapes: N batch, G groups, R values of a channel in a group, C channels, P pixels of a channel in an image. In
 memory, channels are last in rows (G, R, C) and not in planes (N, C, P).
@@ -107,7 +108,7 @@ def _normalise_rows(  # type: ignore[no-untyped-def]
     groups = len(mean) // channels
     rows, step = np.uint64(len(x) // (groups * channels)), np.uint64(channels)
     blocks = (channels + block - 1) // block
-    chunk = np.uint64(max(8, CHUNK // block))
+    chunk = np.uint64(max(8, CHUNK // min(channels, BLOCK)))
     centre, scale = np.empty(block, x.dtype), np.empty(block, x.dtype)
     mean64, square64 = np.empty(block, np.float64), np.empty(block, np.float64)
     for unit in range(first, last):
@@ -182,7 +183,7 @@ def _backward_rows(  # type: ignore[no-untyped-def]
     groups = len(mean) // channels
     rows, step = np.uint64(len(x) // (groups * channels)), np.uint64(channels)
     blocks = (channels + block - 1) // block
-    chunk = np.uint64(max(8, CHUNK // block))
+    chunk = np.uint64(max(8, CHUNK // min(channels, BLOCK)))
     centre, scale = np.empty(block, x.dtype), np.empty(block, x.dtype)
     shift, slope = np.empty(block, x.dtype), np.empty(block, x.dtype)
     shift64, slope64 = np.empty(block, np.float64), np.empty(block, np.float64)

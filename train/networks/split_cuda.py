@@ -15,7 +15,7 @@ from torch import Tensor
 from texneg.train.networks.split_norm import is_channels_last
 
 ROWS, COLUMNS = 64, 64  # rows and channels that a program handles at once, where channels are last
-PLANE = 2048  # and pixels, of one channel, where they are not
+TILE = 2048  # and values, where they are not
 PROGRAMS = 2048  # wanted of a kernel
 SPANS = 64  # of a group, at most
 
@@ -86,7 +86,10 @@ class Cut:
         channels, pixels = x.shape[1], x[0, 0].numel()
         rows = len(x) // groups * pixels
         last = is_channels_last(x)
-        tile, columns = (ROWS, COLUMNS) if last else (PLANE, 1)
+        tile, columns = ROWS, COLUMNS
+        if not last:
+            tile = min(TILE, triton.next_power_of_2(rows))
+            columns = min(TILE // tile, triton.next_power_of_2(channels))
         blocks = triton.cdiv(channels, columns)
         wanted = max(1, min(SPANS, PROGRAMS // (groups * blocks), rows // tile))
         self.span = triton.cdiv(triton.cdiv(rows, wanted), tile) * tile

@@ -104,7 +104,7 @@ def _backward_on_cpu(dy: Tensor, x: Tensor, weight: Tensor, mean: Tensor, rstd: 
 @torch.library.impl(LIBRARY, "split_norm", "CUDA")
 def _on_cuda(x: Tensor, *others: Any) -> Three:
     if not _in_triton(x):
-        return _by_group(x, *others)
+        return normalise_by_group(x, *others)
     from texneg.train.networks import split_cuda  # imports Triton
 
     return split_cuda.forward(x, *others)
@@ -113,16 +113,17 @@ def _on_cuda(x: Tensor, *others: Any) -> Three:
 @torch.library.impl(LIBRARY, "split_norm_backward", "CUDA")
 def _backward_on_cuda(dy: Tensor, x: Tensor, weight: Tensor, mean: Tensor, rstd: Tensor) -> Three:
     if not _in_triton(x):
-        return _backward_by_group(dy, x, weight, mean, rstd)
+        return backward_by_group(dy, x, weight, mean, rstd)
     from texneg.train.networks import split_cuda
 
     return split_cuda.backward(_as_stored(dy, x), x, weight, mean, rstd)
 
 
 @torch.library.impl(LIBRARY, "split_norm", "CompositeExplicitAutograd")
-def _by_group(
+def normalise_by_group(
     x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, var: Tensor, groups: int, momentum: float, eps: float
 ) -> Three:
+    """Run torch's batch norm on each group."""
     means, variances = mean.new_zeros(2, groups, len(mean))
     parts = [
         torch.native_batch_norm(part, weight, bias, m, v, True, 1.0, eps)
@@ -130,11 +131,12 @@ def _by_group(
     ]
     _move(mean, var, means, variances, momentum)
     y, saved_means, rstds = zip(*parts, strict=True)
-    return torch.cat(y), torch.stack(saved_means), torch.stack(rstds)
+    return _as_stored(torch.cat(y), x), torch.stack(saved_means), torch.stack(rstds)
 
 
 @torch.library.impl(LIBRARY, "split_norm_backward", "CompositeExplicitAutograd")
-def _backward_by_group(dy: Tensor, x: Tensor, weight: Tensor, mean: Tensor, rstd: Tensor) -> Three:
+def backward_by_group(dy: Tensor, x: Tensor, weight: Tensor, mean: Tensor, rstd: Tensor) -> Three:
+    """Run the gradient of torch's batch norm on each group."""
     parts = [
         torch.ops.aten.native_batch_norm_backward(
             dy_part, x_part, weight, None, None, m, r, True, 0.0, [True, True, True]
@@ -142,7 +144,7 @@ def _backward_by_group(dy: Tensor, x: Tensor, weight: Tensor, mean: Tensor, rstd
         for dy_part, x_part, m, r in zip(dy.chunk(len(mean)), x.chunk(len(mean)), mean, rstd, strict=True)
     ]
     dx, dweight, dbias = zip(*parts, strict=True)
-    return torch.cat(dx), torch.stack(dweight).sum(0), torch.stack(dbias).sum(0)
+    return _as_stored(torch.cat(dx), x), torch.stack(dweight).sum(0), torch.stack(dbias).sum(0)
 
 
 @torch.library.impl(LIBRARY, "split_norm", "Meta")
