@@ -1,4 +1,4 @@
-"""Cost of batch norm with statistics of groups: MoCo-v2 steps with and without, and with one group at a time."""
+"""Cost of batch norm with statistics of groups: MoCo-v2 steps with it, without it, and group by group."""
 
 from collections.abc import Callable
 from unittest.mock import patch
@@ -49,8 +49,9 @@ def measure(case: str, rounds: int) -> list[Row]:
     """Time and count the steps of a case, without negatives."""
     config = CASES[case]
     N, side = config.optimisation.batch, config.views.image_size
-    views = torch.randint(0, 256, (2, N, side, side, 3), generator=torch.Generator().manual_seed(0))
-    batch = Batch(*views.byte(), None, torch.arange(N), 0)
+    draw = torch.Generator().manual_seed(0)
+    query, key = torch.randint(0, 256, (2, N, side, side, 3), generator=draw).byte()
+    batch = Batch(query, key, None, torch.arange(N), 0)
     split = moco_step(change(config, bn="split"), batch)
     steps: dict[str, Callable[[], object]] = {
         NONE: moco_step(change(config, bn="none"), batch),

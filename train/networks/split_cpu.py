@@ -1,9 +1,9 @@
 """Batch norm of groups in compiled code, for float32 and float64 on the CPU.
 
-A unit of work is one group and a block of its channels. Statistics come from chunks that stay in the cache: the
-mean of each, and squared distances from that mean, joined in float64 (Chan, Golub, LeVeque, "Algorithms for
-computing the sample variance", 1983). So a group is read from memory once, and its size adds no rounding error.
-The number of threads changes no bit.
+A unit of work is one group and a block of its channels. Statistics come from chunks that stay in the cache:
+the mean of each, and squared distances from that mean, joined in float64 (Chan, Golub, LeVeque, "Algorithms
+for computing the sample variance", 1983). So a group is read from memory once, and its size adds no rounding
+error. The number of threads changes no bit.
 
 Shapes: N batch, G groups, R values of a channel in a group, C channels, P pixels of a channel in an image. In
 memory, channels are last in rows (G, R, C) and not in planes (N, C, P).
@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ import torch
 from torch import Tensor
 
 from texneg.jit import compiled
-from texneg.train.networks.split_norm import is_channels_last
+from texneg.layout import is_channels_last
 
 CHUNK = 16384  # values of a chunk: 64 kB of float32
 BLOCK = 512  # channels of a unit, at most
@@ -87,7 +88,7 @@ def run(kernel: Callable[..., None], x: Tensor, groups: int, arguments: tuple[An
     ends = [units * t // threads for t in range(threads + 1)]
     others = [
         pool(torch.get_num_threads(), os.getpid()).submit(kernel, *arguments, channels, block, *span)
-        for span in zip(ends[1:], ends[2:], strict=False)
+        for span in pairwise(ends[1:])
     ]
     kernel(*arguments, channels, block, 0, ends[1])
     for other in others:

@@ -1,10 +1,10 @@
-"""Batch norm of groups in Triton: two kernels forward, two backward; statistics in float32, no atomic operations.
+"""Batch norm of groups in Triton: two kernels forward, two backward, statistics in float32.
 
-The first kernel of each pair sums over spans of a group's rows, the second joins the spans of its group and goes
-through the rows again. Importing this module imports Triton.
+The first kernel of each pair sums over spans of a group's rows, the second joins the spans of its group and
+goes through the rows again. There are no atomic operations. Importing this module imports Triton.
 
-Shapes: N batch, G groups, R values of a channel in a group, S spans of a group, C channels, P pixels of a channel
-in an image. In memory, channels are last (G, R, C) or not (N, C, P).
+Shapes: N batch, G groups, R values of a channel in a group, S spans of a group, C channels, P pixels of a
+channel in an image. In memory, channels are last (G, R, C) or not (N, C, P).
 """
 
 import torch
@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from texneg.train.networks.split_norm import is_channels_last
+from texneg.layout import is_channels_last
 
 ROWS, COLUMNS = 64, 64  # rows and channels that a program handles at once, where channels are last
 TILE = 2048  # and values, where they are not
@@ -139,7 +139,7 @@ def _moments_kernel(  # type: ignore[no-untyped-def]
     x, parts, groups, spans, span, rows, channels, pixels,
     LAST: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """Mean and sum of squared distances from it, of a span; sums are of distances from the first tile's mean."""
+    """Mean of a span and squared distances from it, by way of distances from the first tile's mean."""
     part, group = tl.program_id(0), tl.program_id(2)
     channel = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     inside = channel < channels
@@ -245,7 +245,7 @@ def _gradient_kernel(  # type: ignore[no-untyped-def]
     dy, x, dx, parts, weight, mean, rstd, dweight, dbias, groups, spans, span, rows, channels, pixels,
     LAST: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, MOST: tl.constexpr,
 ):  # fmt: skip
-    """The gradient of a span; the programs of the first span of the first group sum those of the parameters."""
+    """Gradient of a span; the programs of the first span of the first group sum those of the parameters."""
     part, group = tl.program_id(0), tl.program_id(2)
     channel = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     inside = channel < channels

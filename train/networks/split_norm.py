@@ -1,7 +1,8 @@
 """Batch norm of groups of consecutive images, as one differentiable operation of torch.
 
-`torch.ops.texneg.split_norm` and its gradient are compiled code on the CPU, Triton kernels on a CUDA device that
-runs them, and torch's batch norm group by group elsewhere. On the CPU, half precision is computed in float32.
+`torch.ops.texneg.split_norm` and its gradient are compiled code on the CPU, Triton kernels on a CUDA device
+that runs them, and torch's batch norm group by group elsewhere. On the CPU, half precision is computed in
+float32.
 
 Shapes: N batch, G groups, C channels.
 """
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from texneg.devices import runs_triton
+from texneg.layout import is_channels_last
 
 LIBRARY = torch.library.Library("texneg", "FRAGMENT")
 LIBRARY.define(
@@ -53,11 +55,6 @@ def split_norm(
     return _SplitNorm.apply(x, weight, bias, running_mean, running_var, groups, momentum, eps)
 
 
-def is_channels_last(x: Tensor) -> bool:
-    """Return True if the channels of (N, C, ...) are innermost in memory and nothing lies between."""
-    return x.movedim(1, -1).is_contiguous()
-
-
 class _SplitNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, *others: Any) -> Tensor:
@@ -78,7 +75,14 @@ class _SplitNorm(torch.autograd.Function):
 
 @torch.library.impl(LIBRARY, "split_norm", "CPU")
 def _on_cpu(
-    x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, var: Tensor, groups: int, momentum: float, eps: float
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    groups: int,
+    momentum: float,
+    eps: float,
 ) -> Three:
     from texneg.train.networks import split_cpu  # compiles, for those who use it
 
@@ -121,7 +125,14 @@ def _backward_on_cuda(dy: Tensor, x: Tensor, weight: Tensor, mean: Tensor, rstd:
 
 @torch.library.impl(LIBRARY, "split_norm", "CompositeExplicitAutograd")
 def normalise_by_group(
-    x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, var: Tensor, groups: int, momentum: float, eps: float
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    groups: int,
+    momentum: float,
+    eps: float,
 ) -> Three:
     """Run torch's batch norm on each group."""
     means, variances = mean.new_zeros(2, groups, len(mean))
@@ -148,7 +159,9 @@ def backward_by_group(dy: Tensor, x: Tensor, weight: Tensor, mean: Tensor, rstd:
 
 
 @torch.library.impl(LIBRARY, "split_norm", "Meta")
-def _shapes(x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, var: Tensor, groups: int, *_: float) -> Three:
+def _shapes(
+    x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, var: Tensor, groups: int, *_: float
+) -> Three:
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
     statistics = x.new_empty(groups, len(mean), dtype=dtype)
     return torch.empty_like(x), statistics, torch.empty_like(statistics)

@@ -88,9 +88,7 @@ def assert_equal(found, expected, dtype):
         assert error <= TOLERANCE[dtype], (name, error.item())
 
 
-@pytest.mark.parametrize(
-    ("executor", "layout"), [("operation", "strided"), *product(EXECUTORS, LAYOUTS)]
-)
+@pytest.mark.parametrize(("executor", "layout"), [("operation", "strided"), *product(EXECUTORS, LAYOUTS)])
 @pytest.mark.parametrize("case", CASES)
 def test_every_shape_and_layout(executor, case, layout):
     shape, groups = CASES[case]
