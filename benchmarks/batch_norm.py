@@ -19,13 +19,13 @@ from texneg.train.networks.batch_norm import SplitBatchNorm
 OF_NONE, OPERATIONS = "speed, of none", "operations, of none"
 NONE, SPLIT, LOOP = "--bn none", "--bn split", "--bn split, group by group"
 
-SMALL = change(PretrainConfig(), arch="resnet18", queue=4096, image_size=64, batch=128)
+SMALL = change(PretrainConfig(), arch="resnet18", queue=4096, image_size=64, batch=64, bn_group=16)
 CASES = {
-    "quarter-width ResNet-10, 64 px, batch 256": change(
-        SMALL, stem="stride2", width=16, layers=(1, 1, 1, 1), batch=256
+    "quarter-width ResNet-10, 64 px, 8 groups of 32": change(
+        SMALL, stem="stride2", width=16, layers=(1, 1, 1, 1), batch=256, bn_group=32
     ),
-    "ResNet-18, 64 px, batch 128": SMALL,
-    "ResNet-50, 64 px, batch 128": change(SMALL, arch="resnet50"),
+    "ResNet-18, 64 px, 4 groups of 16": SMALL,
+    "ResNet-50, 64 px, 4 groups of 8": change(SMALL, arch="resnet50", batch=32, bn_group=8),
 }
 GATES = tuple(
     gate
@@ -39,7 +39,7 @@ GATES = tuple(
 
 def bench(config: RatioConfig) -> int:
     """Time and count steps on the CPU, with one thread; `quick` leaves out ResNet-50."""
-    rounds = 5 if config.quick else 15
+    rounds = 3 if config.quick else 10
     with one_thread():
         rows = [row for case in list(CASES)[: 2 if config.quick else 3] for row in measure(case, rounds)]
     return report(config, rows, GATES)
