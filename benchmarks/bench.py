@@ -11,6 +11,7 @@ BENCHMARKS = {
     "scale": ("texneg.bench.scale:bench", "cost of a run of ImageNet-1k's size that makes no texture"),
     "kill": ("texneg.bench.kill:bench", "kill a texture run in every way, resume it, compare the bytes"),
     "published-tool": ("texneg.bench.published_tool:bench", "CPU time beside the published texture tool"),
+    "batch-norm": ("texneg.bench.batch_norm:bench", "steps with batch norm of groups beside plain steps"),
     "study": ("texneg.bench.study:bench", "the study on imagenette and PACS"),
 }
 

@@ -27,3 +27,8 @@ def tensor_bytes(images: "Tensor") -> Bytes:
 
     flat: Bytes = images.detach().reshape(-1).view(torch.uint8).numpy()
     return flat.reshape(*images.shape, images.itemsize)
+
+
+def is_channels_last(images: "Tensor") -> bool:
+    """Tell (N, C, ...) tensors whose channels are innermost in memory, without gaps, from others."""
+    return images.movedim(1, -1).is_contiguous()

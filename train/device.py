@@ -3,6 +3,7 @@
 import re
 
 import torch
+from torch import Tensor
 
 from texneg.errors import InputError
 
@@ -21,3 +22,9 @@ def pick_device(name: str) -> str:
     if name != "cpu" and int(name[5:] or 0) >= seen:
         raise InputError(f"--device {name}: {seen} CUDA devices are visible here; use --device cpu")
     return name
+
+
+def send(x: Tensor, device: torch.device) -> Tensor:
+    """Copy a small CPU tensor to the device; pinned on the way to CUDA, so that nothing waits."""
+    x = x.pin_memory() if device.type == "cuda" else x
+    return x.to(device, non_blocking=True)

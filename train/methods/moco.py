@@ -119,8 +119,11 @@ class MoCo(base.Method):
     @torch.no_grad()
     def embed_keys(self, images: Tensor, step: int, number: int) -> Tensor:
         """Embed uint8 views (N, S, S, 3) as keys (N, D), in a batch norm pass of their own."""
-        x = self.normalise(images)
         if not self.shuffled:
-            return self.key(x)
-        order = generator(self.seed, step, number, Stream.KEY_SHUFFLE).permutation(len(x) * processes())
-        return shuffled_pass(self.key, x, torch.from_numpy(order).to(x.device))
+            return self.embed(images)
+        order = generator(self.seed, step, number, Stream.KEY_SHUFFLE).permutation(len(images) * processes())
+        return shuffled_pass(self.embed, images, order)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Embed uint8 views by the key network."""
+        return self.key(self.normalise(images))

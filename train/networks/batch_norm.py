@@ -8,16 +8,19 @@ Shapes: N batch of a process, W processes, D embedding.
 
 from collections.abc import Callable
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
-from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from texneg.errors import InputError
+from texneg.train.device import send
 from texneg.train.distributed import gather, processes, rank
 from texneg.train.networks.backbone import Network, pass_one_image
+from texneg.train.networks.split_norm import split_norm
 
 
 class ActivatedBatchNorm(_BatchNorm):
@@ -57,16 +60,16 @@ class SplitBatchNorm(ActivatedBatchNorm):
         if len(input) % self.group:
             raise ValueError(f"a batch of {len(input)} does not divide into groups of {self.group}")
         assert self.running_mean is not None and self.running_var is not None
-        parts = input.split(self.group)
-        means = self.running_mean.new_zeros(len(parts), self.num_features)
-        variances = torch.zeros_like(means)
-        y = [
-            F.batch_norm(x, mean, variance, self.weight, self.bias, True, 1.0, self.eps)
-            for x, mean, variance in zip(parts, means, variances, strict=True)
-        ]
-        self.running_mean.lerp_(means.mean(0), self.momentum or 0.0)
-        self.running_var.lerp_(variances.mean(0), self.momentum or 0.0)
-        return torch.cat(y)
+        return split_norm(
+            input,
+            torch.ones_like(self.running_mean) if self.weight is None else self.weight,
+            torch.zeros_like(self.running_mean) if self.bias is None else self.bias,
+            self.running_mean,
+            self.running_var,
+            groups=len(input) // self.group,
+            momentum=self.momentum or 0.0,
+            eps=self.eps,
+        )
 
 
 class SyncBatchNorm(ActivatedBatchNorm):
@@ -149,15 +152,19 @@ def count_rows(network: Network) -> dict[nn.Module, int]:
 
 
 @torch.no_grad()
-def shuffled_pass(network: nn.Module, images: Tensor, order: Tensor) -> Tensor:
+def shuffled_pass(
+    network: Callable[[Tensor], Tensor], images: Tensor, order: npt.NDArray[np.int64]
+) -> Tensor:
     """Embed this process's images (N, D), each in a batch drawn from the joint batch.
 
     Args:
-        network: (N, 3, S, S) to (N, D).
-        images: (N, 3, S, S).
+        network: images to (N, D).
+        images: N of them.
         order: a permutation of 0 ... W N - 1, the same in all processes.
     """
     N = len(images)
     mine = slice(rank() * N, (rank() + 1) * N)
-    z = gather(network(gather(images)[order[mine]]))
-    return torch.empty_like(z).index_copy_(0, order, z)[mine]
+    places = np.stack([order[mine], np.argsort(order)[mine]])
+    there, back = send(torch.from_numpy(places), images.device)
+    z = gather(network(gather(images).index_select(0, there)))
+    return z.index_select(0, back)

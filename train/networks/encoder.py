@@ -39,9 +39,14 @@ class Encoder(nn.Module):
 
     @property
     def fingerprint(self) -> str:
-        """sha256 of the weights and BN statistics, in hexadecimal."""
+        """sha256 of the weights and BN statistics, in hexadecimal: of all that decides the features.
+
+        Counters of batches, which some batch norm policies keep and others do not, are left out.
+        """
         digest = hashlib.sha256()
         for name, value in sorted(self.network.state_dict().items()):
+            if name.rpartition(".")[2] == "num_batches_tracked":
+                continue
             digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
