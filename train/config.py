@@ -79,6 +79,10 @@ class PretrainConfig:
         self.negatives.check(self.views.image_size)
         self.objective.check(self.method.negatives(batch), self.method.name)
 
+    def warnings(self) -> list[str]:
+        """Warn of what can be trained and hardly makes sense."""
+        return self.objective.warnings() if self.negatives.kinds else []
+
     def check_images(self, n: int) -> str:
         """Refuse a data set of n images that does not fit; return a warning, or nothing.
 

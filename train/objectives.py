@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from math import inf
+from math import inf, sqrt
 from typing import Any, ClassVar
 
 import torch
@@ -25,6 +25,11 @@ class Loss(ABC):
     @property
     def alpha(self) -> float:
         """Weight of the non-semantic negatives: a field of every loss that knows them."""
+        return 0.0
+
+    @property
+    def push(self) -> float:
+        """Push from non-semantic negatives over the pull of the positive, in a linear loss; else 0."""
         return 0.0
 
     @property
@@ -76,6 +81,11 @@ class SimpleContrastive(Loss):
     alpha: float = 1.0
     """Factor on the mean non-semantic cosine."""
 
+    @property
+    def push(self) -> float:
+        """Alpha: the positive has weight 1."""
+        return self.alpha
+
     def check(self) -> None:
         """Refuse a weight below 0."""
         if self.weight is not None and not 0 <= self.weight < inf:
@@ -100,6 +110,11 @@ class TruncatedTriplet(Loss):
     """Weight of the positive."""
     alpha: float = 1.0
     """Factor on the mean non-semantic cosine."""
+
+    @property
+    def push(self) -> float:
+        """Alpha over the weight of the positive."""
+        return self.alpha / self.pull if self.pull else 0.0
 
     @property
     def negatives_needed(self) -> int:
@@ -129,6 +144,11 @@ class Byol(Loss):
     """Factor on the mean non-semantic cosine."""
 
     @property
+    def push(self) -> float:
+        """Alpha: the positive has weight 1."""
+        return self.alpha
+
+    @property
     def negatives_needed(self) -> int:
         """None: ordinary negatives play no part."""
         return 0
@@ -140,6 +160,13 @@ class Byol(Loss):
 
 LOSSES: list[type[Loss]] = [InfoNCE, SimpleContrastive, TruncatedTriplet, Byol]
 """Append a class here to train with it by its name."""
+
+SIMILAR = 0.9  # cosine of a positive and a non-semantic negative in an encoder that leans on texture
+
+
+def best_positive(push: float, cosine: float) -> float:
+    """Return q.p of the unit vector q that is the minimum of push q.t - q.p, where p.t is `cosine`."""
+    return (1 - push * cosine) / sqrt(1 - 2 * push * cosine + push * push)
 
 
 @dataclass(frozen=True)
@@ -222,3 +249,16 @@ class Objective:
                 f"--loss {self.loss.name} needs {needed} ordinary negatives a query,"
                 f" --method {method} leaves {kept}"
             )
+
+    def warnings(self) -> list[str]:
+        """Warn of a weight of the non-semantic negatives that trains positives apart."""
+        best = best_positive(self.loss.push, SIMILAR)
+        if best >= 0:
+            return []
+        usual = type(self.loss)()
+        return [
+            f"--alpha {self.loss.alpha:g} with --loss {self.loss.name}: negatives push"
+            f" {self.loss.push:.3g} times as hard as the positive pulls; where their cosine is"
+            f" {SIMILAR}, positives are trained to {best:.2f}; at --alpha {usual.alpha:g} to"
+            f" {best_positive(usual.push, SIMILAR):.2f}"
+        ]

@@ -72,7 +72,7 @@ def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = prin
     train_set = open_train(config.run.data)
     textures = require_textures(config, train_set) if config.negatives.need_textures else None
     oversubscribed = warn_if_oversubscribed(config.run.workers, processes())
-    for warning in (config.check_images(len(train_set)), oversubscribed):
+    for warning in (*config.warnings(), config.check_images(len(train_set)), oversubscribed):
         if warning and rank() == 0:
             log(f"warning: {warning}\n")
     training = assemble(config, folder, train_set, textures, device, log)

@@ -31,8 +31,8 @@ class Config(ABC):
     """Options of a method: a frozen dataclass whose class attributes name the method."""
 
     name: ClassVar[str]
-    loss: ClassVar[type[Loss]]
-    """The loss it is published with."""
+    loss: ClassVar[Loss]
+    """The loss it is published with, with the options that belong to the method, alpha among them."""
     head: ClassVar[str]
     """Projection head: see `networks.backbone.Network`."""
 

@@ -27,7 +27,7 @@ class Config(base.Config):
     """BYOL: positives only; the use of non-semantic negatives is a reconstruction."""
 
     name = "byol"
-    loss = Byol
+    loss = Byol()
     head = "byol"
 
     momentum: float = 0.99

@@ -27,7 +27,7 @@ class Config(base.Config):
     """MoCo-v2: contrast with a queue of past keys."""
 
     name = "moco"
-    loss = InfoNCE
+    loss = InfoNCE()
     head = "moco"
 
     queue: int = 65536

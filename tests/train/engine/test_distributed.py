@@ -36,7 +36,7 @@ def run_steps(name, rank=0, world=1):
     network = Architecture("resnet18", "stride2", 4, (1, 1, 1, 1), dim=6, hidden=8, bn=bn)
     config = moco.Config(queue=24, momentum=0.9) if name == "moco" else byol.Config(momentum=0.9)
     method = config.build(network, 16, seed=0, steps=10)
-    objective = Objective(replace(config.loss(), alpha=1.5))
+    objective = Objective(replace(config.loss, alpha=1.5))
     for part in method.children():  # batch norm over few values magnifies rounding
         part.to(torch.float32 if isinstance(part, KeyQueue) else torch.float64)
     module = distribute(method) if world > 1 else method
