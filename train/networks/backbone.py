@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from texneg.errors import InputError
@@ -41,6 +42,9 @@ class Architecture:
     processes."""
     bn_group: int = 32
     """Images of a group, for --bn split."""
+    zero_init_last: bool = False
+    """Begin with a scale of 0 in the last batch norm of each residual block, where timm does so: a block
+    begins as the identity."""
 
     def check(self, batch: int, world: int) -> None:
         """Refuse values outside their range, and batch norm that does not fit the batch.
@@ -86,6 +90,8 @@ def make_backbone(a: Architecture, image_size: int) -> nn.Module:
     else:
         model = make_resnet(a)
     switch_off_dropout(model)
+    if not a.zero_init_last:
+        reset_zero_scales(model)
     return model
 
 
@@ -122,6 +128,17 @@ def make_resnet(a: Architecture) -> nn.Module:
     nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
     model.maxpool = nn.Identity()
     return model
+
+
+@torch.no_grad()
+def reset_zero_scales(model: nn.Module) -> None:
+    """Set the scales of every batch norm that begins with zeros to 1, as in torchvision, in place.
+
+    timm writes zeros into the last batch norm of each residual block, so that blocks begin as the identity.
+    """
+    for module in model.modules():
+        if isinstance(module, _BatchNorm) and module.affine and not module.weight.any():
+            nn.init.ones_(module.weight)
 
 
 def switch_off_dropout(model: nn.Module) -> None:
