@@ -89,6 +89,11 @@ class Method(nn.Module, ABC):
         return torch.autocast(views.device.type, torch.bfloat16, enabled=self.amp and views.is_cuda)
 
 
+def widen(x: Tensor) -> Tensor:
+    """Convert what autocast made to float32; float64 stays."""
+    return x.float() if x.dtype.itemsize < 4 else x
+
+
 @torch.no_grad()
 def update_average(average: nn.Module, source: nn.Module, momentum: float) -> None:
     """Move to momentum * average + (1 - momentum) * source, in place.

@@ -84,8 +84,8 @@ class BYOL(base.Method):
                 t = None
                 if batch.negatives is not None:
                     passes = [self.target(self.normalise(x)) for x in batch.negatives.unbind(1)]
-                    t = torch.stack(passes, dim=1).float()  # (N, M, D)
-        return tuple(similarities(p.float(), z.float(), None, t) for p, z in ((p1, z2), (p2, z1)))
+                    t = base.widen(torch.stack(passes, dim=1))  # (N, M, D)
+        return tuple(similarities(base.widen(p), base.widen(z), None, t) for p, z in ((p1, z2), (p2, z1)))
 
     def after_step(self) -> None:
         """Let the target network follow."""

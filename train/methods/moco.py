@@ -21,6 +21,8 @@ from texneg.train.networks.backbone import Architecture, Network, initial_weight
 from texneg.train.networks.batch_norm import shuffled_pass, split_batch_norm, synchronise_batch_norm
 from texneg.train.objectives import InfoNCE
 
+SECOND_VIEW = -1  # number of the pass of keys of the query view; 0: of the key view; 1 ... M: of negatives
+
 
 @dataclass(frozen=True)
 class Config(base.Config):
@@ -34,6 +36,14 @@ class Config(base.Config):
     """Keys in the queue: at least a batch, fewer than the images; best at most half of them."""
     momentum: float = 0.999
     """Momentum of the key network."""
+    symmetric: bool = False
+    """Let the views change parts: a second loss, of queries of the key view with keys of the query view, is
+    added, and the keys of both are enqueued."""
+
+    @property
+    def views(self) -> int:
+        """Keys of an image that a step enqueues."""
+        return 2 if self.symmetric else 1
 
     def negatives(self, batch: int) -> int:
         """Return the number of keys in the queue."""
@@ -47,26 +57,27 @@ class Config(base.Config):
         """Refuse a momentum or a queue outside its range."""
         if not 0 <= self.momentum <= 1:
             raise InputError(f"--momentum {self.momentum}: 0 to 1")
-        if self.queue < batch:
-            raise InputError(f"--queue {self.queue}: at least the {batch} keys of a batch")
+        if self.queue < self.views * batch:
+            raise InputError(f"--queue {self.queue}: at least the {self.views * batch} keys of a batch")
 
     def check_images(self, n: int, batch: int) -> str:
         """Refuse a queue that holds the whole data set; warn where queries meet their own old keys."""
-        if 2 * self.queue <= n:
+        keys, size = self.views * n, f"{'twice ' if self.symmetric else ''}data set size {n}"
+        if 2 * self.queue <= keys:
             return ""
-        fitting = max(batch, 1 << (max(1, n // 2).bit_length() - 1))
-        if self.queue >= n:
-            remedy = f"--queue {fitting}" if fitting < n else f"--queue and --batch of at most {n // 2}"
+        fitting = max(self.views * batch, 1 << (max(1, keys // 2).bit_length() - 1))
+        if self.queue >= keys:
+            fits = fitting < keys
+            remedy = f"--queue {fitting}" if fits else f"--queue {keys // 2} and --batch {n // 2} at most"
             raise InputError(
-                f"--queue {self.queue} >= data set size {n}: every image would be its own negative;"
-                f" use {remedy}"
+                f"--queue {self.queue} >= {size}: every image would be its own negative; use {remedy}"
             )
         if fitting == self.queue:
             return ""
         # Two random places in successive epochs lie less than K steps apart in (K / n)^2 / 2 of all cases.
-        now, then = (50 * (queue / n) ** 2 for queue in (self.queue, fitting))
+        now, then = (50 * (queue / keys) ** 2 for queue in (self.queue, fitting))
         return (
-            f"--queue {self.queue} > half of data set size {n}: {now:.0f} % of the queries meet their own key"
+            f"--queue {self.queue} > half of {size}: {now:.0f} % of the queries meet their own key"
             f" of the epoch before among the negatives; with --queue {fitting} {then:.0f} %"
         )
 
@@ -80,7 +91,7 @@ class MoCo(base.Method):
 
     def __init__(self, config: Config, network: Architecture, image_size: int, *, seed: int) -> None:
         super().__init__()
-        self.momentum, self.seed = config.momentum, seed
+        self.momentum, self.symmetric, self.seed = config.momentum, config.symmetric, seed
         self.shuffled = network.bn not in ("none", "sync")
         with initial_weights(seed):
             self.query = Network(network, image_size, config.head)
@@ -90,7 +101,7 @@ class MoCo(base.Method):
             synchronise_batch_norm(self.query)
         self.key = copy.deepcopy(self.query).requires_grad_(False)
         self.queue = KeyQueue(network.dim, config.queue, seed=seed)
-        self.new_keys: Tensor | None = None
+        self.new_keys: tuple[Tensor, ...] = ()
 
     @property
     def encoder(self) -> Network:
@@ -98,23 +109,31 @@ class MoCo(base.Method):
         return self.query
 
     def similarities(self, batch: Batch) -> tuple[Similarities, ...]:
-        """Compare queries with their keys, the queue, and their own non-semantic negatives."""
+        """Compare queries with their keys, the queue, and the non-semantic negatives of their images."""
         with self.autocast(batch.query):
             q = self.query(self.normalise(batch.query))  # (N, D)
-            k = self.embed_keys(batch.key, batch.step, 0).float()  # (N, D)
+            k = base.widen(self.embed_keys(batch.key, batch.step, 0))  # (N, D)
             t = None
             if batch.negatives is not None:
                 passes = enumerate(batch.negatives.unbind(1), start=1)
                 t = torch.stack([self.embed_keys(x, batch.step, m) for m, x in passes], dim=1)  # (N, M, D)
-        self.new_keys = k
-        return (similarities(q.float(), k, self.queue.keys, None if t is None else t.float()),)
+                t = base.widen(t)
+        self.new_keys = (k,)
+        parts = (similarities(base.widen(q), k, self.queue.keys, t),)
+        if not self.symmetric:
+            return parts
+        with self.autocast(batch.query):
+            q = self.query(self.normalise(batch.key))
+            k = base.widen(self.embed_keys(batch.query, batch.step, SECOND_VIEW))
+        self.new_keys += (k,)
+        return *parts, similarities(base.widen(q), k, self.queue.keys, t)
 
     def after_step(self) -> None:
         """Let the key network follow, and replace the oldest keys."""
         base.update_average(self.key, self.query, self.momentum)
-        if self.new_keys is not None:
-            self.queue.enqueue(gather(self.new_keys))
-            self.new_keys = None
+        if self.new_keys:
+            self.queue.enqueue(torch.cat([gather(keys) for keys in self.new_keys]))
+            self.new_keys = ()
 
     @torch.no_grad()
     def embed_keys(self, images: Tensor, step: int, number: int) -> Tensor:
