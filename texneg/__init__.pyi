@@ -18,6 +18,7 @@ from .selection import select as select
 from .similarity import Similarities as Similarities
 from .similarity import in_batch_similarities as in_batch_similarities
 from .similarity import similarities as similarities
+from .similarity import two_view_similarities as two_view_similarities
 from .textures.exemplars import exemplars as exemplars
 from .textures.live.negatives import texture_negatives as texture_negatives
 from .textures.texture import texture as texture

@@ -102,7 +102,8 @@ def choose(config: PretrainConfig, flags: dict[str, Any]) -> PretrainConfig:
     if "method" in flags:
         method = find_named(METHODS, flags["method"], "--method")
         if type(config.method) is not method:
-            config = replace(config, method=method(), objective=Objective(method.loss))
+            network = replace(config.network, zero_init_last=method.zero_init_last)
+            config = replace(config, method=method(), objective=Objective(method.loss), network=network)
     if "loss" in flags:
         loss = find_named(LOSSES, flags["loss"], "--loss")
         if type(config.objective.loss) is not loss:

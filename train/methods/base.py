@@ -35,6 +35,8 @@ class Config(ABC):
     """The loss it is published with, with the options that belong to the method, alpha among them."""
     head: ClassVar[str]
     """Projection head: see `networks.backbone.Network`."""
+    zero_init_last: ClassVar[bool] = False
+    """Residual blocks of its networks begin as the identity; choosing the method sets --zero-init-last."""
 
     @abstractmethod
     def negatives(self, batch: int) -> int:

@@ -3,22 +3,19 @@
 Shapes: N batch of a process, K queue, M non-semantic negatives a query, D embedding, S view side.
 """
 
-import copy
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from texneg.errors import InputError
-from texneg.philox.arrays import generator
-from texneg.philox.streams import Stream
 from texneg.queue import KeyQueue
 from texneg.similarity import Similarities, similarities
 from texneg.train.data.loader import Batch
-from texneg.train.distributed import gather, processes
+from texneg.train.distributed import gather
 from texneg.train.methods import base
-from texneg.train.networks.backbone import Architecture, Network, initial_weights
-from texneg.train.networks.batch_norm import shuffled_pass, split_batch_norm, synchronise_batch_norm
+from texneg.train.methods.momentum import MomentumKeys
+from texneg.train.networks.backbone import Architecture
 from texneg.train.objectives import InfoNCE
 
 SECOND_VIEW = -1  # number of the pass of keys of the query view; 0: of the key view; 1 ... M: of negatives
@@ -82,42 +79,21 @@ class Config(base.Config):
         )
 
 
-class MoCo(base.Method):
-    """Query network, momentum key network and queue.
-
-    Keys and each set of non-semantic negatives have a pass of their own through the key network, so that none
-    share batch norm statistics; the keys alone are enqueued, after the step.
-    """
+class MoCo(MomentumKeys):
+    """Query network, momentum key network and queue; the keys alone are enqueued, after the step."""
 
     def __init__(self, config: Config, network: Architecture, image_size: int, *, seed: int) -> None:
-        super().__init__()
-        self.momentum, self.symmetric, self.seed = config.momentum, config.symmetric, seed
-        self.shuffled = network.bn not in ("none", "sync")
-        with initial_weights(seed):
-            self.query = Network(network, image_size, config.head)
-        if network.bn == "split":
-            split_batch_norm(self.query, network.bn_group)
-        elif network.bn == "sync":
-            synchronise_batch_norm(self.query)
-        self.key = copy.deepcopy(self.query).requires_grad_(False)
+        super().__init__(network, image_size, head=config.head, momentum=config.momentum, seed=seed)
+        self.symmetric = config.symmetric
         self.queue = KeyQueue(network.dim, config.queue, seed=seed)
         self.new_keys: tuple[Tensor, ...] = ()
-
-    @property
-    def encoder(self) -> Network:
-        """The query network."""
-        return self.query
 
     def similarities(self, batch: Batch) -> tuple[Similarities, ...]:
         """Compare queries with their keys, the queue, and the non-semantic negatives of their images."""
         with self.autocast(batch.query):
             q = self.query(self.normalise(batch.query))  # (N, D)
             k = base.widen(self.embed_keys(batch.key, batch.step, 0))  # (N, D)
-            t = None
-            if batch.negatives is not None:
-                passes = enumerate(batch.negatives.unbind(1), start=1)
-                t = torch.stack([self.embed_keys(x, batch.step, m) for m, x in passes], dim=1)  # (N, M, D)
-                t = base.widen(t)
+            t = self.embed_negatives(batch)  # (N, M, D)
         self.new_keys = (k,)
         parts = (similarities(base.widen(q), k, self.queue.keys, t),)
         if not self.symmetric:
@@ -130,16 +106,7 @@ class MoCo(base.Method):
 
     def after_step(self) -> None:
         """Let the key network follow, and replace the oldest keys."""
-        base.update_average(self.key, self.query, self.momentum)
+        super().after_step()
         if self.new_keys:
             self.queue.enqueue(torch.cat([gather(keys) for keys in self.new_keys]))
             self.new_keys = ()
-
-    @torch.no_grad()
-    def embed_keys(self, images: Tensor, step: int, number: int) -> Tensor:
-        """Embed uint8 views (N, S, S, 3) as keys (N, D), in a batch norm pass of their own."""
-        x = self.normalise(images)
-        if not self.shuffled:
-            return self.key(x)
-        order = generator(self.seed, step, number, Stream.KEY_SHUFFLE).permutation(len(x) * processes())
-        return shuffled_pass(self.key, x, torch.from_numpy(order).to(x.device))

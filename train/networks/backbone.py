@@ -35,7 +35,7 @@ class Architecture:
     dim: int = 128
     """Dimensions of the embedding."""
     hidden: int | None = None
-    """Hidden units of the heads; None: the number of features (MoCo), 4096 (BYOL)."""
+    """Hidden units of the heads; None: the number of features, or 4096 (BYOL)."""
     bn: Literal["none", "shuffle", "split", "sync"] = "split"
     """Batch norm. none: as in the backbone; shuffle: keys shuffled over the processes; split: statistics of
     groups of images, keys shuffled over the groups (works in one process); sync: statistics of all
@@ -215,15 +215,30 @@ def make_byol_mlp(features: int, hidden: int, dim: int) -> nn.Sequential:
     )
 
 
+def make_simclr_mlp(features: int, hidden: int, dim: int) -> nn.Sequential:
+    """Make the projector of SimCLR and SiMo: linear, BN, ReLU, linear, BN; the linear layers have no bias."""
+    return nn.Sequential(
+        nn.Linear(features, hidden, bias=False),
+        nn.BatchNorm1d(hidden),
+        nn.ReLU(inplace=True),
+        nn.Linear(hidden, dim, bias=False),
+        nn.BatchNorm1d(dim),
+    )
+
+
 class Network(nn.Module):
-    """Backbone and projection head (moco or byol): (N, 3, S, S) to (N, D), not normalised."""
+    """Backbone and projection head (moco, byol or simclr): (N, 3, S, S) to (N, D), not normalised."""
 
     def __init__(self, a: Architecture, image_size: int, head: str = "moco") -> None:
         super().__init__()
         self.architecture, self.image_size, self.head_name = a, image_size, head
         self.backbone = make_backbone(a, image_size)
         self.features = count_features(self.backbone, a.arch, image_size)
-        heads = {"moco": (Projection, self.features), "byol": (make_byol_mlp, BYOL_HIDDEN)}
+        heads = {
+            "moco": (Projection, self.features),
+            "byol": (make_byol_mlp, BYOL_HIDDEN),
+            "simclr": (make_simclr_mlp, self.features),
+        }
         make_head, hidden = heads[head]
         self.head: nn.Module = make_head(self.features, a.hidden or hidden, a.dim)
 

@@ -15,7 +15,7 @@ from texneg.train.data.views import Augmentation
 from texneg.train.distributed import gather
 from texneg.train.engine.loop import distribute
 from texneg.train.engine.metrics import Meter
-from texneg.train.methods import byol, moco
+from texneg.train.methods import byol, moco, simo
 from texneg.train.negatives import Negatives, Patch, PatchPermutation, TextureLive
 from texneg.train.networks.backbone import Architecture
 from texneg.train.networks.batch_norm import SyncBatchNorm, shuffled_pass
@@ -26,6 +26,7 @@ CONFIGS = {
     "moco": moco.Config(queue=24, momentum=0.9),
     "symmetric moco": moco.Config(queue=24, momentum=0.9, symmetric=True),
     "byol": byol.Config(momentum=0.9),
+    "simo": simo.Config(momentum=0.9, keys=5),
 }
 pytestmark = pytest.mark.skipif(not dist.is_gloo_available(), reason="torch has no gloo")
 

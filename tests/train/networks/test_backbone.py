@@ -120,8 +120,8 @@ def test_wrong_architectures_are_named(wrong, message):
 
 
 def test_an_unknown_head_is_no_other_head():
-    with pytest.raises(KeyError, match="simclr"):
-        Network(Architecture("resnet18"), 32, "simclr")
+    with pytest.raises(KeyError, match="swav"):
+        Network(Architecture("resnet18"), 32, "swav")
 
 
 def test_small_stem_of_full_width_has_the_usual_shapes():
