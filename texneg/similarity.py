@@ -81,19 +81,22 @@ def two_view_similarities(
     *,
     gathered: tuple[Tensor, Tensor] | None = None,
     start: int = 0,
-) -> tuple[Similarities, Similarities]:
-    """Cosines of both views where all views of other images are the ordinary negatives: K = 2 N - 2.
+) -> Similarities:
+    """Cosines of 2 N views where both views of the other images are the ordinary negatives: K = 2 N - 2.
 
-    The first result has the first views as queries, the second views as positives; in the second result they
-    change parts. Negatives of row i are the other side's views of images j != i, then those of its own side.
-    Used by SimCLR (Chen et al., ICML 2020). Gradients flow into every embedding.
+    Row i has the first view of image i as query and its second view as positive; in row N + i they change
+    parts. The negatives of a row are the positive's side of the images j != i in order, then the query's side
+    of them. Used by SimCLR (Chen et al., ICML 2020). Gradients flow into every embedding.
 
     Args:
         first: (N, D) embeddings of the first views of N images.
         second: (N, D) of their second views.
-        nonsemantic: negatives of the images, of both views alike, as in `similarities`.
+        nonsemantic: (N, M, D) or (N, D) negatives of both views of each image, or None.
         gathered: (B, D) first and second views of all processes, for K = 2 B - 2; None for those of this one.
         start: row of `gathered` that belongs to image 0.
+
+    Returns:
+        Similarities of 2 N queries.
 
     Raises:
         ValueError, TypeError: as in `similarities`.
@@ -105,7 +108,8 @@ def two_view_similarities(
         sides = s.negatives.split([len(there), len(here)], dim=1)
         return s._replace(negatives=torch.cat([_leave_own_out(side, start) for side in sides], dim=1))
 
-    return compare(first, second, all_second, all_first), compare(second, first, all_first, all_second)
+    one, two = compare(first, second, all_second, all_first), compare(second, first, all_first, all_second)
+    return Similarities(*map(torch.cat, zip(one, two, strict=True)))
 
 
 def drop_columns(values: Tensor, columns: Tensor, kept: Tensor | None = None) -> Tensor:

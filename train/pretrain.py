@@ -112,7 +112,9 @@ def assemble(
 ) -> Training:
     """Make everything of a run, in its state before the first step."""
     steps = config.optimisation.epochs * (len(train_set) // config.optimisation.batch)
-    method = config.method.build(config.network, config.views.image_size, seed=config.seed, steps=steps)
+    method = config.method.build(
+        config.network, config.views.image_size, seed=config.seed, steps=steps, images=len(train_set)
+    )
     method.amp = config.optimisation.amp
     method = method.to(device).to(memory_format=torch.channels_last)
     deferred = device.type == "cuda" and config.negatives.on_device

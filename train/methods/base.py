@@ -43,7 +43,9 @@ class Config(ABC):
         """Return the ordinary negatives of each query, K, with this many images a step."""
 
     @abstractmethod
-    def build(self, network: Architecture, image_size: int, *, seed: int, steps: int) -> "Method":
+    def build(
+        self, network: Architecture, image_size: int, *, seed: int, steps: int, images: int
+    ) -> "Method":
         """Make the method with its initial weights.
 
         Args:
@@ -51,6 +53,7 @@ class Config(ABC):
             image_size: side of the views in pixels, S.
             seed: of the run.
             steps: of the whole run.
+            images: in the data set.
         """
 
     def check(self, network: Architecture, batch: int) -> None:

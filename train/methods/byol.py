@@ -37,7 +37,9 @@ class Config(base.Config):
         """Return 0."""
         return 0
 
-    def build(self, network: Architecture, image_size: int, *, seed: int, steps: int) -> "BYOL":
+    def build(
+        self, network: Architecture, image_size: int, *, seed: int, steps: int, images: int = 0
+    ) -> "BYOL":
         """Make online network, predictor and target network."""
         return BYOL(self, network, image_size, seed=seed, steps=steps)
 

@@ -46,7 +46,9 @@ class Config(base.Config):
         """Return the number of keys in the queue."""
         return self.queue
 
-    def build(self, network: Architecture, image_size: int, *, seed: int, steps: int) -> "MoCo":
+    def build(
+        self, network: Architecture, image_size: int, *, seed: int, steps: int, images: int = 0
+    ) -> "MoCo":
         """Make query network, key network and queue."""
         return MoCo(self, network, image_size, seed=seed)
 

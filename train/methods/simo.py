@@ -40,7 +40,9 @@ class Config(base.Config):
         """Return the number of keys, at most those of the other images."""
         return batch - 1 if self.keys is None else self.keys
 
-    def build(self, network: Architecture, image_size: int, *, seed: int, steps: int) -> "SiMo":
+    def build(
+        self, network: Architecture, image_size: int, *, seed: int, steps: int, images: int = 0
+    ) -> "SiMo":
         """Make query network and key network."""
         return SiMo(self, network, image_size, seed=seed)
 

@@ -15,7 +15,7 @@ from texneg.train.data.views import Augmentation
 from texneg.train.distributed import gather
 from texneg.train.engine.loop import distribute
 from texneg.train.engine.metrics import Meter
-from texneg.train.methods import byol, moco, simo
+from texneg.train.methods import byol, moco, simclr, simo
 from texneg.train.negatives import Negatives, Patch, PatchPermutation, TextureLive
 from texneg.train.networks.backbone import Architecture
 from texneg.train.networks.batch_norm import SyncBatchNorm, shuffled_pass
@@ -27,6 +27,7 @@ CONFIGS = {
     "symmetric moco": moco.Config(queue=24, momentum=0.9, symmetric=True),
     "byol": byol.Config(momentum=0.9),
     "simo": simo.Config(momentum=0.9, keys=5),
+    "simclr": simclr.Config(),
 }
 pytestmark = pytest.mark.skipif(not dist.is_gloo_available(), reason="torch has no gloo")
 
@@ -40,7 +41,7 @@ def run_steps(name, rank=0, world=1):
     bn = "none" if world == 1 else "sync"
     network = Architecture("resnet18", "stride2", 4, (1, 1, 1, 1), dim=6, hidden=8, bn=bn)
     config = CONFIGS[name]
-    method = config.build(network, 16, seed=0, steps=10).double()  # batch norm magnifies rounding
+    method = config.build(network, 16, seed=0, steps=10, images=40).double()  # batch norm magnifies rounding
     objective = Objective(replace(config.loss, alpha=1.5))
     module = distribute(method) if world > 1 else method
     optimizer = torch.optim.SGD([p for p in method.parameters() if p.requires_grad], lr=0.1, momentum=0.9)

@@ -30,7 +30,7 @@ def build():
     """A function that makes a method, and an equal one for a reference to work with."""
 
     def make(config):
-        method = config.build(ARCHITECTURE, SIDE, seed=0, steps=10).double().train()
+        method = config.build(ARCHITECTURE, SIDE, seed=0, steps=10, images=IMAGES).double().train()
         return method, copy.deepcopy(method)
 
     return make
