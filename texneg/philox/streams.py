@@ -43,6 +43,9 @@ class Stream(IntEnum):
     # fold(seed, step, number, purpose): the order of keys on their way through batch normalisation
     KEY_SHUFFLE = 0x5F1E
 
+    # fold(seed, step, number, purpose): the side of the views of a pass
+    RESOLUTION = 0x4E50
+
     # fold(seed, step, purpose): the keys of a batch or a memory bank that are the negatives of a step
     KEY_CHOICE = 0xC401
 

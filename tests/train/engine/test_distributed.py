@@ -15,11 +15,11 @@ from texneg.train.data.views import Augmentation
 from texneg.train.distributed import gather
 from texneg.train.engine.loop import distribute
 from texneg.train.engine.metrics import Meter
-from texneg.train.methods import byol, moco, simclr, simo
+from texneg.train.methods import byol, moco, simclr, simo, triplet
 from texneg.train.negatives import Negatives, Patch, PatchPermutation, TextureLive
 from texneg.train.networks.backbone import Architecture
 from texneg.train.networks.batch_norm import SyncBatchNorm, shuffled_pass
-from texneg.train.objectives import Objective
+from texneg.train.objectives import Objective, TruncatedTriplet
 
 WORLD, STEPS = 2, 3
 CONFIGS = {
@@ -28,6 +28,8 @@ CONFIGS = {
     "byol": byol.Config(momentum=0.9),
     "simo": simo.Config(momentum=0.9, keys=5),
     "simclr": simclr.Config(),
+    "triplet": triplet.Config(momentum=0.9, shrink_online=0.5, shrink_target=0.6),
+    "triplet in groups": triplet.Config(momentum=0.9, group=4),
 }
 pytestmark = pytest.mark.skipif(not dist.is_gloo_available(), reason="torch has no gloo")
 
@@ -42,7 +44,8 @@ def run_steps(name, rank=0, world=1):
     network = Architecture("resnet18", "stride2", 4, (1, 1, 1, 1), dim=6, hidden=8, bn=bn)
     config = CONFIGS[name]
     method = config.build(network, 16, seed=0, steps=10, images=40).double()  # batch norm magnifies rounding
-    objective = Objective(replace(config.loss, alpha=1.5))
+    loss = replace(config.loss, alpha=1.5)
+    objective = Objective(replace(loss, ranks=(1, 3)) if isinstance(loss, TruncatedTriplet) else loss)
     module = distribute(method) if world > 1 else method
     optimizer = torch.optim.SGD([p for p in method.parameters() if p.requires_grad], lr=0.1, momentum=0.9)
     batches = Batches(
