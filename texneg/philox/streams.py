@@ -39,6 +39,7 @@ class Stream(IntEnum):
     # fold(seed, purpose): the start of training
     KEY_QUEUE = 0x0E0E
     NETWORK = 0x1417
+    MEMORY_BANK = 0xBA2C
 
     # fold(seed, step, number, purpose): the order of keys on their way through batch normalisation
     KEY_SHUFFLE = 0x5F1E

@@ -215,6 +215,11 @@ def make_byol_mlp(features: int, hidden: int, dim: int) -> nn.Sequential:
     )
 
 
+def make_linear(features: int, hidden: int, dim: int) -> nn.Linear:
+    """Make the head of instance discrimination (Wu et al., CVPR 2018): one linear layer."""
+    return nn.Linear(features, dim)
+
+
 def make_simclr_mlp(features: int, hidden: int, dim: int) -> nn.Sequential:
     """Make the projector of SimCLR and SiMo: linear, BN, ReLU, linear, BN; the linear layers have no bias."""
     return nn.Sequential(
@@ -227,7 +232,7 @@ def make_simclr_mlp(features: int, hidden: int, dim: int) -> nn.Sequential:
 
 
 class Network(nn.Module):
-    """Backbone and projection head (moco, byol or simclr): (N, 3, S, S) to (N, D), not normalised."""
+    """Backbone and projection head (moco, byol, simclr or linear): (N, 3, S, S) to (N, D), not normalised."""
 
     def __init__(self, a: Architecture, image_size: int, head: str = "moco") -> None:
         super().__init__()
@@ -238,6 +243,7 @@ class Network(nn.Module):
             "moco": (Projection, self.features),
             "byol": (make_byol_mlp, BYOL_HIDDEN),
             "simclr": (make_simclr_mlp, self.features),
+            "linear": (make_linear, 0),
         }
         make_head, hidden = heads[head]
         self.head: nn.Module = make_head(self.features, a.hidden or hidden, a.dim)

@@ -15,7 +15,7 @@ from texneg.train.data.views import Augmentation
 from texneg.train.distributed import gather
 from texneg.train.engine.loop import distribute
 from texneg.train.engine.metrics import Meter
-from texneg.train.methods import byol, moco, simclr, simo, triplet
+from texneg.train.methods import byol, memory_bank, moco, simclr, simo, triplet
 from texneg.train.negatives import Negatives, Patch, PatchPermutation, TextureLive
 from texneg.train.networks.backbone import Architecture
 from texneg.train.networks.batch_norm import SyncBatchNorm, shuffled_pass
@@ -29,6 +29,7 @@ CONFIGS = {
     "simo": simo.Config(momentum=0.9, keys=5),
     "simclr": simclr.Config(),
     "triplet": triplet.Config(momentum=0.9, shrink_online=0.5, shrink_target=0.6),
+    "memory bank": memory_bank.Config(keys=20),
     "triplet in groups": triplet.Config(momentum=0.9, group=4),
 }
 pytestmark = pytest.mark.skipif(not dist.is_gloo_available(), reason="torch has no gloo")
