@@ -33,7 +33,7 @@ def gather_with_gradient(x: Tensor) -> Tensor:
     """Gather rows (N, ...) of all processes: (W N, ...); gradients of a row are summed over the processes."""
     if processes() == 1:
         return x
-    gathered: Tensor = _Gather.apply(x)  # type: ignore[no-untyped-call]
+    gathered: Tensor = _Gather.apply(x)
     return gathered
 
 
@@ -41,11 +41,11 @@ class _Gather(torch.autograd.Function):
     """`gather`, and what flows back into it."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor) -> Tensor:
         return gather(x)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         total = gradient.contiguous().clone()
         dist.all_reduce(total)
         return total.chunk(processes())[rank()]

@@ -35,6 +35,8 @@ class Config(ABC):
     """The loss it is published with, with the options that belong to the method, alpha among them."""
     head: ClassVar[str]
     """Projection head: see `networks.backbone.Network`."""
+    predicts: ClassVar[bool] = False
+    """A predictor keeps its embeddings apart where a loss has no ordinary negatives."""
     zero_init_last: ClassVar[bool] = False
     """Residual blocks of its networks begin as the identity; choosing the method sets --zero-init-last."""
 

@@ -10,6 +10,7 @@ Shapes: N batch of a process, M non-semantic negatives a query, D embedding, S v
 import copy
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ from texneg.train.data.loader import Batch
 from texneg.train.methods import base
 from texneg.train.networks.backbone import BYOL_HIDDEN, Architecture, Network, initial_weights, make_byol_mlp
 from texneg.train.networks.batch_norm import synchronise_batch_norm
-from texneg.train.objectives import Byol
+from texneg.train.objectives import Byol, Loss
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,9 @@ class Config(base.Config):
     """BYOL: positives only; the use of non-semantic negatives is a reconstruction."""
 
     name = "byol"
-    loss = Byol()
+    loss: ClassVar[Loss] = Byol()
     head = "byol"
+    predicts = True
 
     momentum: float = 0.99
     """Momentum of the target network at the first step; rises to 1 over the run."""

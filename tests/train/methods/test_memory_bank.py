@@ -19,7 +19,8 @@ def embed(network, method, pixels):
 def test_two_steps_are_those_of_wang_and_liu(build, make_batch, assert_same_step):
     """With all other images as negatives; two, since the bank moves between them."""
     method, reference = build(memory_bank.Config(keys=23, momentum=0.6))
-    bank = F.normalize(reference.bank, dim=1)
+    method.bank.copy_(F.normalize(method.bank, dim=1))  # unit to float64's precision, not float32's
+    bank = method.bank.clone()
     for step in (3, 4):
         b, T = make_batch(step), 0.3
         q = embed(reference.network, reference, b.query)
