@@ -87,7 +87,7 @@ class PretrainConfig:
 
     def warnings(self) -> list[str]:
         """Warn of what can be trained and hardly makes sense."""
-        return self.objective.warnings() if self.negatives.kinds else []
+        return self.objective.warnings(nonsemantic=bool(self.negatives.kinds))
 
     def check_images(self, n: int) -> str:
         """Refuse a data set of n images that does not fit; return a warning, or nothing.

@@ -45,7 +45,14 @@ def test_every_method_learns_with_every_loss_that_it_provides_for(method, loss, 
 
 
 @pytest.mark.parametrize("method", [cls for cls in METHODS if cls.name != "byol"])
-@pytest.mark.parametrize("selection", [Selection(difficulty=(0.2, 0.6)), Selection(hardest=2)])
+@pytest.mark.parametrize(
+    "selection",
+    [
+        Selection(difficulty=(0.2, 0.6)),
+        Selection(difficulty=(0.2, 0.6), remove=True),
+        Selection(hardest=2, max_cosine=0.5),
+    ],
+)
 def test_every_method_with_ordinary_negatives_takes_every_selection(method, selection, build, make_batch):
     config = method(**OPTIONS.get(method.name, {}))
     trained, _ = build(config)
