@@ -132,7 +132,9 @@ def training_rows(config: PretrainConfig, device: torch.device, *, rounds: int) 
 def moco_step(config: PretrainConfig, batch: Batch) -> Callable[[], Tensor]:
     """Return a function that trains one step on a batch, with the optimiser, and returns the loss."""
     torch.backends.cudnn.benchmark = True  # as in the trainer's loop
-    method = config.method.build(config.network, config.views.image_size, seed=config.seed, steps=1)
+    method = config.method.build(
+        config.network, config.views.image_size, seed=config.seed, steps=1, images=len(batch.indices)
+    )
     method.amp = config.optimisation.amp
     method = method.to(batch.query.device).to(memory_format=torch.channels_last).train()
     optimiser = make_optimiser(method, config.optimisation)

@@ -27,6 +27,7 @@ ROOMS = {  # folder: its folders and modules in order; each may import itself an
         "negatives",
         "data",
         "networks",
+        "selection",
         "objectives",
         "methods",
         "engine",

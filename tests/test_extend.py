@@ -63,12 +63,12 @@ def test_an_example_is_short(heading):
 @pytest.mark.parametrize(
     ("words", "shown"),
     [
-        (("pretrain", "demo"), ("pixels", "simclr")),
+        (("pretrain", "demo"), ("pixels", "moco_v3")),
         (
             ("pretrain", "demo", "--negatives", "pixels"),
             ("--pixels-block", "Side of the squares"),
         ),
-        (("pretrain", "demo", "--method", "simclr"), ("(default: simclr)",)),
+        (("pretrain", "demo", "--method", "moco_v3"), ("(default: moco_v3)",)),
         (("ood",), ("--corrupted", "sets as NAME=PATH, with images")),
         (("analyze",), ("norms", "Lengths of the features")),
         (("analyze", "norms"), ("--power",)),
@@ -87,7 +87,7 @@ def test_they_train_are_measured_and_stand_in_the_report(extended, data, tmp_pat
     runs = [tmp_path / "baseline", tmp_path / "pixels"]
     train = ("--data", str(data / "train"), "--device", "cpu")
     for run, kind in zip(runs, ("none", "pixels"), strict=True):
-        chosen = ("--method", "simclr", "--bn", "none", "--negatives", kind)
+        chosen = ("--method", "moco_v3", "--bn", "none", "--negatives", kind)
         block = ("--pixels-block", "4") if kind == "pixels" else ()
         assert main(["pretrain", "demo", *chosen, *block, *TINY, *train, "--out", str(run)]) == 0
         assert main(["probe", str(run), *train, "--out", str(run)]) == 0
@@ -107,7 +107,7 @@ def test_they_train_are_measured_and_stand_in_the_report(extended, data, tmp_pat
     (row,) = [row for row in numbers["table"] if row["name"] == "weather"]
     assert row["cells"][1]["difference"]["over_images"] is not None
     assert {"norms", "similarity"} <= set(numbers["analyses"])
-    assert numbers["settings"]["method"] == "simclr"
+    assert numbers["settings"]["method"] == "moco_v3"
 
 
 def test_a_negative_that_does_not_fit_is_refused_before_anything_is_made(extended, data, tmp_path, capsys):

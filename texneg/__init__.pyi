@@ -2,6 +2,8 @@
 
 from .collate import Indexed as Indexed
 from .collate import NegativeCollate as NegativeCollate
+from .geometry import penalty_entropy as penalty_entropy
+from .geometry import relative_penalty as relative_penalty
 from .geometry import tolerance as tolerance
 from .geometry import uniformity as uniformity
 from .losses import byol as byol
@@ -15,9 +17,11 @@ from .patches.patches import patch_permutation as patch_permutation
 from .patches.transform import PatchNegatives as PatchNegatives
 from .queue import KeyQueue as KeyQueue
 from .selection import select as select
+from .selection import suggest_k as suggest_k
 from .similarity import Similarities as Similarities
 from .similarity import in_batch_similarities as in_batch_similarities
 from .similarity import similarities as similarities
+from .similarity import two_view_similarities as two_view_similarities
 from .textures.exemplars import exemplars as exemplars
 from .textures.live.negatives import texture_negatives as texture_negatives
 from .textures.texture import texture as texture

@@ -1,6 +1,6 @@
-"""Uniformity and tolerance of embeddings on the sphere (Wang and Liu, CVPR 2021, eqs. 10 and 11).
+"""Uniformity and tolerance of embeddings, and how a loss spreads its penalty (Wang and Liu, CVPR 2021).
 
-Shapes: N embeddings, D embedding.
+Equations 10, 11 and 5. Shapes: N embeddings or queries, D embedding, K ordinary negatives.
 """
 
 import math
@@ -8,6 +8,8 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from texneg.similarity import Similarities
 
 _ROWS = 1024  # rows of the (N, N) matrix held at a time
 
@@ -68,6 +70,36 @@ def tolerance(embeddings: Tensor, labels: Tensor) -> Tensor:
     # sum over i != j of x_i . x_j within a class = |sum of the class|^2 - its size
     pairs = (counts * (counts - 1)).sum()
     return (sums.square().sum() - x.square().sum()) / pairs
+
+
+def relative_penalty(s: Similarities, temperature: float) -> Tensor:
+    """Share of each ordinary negative in the penalty of `info_nce` on all of them.
+
+        r_j = e^(n_j/T) / sum_k e^(n_k/T)
+
+    Args:
+        s: similarities with K >= 1.
+        temperature: T > 0; the smaller, the more falls on the hardest.
+
+    Returns:
+        (N, K), rows that sum to 1.
+
+    Raises:
+        ValueError: no negatives, or a temperature outside its range.
+    """
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"temperature is {temperature}; it must be > 0 and finite")
+    if not s.negatives.shape[1]:
+        raise ValueError("a penalty needs ordinary negatives; there are none")
+    return F.softmax(s.negatives / temperature, dim=1)
+
+
+def penalty_entropy(s: Similarities, temperature: float) -> Tensor:
+    """Mean entropy of the queries' relative penalties in nats, 0 ... log K; it rises with the temperature.
+
+    Arguments and errors as in `relative_penalty`.
+    """
+    return torch.special.entr(relative_penalty(s, temperature)).sum(1).mean()
 
 
 def _unit(embeddings: Tensor) -> Tensor:

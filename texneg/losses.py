@@ -2,7 +2,8 @@
 
 Shapes: N batch, K ordinary negatives, M non-semantic negatives per query. In the equations p is a query's
 positive cosine, n_j its ordinary negatives, t_m its non-semantic ones, T the temperature. Every loss is a
-mean over the N queries, a scalar tensor.
+mean over the N queries, a scalar tensor. A negative of -inf is one that `select` left out: it counts nowhere,
+not in K either.
 """
 
 import math
@@ -44,7 +45,8 @@ def info_nce(
         _require_negatives("info_nce with eqco", K, 1)
         if not 0 < eqco < math.inf:
             raise ValueError(f"eqco is {eqco}; it must be > 0 and finite")
-        n = n + math.log(eqco / K)
+        present = s.negatives.isfinite().sum(1, keepdim=True).clamp(min=1)  # (N, 1)
+        n = n + (math.log(eqco) - present.to(n.dtype).log())
     t = s.nonsemantic * (alpha / temperature)  # (N, M)
     logits = torch.cat([s.positive.unsqueeze(1) / temperature, n, t], dim=1)  # (N, 1 + K + M)
     return F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))
@@ -68,10 +70,10 @@ def simple_contrastive(s: Similarities, *, weight: float | None = None, alpha: f
     """
     K = s.negatives.shape[1]
     _require_negatives("simple_contrastive", K, 1)
-    weight = 1 / K if weight is None else weight
-    if not math.isfinite(weight):
+    if weight is not None and not math.isfinite(weight):
         raise ValueError(f"weight is {weight}; it must be finite")
-    return (weight * s.negatives.sum(1) - s.positive).mean() + _nonsemantic_push(s, alpha)
+    pushed = _mean_of_present(s.negatives) if weight is None else weight * _present(s.negatives).sum(1)
+    return (pushed - s.positive).mean() + _nonsemantic_push(s, alpha)
 
 
 def truncated_triplet(
@@ -107,7 +109,7 @@ def truncated_triplet(
     _require_negatives("truncated_triplet", s.negatives.shape[1], last)
     if not (math.isfinite(margin) and math.isfinite(pull)):
         raise ValueError(f"margin is {margin} and pull {pull}; both must be finite")
-    hard = s.negatives.topk(last, dim=1).values[:, first - 1 :].mean(1)  # (N,)
+    hard = _mean_of_present(s.negatives.topk(last, dim=1).values[:, first - 1 :])  # (N,)
     gap = 2 * hard - 2 * pull * s.positive
     if s.nonsemantic.shape[1]:
         gap = gap + 2 * _check_alpha(alpha) * s.nonsemantic.mean(1)
@@ -130,6 +132,16 @@ def byol(s: Similarities, *, alpha: float = 1.0) -> Tensor:
         ValueError: a negative alpha.
     """
     return (2 - 2 * s.positive).mean() + 2 * _nonsemantic_push(s, alpha)
+
+
+def _present(negatives: Tensor) -> Tensor:
+    """Negatives with 0 in place of those that a selection left out."""
+    return negatives.masked_fill(negatives.isneginf(), 0)
+
+
+def _mean_of_present(negatives: Tensor) -> Tensor:
+    """Mean of each row over those that no selection left out; 0 where all are."""
+    return _present(negatives).sum(1) / (~negatives.isneginf()).sum(1).clamp(min=1)
 
 
 def _nonsemantic_push(s: Similarities, alpha: float) -> Tensor | float:

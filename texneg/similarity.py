@@ -49,18 +49,93 @@ def similarities(
     return Similarities(p, n, (q.unsqueeze(1) * F.normalize(t, dim=2)).sum(2))
 
 
-def in_batch_similarities(query: Tensor, positive: Tensor, nonsemantic: Tensor | None = None) -> Similarities:
-    """Cosines where the positives of the other N - 1 queries are the ordinary negatives: K = N - 1.
+def in_batch_similarities(
+    query: Tensor,
+    positive: Tensor,
+    nonsemantic: Tensor | None = None,
+    *,
+    gathered: Tensor | None = None,
+    start: int = 0,
+) -> Similarities:
+    """Cosines where the positives of the other queries are the ordinary negatives: K = N - 1.
 
     The negatives of row i are the positives j = 0 ... N - 1 in order, j = i left out. Used by the truncated
-    triplet loss (Wang et al., ICCV 2021) and by SiMo (Zhu et al., arXiv 2010.01929). Arguments and errors as
-    in `similarities`.
+    triplet loss (Wang et al., ICCV 2021) and by SiMo (Zhu et al., arXiv 2010.01929). Further arguments and
+    errors as in `similarities`.
+
+    Args:
+        query: (N, D).
+        positive: (N, D), row i belongs to query i.
+        nonsemantic: (N, M, D), (N, D) or None.
+        gathered: (B, D) positives of all processes, for K = B - 1; None for those of this one.
+        start: row of `gathered` that belongs to query 0.
     """
-    s = similarities(query, positive, positive, nonsemantic)
-    N = len(query)
+    s = similarities(query, positive, positive if gathered is None else gathered, nonsemantic)
+    return s._replace(negatives=_leave_own_out(s.negatives, start))
+
+
+def two_view_similarities(
+    first: Tensor,
+    second: Tensor,
+    nonsemantic: Tensor | None = None,
+    *,
+    gathered: tuple[Tensor, Tensor] | None = None,
+    start: int = 0,
+) -> Similarities:
+    """Cosines of 2 N views where both views of the other images are the ordinary negatives: K = 2 N - 2.
+
+    Row i has the first view of image i as query and its second view as positive; in row N + i they change
+    parts. The negatives of a row are the positive's side of the images j != i in order, then the query's side
+    of them. Used by SimCLR (Chen et al., ICML 2020). Gradients flow into every embedding.
+
+    Args:
+        first: (N, D) embeddings of the first views of N images.
+        second: (N, D) of their second views.
+        nonsemantic: (N, M, D) or (N, D) negatives of both views of each image, or None.
+        gathered: (B, D) first and second views of all processes, for K = 2 B - 2; None for those of this one.
+        start: row of `gathered` that belongs to image 0.
+
+    Returns:
+        Similarities of 2 N queries.
+
+    Raises:
+        ValueError, TypeError: as in `similarities`.
+    """
+    all_first, all_second = (first, second) if gathered is None else gathered
+
+    def compare(query: Tensor, positive: Tensor, there: Tensor, here: Tensor) -> Similarities:
+        s = similarities(query, positive, torch.cat([there, here]), nonsemantic)
+        sides = s.negatives.split([len(there), len(here)], dim=1)
+        return s._replace(negatives=torch.cat([_leave_own_out(side, start) for side in sides], dim=1))
+
+    one, two = compare(first, second, all_second, all_first), compare(second, first, all_first, all_second)
+    return Similarities(*map(torch.cat, zip(one, two, strict=True)))
+
+
+def drop_columns(values: Tensor, columns: Tensor, kept: Tensor | None = None) -> Tensor:
+    """Leave one column of each row out of (N, B) values: (N, B - 1), the others in order.
+
+    Args:
+        values: (N, B).
+        columns: (N,) the column that each row leaves out.
+        kept: which of the B - 1 columns to return, in this order; None for all.
+    """
+    if kept is None:
+        kept = torch.arange(values.shape[1] - 1, device=values.device)
+    return values.gather(1, kept + (kept >= columns.unsqueeze(1)))
+
+
+def _leave_own_out(values: Tensor, start: int) -> Tensor:
+    """Leave column start + i out of row i of (N, B) values."""
+    N, B = values.shape
+    if not 0 <= start <= B - N:
+        raise ValueError(
+            f"start is {start}; the {N} queries must have rows of their own among the {B} gathered"
+        )
+    if N < B:
+        return drop_columns(values, torch.arange(start, start + N, device=values.device))
     # Without its first element, the flat (N, N) matrix has the diagonal in the last column of N + 1.
-    others = s.negatives.flatten()[1:].view(N - 1, N + 1)[:, :-1].reshape(N, N - 1)
-    return s._replace(negatives=others)
+    return values.flatten()[1:].view(N - 1, N + 1)[:, :-1].reshape(N, N - 1)
 
 
 def _check_kinds(**given: Tensor | None) -> None:

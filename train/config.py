@@ -83,6 +83,16 @@ class PretrainConfig:
         self.network.check(batch, world)
         self.negatives.check(self.views.image_size)
         self.objective.check(self.method.negatives(batch), self.method.name)
+        loss, method = self.objective.loss, self.method
+        if not (loss.negatives_needed or method.predicts):
+            raise InputError(
+                f"--loss {loss.name} has no ordinary negatives and --method {method.name} no predictor: all"
+                " embeddings would become the same; use another --loss, or --method byol"
+            )
+
+    def warnings(self) -> list[str]:
+        """Warn of what can be trained and hardly makes sense."""
+        return self.objective.warnings(nonsemantic=bool(self.negatives.kinds))
 
     def check_images(self, n: int) -> str:
         """Refuse a data set of n images that does not fit; return a warning, or nothing.

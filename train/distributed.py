@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -33,6 +33,28 @@ def gather(x: Tensor) -> Tensor:
     parts = [torch.empty_like(x) for _ in range(processes())]
     dist.all_gather(parts, x.contiguous())
     return torch.cat(parts)
+
+
+def gather_with_gradient(x: Tensor) -> Tensor:
+    """Gather rows (N, ...) of all processes: (W N, ...); gradients of a row are summed over the processes."""
+    if processes() == 1:
+        return x
+    gathered: Tensor = _Gather.apply(x)
+    return gathered
+
+
+class _Gather(torch.autograd.Function):
+    """`gather`, and what flows back into it."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return gather(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        total = gradient.contiguous().clone()
+        dist.all_reduce(total)
+        return total.chunk(processes())[rank()]
 
 
 def mean_over_processes(x: Tensor) -> Tensor:

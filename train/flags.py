@@ -51,7 +51,7 @@ def change(config: PretrainConfig, **flags: Any) -> PretrainConfig:
     """Change a configuration by the names of its flags: `change(recipe, lr=0.1, negatives="patch")`.
 
     Another method, loss or kind of negatives begins with its own defaults; a method brings the loss that it
-    is published with.
+    is published with, and the weight of negatives that suits it.
 
     Raises:
         InputError: a flag that this configuration does not have, or a choice that is not in its table.
@@ -104,7 +104,8 @@ def choose(config: PretrainConfig, flags: dict[str, Any]) -> PretrainConfig:
     if "method" in flags:
         method = find_named(METHODS, flags["method"], "--method")
         if type(config.method) is not method:
-            config = replace(config, method=method(), objective=Objective(method.loss()))
+            network = replace(config.network, zero_init_last=method.zero_init_last)
+            config = replace(config, method=method(), objective=Objective(method.loss), network=network)
     if "loss" in flags:
         loss = find_named(LOSSES, flags["loss"], "--loss")
         if type(config.objective.loss) is not loss:

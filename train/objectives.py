@@ -2,8 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from math import inf
+from dataclasses import asdict, dataclass, replace
+from math import inf, sqrt
 from typing import Any, ClassVar
 
 import torch
@@ -11,9 +11,9 @@ from torch import Tensor
 
 from texneg.errors import InputError
 from texneg.losses import byol, info_nce, simple_contrastive, truncated_triplet
-from texneg.selection import select
 from texneg.similarity import Similarities
 from texneg.train.options import to_plain
+from texneg.train.selection import SELECTING, Selection
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,18 @@ class Loss(ABC):
         return 0.0
 
     @property
+    def push(self) -> float:
+        """Push from non-semantic negatives over the pull of the positive, in a linear loss; else 0."""
+        return 0.0
+
+    @property
     def negatives_needed(self) -> int:
         """Ordinary negatives that each query needs at least."""
         return 1
+
+    def count_as(self, negatives: int) -> "Loss | None":
+        """Return the loss that counts its ordinary negatives as so many; None if it takes a mean."""
+        return None
 
     def check(self) -> None:
         """Raise `InputError` for options outside their range."""
@@ -60,6 +69,10 @@ class InfoNCE(Loss):
         if self.eqco is not None and self.eqco < 1:
             raise InputError(f"--eqco {self.eqco}: at least 1 negative")
 
+    def count_as(self, negatives: int) -> Loss:
+        """Weight each negative by EqCo's factor."""
+        return replace(self, eqco=negatives)
+
     def __call__(self, s: Similarities) -> Tensor:
         """Compute `texneg.info_nce`."""
         return info_nce(s, temperature=self.temperature, alpha=self.alpha, eqco=self.eqco)
@@ -75,6 +88,11 @@ class SimpleContrastive(Loss):
     """Factor on each ordinary negative; None: 1 / K."""
     alpha: float = 1.0
     """Factor on the mean non-semantic cosine."""
+
+    @property
+    def push(self) -> float:
+        """Alpha: the positive has weight 1."""
+        return self.alpha
 
     def check(self) -> None:
         """Refuse a weight below 0."""
@@ -100,6 +118,11 @@ class TruncatedTriplet(Loss):
     """Weight of the positive."""
     alpha: float = 1.0
     """Factor on the mean non-semantic cosine."""
+
+    @property
+    def push(self) -> float:
+        """Alpha over the weight of the positive."""
+        return self.alpha / self.pull if self.pull else 0.0
 
     @property
     def negatives_needed(self) -> int:
@@ -129,6 +152,11 @@ class Byol(Loss):
     """Factor on the mean non-semantic cosine."""
 
     @property
+    def push(self) -> float:
+        """Alpha: the positive has weight 1."""
+        return self.alpha
+
+    @property
     def negatives_needed(self) -> int:
         """None: ordinary negatives play no part."""
         return 0
@@ -141,42 +169,12 @@ class Byol(Loss):
 LOSSES: list[type[Loss]] = [InfoNCE, SimpleContrastive, TruncatedTriplet, Byol]
 """Append a class here to train with it by its name."""
 
+SIMILAR = 0.9  # cosine of a positive and a non-semantic negative in an encoder that leans on texture
 
-@dataclass(frozen=True)
-class Selection:
-    """Ordinary negatives that each query keeps, by their difficulty; by default all."""
 
-    difficulty: tuple[float, float] | None = None
-    """Keep a range of the negatives, sorted from the hardest, as shares (0 0.05: the hardest 5 percent)."""
-    hardest: int | None = None
-    """Keep this many of the hardest negatives."""
-
-    def __call__(self, s: Similarities) -> Similarities:
-        """Apply `texneg.select`, or keep everything."""
-        if self.difficulty is None and self.hardest is None:
-            return s
-        return select(s, difficulty=self.difficulty, hardest=self.hardest)
-
-    def check(self, negatives: int) -> int:
-        """Refuse what cannot be selected from so many negatives; return how many are kept.
-
-        Raises:
-            InputError: naming the flag and what it may be.
-        """
-        if self.difficulty is not None:
-            low, high = self.difficulty
-            if self.hardest is not None or not 0 <= low < high <= 1:
-                raise InputError(
-                    f"--difficulty {low} {high}: two shares, the first below the second, and not with"
-                    " --hardest"
-                )
-            kept = round(high * negatives) - round(low * negatives)
-            if not kept:
-                raise InputError(f"--difficulty {low} {high}: keeps none of {negatives} negatives; widen it")
-            return kept
-        if self.hardest is not None and not 1 <= self.hardest <= negatives:
-            raise InputError(f"--hardest {self.hardest}: 1 to the {negatives} negatives of a query")
-        return self.hardest or negatives
+def best_positive(push: float, cosine: float) -> float:
+    """Return q.p of the unit vector q that is the minimum of push q.t - q.p, where p.t is `cosine`."""
+    return (1 - push * cosine) / sqrt(1 - 2 * push * cosine + push * push)
 
 
 @dataclass(frozen=True)
@@ -188,7 +186,12 @@ class Objective:
 
     def __call__(self, parts: Sequence[Similarities]) -> Tensor:
         """Sum the losses of the parts of a step."""
-        return torch.stack([self.loss(self.selection(s)) for s in parts]).sum()
+        return torch.stack([self.weigh(s)(self.selection(s)) for s in parts]).sum()
+
+    def weigh(self, s: Similarities) -> Loss:
+        """Return the loss for what is kept of these similarities."""
+        counted = self.loss.count_as(s.negatives.shape[1]) if self.selection.compensate else None
+        return counted or self.loss
 
     def plain(self) -> dict[str, Any]:
         """Return the settings as JSON has them."""
@@ -207,18 +210,45 @@ class Objective:
         self.loss.check()
         if not 0 <= self.loss.alpha < inf:
             raise InputError(f"--alpha {self.loss.alpha}: 0 or more")
-        selects, needed = self.selection != Selection(), self.loss.negatives_needed
+        selects, needed = self.selection.active, self.loss.negatives_needed
         if not negatives and (selects or needed):
-            what = "--difficulty and --hardest act" if selects else f"--loss {self.loss.name} acts"
+            what = f"{SELECTING} act" if selects else f"--loss {self.loss.name} acts"
             raise InputError(f"{what} on ordinary negatives, which --method {method} has none of")
         if selects and not needed:
             raise InputError(
-                f"--difficulty and --hardest act on ordinary negatives, which --loss {self.loss.name}"
-                " ignores; leave them out"
+                f"{SELECTING} act on ordinary negatives, which --loss {self.loss.name} ignores; leave them"
+                " out"
             )
+        if self.selection.compensate and self.loss.count_as(1) is None:
+            raise InputError(f"--compensate is for --loss info_nce, not {self.loss.name}; leave it out")
+        if self.selection.compensate and getattr(self.loss, "eqco", None) is not None:
+            raise InputError("--compensate and --eqco: both set what the negatives weigh; give one of them")
         kept = self.selection.check(negatives) if negatives else 0
         if kept < needed:
             raise InputError(
                 f"--loss {self.loss.name} needs {needed} ordinary negatives a query,"
                 f" --method {method} leaves {kept}"
             )
+
+    def warnings(self, *, nonsemantic: bool) -> list[str]:
+        """Warn of a margin for random negatives with others, and of a push that trains positives apart.
+
+        Args:
+            nonsemantic: there are non-semantic negatives.
+        """
+        found = []
+        if getattr(self.loss, "eqco", None) is not None and self.selection.active:
+            found.append(
+                f"--eqco with {SELECTING}: its margin is for negatives drawn at random, and these"
+                " are chosen by their cosine; --compensate in its place makes up for their number"
+            )
+        best = best_positive(self.loss.push, SIMILAR) if nonsemantic else 1.0
+        if best < 0:
+            usual = type(self.loss)()
+            found.append(
+                f"--alpha {self.loss.alpha:g} with --loss {self.loss.name}: negatives push"
+                f" {self.loss.push:.3g} times as hard as the positive pulls; where their cosine is"
+                f" {SIMILAR}, positives are trained to {best:.2f}; at --alpha {usual.alpha:g} to"
+                f" {best_positive(usual.push, SIMILAR):.2f}"
+            )
+        return found

@@ -81,7 +81,7 @@ def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = prin
     train_set, textures, damaged = choose_images(config.reading, folder, train_set, textures, log)
     oversubscribed = warn_if_oversubscribed(config.run.workers, processes())
     check_workers(config.run.workers)
-    for warning in (config.check_images(len(train_set)), oversubscribed):
+    for warning in (*config.warnings(), config.check_images(len(train_set)), oversubscribed):
         if warning and rank() == 0:
             log(f"warning: {warning}\n")
     training = assemble(config, folder, train_set, textures, device, log)
@@ -169,7 +169,9 @@ def assemble(
 ) -> Training:
     """Make everything of a run, in its state before the first step."""
     steps = config.optimisation.epochs * (len(train_set) // config.optimisation.batch)
-    method = config.method.build(config.network, config.views.image_size, seed=config.seed, steps=steps)
+    method = config.method.build(
+        config.network, config.views.image_size, seed=config.seed, steps=steps, images=len(train_set)
+    )
     method.amp = config.optimisation.amp
     method = method.to(device).to(memory_format=torch.channels_last)
     deferred = device.type == "cuda" and config.negatives.on_device

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from texneg import tolerance, uniformity
+from texneg import Similarities, penalty_entropy, relative_penalty, tolerance, uniformity
 
 
 def embeddings(N, D, seed=0):
@@ -78,3 +78,23 @@ def test_both_can_be_trained_on():
 def test_wrong_shapes_say_what_is_allowed(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_relative_penalties_are_a_boltzmann_distribution_whose_entropy_rises_with_temperature():
+    """dH/dT is the variance of the cosines under it, over T cubed."""
+    draw = torch.Generator().manual_seed(0)
+    n = 2 * torch.rand(3, 20, generator=draw, dtype=torch.float64) - 1
+    s = Similarities(n[:, 0], n, n[:, :0])
+    for T in (0.07, 0.3, 1.0):
+        r = relative_penalty(s, T)
+        expected = (n / T).exp() / (n / T).exp().sum(1, keepdim=True)
+        torch.testing.assert_close(r, expected)
+        slope = (penalty_entropy(s, T + 1e-5) - penalty_entropy(s, T - 1e-5)) / 2e-5
+        variance = (r * n.square()).sum(1) - (r * n).sum(1).square()
+        torch.testing.assert_close(slope, (variance / T**3).mean(), rtol=1e-5, atol=0)
+    torch.testing.assert_close(penalty_entropy(s, 1e6), torch.tensor(20.0, dtype=n.dtype).log())
+    left_out = Similarities(n[:, 0], n.masked_fill(n > 0, -torch.inf), n[:, :0])
+    assert penalty_entropy(left_out, 0.1).isfinite()
+    for wrong in ({"s": s, "temperature": 0.0}, {"s": s._replace(negatives=n[:, :0]), "temperature": 1.0}):
+        with pytest.raises(ValueError, match=r"temperature is 0\.0|needs ordinary negatives"):
+            penalty_entropy(**wrong)

@@ -12,13 +12,14 @@ from texneg import (
     KeyQueue,
     Similarities,
     byol,
+    in_batch_similarities,
     info_nce,
     select,
     similarities,
     simple_contrastive,
     truncated_triplet,
+    two_view_similarities,
 )
-from texneg.similarity import in_batch_similarities
 
 SHAPES = list(product([1, 5], [1, 12], [0, 1, 3]))  # N, K, M
 
@@ -218,6 +219,43 @@ def test_in_batch_negatives_are_all_others_and_never_the_own_key(N):
     assert s.negatives.shape == (N, N - 1)
     for i in range(N):
         assert s.negatives[i].tolist() == cosines[i][torch.arange(N) != i].tolist()
+
+
+@pytest.mark.parametrize("N", [1, 2, 5])
+def test_two_view_negatives_are_both_views_of_all_others(N):
+    draw = torch.Generator().manual_seed(5)
+    z = [torch.randn(N, 6, generator=draw, dtype=torch.float64) for _ in range(2)]
+    t = torch.randn(N, 3, 6, generator=draw, dtype=torch.float64)
+    unit = [F.normalize(x, dim=1) for x in z]
+    s = two_view_similarities(*z, t)
+    assert s.negatives.shape == (2 * N, 2 * N - 2)
+    for row in range(2 * N):
+        side, i = divmod(row, N)
+        query, there = unit[side][i], unit[1 - side]
+        torch.testing.assert_close(s.positive[row], query @ there[i])
+        torch.testing.assert_close(s.nonsemantic[row], F.normalize(t[i], dim=1) @ query)
+        others = [x[j] for x in (there, unit[side]) for j in range(N) if j != i]
+        expected = torch.stack(others) @ query if others else s.negatives[row]
+        torch.testing.assert_close(s.negatives[row], expected)
+
+
+@pytest.mark.parametrize("start", [0, 2, 4])
+def test_rows_of_a_gathered_batch_are_those_of_the_whole(start):
+    draw = torch.Generator().manual_seed(5)
+    q, p = (torch.randn(6, 5, generator=draw, dtype=torch.float64) for _ in range(2))
+    mine = slice(start, start + 2)
+    whole, part = (
+        in_batch_similarities(q, p),
+        in_batch_similarities(q[mine], p[mine], gathered=p, start=start),
+    )
+    for a, b in zip(whole, part, strict=True):
+        torch.testing.assert_close(a[mine], b)
+    part = two_view_similarities(q[mine], p[mine], gathered=(q, p), start=start)
+    rows = [*range(start, start + 2), *range(6 + start, 8 + start)]
+    for a, b in zip(two_view_similarities(q, p), part, strict=True):
+        torch.testing.assert_close(a[rows], b)
+    with pytest.raises(ValueError, match="start is 5; the 2 queries must have rows of their own among the 6"):
+        in_batch_similarities(q[mine], p[mine], gathered=p, start=5)
 
 
 def test_similarities_and_losses_run_in_bfloat16_autocast():

@@ -97,6 +97,18 @@ ARMS = {
     "patch": {"negatives": "patch", "knn_every": 1},
     "texture": {"negatives": "texture"},
     "byol": {"method": "byol", "bn": "none", "optimizer": "lars", "negatives": "patch"},
+    "symmetric": {"symmetric": True, "negatives": "patch"},
+    "simo": {"method": "simo", "keys": 5},
+    "simclr": {"method": "simclr", "bn": "none"},
+    "triplet": {
+        "method": "triplet",
+        "bn": "none",
+        "ranks": (1, 3),
+        "shrink_online": 0.5,
+        "shrink_target": 0.6,
+        "group": 4,
+    },
+    "memory_bank": {"method": "memory_bank", "keys": 20},
     "permutation": {
         "negatives": "patch_permutation",
         **{f"patch_permutation_{name}": True for name in ("flip", "rotate")},

@@ -39,9 +39,16 @@ class Stream(IntEnum):
     # fold(seed, purpose): the start of training
     KEY_QUEUE = 0x0E0E
     NETWORK = 0x1417
+    MEMORY_BANK = 0xBA2C
 
     # fold(seed, step, number, purpose): the order of keys on their way through batch normalisation
     KEY_SHUFFLE = 0x5F1E
+
+    # fold(seed, step, number, purpose): the side of the views of a pass
+    RESOLUTION = 0x4E50
+
+    # fold(seed, step, purpose): the keys of a batch or a memory bank that are the negatives of a step
+    KEY_CHOICE = 0xC401
 
     # fold(number of images, purpose): the sample of the k-nearest-neighbour accuracy during training
     ONLINE_KNN = 0x4EA2

@@ -31,17 +31,23 @@ class Config(ABC):
     """Options of a method: a frozen dataclass whose class attributes name the method."""
 
     name: ClassVar[str]
-    loss: ClassVar[type[Loss]]
-    """The loss it is published with."""
+    loss: ClassVar[Loss]
+    """The loss it is published with, with the options that belong to the method, alpha among them."""
     head: ClassVar[str]
     """Projection head: see `networks.backbone.Network`."""
+    predicts: ClassVar[bool] = False
+    """A predictor keeps its embeddings apart where a loss has no ordinary negatives."""
+    zero_init_last: ClassVar[bool] = False
+    """Residual blocks of its networks begin as the identity; choosing the method sets --zero-init-last."""
 
     @abstractmethod
     def negatives(self, batch: int) -> int:
         """Return the ordinary negatives of each query, K, with this many images a step."""
 
     @abstractmethod
-    def build(self, network: Architecture, image_size: int, *, seed: int, steps: int) -> "Method":
+    def build(
+        self, network: Architecture, image_size: int, *, seed: int, steps: int, images: int
+    ) -> "Method":
         """Make the method with its initial weights.
 
         Args:
@@ -49,6 +55,7 @@ class Config(ABC):
             image_size: side of the views in pixels, S.
             seed: of the run.
             steps: of the whole run.
+            images: in the data set.
         """
 
     def check(self, network: Architecture, batch: int) -> None:
@@ -87,6 +94,11 @@ class Method(nn.Module, ABC):
     def autocast(self, views: Tensor) -> AbstractContextManager[Any]:
         """bfloat16 for the networks on a GPU, if the run asks for it."""
         return torch.autocast(views.device.type, torch.bfloat16, enabled=self.amp and views.is_cuda)
+
+
+def widen(x: Tensor) -> Tensor:
+    """Convert what autocast made to float32; float64 stays."""
+    return x.float() if x.dtype.itemsize < 4 else x
 
 
 @torch.no_grad()

@@ -10,8 +10,10 @@ Shapes: N batch of a process, M non-semantic negatives a query, D embedding, S v
 import copy
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from texneg.errors import InputError
 from texneg.similarity import Similarities, similarities
@@ -19,7 +21,7 @@ from texneg.train.data.loader import Batch
 from texneg.train.methods import base
 from texneg.train.networks.backbone import BYOL_HIDDEN, Architecture, Network, initial_weights, make_byol_mlp
 from texneg.train.networks.batch_norm import synchronise_batch_norm
-from texneg.train.objectives import Byol
+from texneg.train.objectives import Byol, Loss
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,9 @@ class Config(base.Config):
     """BYOL: positives only; the use of non-semantic negatives is a reconstruction."""
 
     name = "byol"
-    loss = Byol
+    loss: ClassVar[Loss] = Byol()
     head = "byol"
+    predicts = True
 
     momentum: float = 0.99
     """Momentum of the target network at the first step; rises to 1 over the run."""
@@ -37,7 +40,9 @@ class Config(base.Config):
         """Return 0."""
         return 0
 
-    def build(self, network: Architecture, image_size: int, *, seed: int, steps: int) -> "BYOL":
+    def build(
+        self, network: Architecture, image_size: int, *, seed: int, steps: int, images: int = 0
+    ) -> "BYOL":
         """Make online network, predictor and target network."""
         return BYOL(self, network, image_size, seed=seed, steps=steps)
 
@@ -75,17 +80,36 @@ class BYOL(base.Method):
 
     def similarities(self, batch: Batch) -> tuple[Similarities, ...]:
         """Compare the predictions of either view with the target's embedding of the other."""
+        pairs, t = self.embed(batch)
+        return tuple(similarities(p, z, None, t) for p, z in pairs)
+
+    def embed(self, batch: Batch) -> tuple[tuple[tuple[Tensor, Tensor], ...], Tensor | None]:
+        """Embed a batch.
+
+        Returns:
+            The prediction (N, D) of either view with the target's embedding (N, D) of the other, and the
+            target's embeddings of the non-semantic negatives (N, M, D), None without.
+        """
         self.step = batch.step
-        first, second = self.normalise(batch.query), self.normalise(batch.key)
-        with self.autocast(first):
-            p1, p2 = (self.predictor(self.online(x)) for x in (first, second))  # (N, D)
+        views = self.normalise(batch.query), self.normalise(batch.key)
+        with self.autocast(batch.query):
+            p1, p2 = (self.predictor(self.online(self.resize(x, n))) for n, x in enumerate(views))
             with torch.no_grad():
-                z1, z2 = self.target(first), self.target(second)  # (N, D)
+                z1, z2 = (self.target(self.resize(x, n)) for n, x in enumerate(views, start=2))
                 t = None
                 if batch.negatives is not None:
-                    passes = [self.target(self.normalise(x)) for x in batch.negatives.unbind(1)]
-                    t = torch.stack(passes, dim=1).float()  # (N, M, D)
-        return tuple(similarities(p.float(), z.float(), None, t) for p, z in ((p1, z2), (p2, z1)))
+                    inputs = (self.normalise(x) for x in batch.negatives.unbind(1))
+                    passes = [self.target(self.resize(x, n)) for n, x in enumerate(inputs, start=4)]
+                    t = base.widen(torch.stack(passes, dim=1))
+        p1, p2, z1, z2 = map(base.widen, (p1, p2, z1, z2))
+        return ((p1, z2), (p2, z1)), t
+
+    def resize(self, views: Tensor, number: int) -> Tensor:
+        """Return the normalised views of a pass as they are; `triplet` gives each pass a side of its own.
+
+        Passes 0 and 1 are of the online network, the others of the target.
+        """
+        return views
 
     def after_step(self) -> None:
         """Let the target network follow."""

@@ -3,23 +3,22 @@
 Shapes: N batch of a process, K queue, M non-semantic negatives a query, D embedding, S view side.
 """
 
-import copy
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from texneg.errors import InputError
-from texneg.philox.arrays import generator
-from texneg.philox.streams import Stream
 from texneg.queue import KeyQueue
 from texneg.similarity import Similarities, similarities
 from texneg.train.data.loader import Batch
-from texneg.train.distributed import gather, processes
+from texneg.train.distributed import gather
 from texneg.train.methods import base
-from texneg.train.networks.backbone import Architecture, Network, initial_weights
-from texneg.train.networks.batch_norm import shuffled_pass, split_batch_norm, synchronise_batch_norm
+from texneg.train.methods.momentum import MomentumKeys
+from texneg.train.networks.backbone import Architecture
 from texneg.train.objectives import InfoNCE
+
+SECOND_VIEW = -1  # number of the pass of keys of the query view; 0: of the key view; 1 ... M: of negatives
 
 
 @dataclass(frozen=True)
@@ -27,19 +26,29 @@ class Config(base.Config):
     """MoCo-v2: contrast with a queue of past keys."""
 
     name = "moco"
-    loss = InfoNCE
+    loss = InfoNCE()
     head = "moco"
 
     queue: int = 65536
     """Keys in the queue: at least a batch, fewer than the images; best at most half of them."""
     momentum: float = 0.999
     """Momentum of the key network."""
+    symmetric: bool = False
+    """Let the views change parts: a second loss, of queries of the key view with keys of the query view, is
+    added, and the keys of both are enqueued."""
+
+    @property
+    def views(self) -> int:
+        """Keys of an image that a step enqueues."""
+        return 2 if self.symmetric else 1
 
     def negatives(self, batch: int) -> int:
         """Return the number of keys in the queue."""
         return self.queue
 
-    def build(self, network: Architecture, image_size: int, *, seed: int, steps: int) -> "MoCo":
+    def build(
+        self, network: Architecture, image_size: int, *, seed: int, steps: int, images: int = 0
+    ) -> "MoCo":
         """Make query network, key network and queue."""
         return MoCo(self, network, image_size, seed=seed)
 
@@ -47,83 +56,59 @@ class Config(base.Config):
         """Refuse a momentum or a queue outside its range."""
         if not 0 <= self.momentum <= 1:
             raise InputError(f"--momentum {self.momentum}: 0 to 1")
-        if self.queue < batch:
-            raise InputError(f"--queue {self.queue}: at least the {batch} keys of a batch")
+        if self.queue < self.views * batch:
+            raise InputError(f"--queue {self.queue}: at least the {self.views * batch} keys of a batch")
 
     def check_images(self, n: int, batch: int) -> str:
         """Refuse a queue that holds the whole data set; warn where queries meet their own old keys."""
-        if 2 * self.queue <= n:
+        keys, size = self.views * n, f"{'twice ' if self.symmetric else ''}data set size {n}"
+        if 2 * self.queue <= keys:
             return ""
-        fitting = max(batch, 1 << (max(1, n // 2).bit_length() - 1))
-        if self.queue >= n:
-            remedy = f"--queue {fitting}" if fitting < n else f"--queue and --batch of at most {n // 2}"
+        fitting = max(self.views * batch, 1 << (max(1, keys // 2).bit_length() - 1))
+        if self.queue >= keys:
+            fits = fitting < keys
+            remedy = f"--queue {fitting}" if fits else f"--queue {keys // 2} and --batch {n // 2} at most"
             raise InputError(
-                f"--queue {self.queue} >= data set size {n}: every image would be its own negative;"
-                f" use {remedy}"
+                f"--queue {self.queue} >= {size}: every image would be its own negative; use {remedy}"
             )
         if fitting == self.queue:
             return ""
         # Two random places in successive epochs lie less than K steps apart in (K / n)^2 / 2 of all cases.
-        now, then = (50 * (queue / n) ** 2 for queue in (self.queue, fitting))
+        now, then = (50 * (queue / keys) ** 2 for queue in (self.queue, fitting))
         return (
-            f"--queue {self.queue} > half of data set size {n}: {now:.0f} % of the queries meet their own key"
+            f"--queue {self.queue} > half of {size}: {now:.0f} % of the queries meet their own key"
             f" of the epoch before among the negatives; with --queue {fitting} {then:.0f} %"
         )
 
 
-class MoCo(base.Method):
-    """Query network, momentum key network and queue.
-
-    Keys and each set of non-semantic negatives have a pass of their own through the key network, so that none
-    share batch norm statistics; the keys alone are enqueued, after the step.
-    """
+class MoCo(MomentumKeys):
+    """Query network, momentum key network and queue; the keys alone are enqueued, after the step."""
 
     def __init__(self, config: Config, network: Architecture, image_size: int, *, seed: int) -> None:
-        super().__init__()
-        self.momentum, self.seed = config.momentum, seed
-        self.shuffled = network.bn not in ("none", "sync")
-        with initial_weights(seed):
-            self.query = Network(network, image_size, config.head)
-        if network.bn == "split":
-            split_batch_norm(self.query, network.bn_group)
-        elif network.bn == "sync":
-            synchronise_batch_norm(self.query)
-        self.key = copy.deepcopy(self.query).requires_grad_(False)
+        super().__init__(network, image_size, head=config.head, momentum=config.momentum, seed=seed)
+        self.symmetric = config.symmetric
         self.queue = KeyQueue(network.dim, config.queue, seed=seed)
-        self.new_keys: Tensor | None = None
-
-    @property
-    def encoder(self) -> Network:
-        """The query network."""
-        return self.query
+        self.new_keys: tuple[Tensor, ...] = ()
 
     def similarities(self, batch: Batch) -> tuple[Similarities, ...]:
-        """Compare queries with their keys, the queue, and their own non-semantic negatives."""
+        """Compare queries with their keys, the queue, and the non-semantic negatives of their images."""
         with self.autocast(batch.query):
             q = self.query(self.normalise(batch.query))  # (N, D)
-            k = self.embed_keys(batch.key, batch.step, 0).float()  # (N, D)
-            t = None
-            if batch.negatives is not None:
-                passes = enumerate(batch.negatives.unbind(1), start=1)
-                t = torch.stack([self.embed_keys(x, batch.step, m) for m, x in passes], dim=1)  # (N, M, D)
-        self.new_keys = k
-        return (similarities(q.float(), k, self.queue.keys, None if t is None else t.float()),)
+            k = base.widen(self.embed_keys(batch.key, batch.step, 0))  # (N, D)
+            t = self.embed_negatives(batch)  # (N, M, D)
+        self.new_keys = (k,)
+        parts = (similarities(base.widen(q), k, self.queue.keys, t),)
+        if not self.symmetric:
+            return parts
+        with self.autocast(batch.query):
+            q = self.query(self.normalise(batch.key))
+            k = base.widen(self.embed_keys(batch.query, batch.step, SECOND_VIEW))
+        self.new_keys += (k,)
+        return *parts, similarities(base.widen(q), k, self.queue.keys, t)
 
     def after_step(self) -> None:
         """Let the key network follow, and replace the oldest keys."""
-        base.update_average(self.key, self.query, self.momentum)
-        if self.new_keys is not None:
-            self.queue.enqueue(gather(self.new_keys))
-            self.new_keys = None
-
-    @torch.no_grad()
-    def embed_keys(self, images: Tensor, step: int, number: int) -> Tensor:
-        """Embed uint8 views (N, S, S, 3) as keys (N, D), in a batch norm pass of their own."""
-        if not self.shuffled:
-            return self.embed(images)
-        order = generator(self.seed, step, number, Stream.KEY_SHUFFLE).permutation(len(images) * processes())
-        return shuffled_pass(self.embed, images, order)
-
-    def embed(self, images: Tensor) -> Tensor:
-        """Embed uint8 views by the key network."""
-        return self.key(self.normalise(images))
+        super().after_step()
+        if self.new_keys:
+            self.queue.enqueue(torch.cat([gather(keys) for keys in self.new_keys]))
+            self.new_keys = ()

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from texneg.errors import InputError
@@ -34,13 +35,16 @@ class Architecture:
     dim: int = 128
     """Dimensions of the embedding."""
     hidden: int | None = None
-    """Hidden units of the heads; None: the number of features (MoCo), 4096 (BYOL)."""
+    """Hidden units of the heads; None: the number of features, or 4096 (BYOL)."""
     bn: Literal["none", "shuffle", "split", "sync"] = "split"
     """Batch norm. none: as in the backbone; shuffle: keys shuffled over the processes; split: statistics of
     groups of images, keys shuffled over the groups (works in one process); sync: statistics of all
     processes."""
     bn_group: int = 32
     """Images of a group, for --bn split."""
+    zero_init_last: bool = False
+    """Begin with a scale of 0 in the last batch norm of each residual block, where timm does so: a block
+    begins as the identity."""
 
     def check(self, batch: int, world: int) -> None:
         """Refuse values outside their range, and batch norm that does not fit the batch.
@@ -86,6 +90,8 @@ def make_backbone(a: Architecture, image_size: int) -> nn.Module:
     else:
         model = make_resnet(a)
     switch_off_dropout(model)
+    if not a.zero_init_last:
+        reset_zero_scales(model)
     return model
 
 
@@ -122,6 +128,17 @@ def make_resnet(a: Architecture) -> nn.Module:
     nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
     model.maxpool = nn.Identity()
     return model
+
+
+@torch.no_grad()
+def reset_zero_scales(model: nn.Module) -> None:
+    """Set the scales of every batch norm that begins with zeros to 1, as in torchvision, in place.
+
+    timm writes zeros into the last batch norm of each residual block, so that blocks begin as the identity.
+    """
+    for module in model.modules():
+        if isinstance(module, _BatchNorm) and module.affine and not module.weight.any():
+            nn.init.ones_(module.weight)
 
 
 def switch_off_dropout(model: nn.Module) -> None:
@@ -198,15 +215,36 @@ def make_byol_mlp(features: int, hidden: int, dim: int) -> nn.Sequential:
     )
 
 
+def make_linear(features: int, hidden: int, dim: int) -> nn.Linear:
+    """Make the head of instance discrimination (Wu et al., CVPR 2018): one linear layer."""
+    return nn.Linear(features, dim)
+
+
+def make_simclr_mlp(features: int, hidden: int, dim: int) -> nn.Sequential:
+    """Make the projector of SimCLR and SiMo: linear, BN, ReLU, linear, BN; the linear layers have no bias."""
+    return nn.Sequential(
+        nn.Linear(features, hidden, bias=False),
+        nn.BatchNorm1d(hidden),
+        nn.ReLU(inplace=True),
+        nn.Linear(hidden, dim, bias=False),
+        nn.BatchNorm1d(dim),
+    )
+
+
 class Network(nn.Module):
-    """Backbone and projection head (moco or byol): (N, 3, S, S) to (N, D), not normalised."""
+    """Backbone and projection head (moco, byol, simclr or linear): (N, 3, S, S) to (N, D), not normalised."""
 
     def __init__(self, a: Architecture, image_size: int, head: str = "moco") -> None:
         super().__init__()
         self.architecture, self.image_size, self.head_name = a, image_size, head
         self.backbone = make_backbone(a, image_size)
         self.features = count_features(self.backbone, a.arch, image_size)
-        heads = {"moco": (Projection, self.features), "byol": (make_byol_mlp, BYOL_HIDDEN)}
+        heads = {
+            "moco": (Projection, self.features),
+            "byol": (make_byol_mlp, BYOL_HIDDEN),
+            "simclr": (make_simclr_mlp, self.features),
+            "linear": (make_linear, 0),
+        }
         make_head, hidden = heads[head]
         self.head: nn.Module = make_head(self.features, a.hidden or hidden, a.dim)
 

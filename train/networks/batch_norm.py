@@ -6,7 +6,8 @@ order; there the batch is cut into groups with statistics of their own, and keys
 Shapes: N batch of a process, W processes, D embedding.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
@@ -132,6 +133,23 @@ def replace_batch_norm(module: nn.Module, policy: str, make: Callable[[_BatchNor
             raise InputError(
                 f"--bn {policy} does not know {type(child).__name__}; use --bn none or another --arch"
             )
+
+
+@contextmanager
+def keep_statistics(network: nn.Module) -> Iterator[None]:
+    """Normalise by the statistics of each batch in this block, but leave the running ones as they are.
+
+    For passes of non-semantic negatives through the network that is kept: it will see images alone.
+    """
+    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
 
 
 def count_rows(network: Network) -> dict[nn.Module, int]:

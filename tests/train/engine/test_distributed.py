@@ -10,19 +10,28 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from texneg.queue import KeyQueue
 from texneg.train.data.loader import Batches
 from texneg.train.data.views import Augmentation
 from texneg.train.distributed import gather
 from texneg.train.engine.loop import distribute
 from texneg.train.engine.metrics import Meter
-from texneg.train.methods import byol, moco
+from texneg.train.methods import byol, memory_bank, moco, simclr, simo, triplet
 from texneg.train.negatives import Negatives, Patch, PatchPermutation, TextureLive
 from texneg.train.networks.backbone import Architecture
 from texneg.train.networks.batch_norm import SyncBatchNorm, shuffled_pass
-from texneg.train.objectives import Objective
+from texneg.train.objectives import Objective, TruncatedTriplet
 
 WORLD, STEPS = 2, 3
+CONFIGS = {
+    "moco": moco.Config(queue=24, momentum=0.9),
+    "symmetric moco": moco.Config(queue=24, momentum=0.9, symmetric=True),
+    "byol": byol.Config(momentum=0.9),
+    "simo": simo.Config(momentum=0.9, keys=5),
+    "simclr": simclr.Config(),
+    "triplet": triplet.Config(momentum=0.9, shrink_online=0.5, shrink_target=0.6),
+    "memory bank": memory_bank.Config(keys=20),
+    "triplet in groups": triplet.Config(momentum=0.9, group=4),
+}
 pytestmark = pytest.mark.skipif(not dist.is_gloo_available(), reason="torch has no gloo")
 
 
@@ -34,11 +43,10 @@ def run_steps(name, rank=0, world=1):
     """A few steps of SGD; returns losses, gradients of the last step, and the state."""
     bn = "none" if world == 1 else "sync"
     network = Architecture("resnet18", "stride2", 4, (1, 1, 1, 1), dim=6, hidden=8, bn=bn)
-    config = moco.Config(queue=24, momentum=0.9) if name == "moco" else byol.Config(momentum=0.9)
-    method = config.build(network, 16, seed=0, steps=10)
-    objective = Objective(replace(config.loss(), alpha=1.5))
-    for part in method.children():  # batch norm over few values magnifies rounding
-        part.to(torch.float32 if isinstance(part, KeyQueue) else torch.float64)
+    config = CONFIGS[name]
+    method = config.build(network, 16, seed=0, steps=10, images=40).double()  # batch norm magnifies rounding
+    loss = replace(config.loss, alpha=1.5)
+    objective = Objective(replace(loss, ranks=(1, 3)) if isinstance(loss, TruncatedTriplet) else loss)
     module = distribute(method) if world > 1 else method
     optimizer = torch.optim.SGD([p for p in method.parameters() if p.requires_grad], lr=0.1, momentum=0.9)
     batches = Batches(
@@ -91,7 +99,7 @@ def meters(rank):
 def work(rank, folder):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=WORLD)
-    results = {name: run_steps(name, rank, WORLD) for name in ("moco", "byol")}
+    results = {name: run_steps(name, rank, WORLD) for name in CONFIGS}
     results["layers"] = layers(rank, WORLD)
     results["meter"] = meters(rank)
     torch.save(results, f"{folder}/{rank}.pt")
@@ -112,7 +120,7 @@ def two(tmp_path_factory):
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(WORLD)]
 
 
-@pytest.mark.parametrize("name", ["moco", "byol"])
+@pytest.mark.parametrize("name", CONFIGS)
 def test_two_processes_equal_one_with_the_joint_batch(two, name):
     losses, gradients, state = run_steps(name)
     for result in two:

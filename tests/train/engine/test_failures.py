@@ -227,5 +227,5 @@ def test_a_queue_as_large_as_the_data_set_gets_a_remedy_that_works():
         with pytest.raises(InputError, match=r"use --queue \d+") as found:
             change(TINY, queue=queue, batch=batch).check_images(n)
         change(TINY, queue=int(str(found.value).split()[-1]), batch=batch).check_images(n)
-    with pytest.raises(InputError, match="use --queue and --batch of at most 16"):
+    with pytest.raises(InputError, match="use --queue 16 and --batch 16 at most"):
         change(TINY, queue=64, batch=32).check_images(32)

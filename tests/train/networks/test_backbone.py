@@ -120,8 +120,8 @@ def test_wrong_architectures_are_named(wrong, message):
 
 
 def test_an_unknown_head_is_no_other_head():
-    with pytest.raises(KeyError, match="simclr"):
-        Network(Architecture("resnet18"), 32, "simclr")
+    with pytest.raises(KeyError, match="swav"):
+        Network(Architecture("resnet18"), 32, "swav")
 
 
 def test_small_stem_of_full_width_has_the_usual_shapes():
@@ -132,3 +132,36 @@ def test_small_stem_of_full_width_has_the_usual_shapes():
     maps = network.backbone.forward_features(torch.zeros(1, 3, 32, 32))
     assert maps.shape == (1, 512, 4, 4)
     assert {"head.fc.0.weight", "head.fc.2.bias"} <= set(network.state_dict())
+
+
+def zero_scales(arch, **options):
+    with initial_weights(0):
+        network = Network(Architecture(arch, dim=6, hidden=8, **options), 32)
+    scales = {name: value for name, value in network.backbone.state_dict().items() if value.ndim == 1}
+    return [name for name, value in scales.items() if name.endswith("weight") and not value.any()]
+
+
+@pytest.mark.parametrize(
+    ("arch", "blocks"), [("resnet18", 8), ("resnet50", 16), ("regnetx_002", 13), ("repvit_m1", 26)]
+)
+def test_blocks_begin_as_the_identity_only_where_it_is_asked_for(arch, blocks):
+    """Those of torchvision, and of the papers, do not; timm's do."""
+    assert zero_scales(arch) == []
+    assert len(zero_scales(arch, zero_init_last=True)) == blocks
+
+
+def test_zero_scales_of_a_changed_resnet_are_reset_as_well():
+    small = {"stem": "stride2", "width": 8, "layers": (1, 1, 1, 1)}
+    assert zero_scales("resnet18", **small) == []
+    assert zero_scales("resnet18", zero_init_last=True, **small) == [
+        f"layer{i}.0.bn2.weight" for i in range(1, 5)
+    ]
+
+
+def test_the_other_initial_weights_are_the_same_with_and_without_zero_scales():
+    states = []
+    for zeros in (False, True):
+        with initial_weights(0):
+            states.append(Network(Architecture("resnet18", zero_init_last=zeros), 32).state_dict())
+    differing = [name for name, value in states[0].items() if not torch.equal(value, states[1][name])]
+    assert len(differing) == 8 and all(name.endswith("bn2.weight") for name in differing)

@@ -1,0 +1,67 @@
+"""A query network and a key network that follows it, as MoCo and SiMo have them.
+
+Shapes: N batch of a process, M non-semantic negatives a query, D embedding, S view side.
+"""
+
+import copy
+
+import torch
+from torch import Tensor
+
+from texneg.philox.arrays import generator
+from texneg.philox.streams import Stream
+from texneg.train.data.loader import Batch
+from texneg.train.distributed import processes
+from texneg.train.methods import base
+from texneg.train.networks.backbone import Architecture, Network, initial_weights
+from texneg.train.networks.batch_norm import shuffled_pass, split_batch_norm, synchronise_batch_norm
+
+
+class MomentumKeys(base.Method):
+    """Query network and momentum key network.
+
+    Keys and each set of non-semantic negatives have a pass of their own through the key network, so that none
+    share batch norm statistics.
+    """
+
+    def __init__(
+        self, network: Architecture, image_size: int, *, head: str, momentum: float, seed: int
+    ) -> None:
+        super().__init__()
+        self.momentum, self.seed = momentum, seed
+        self.shuffled = network.bn not in ("none", "sync")
+        with initial_weights(seed):
+            self.query = Network(network, image_size, head)
+        if network.bn == "split":
+            split_batch_norm(self.query, network.bn_group)
+        elif network.bn == "sync":
+            synchronise_batch_norm(self.query)
+        self.key = copy.deepcopy(self.query).requires_grad_(False)
+
+    @property
+    def encoder(self) -> Network:
+        """The query network."""
+        return self.query
+
+    def after_step(self) -> None:
+        """Let the key network follow."""
+        base.update_average(self.key, self.query, self.momentum)
+
+    def embed_negatives(self, batch: Batch) -> Tensor | None:
+        """Embed the non-semantic negatives of a batch (N, M, D); None without."""
+        if batch.negatives is None:
+            return None
+        passes = enumerate(batch.negatives.unbind(1), start=1)
+        return base.widen(torch.stack([self.embed_keys(x, batch.step, m) for m, x in passes], dim=1))
+
+    @torch.no_grad()
+    def embed_keys(self, images: Tensor, step: int, number: int) -> Tensor:
+        """Embed uint8 views (N, S, S, 3) as keys (N, D), in a batch norm pass of their own."""
+        if not self.shuffled:
+            return self.embed(images)
+        order = generator(self.seed, step, number, Stream.KEY_SHUFFLE).permutation(len(images) * processes())
+        return shuffled_pass(self.embed, images, order)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Embed uint8 views by the key network."""
+        return self.key(self.normalise(images))
