@@ -32,6 +32,9 @@ class Architecture:
     """Channels of a ResNet's first stage, even; other than 64 needs a small-image stem."""
     layers: tuple[int, int, int, int] | None = None
     """Blocks of a ResNet's four stages; None: those of the model."""
+    init: str | None = None
+    """Weights for the backbone to start from, the head being new: a run folder, a file of timm, torchvision,
+    official MoCo and the like, or timm:NAME. None: random ones."""
     dim: int = 128
     """Dimensions of the embedding."""
     hidden: int | None = None

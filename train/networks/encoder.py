@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from texneg.errors import InputError
 from texneg.train.networks.backbone import Architecture, Network
-from texneg.train.networks.imported import Foreign, Imported, import_network
+from texneg.train.networks.imported import OWN_FILES, Foreign, Imported, import_network
 from texneg.train.networks.preprocessing import MEAN, STD, Preprocessing
 from texneg.train.networks.weights import load_torch
 
@@ -124,7 +124,7 @@ def load_encoder(checkpoint: str, device: str = "cpu", foreign: Foreign = OURS) 
 
 def holds_run(folder: Path) -> bool:
     """Return True for the folder of a run with weights."""
-    return any((folder / name).is_file() for name in ("encoder.pt", "checkpoint.pt"))
+    return any((folder / name).is_file() for name in OWN_FILES)
 
 
 def find_checkpoint(folder: Path) -> Path:
@@ -133,7 +133,7 @@ def find_checkpoint(folder: Path) -> Path:
     Raises:
         InputError: there are none.
     """
-    for name in ("encoder.pt", "checkpoint.pt"):
+    for name in OWN_FILES:
         if (folder / name).is_file():
             return folder / name
     raise InputError(

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -242,3 +243,24 @@ def summarise(names: Iterable[str]) -> str:
         ", ".join(f"{head}.* ({len(all_)})" if len(all_) > 1 else all_[0] for head, all_ in groups.items())
         or "none"
     )
+
+
+def to_torchvision(tensors: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Give tensors with timm's names those of torchvision's model, by name, else by order and shape.
+
+    Args:
+        tensors: of a backbone, with or without its classifier.
+        target: weights of torchvision's model.
+
+    Returns:
+        Those for which there is a name.
+    """
+    found = {
+        name: tensors[new]
+        for name, new in to_timm(list(target)).items()
+        if new in tensors and tensors[new].shape == target[name].shape
+    }
+    if len(found) == len(tensors):
+        return found
+    pairs = match_by_order(Weights(Path(), target), tensors, list(target))
+    return {name: tensors[own] for own, name in pairs.items()}

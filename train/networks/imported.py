@@ -2,22 +2,27 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from texneg.datasets.storage.json_files import read_json
 from texneg.errors import InputError
 from texneg.train.networks.backbone import Architecture, Network, make_backbone
 from texneg.train.networks.foreign import Import, match
 from texneg.train.networks.preprocessing import Channels, Interpolation, Preprocessing, read_timm_config
 from texneg.train.networks.recognise import Recognised, recognise
+from texneg.train.networks.timm_weights import (
+    download,
+    find_timm_name,
+    get_timm_preprocessing,
+    read_timm_folder,
+)
 from texneg.train.networks.weights import Weights, collect_weights, read_weights
 
-TIMM = "timm:"
+OWN_FILES = ("encoder.pt", "checkpoint.pt")  # of a run, the better first
 RECORD = "texneg"  # key of our metadata in a safetensors file
 HEAD = ("fc.0.weight", "fc.0.bias", "fc.2.weight", "fc.2.bias")  # MoCo-v2's projection
 CLASSIFIER = re.compile(r"(_?fc|head|head\.fc|heads\.head|linear|classifier(\.\d)?)\.weight")
@@ -111,7 +116,7 @@ def import_network(source: str, saved: Any, foreign: Foreign) -> tuple[Network, 
     path = Path(source)
     if not path.exists():
         return import_from_timm(source, foreign)
-    config = {}
+    config: dict[str, Any] = {}
     if path.is_dir():
         config, path = read_timm_folder(path)
     weights = read_weights(path) if saved is None else collect_weights(path, saved)
@@ -122,12 +127,17 @@ def import_network(source: str, saved: Any, foreign: Foreign) -> tuple[Network, 
     if tagged:
         preprocessing, origin = tagged, f"timm's for {foreign.arch}"
     elif recorded and not foreign.arch:
-        kept = {name: tuple(v) if isinstance(v, list) else v for name, v in recorded["preprocessing"].items()}
+        kept = with_tuples(recorded["preprocessing"])
         preprocessing, origin = Preprocessing(**kept), "as the file says"
     elif config.get("pretrained_cfg"):
         preprocessing = read_timm_config(config["pretrained_cfg"], known.image_size)
         origin = "as config.json says"
     return assemble(source, weights, known, foreign, preprocessing, origin)
+
+
+def with_tuples(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn the lists of JSON into the tuples of a frozen dataclass."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()}
 
 
 def choose_architecture(
@@ -141,8 +151,9 @@ def choose_architecture(
     import timm
 
     if recorded and not foreign.arch:
-        plain = {name: tuple(v) if isinstance(v, list) else v for name, v in recorded["architecture"].items()}
-        return Recognised(Architecture(**plain), recorded["image_size"], recorded["heads"])
+        return Recognised(
+            Architecture(**with_tuples(recorded["architecture"])), recorded["image_size"], recorded["heads"]
+        )
     arch = foreign.arch or named or weights.arch
     if arch is None or (not foreign.arch and not timm.is_model(arch)):
         return recognise(weights, part=foreign.part, stem=foreign.stem)
@@ -170,14 +181,15 @@ def assemble(
     target = make_backbone(architecture, side)
     keys = match(weights, target.state_dict(), arch=architecture.arch, part=foreign.part)
     head = {name: weights.tensors[keys.part + name] for name in HEAD if keys.part + name in weights.tensors}
-    if len(head) == len(HEAD) and f"{keys.part}fc.3.weight" not in weights.tensors:
+    projected = len(head) == len(HEAD) and f"{keys.part}fc.3.weight" not in weights.tensors
+    if projected:
         hidden, dim = len(head["fc.0.weight"]), len(head["fc.2.weight"])
         architecture = replace(architecture, hidden=hidden, dim=dim)
-    network = Network(architecture, side, "moco" if architecture.hidden else "none")
+    network = Network(architecture, side, "moco" if projected else "none")
     if known.heads:
         set_attention_heads(network.backbone, known.heads)
     load_backbone(network.backbone, keys)
-    if architecture.hidden:
+    if projected:
         network.head.load_state_dict(head)
         taken = {keys.part + name for name in HEAD}
         keys = replace(
@@ -226,27 +238,12 @@ def import_from_timm(source: str, foreign: Foreign) -> tuple[Network, Imported]:
     Raises:
         InputError: timm has no such model or weights, or they cannot be had.
     """
-    import timm
-
-    name = source.removeprefix(TIMM)
-    if not timm.is_model(name):
-        raise InputError(
-            f"no checkpoint at {source}; give a run folder or its encoder.pt, a file of weights, or timm:NAME"
-            " (a model with weights, such as timm:resnet50.tv_in1k)"
-        )
+    name = find_timm_name(source)
     if foreign.arch or foreign.stem or foreign.part is not None:
         raise InputError(f"--arch, --stem and --part are for files of weights; {source} is a model by name")
     preprocessing = foreign.change(get_timm_preprocessing(name))
     network = Network(Architecture(name, bn="none"), preprocessing.image_size, "none")
-    try:
-        model: Any = timm.create_model(name, pretrained=True)
-    except Exception as error:  # no weights, no network, a proxy's answer: a type for each
-        reason = " ".join(str(error).split())[:160]
-        raise InputError(
-            f"{source}: timm cannot get these weights ({reason}); load them where there is a network, or give"
-            " a file of them with --arch"
-        ) from error
-    weights = Weights(Path(source), model.state_dict())
+    weights = download(name, preprocessing.image_size)
     keys = match(weights, network.backbone.state_dict(), arch=name)
     load_backbone(network.backbone, keys)
     classifier = find_classifier(weights, keys, network.features)
@@ -256,33 +253,26 @@ def import_from_timm(source: str, foreign: Foreign) -> tuple[Network, Imported]:
     )  # fmt: skip
 
 
-def get_timm_preprocessing(name: str) -> Preprocessing:
-    """Return the preprocessing that timm has for a model, with or without a tag of its weights.
+def start_from(source: str, backbones: Sequence[nn.Module], a: Architecture, image_size: int) -> Import:
+    """Load weights into backbones of one architecture; returns what was matched, dropped and missing.
+
+    Args:
+        source: a run folder, a file of texneg or of another project, a folder that timm saved, or timm:NAME.
+        backbones: those to begin with these weights, on the CPU.
+        a: their architecture, for messages.
+        image_size: of the training, in pixels.
 
     Raises:
-        InputError: timm has no such model, or no such tag.
+        InputError: there are no such weights, they do not fit, or are not finite.
     """
-    import timm
-
-    arch, _, tag = name.partition(".")
-    config = timm.get_pretrained_cfg(name) if timm.is_model(arch) else None
-    if config is None:
-        near = ", ".join(timm.list_pretrained(f"{arch}.*")[:8]) or "resnet50.tv_in1k"
-        raise InputError(f"--arch {name}: timm has no such {'tag' if tag else 'model'}; near it are: {near}")
-    return read_timm_config(config.to_dict(), 224)
-
-
-def read_timm_folder(folder: Path) -> tuple[dict[str, Any], Path]:
-    """Read config.json of a folder that timm saved, and find its weights.
-
-    Raises:
-        InputError: it is none.
-    """
-    config = read_json(folder / "config.json")
-    for name in ("model.safetensors", "pytorch_model.bin"):
-        if (folder / name).is_file() and isinstance(config.get("architecture"), str):
-            return config, folder / name
-    raise InputError(
-        f"{folder} is neither a run with encoder.pt or checkpoint.pt nor a folder of timm's (config.json with"
-        " an architecture, and model.safetensors)"
-    )
+    path = Path(source)
+    if path.is_dir():
+        runs = [path / name for name in OWN_FILES if (path / name).is_file()]
+        path = runs[0] if runs else read_timm_folder(path)[1]
+    weights = read_weights(path) if path.exists() else download(find_timm_name(source), image_size)
+    keys = match(weights, backbones[0].state_dict(), arch=a.arch)
+    if lost := [name for name, value in keys.tensors.items() if not value.isfinite().all()]:
+        raise InputError(f"--init {source}: holds numbers that are not finite (first in {lost[0]})")
+    for backbone in backbones:
+        load_backbone(backbone, keys)
+    return keys

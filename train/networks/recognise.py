@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -83,7 +84,7 @@ def recognise_resnet(tensors: Mapping[str, Tensor], weights: Weights, stem: str 
     layers = (counts[1], counts[2], counts[3], counts[4])
     first, bottleneck = tensors["layer1.0.conv2.weight"], "layer1.0.conv3.weight" in tensors
     width, groups = first.shape[0], first.shape[0] // first.shape[1]
-    name = RESNETS.get((bottleneck, layers, width, groups))
+    known = RESNETS.get((bottleneck, layers, width, groups))
     small = tensors["conv1.weight"].shape[-1] == 3
     if small and stem in (None, "standard"):
         raise InputError(
@@ -91,12 +92,12 @@ def recognise_resnet(tensors: Mapping[str, Tensor], weights: Weights, stem: str 
             " tells; add --stem stride1 (the usual one), --stem stride1pad2 (solo-learn's for CIFAR) or"
             " --stem stride2"
         )
-    chosen = stem if small and stem else "standard"
-    if name:
-        architecture = Architecture(name, stem=chosen, bn="none")  # type: ignore[arg-type]
+    chosen: Any = stem if small else "standard"
+    if known:
+        architecture = Architecture(known, stem=chosen, bn="none")
     elif groups == 1 and width % 2 == 0 and min(layers) > 0 and (small or width == 64):
         arch = "resnet50" if bottleneck else "resnet18"
-        architecture = Architecture(arch, stem=chosen, width=width, layers=layers, bn="none")  # type: ignore[arg-type]
+        architecture = Architecture(arch, stem=chosen, width=width, layers=layers, bn="none")
     else:
         raise InputError(
             f"{weights.path}: a ResNet of {layers} blocks, {width} channels and {groups} groups is not"

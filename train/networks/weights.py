@@ -14,7 +14,7 @@ from torch import Tensor
 
 from texneg.errors import InputError
 
-SETTINGS = [
+SETTINGS: list[Any] = [
     Namespace,
     PosixPath,
     np.float64().__reduce__()[0],
