@@ -40,7 +40,7 @@ class OodOptions:
     checkpoint: Positional[str]
     """pre-trained checkpoint or run folder"""
     head: str
-    """head.pt of texneg probe on the same checkpoint"""
+    """head.pt of texneg probe on the same checkpoint; own: the classifier of a model of ImageNet's classes"""
     out: str
     """run folder for ood.json"""
     batch: int = 256

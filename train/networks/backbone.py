@@ -3,7 +3,7 @@
 Shapes: N batch, S image side, F features, D embedding.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -211,9 +211,13 @@ class Network(nn.Module):
         self.architecture, self.image_size, self.head_name = a, image_size, head
         self.backbone = make_backbone(a, image_size)
         self.features = count_features(self.backbone, a.arch, image_size)
-        heads = {"moco": (Projection, self.features), "byol": (make_byol_mlp, BYOL_HIDDEN)}
-        make_head, hidden = heads.get(head, (nn.Identity, self.features))
-        self.head: nn.Module = make_head(self.features, a.hidden or hidden, a.dim)
+        heads: dict[str, tuple[Callable[[int, int, int], nn.Module], int]] = {
+            "moco": (Projection, self.features),
+            "byol": (make_byol_mlp, BYOL_HIDDEN),
+            "none": (nn.Identity, self.features),
+        }
+        make_head, hidden = heads[head]
+        self.head = make_head(self.features, a.hidden or hidden, a.dim)
 
     def forward(self, images: Tensor) -> Tensor:
         """Embed normalised float images."""
