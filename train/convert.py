@@ -53,6 +53,7 @@ def convert(config: ConvertConfig) -> int:
     encoder = load_encoder(config.checkpoint, foreign=config.foreign)
     for line in describe_keys(encoder, in_full=config.keys):
         console.out(line)
+    console.out(f"images: {encoder.preprocessing.describe()}")
     tensors = collect_tensors(encoder, classifier=config.classifier)
     if config.names == "torchvision":
         tensors = rename(encoder, tensors)

@@ -111,8 +111,16 @@ def match(weights: Weights, target: Mapping[str, Tensor], *, arch: str, part: st
         if part is not None
         else list_parts(weights.tensors, len(target))
     )
-    tried = [match_part(weights, target, prefix) for prefix in parts]
-    best = max(tried, key=lambda one: (len(one.matched), -rank_part(one.part)), default=None)
+    named: Import | None = None
+    wanted = sum(not name.endswith(COUNTER) for name in target)
+    for by_order in (False, True) if weights.ordered else (False,):
+        tried = [match_part(weights, target, prefix, by_order=by_order) for prefix in parts]
+        best = max(tried, key=lambda one: (len(one.matched), *rank_part(one.part, weights)), default=None)
+        if best and sum(not name.endswith(COUNTER) for name in best.matched) == wanted:
+            break
+        named = named or best
+    else:
+        best = named
     if best is None or not best.matched:
         first = ", ".join(list(weights.tensors)[:3])
         where = f" under {part!r}" if part else ""
@@ -162,19 +170,18 @@ def find_extra(weights: Weights, found: Import) -> list[str]:
     ]
 
 
-def match_part(weights: Weights, target: Mapping[str, Tensor], part: str) -> Import:
-    """Match the tensors of one part with a network by name and shape, else by order and shape."""
+def match_part(weights: Weights, target: Mapping[str, Tensor], part: str, *, by_order: bool) -> Import:
+    """Match the tensors of one part with a network by name and shape, or by order and shape."""
     own = {name.removeprefix(part): name for name in weights.tensors if name.startswith(part)}
-    named = {new: own[name] for name, new in to_timm(list(own)).items() if name in own}
-    matched = {
-        name: named[name]
-        for name, value in target.items()
-        if name in named and weights.tensors[named[name]].shape == value.shape
-    }
-    by_order = False
-    if weights.ordered and not all(name in matched or name.endswith(COUNTER) for name in target):
-        ordered = match_by_order(weights, target, list(own.values()))
-        by_order, matched = bool(ordered), ordered or matched
+    if by_order:
+        matched = match_by_order(weights, target, list(own.values()))
+    else:
+        named = {new: own[name] for name, new in to_timm(list(own)).items()}
+        matched = {
+            name: named[name]
+            for name, value in target.items()
+            if name in named and weights.tensors[named[name]].shape == value.shape
+        }
     tensors = {name: weights.tensors[source] for name, source in matched.items()}
     return Import(part, (), tensors, matched, (), (), by_order)
 
@@ -202,9 +209,14 @@ def list_parts(tensors: Mapping[str, Tensor], size: int) -> list[str]:
     return ["", *(prefix for prefix, count in counts.items() if 2 * count >= size)]
 
 
-def rank_part(part: str) -> int:
-    """Rank a part among equal ones: 0, or 1 for one that is second to another."""
-    return int(any(word in part for word in FOLLOWERS))
+def follows(part: str) -> bool:
+    """Return True for a part that, by its name, is second to another."""
+    return any(word in part for word in FOLLOWERS)
+
+
+def rank_part(part: str, weights: Weights) -> tuple[bool, int]:
+    """Rank a part among equal ones: one that leads before one that follows, then the one with fewer names."""
+    return not follows(part), -sum(name.startswith(part) for name in weights.tensors)
 
 
 def describe_part(part: str) -> str:

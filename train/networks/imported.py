@@ -87,7 +87,6 @@ class Imported:
         return [
             f"{self.source}: {self.architecture.arch}{stem}{heads}",
             *(self.keys.describe() if self.keys else ()),
-            f"preprocessing ({self.origin}): {self.preprocessing.describe()}",
         ]
 
     def record(self) -> dict[str, Any]:
@@ -180,8 +179,9 @@ def assemble(
     architecture, side = known.architecture, preprocessing.image_size
     target = make_backbone(architecture, side)
     keys = match(weights, target.state_dict(), arch=architecture.arch, part=foreign.part)
-    head = {name: weights.tensors[keys.part + name] for name in HEAD if keys.part + name in weights.tensors}
-    projected = len(head) == len(HEAD) and f"{keys.part}fc.3.weight" not in weights.tensors
+    on_top = [name for name in keys.dropped if name.startswith(f"{keys.part}fc.")]
+    head = {name.removeprefix(keys.part): weights.tensors[name] for name in on_top}
+    projected = sorted(head) == sorted(HEAD)
     if projected:
         hidden, dim = len(head["fc.0.weight"]), len(head["fc.2.weight"])
         architecture = replace(architecture, hidden=hidden, dim=dim)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from texneg.errors import InputError
 from texneg.train.networks.backbone import Architecture
-from texneg.train.networks.foreign import describe_part, rank_part, to_timm
+from texneg.train.networks.foreign import describe_part, follows, to_timm
 from texneg.train.networks.weights import Weights
 
 RESNETS = {  # bottlenecks, blocks of each stage, channels of a block's first convolution, groups
@@ -59,7 +59,7 @@ def recognise(weights: Weights, *, part: str | None, stem: str | None) -> Recogn
         for anchor in ANCHORS
         if name == anchor or name.endswith(f".{anchor}")
     }
-    for prefix in sorted(prefixes, key=lambda prefix: (rank_part(prefix), len(prefix), prefix)):
+    for prefix in sorted(prefixes, key=lambda prefix: (follows(prefix), len(prefix), prefix)):
         if part is not None and prefix.rstrip(".") != part.rstrip("."):
             continue
         own = {name.removeprefix(prefix): name for name in weights.tensors if name.startswith(prefix)}

@@ -1,5 +1,6 @@
 """Weights that timm knows by name, folders that it saved, and its preprocessing."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,9 @@ def get_timm_preprocessing(name: str) -> Preprocessing:
     import timm
 
     arch, _, tag = name.partition(".")
-    config = timm.get_pretrained_cfg(name) if timm.is_model(arch) else None
+    config = None
+    with suppress(RuntimeError):
+        config = timm.get_pretrained_cfg(name) if timm.is_model(arch) else None
     if config is None:
         near = ", ".join(timm.list_pretrained(f"{arch}.*")[:8]) or "resnet50.tv_in1k"
         raise InputError(f"--arch {name}: timm has no such {'tag' if tag else 'model'}; near it are: {near}")
