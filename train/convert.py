@@ -111,12 +111,14 @@ def rename(encoder: Encoder, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]
     from torchvision.models import get_model, list_models
 
     arch = encoder.network.architecture.arch.partition(".")[0]
-    if arch.startswith(("resnet", "resnext", "wide_resnet")):
-        return dict(tensors)  # timm took its names over
     name = TORCHVISION.get(arch, arch)
     if name not in list_models():
         raise InputError(f"--names torchvision: torchvision has no {arch}; use --names timm")
+    if arch.startswith(("resnet", "resnext", "wide_resnet")):
+        return dict(tensors)  # timm took its names over
     options = {"image_size": encoder.network.image_size} if name.startswith("vit") else {}
+    if len(tensors) > len(encoder.network.backbone.state_dict()):
+        options["num_classes"] = len(list(tensors.values())[-1])
     made: Any = get_model(name, weights=None, **options)
     renamed = to_torchvision(tensors, made.state_dict())
     if len(renamed) < len(tensors):
