@@ -32,7 +32,7 @@ class ConvertConfig:
     """Read an encoder of texneg, MoCo, timm, torchvision, lightly or solo-learn; write its backbone."""
 
     checkpoint: Positional[str]
-    """run folder, encoder.pt, file of weights, or timm:NAME"""
+    """run folder, encoder.pt, file of another project's weights, or timm:NAME"""
     out: str
     """file to write, ending in .safetensors"""
     names: Literal["timm", "torchvision"] = "timm"

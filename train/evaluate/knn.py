@@ -23,7 +23,7 @@ class KnnConfig:
     """kNN accuracy of frozen features: cosine neighbours, weighted by exp(cosine / temperature)."""
 
     checkpoint: Positional[str]
-    """pre-trained checkpoint or run folder"""
+    """run folder, encoder.pt, file of another project's weights, or timm:NAME"""
     data: str
     """labelled images to search in; the `train` split where there is one"""
     test: str | None = None

@@ -38,7 +38,7 @@ class OodOptions:
     """Test one encoder with one head on named sets of images."""
 
     checkpoint: Positional[str]
-    """pre-trained checkpoint or run folder"""
+    """run folder, encoder.pt, file of another project's weights, or timm:NAME"""
     head: str
     """head.pt of texneg probe on the same checkpoint; own: the classifier of a model of ImageNet's classes"""
     out: str

@@ -35,7 +35,7 @@ class ProbeConfig:
     """Linear probe: L-BFGS on standardised frozen features, penalty chosen on a held-out tenth."""
 
     checkpoint: Positional[str]
-    """pre-trained checkpoint or run folder"""
+    """run folder, encoder.pt, file of another project's weights, or timm:NAME"""
     data: str
     """labelled training images: class folders or tar shards; its `train` split where it has one"""
     out: str

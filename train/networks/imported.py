@@ -198,6 +198,7 @@ def assemble(
             dropped=tuple(name for name in keys.dropped if name not in taken),
         )
     classifier = find_classifier(weights, keys, network.features)
+    keys = replace(keys, tensors={})  # the network has them
     return network, Imported(
         source, architecture, preprocessing, origin, keys, classifier, known.heads, network.image_size
     )
@@ -247,6 +248,7 @@ def import_from_timm(source: str, foreign: Foreign) -> tuple[Network, Imported]:
     keys = match(weights, network.backbone.state_dict(), arch=name)
     load_backbone(network.backbone, keys)
     classifier = find_classifier(weights, keys, network.features)
+    keys = replace(keys, tensors={})  # the network has them
     return network, Imported(
         source, network.architecture, preprocessing, f"timm's for {name}", keys, classifier, None,
         network.image_size,

@@ -34,7 +34,7 @@ class Analysis(ABC):
     """
 
     checkpoint: Positional[str]
-    """pre-trained checkpoint or run folder"""
+    """run folder, encoder.pt, file of another project's weights, or timm:NAME"""
     data: str
     """images, labelled or not; the `train` split where there is one"""
     out: str
