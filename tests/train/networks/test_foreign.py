@@ -142,8 +142,18 @@ def test_the_small_transformer_of_moco_v3_has_twelve_heads(tmp_path):
     state = below("module.base_encoder.", model.state_dict())
     torch.save({"arch": "vit_small", "state_dict": state}, tmp_path / "vit.pth.tar")
     assert same(tmp_path / "vit.pth.tar", model).imported.heads == 12
-    torch.save({"teacher": below("backbone.", model.state_dict())}, tmp_path / "dino.pth")
-    assert load_encoder(str(tmp_path / "dino.pth")).imported.heads is None
+
+
+def test_of_teacher_and_student_the_teacher_is_taken(tmp_path):
+    model = randomise(timm.create_model("vit_tiny_patch16_224", num_classes=0))
+    student = {name: torch.zeros_like(value) for name, value in model.state_dict().items()}
+    saved = {
+        "student": below("module.backbone.", student),
+        "teacher": below("backbone.", model.state_dict()),
+        "args": Namespace(arch="vit_tiny"),
+    }
+    torch.save(saved, tmp_path / "dino.pth")
+    assert same(tmp_path / "dino.pth", model).imported.keys.others == ("student.module.backbone.",)
 
 
 def test_lightly(tmp_path):
