@@ -37,6 +37,7 @@ ROOMS = {  # folder: its folders and modules in order; each may import itself an
         "config",
         "recipes",
         "flags",
+        "convert",
         "pretrain",
         "study",
         "demo",

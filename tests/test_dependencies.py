@@ -21,7 +21,6 @@ USED_WITHOUT_IMPORT = {
     "aiohttp": "fsspec opens http:// with it",
     "gcsfs": "fsspec opens gs:// with it",
     "s3fs": "fsspec opens s3:// with it",
-    "torchvision": "timm imports it; its version must fit that of torch",
     "build": "a command of the wheel test",
     "flask": "moto's server needs it",
     "flask-cors": "moto's server needs it",

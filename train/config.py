@@ -42,7 +42,7 @@ class PretrainConfig:
         """Everything that decides the result but the seed, as JSON has it.
 
         Without negatives their weight means nothing and is 0, so that runs that are the same look the same.
-        The policy for damaged images is there only where it is not the usual one.
+        The policy for damaged images and initial weights are there only where they are not the usual ones.
         """
         objective = self.objective.plain()
         if not self.negatives.kinds:
@@ -54,7 +54,7 @@ class PretrainConfig:
             "negatives": self.negatives.plain(),
             "method": to_plain(self.method),
             "objective": objective,
-            "network": asdict(self.network),
+            "network": {k: v for k, v in asdict(self.network).items() if (k, v) != ("init", None)},
             "optimisation": asdict(self.optimisation),
         }
 

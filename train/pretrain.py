@@ -33,6 +33,8 @@ from texneg.train.engine.optimiser import make_optimiser
 from texneg.train.engine.run import Training
 from texneg.train.evaluate.online_knn import OnlineKnn
 from texneg.train.flags import read_flags
+from texneg.train.networks.backbone import Network
+from texneg.train.networks.imported import start_from
 
 CONFIG, UNREADABLE = "config.json", "unreadable.json"
 
@@ -172,6 +174,16 @@ def assemble(
     method = config.method.build(
         config.network, config.views.image_size, seed=config.seed, steps=steps, images=len(train_set)
     )
+    if config.network.init and not (folder / checkpoint.CHECKPOINT).is_file():
+        networks = [part for part in method.modules() if isinstance(part, Network)]
+        keys = start_from(
+            config.network.init,
+            [network.backbone for network in networks],
+            config.network,
+            config.views.image_size,
+        )
+        for line in keys.describe() if rank() == 0 else ():
+            log(f"--init {config.network.init}: {line}\n")
     method.amp = config.optimisation.amp
     method = method.to(device).to(memory_format=torch.channels_last)
     deferred = device.type == "cuda" and config.negatives.on_device

@@ -13,6 +13,8 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
+from texneg.train.networks.preprocessing import Preprocessing
+
 
 class TinyEncoder(nn.Module):
     """Colours of a 2 x 2 grid through one convolution with BN: (N, 3, 16, 16) to (N, 24)."""
@@ -20,6 +22,7 @@ class TinyEncoder(nn.Module):
     image_size = 16
     mean = (0.5, 0.5, 0.5)
     std = (0.25, 0.25, 0.25)
+    preprocessing = Preprocessing(image_size, mean, std)
 
     def __init__(self) -> None:
         super().__init__()

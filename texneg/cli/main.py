@@ -26,6 +26,7 @@ VERBS: Verbs = {
     "verify": ("texneg.synth.verify:verify", "check every texture of a run against its manifest"),
     "sheet": ("texneg.train.sheet.sheet:sheet", "contact sheet: images beside any kinds of negatives"),
     "pretrain": ("texneg.train.pretrain:pretrain", "train MoCo-v2 or BYOL with or without negatives"),
+    "convert": ("texneg.train.convert:convert", "any encoder to a file that timm or torchvision loads"),
     "probe": ("texneg.train.evaluate.probe:probe", "linear probe on frozen features"),
     "knn": ("texneg.train.evaluate.knn:knn", "k-nearest-neighbour accuracy of frozen features"),
     "ood": ("texneg.train.evaluate.ood:ood", "accuracy and shape bias on out-of-distribution test folders"),

@@ -1,6 +1,6 @@
 """`texneg analyze NAME`: one of the analyses of a frozen encoder, from a sample of images to NAME.json."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +16,9 @@ from texneg.errors import InputError
 from texneg.philox.arrays import generator
 from texneg.philox.streams import Stream
 from texneg.train.data.splits import open_train
-from texneg.train.device import pick_device
 from texneg.train.evaluate.analyses import ANALYSES
 from texneg.train.evaluate.analyses.base import Analysis
-from texneg.train.evaluate.features import REMEDY, describe_unreadable
-from texneg.train.networks.encoder import load_encoder
+from texneg.train.evaluate.features import REMEDY, describe_encoder, describe_unreadable, open_encoder
 
 
 def analyze(config: Analysis) -> int:
@@ -28,7 +26,7 @@ def analyze(config: Analysis) -> int:
     if config.images < 0 or config.images == 1:
         raise InputError(f"--images {config.images}: needs two or more, or 0 for all")
     require_folder(config.out, "--out")
-    encoder = load_encoder(config.checkpoint, device=pick_device(config.device))
+    encoder = open_encoder(config.checkpoint, config.device, config.foreign)
     images = replace(open_train(config.data), allow_truncated=config.allow_truncated)
     index = draw_sample(len(images), config.images or len(images), seed=config.seed)
     bad = config.find_unreadable(images, index)
@@ -44,7 +42,8 @@ def analyze(config: Analysis) -> int:
         "data": sample_fingerprint(images),
         "encoder": encoder.fingerprint,
         "seed": config.seed,
-        "config": {"analysis": config.name, **vars(config)},
+        **describe_encoder(encoder),
+        "config": {"analysis": config.name, **asdict(config)},
         "version": __version__,
     }
     write_json(Path(config.out) / f"{config.name}.json", {**found, **record})

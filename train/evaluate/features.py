@@ -8,7 +8,7 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from texneg.cli import console
 from texneg.cli.console import plural
 from texneg.cores import available_cores
 from texneg.datasets.decode import DecodeError
@@ -25,10 +26,13 @@ from texneg.datasets.fingerprint import fingerprint
 from texneg.datasets.images import ImageSet
 from texneg.datasets.storage.atomic import write_bytes
 from texneg.errors import InputError
+from texneg.train.device import pick_device
+from texneg.train.networks.encoder import Encoder as LoadedEncoder
+from texneg.train.networks.encoder import load_encoder
+from texneg.train.networks.imported import Foreign
 from texneg.train.networks.normalise import normalise
+from texneg.train.networks.preprocessing import Preprocessing
 
-RESIZE_RATIO = 256 / 224  # the shorter side before the centre crop, in units of the crop
-TRANSFORM = "resize-256/224-bilinear-centre-crop-v1"  # a new name makes new caches
 Bad = Literal["wrong", "skip", "error"]
 """Policy for an image that cannot be read: a wrong answer, left out, or the end of the measurement."""
 REMEDY = "replace this image, take it out of the set, or use --bad skip"
@@ -45,6 +49,11 @@ class Encoder(Protocol):
         ...
 
     @property
+    def preprocessing(self) -> Preprocessing:
+        """Resize, crop and normalisation of its input."""
+        ...
+
+    @property
     def mean(self) -> tuple[float, ...]:
         """Channel means of its input, of values in 0 ... 1."""
         ...
@@ -56,7 +65,7 @@ class Encoder(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """sha256 of the weights."""
+        """sha256 of the weights, and of what else decides its features."""
         ...
 
     @property
@@ -108,22 +117,23 @@ class Features:
         return marked
 
 
-def crop(pixels: U8, side: int) -> U8:
-    """Resize the shorter side to `side` * 256 / 224, bilinear and antialiased, then cut the centre out.
+def crop(pixels: U8, preprocessing: Preprocessing) -> U8:
+    """Resize the shorter side, antialiased, then cut the centre out.
 
     An image that is not that large is only resized, so that a 64 px image fills a 64 px encoder.
 
     Args:
         pixels: uint8 (H, W, 3).
-        side: S in pixels. Returns uint8 (S, S, 3).
+        preprocessing: S, and the sizes and the interpolation of the resize. Returns uint8 (S, S, 3).
     """
     height, width = pixels.shape[:2]
-    shorter, large = min(height, width), round(side * RESIZE_RATIO)
+    side = preprocessing.image_size
+    shorter, large = min(height, width), preprocessing.resized
     scale = (large if shorter >= large else side) / shorter
     size = max(side, round(width * scale)), max(side, round(height * scale))
     image = Image.fromarray(pixels)
     if image.size != size:
-        image = image.resize(size, Image.Resampling.BILINEAR)
+        image = image.resize(size, Image.Resampling[preprocessing.interpolation.upper()])
     left, top = (size[0] - side) // 2, (size[1] - side) // 2
     return np.asarray(image.crop((left, top, left + side, top + side)))
 
@@ -132,6 +142,32 @@ def to_network_input(pixels: Tensor, encoder: Encoder) -> Tensor:
     """Turn uint8 (N, S, S, 3) into float32 (N, 3, S, S) with the encoder's channel mean and deviation."""
     mean, std = (torch.tensor(channels, device=pixels.device) for channels in (encoder.mean, encoder.std))
     return normalise(pixels.float() / 255, mean, std)
+
+
+def open_encoder(checkpoint: str, device: str, foreign: Foreign) -> LoadedEncoder:
+    """Load an encoder for a measurement; say how foreign weights were read, and how images are prepared.
+
+    Raises:
+        InputError: there is none, or its weights do not fit.
+    """
+    encoder = load_encoder(checkpoint, device=pick_device(device), foreign=foreign)
+    origin = ""
+    if encoder.imported:
+        origin = f" ({encoder.imported.origin})"
+        for line in encoder.imported.describe():
+            console.info(line)
+    console.out(f"images{origin}: {encoder.preprocessing.describe()}")
+    return encoder
+
+
+def describe_encoder(encoder: Encoder) -> dict[str, Any]:
+    """Describe for a result how images were prepared, and how foreign weights were read."""
+    imported = getattr(encoder, "imported", None)
+    return {
+        "transform": encoder.preprocessing.transform,
+        "preprocessing": asdict(encoder.preprocessing),
+        "imported": imported.record() if imported else None,
+    }
 
 
 def find_device(encoder: Encoder) -> torch.device:
@@ -239,7 +275,10 @@ def compute_features(
 
     with evaluation_mode(encoder):
         for crops in read_crops(
-            images, lambda pixels, _: crop(pixels, side), block=batch, replace=None if stop else blank
+            images,
+            lambda pixels, _: crop(pixels, encoder.preprocessing),
+            block=batch,
+            replace=None if stop else blank,
         ):
             x = to_network_input(torch.from_numpy(np.stack(crops)).to(device), encoder)
             y = encoder(x).float()
@@ -296,7 +335,14 @@ def describe_unreadable(count: int, bad: Bad) -> str:
 
 def make_cache_path(folder: str, encoder: Encoder, images: ImageSet, *, flip: bool) -> str:
     """Name the cache of these features by a hash of weights, transform and data, and make its folder."""
-    parts = [encoder.fingerprint, TRANSFORM, encoder.image_size, encoder.mean, encoder.std, flip]
+    parts = [
+        encoder.fingerprint,
+        encoder.preprocessing.transform,
+        encoder.image_size,
+        encoder.mean,
+        encoder.std,
+        flip,
+    ]
     text = "\0".join(map(str, [*parts, images.allow_truncated, fingerprint(images, folder)]))
     Path(folder).mkdir(parents=True, exist_ok=True)
     return str(Path(folder) / f"features-{hashlib.sha256(text.encode()).hexdigest()[:24]}.npz")

@@ -12,11 +12,10 @@ from texneg.cli.fields import Positional
 from texneg.datasets.storage.json_files import write_json
 from texneg.errors import InputError
 from texneg.train.data.splits import find_test, open_test, open_train, require_labels
-from texneg.train.device import pick_device
-from texneg.train.evaluate.features import Bad, describe_unreadable, extract
+from texneg.train.evaluate.features import Bad, describe_encoder, describe_unreadable, extract, open_encoder
 from texneg.train.evaluate.neighbours import knn_scores
 from texneg.train.evaluate.sets.accuracy import score, share_classes
-from texneg.train.networks.encoder import load_encoder
+from texneg.train.networks.imported import Foreign
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class KnnConfig:
     """kNN accuracy of frozen features: cosine neighbours, weighted by exp(cosine / temperature)."""
 
     checkpoint: Positional[str]
-    """pre-trained checkpoint or run folder"""
+    """run folder, encoder.pt, file of another project's weights, or timm:NAME"""
     data: str
     """labelled images to search in; the `train` split where there is one"""
     test: str | None = None
@@ -46,13 +45,14 @@ class KnnConfig:
     images to search in that cannot be read are left out unless it is error"""
     allow_truncated: bool = False
     """use truncated files as far as they go"""
+    foreign: Foreign = Foreign()
 
 
 def knn(config: KnnConfig) -> int:
     """Measure top-1 accuracy for each k over the classes that both sets share."""
     if not config.k or min(config.k) < 1 or not 0 < config.temperature < math.inf:
         raise InputError("--k takes numbers of 1 or more, --temperature one above 0")
-    encoder = load_encoder(config.checkpoint, device=pick_device(config.device))
+    encoder = open_encoder(config.checkpoint, config.device, config.foreign)
     train = require_labels(open_train(config.data))
     test = open_test(config.test) if config.test else find_test(config.data, train.classes)
     if test is None:
@@ -98,7 +98,12 @@ def knn(config: KnnConfig) -> int:
     if len(shared.names) == 1:
         console.info(f"warning: {shared.names[0]} is the only shared class, so that every answer is right")
     if config.out:
-        record = {"encoder": encoder.fingerprint, "config": vars(config), "version": __version__}
+        record = {
+            "encoder": encoder.fingerprint,
+            **describe_encoder(encoder),
+            "config": asdict(config),
+            "version": __version__,
+        }
         unreadable = {"test": seen.unreadable, "searched": bank.unreadable}
         write_json(
             Path(config.out) / "knn.json",

@@ -25,6 +25,7 @@ from texneg.philox.streams import Stream
 from texneg.train.evaluate.features import Encoder
 
 FORMAT = "texneg-head-1"
+OWN = "own"  # in place of a path
 PENALTIES = tuple(10.0 ** (-2 * i / 3) for i in range(10))  # 1 ... 1e-6, strong to weak
 VALIDATION_SHARE = 0.1
 
@@ -215,8 +216,35 @@ def save_head(path: str, head: Head) -> None:
     write_bytes(Path(path), buffer.getvalue())
 
 
+def make_own_head(encoder: Encoder) -> Head:
+    """Make a head of the classifier that a supervised model of ImageNet brings along.
+
+    Raises:
+        InputError: it has none, or one whose classes are not the 1,000 of ImageNet, named by WordNet id.
+    """
+    from timm.data import ImageNetInfo
+
+    imported = getattr(encoder, "imported", None)
+    if imported is None or imported.classifier is None:
+        raise InputError("--head own: these weights have no linear classifier; fit one with texneg probe")
+    weight, bias = imported.classifier
+    classes = tuple(ImageNetInfo("imagenet-1k").label_names())
+    if len(weight) != len(classes):
+        raise InputError(
+            f"--head own: the classifier has {len(weight)} classes, whose names are unknown (1000 would be"
+            " ImageNet's); fit a head with texneg probe"
+        )
+    features = weight.shape[1]
+    return Head(torch.zeros(features), torch.ones(features), weight, bias, classes, encoder.fingerprint)
+
+
 def load_head(path: str, encoder: Encoder) -> Head:
-    """Read a head and check that it belongs to this encoder; anything else raises `InputError`."""
+    """Read a head and check that it belongs to this encoder; anything else raises `InputError`.
+
+    `own` in place of a path is the classifier that a supervised model brings along.
+    """
+    if path == OWN and not Path(path).is_file():
+        return make_own_head(encoder)
     if not Path(path).is_file():
         raise InputError(f"no head at {path!r}; make one with: texneg probe CHECKPOINT --data DIR --out DIR")
     try:

@@ -25,6 +25,7 @@ from texneg.train.evaluate.features import (
 )
 from texneg.train.evaluate.neighbours import knn_accuracy
 from texneg.train.networks.encoder import Encoder
+from texneg.train.networks.preprocessing import Preprocessing
 
 BANK, TEST = 5000, 1000  # images at most
 BLOCK = 256
@@ -95,7 +96,9 @@ def read_test_crops(images: ImageSet, places: npt.NDArray[np.int64], side: int) 
     def stop(error: DecodeError, _: int) -> U8:
         raise make_image_error(error) from error
 
-    blocks = read_crops(images, lambda pixels, _: crop(pixels, side), block=BLOCK, index=places, replace=stop)
+    blocks = read_crops(
+        images, lambda pixels, _: crop(pixels, Preprocessing(side)), block=BLOCK, index=places, replace=stop
+    )
     made = [made for block in blocks for made in block]
     return torch.from_numpy(np.stack(made)), torch.from_numpy(images.labels[places])
 

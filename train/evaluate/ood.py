@@ -21,12 +21,12 @@ from texneg.datasets.storage.json_files import append_json_line, read_json_lines
 from texneg.datasets.storage.places import parse_place, require_folder
 from texneg.errors import InputError, RunFailed
 from texneg.train.data.splits import open_test
-from texneg.train.device import pick_device
-from texneg.train.evaluate.features import TRANSFORM, Bad, describe_unreadable
+from texneg.train.evaluate.features import Bad, describe_encoder, describe_unreadable, open_encoder
 from texneg.train.evaluate.linear import load_head
 from texneg.train.evaluate.sets import KINDS
 from texneg.train.evaluate.sets.base import Cell, ProbedEncoder, SetKind, save_outcomes
-from texneg.train.networks.encoder import load_encoder
+from texneg.train.networks.imported import Foreign
+from texneg.train.networks.preprocessing import DEFAULT_TRANSFORM
 
 PROTOCOL = "ood-1"  # a new name measures everything again
 
@@ -38,9 +38,9 @@ class OodOptions:
     """Test one encoder with one head on named sets of images."""
 
     checkpoint: Positional[str]
-    """pre-trained checkpoint or run folder"""
+    """run folder, encoder.pt, file of another project's weights, or timm:NAME"""
     head: str
-    """head.pt of texneg probe on the same checkpoint"""
+    """head.pt of texneg probe on the same checkpoint; own: the classifier of a model of ImageNet's classes"""
     out: str
     """run folder for ood.json"""
     batch: int = 256
@@ -53,6 +53,7 @@ class OodOptions:
     """an image that cannot be read: counts as wrong, is left out (skip), or ends its set's test (error)"""
     allow_truncated: bool = False
     """use truncated files as far as they go"""
+    foreign: Foreign = Foreign()
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def ood(config: OodConfig) -> int:
     require_folder(config.out, "--out")
     if config.batch < 1:
         raise InputError(f"--batch {config.batch}: at least 1 image")
-    encoder = load_encoder(config.checkpoint, device=pick_device(config.device))
+    encoder = open_encoder(config.checkpoint, config.device, config.foreign)
     probed = ProbedEncoder(
         encoder,
         load_head(config.head, encoder),
@@ -135,7 +136,7 @@ def measure_sets(out: Path, sets: Sequence[tuple[SetKind, Sequence[Cell]]], prob
     mine = [record for record in finished.values() if record.items() >= probed.weights.items()]
     result = {
         "protocol": PROTOCOL,
-        "transform": TRANSFORM,
+        **describe_encoder(probed.encoder),
         **probed.weights,
         "classes": list(probed.head.classes),
         "sets": join_sets(mine, [*KINDS, *(type(kind) for kind, _ in sets)]),
@@ -215,9 +216,12 @@ def join_cells(kind: type[SetKind], records: Sequence[Record]) -> Record:
 
 
 def hash_fields(**fields: Any) -> str:
-    """sha256 over everything that decides a cell's numbers."""
+    """sha256 over everything that decides a cell's numbers.
+
+    Another preprocessing than the usual one is part of the encoder's fingerprint.
+    """
     return hashlib.sha256(
-        json.dumps([PROTOCOL, TRANSFORM, fields], sort_keys=True).encode("utf-8", "surrogateescape")
+        json.dumps([PROTOCOL, DEFAULT_TRANSFORM, fields], sort_keys=True).encode("utf-8", "surrogateescape")
     ).hexdigest()
 
 

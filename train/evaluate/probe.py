@@ -1,6 +1,6 @@
 """`texneg probe`: a linear probe on frozen features, its head and its accuracy."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,19 @@ from texneg.datasets.storage.json_files import read_json, write_json
 from texneg.datasets.storage.places import require_folder
 from texneg.errors import InputError, RunFailed
 from texneg.train.data.splits import find_test, open_test, open_train, require_labels
-from texneg.train.device import pick_device
-from texneg.train.evaluate.features import TRANSFORM, Bad, Features, describe_unreadable, extract
+from texneg.train.evaluate.features import (
+    Bad,
+    Features,
+    describe_encoder,
+    describe_unreadable,
+    extract,
+    find_device,
+    open_encoder,
+)
 from texneg.train.evaluate.linear import PENALTIES, VALIDATION_SHARE, fit_probe, save_head
 from texneg.train.evaluate.sets.accuracy import measure_accuracy
 from texneg.train.evaluate.sets.base import save_outcomes
-from texneg.train.networks.encoder import load_encoder
+from texneg.train.networks.imported import Foreign
 
 PROTOCOL = "lbfgs"
 
@@ -28,7 +35,7 @@ class ProbeConfig:
     """Linear probe: L-BFGS on standardised frozen features, penalty chosen on a held-out tenth."""
 
     checkpoint: Positional[str]
-    """pre-trained checkpoint or run folder"""
+    """run folder, encoder.pt, file of another project's weights, or timm:NAME"""
     data: str
     """labelled training images: class folders or tar shards; its `train` split where it has one"""
     out: str
@@ -50,6 +57,7 @@ class ProbeConfig:
     training images that cannot be read are left out unless it is error"""
     allow_truncated: bool = False
     """use truncated files as far as they go"""
+    foreign: Foreign = Foreign()
 
 
 def probe(config: ProbeConfig) -> int:
@@ -59,8 +67,8 @@ def probe(config: ProbeConfig) -> int:
         RunFailed: the test images are of no use; the head is written.
     """
     require_folder(config.out, "--out")
-    device = pick_device(config.device)
-    encoder = load_encoder(config.checkpoint, device=device)
+    encoder = open_encoder(config.checkpoint, config.device, config.foreign)
+    device = find_device(encoder)
     train, test = open_sets(config)
 
     def features(images: ImageSet, bad: Bad) -> Features:
@@ -92,7 +100,7 @@ def probe(config: ProbeConfig) -> int:
         }
     result = {
         "protocol": PROTOCOL,
-        "transform": TRANSFORM,
+        **describe_encoder(encoder),
         "encoder": encoder.fingerprint,
         "head": head.fingerprint,
         "classes": list(head.classes),
@@ -104,7 +112,7 @@ def probe(config: ProbeConfig) -> int:
         "validation_share": VALIDATION_SHARE,
         "validation": head.validation,
         "test": tested,
-        "config": vars(config),
+        "config": asdict(config),
         "version": __version__,
     }
     write_json(out / "probe.json", result)

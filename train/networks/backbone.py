@@ -3,7 +3,7 @@
 Shapes: N batch, S image side, F features, D embedding.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -26,12 +26,16 @@ class Architecture:
 
     arch: str = "resnet50"
     """Backbone: the name of a timm model."""
-    stem: Literal["standard", "stride1", "stride2"] = "standard"
-    """ResNet stem: 7x7 with max-pool; for small images one 3x3 of stride 1 or 2 without max-pool."""
+    stem: Literal["standard", "stride1", "stride2", "stride1pad2"] = "standard"
+    """ResNet stem: 7x7 with max-pool; for small images one 3x3 of stride 1 or 2 without max-pool, padded by 1
+    or, as in solo-learn, by 2."""
     width: int = 64
     """Channels of a ResNet's first stage, even; other than 64 needs a small-image stem."""
     layers: tuple[int, int, int, int] | None = None
     """Blocks of a ResNet's four stages; None: those of the model."""
+    init: str | None = None
+    """Weights for the backbone to start from, the head being new: a run folder, a file of timm, torchvision,
+    official MoCo and the like, or timm:NAME. None: random ones."""
     dim: int = 128
     """Dimensions of the embedding."""
     hidden: int | None = None
@@ -124,7 +128,8 @@ def make_resnet(a: Architecture) -> nn.Module:
     channels = tuple(a.width << stage for stage in range(4))
     options |= {"channels": channels, "stem_type": "deep", "stem_width": a.width // 2}
     model = timm.create_model(a.arch, pretrained=False, num_classes=0, **options)
-    model.conv1 = nn.Conv2d(3, a.width, 3, stride=1 if a.stem == "stride1" else 2, padding=1, bias=False)
+    stride, padding = 2 if a.stem == "stride2" else 1, 2 if a.stem == "stride1pad2" else 1
+    model.conv1 = nn.Conv2d(3, a.width, 3, stride=stride, padding=padding, bias=False)
     nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
     model.maxpool = nn.Identity()
     return model
@@ -232,21 +237,22 @@ def make_simclr_mlp(features: int, hidden: int, dim: int) -> nn.Sequential:
 
 
 class Network(nn.Module):
-    """Backbone and projection head (moco, byol, simclr or linear): (N, 3, S, S) to (N, D), not normalised."""
+    """Backbone and projection head (moco, byol, simclr, linear, none): (N, 3, S, S) to raw (N, D)."""
 
     def __init__(self, a: Architecture, image_size: int, head: str = "moco") -> None:
         super().__init__()
         self.architecture, self.image_size, self.head_name = a, image_size, head
         self.backbone = make_backbone(a, image_size)
         self.features = count_features(self.backbone, a.arch, image_size)
-        heads = {
+        heads: dict[str, tuple[Callable[[int, int, int], nn.Module], int]] = {
             "moco": (Projection, self.features),
             "byol": (make_byol_mlp, BYOL_HIDDEN),
             "simclr": (make_simclr_mlp, self.features),
             "linear": (make_linear, 0),
+            "none": (nn.Identity, self.features),
         }
         make_head, hidden = heads[head]
-        self.head: nn.Module = make_head(self.features, a.hidden or hidden, a.dim)
+        self.head = make_head(self.features, a.hidden or hidden, a.dim)
 
     def forward(self, images: Tensor) -> Tensor:
         """Embed normalised float images."""

@@ -1,6 +1,7 @@
-"""A pre-trained encoder, from the file of a finished run or from a checkpoint of a running one."""
+"""A pre-trained encoder: of a finished or running run of texneg, or of other projects' weights."""
 
 import hashlib
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,37 +12,64 @@ from torch.nn import functional as F
 
 from texneg.errors import InputError
 from texneg.train.networks.backbone import Architecture, Network
+from texneg.train.networks.imported import OWN_FILES, Foreign, Imported, import_network
+from texneg.train.networks.preprocessing import MEAN, STD, Preprocessing
+from texneg.train.networks.weights import load_torch
+
+__all__ = ["MEAN", "STD", "Encoder", "export_encoder", "load_checkpoint", "load_encoder"]
 
 FORMAT = 2
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, of channels in 0 ... 1
 
 
 class Encoder(nn.Module):
-    """The query network of a run: normalised float images (N, 3, S, S) to backbone features (N, F)."""
+    """A frozen or trained network: normalised float images (N, 3, S, S) to backbone features (N, F)."""
 
-    mean = MEAN
-    std = STD
-
-    def __init__(self, network: Network, *, info: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        network: Network,
+        *,
+        info: dict[str, Any],
+        preprocessing: Preprocessing | None = None,
+        imported: Imported | None = None,
+    ) -> None:
         super().__init__()
         self.network = network
-        self.image_size = network.image_size
+        self.preprocessing = preprocessing or Preprocessing(network.image_size)
         self.feature_dim = network.features
         self.info = info
+        self.imported = imported
+        """How weights of another project were read; None for our own."""
+
+    @property
+    def image_size(self) -> int:
+        """S, side of the images in pixels."""
+        return self.preprocessing.image_size
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Channel means of the input, of values in 0 ... 1."""
+        return self.preprocessing.mean
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """Channel deviations of the input."""
+        return self.preprocessing.std
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute features (N, F)."""
         return self.network.backbone(images)
 
     def embed(self, images: Tensor) -> Tensor:
-        """Compute vectors (N, D) of the contrastive space, L2-normalised."""
+        """Compute vectors (N, D) of the contrastive space, L2-normalised; without a head, of the features."""
         return F.normalize(self.network(images), dim=1)
 
     @property
     def fingerprint(self) -> str:
         """sha256 of the weights and BN statistics, in hexadecimal: of all that decides the features.
 
-        Counters of batches, which some batch norm policies keep and others do not, are left out.
+        Counters of batches, which some batch norm policies keep and others do not, are left out. Architecture
+        and preprocessing are in it where these are not a run's own: the same weights give other features with
+        another stem or another mean.
         """
         digest = hashlib.sha256()
         for name, value in sorted(self.network.state_dict().items()):
@@ -49,6 +77,10 @@ class Encoder(nn.Module):
                 continue
             digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        if self.imported or self.preprocessing != Preprocessing(self.network.image_size):
+            heads = self.imported.heads if self.imported else None
+            used = [asdict(self.network.architecture), heads, asdict(self.preprocessing)]
+            digest.update(json.dumps(used, sort_keys=True).encode())
         return digest.hexdigest()
 
 
@@ -64,31 +96,82 @@ def export_encoder(network: Network, *, info: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def load_encoder(checkpoint: str, device: str = "cpu") -> Encoder:
-    """Load the encoder of a run folder, `encoder.pt` or `checkpoint.pt`, in eval mode, without gradients.
+OURS = Foreign()
+
+
+def load_encoder(checkpoint: str, device: str = "cpu", foreign: Foreign = OURS) -> Encoder:
+    """Load an encoder in eval mode, without gradients.
+
+    Args:
+        checkpoint: a run folder, its `encoder.pt` or `checkpoint.pt`; a file of weights of timm, torchvision,
+            MoCo, lightly, solo-learn and the like; a folder of timm's with config.json; or timm:NAME.
+        device: where it computes.
+        foreign: architecture and preprocessing, where the file does not say.
 
     Raises:
-        InputError: no such file, a file that is no texneg checkpoint, weights that do not fit or are lost.
+        InputError: no such file, one that cannot be read, weights that do not fit or are lost.
     """
     path = Path(checkpoint)
-    if path.is_dir():
-        found = [path / name for name in ("encoder.pt", "checkpoint.pt") if (path / name).is_file()]
-        if not found:
-            raise InputError(
-                f"{path} holds neither encoder.pt nor checkpoint.pt; give the folder of a pre-training run"
-            )
-        path = found[0]
-    saved = load_checkpoint(path)
+    if (path.is_dir() and not (path / "config.json").is_file()) or holds_run(path):
+        path = find_checkpoint(path)
+    saved = load_torch(path) if path.is_file() and path.suffix != ".safetensors" else None
+    if isinstance(saved, dict) and ("format" in saved and ("network" in saved or "encoder" in saved)):
+        encoder = read_own(path, saved, foreign)
+    else:
+        network, imported = import_network(checkpoint, saved, foreign)
+        info = {"arch": imported.architecture.arch, "file": checkpoint}
+        encoder = Encoder(network, info=info, preprocessing=imported.preprocessing, imported=imported)
+    require_finite(path, encoder.network)
+    return encoder.to(device).eval().requires_grad_(False)
+
+
+def holds_run(folder: Path) -> bool:
+    """Return True for the folder of a run with weights."""
+    return any((folder / name).is_file() for name in OWN_FILES)
+
+
+def find_checkpoint(folder: Path) -> Path:
+    """Find the weights of a run folder.
+
+    Raises:
+        InputError: there are none.
+    """
+    for name in OWN_FILES:
+        if (folder / name).is_file():
+            return folder / name
+    raise InputError(
+        f"{folder} holds neither encoder.pt nor checkpoint.pt; give the folder of a pre-training run"
+    )
+
+
+def read_own(path: Path, saved: dict[str, Any], foreign: Foreign) -> Encoder:
+    """Read the encoder of what texneg saved.
+
+    Raises:
+        InputError: another format, or weights that do not fit.
+    """
+    require_format(path, saved)
+    if foreign.arch or foreign.stem or foreign.part is not None:
+        raise InputError(f"--arch, --stem and --part are for weights of other projects; {path} has its own")
     saved = saved.get("encoder", saved)
     try:
         network = Network(Architecture(**saved["architecture"]), saved["image_size"], saved["head"])
         network.load_state_dict(saved["network"])
-        encoder = Encoder(network, info=saved["info"])
+        info = saved["info"]
     except (KeyError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(
             f"{path} is no encoder of texneg ({reason}); make one with texneg pretrain"
         ) from error
+    return Encoder(network, info=info, preprocessing=foreign.change(Preprocessing(network.image_size)))
+
+
+def require_finite(path: Path, network: Network) -> None:
+    """Refuse weights that are not finite.
+
+    Raises:
+        InputError: naming the first.
+    """
     lost = [
         name
         for name, value in network.state_dict().items()
@@ -99,11 +182,10 @@ def load_encoder(checkpoint: str, device: str = "cpu") -> Encoder:
             f"{path} holds numbers that are not finite (first in {lost[0]}): its training has diverged; give"
             " an earlier checkpoint, or train again with a lower --lr"
         )
-    return encoder.to(device).eval().requires_grad_(False)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Load a dictionary saved by torch without running any code of the file."""
+    """Load a dictionary saved by texneg without running any code of the file."""
     if not path.is_file():
         raise InputError(f"no checkpoint at {path}; give a run folder or its encoder.pt")
     try:
@@ -113,6 +195,17 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             f"{path} cannot be read as a checkpoint ({type(error).__name__}), it is damaged or foreign;"
             " give another, or delete it and run texneg pretrain again"
         ) from error
-    if not isinstance(saved, dict) or saved.get("format") != FORMAT:
-        raise InputError(f"{path} is no texneg checkpoint of format {FORMAT}; make one with texneg pretrain")
+    if not isinstance(saved, dict):
+        saved = {}
+    require_format(path, saved)
     return saved
+
+
+def require_format(path: Path, saved: dict[str, Any]) -> None:
+    """Refuse what another version saved.
+
+    Raises:
+        InputError: it is not of this format.
+    """
+    if saved.get("format") != FORMAT:
+        raise InputError(f"{path} is no texneg checkpoint of format {FORMAT}; make one with texneg pretrain")

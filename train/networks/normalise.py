@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from texneg.train.networks.encoder import MEAN, STD
+from texneg.train.networks.preprocessing import MEAN, STD
 
 
 def normalise(pixels: Tensor, mean: Tensor, std: Tensor) -> Tensor:

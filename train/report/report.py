@@ -17,6 +17,7 @@ from texneg.datasets.storage.atomic import write_bytes
 from texneg.datasets.storage.json_files import write_json
 from texneg.datasets.storage.places import require_folder
 from texneg.errors import InputError
+from texneg.train.networks.preprocessing import Preprocessing
 from texneg.train.report.page import embed_image, render
 from texneg.train.report.runs import Run, find_shared_settings, group_runs, read_run
 from texneg.train.report.table import build_analyses, build_table
@@ -93,10 +94,21 @@ def describe_protocol(runs: Sequence[Run]) -> dict[str, str]:
         "probe": [f"{p['protocol']}, {describe_choice(p)}" for p in probes],
         "probe images": [f"{p['n_train']} in {len(p['classes'])} classes" for p in probes],
         "test transform": [measured["transform"] for measured in [*probes, *tested]],
-        "pre-trained with": [run.versions for run in runs],
+        "pre-trained with": [run.versions for run in runs if run.trained],
+        "trained elsewhere": [describe_foreign(run) for run in runs if not run.trained],
         "pre-training": [f"{min(seconds):.0f} to {max(seconds):.0f} s a run"] if seconds else [],
     }
     return {name: "; ".join(sorted(set(ways))) for name, ways in facts.items() if ways}
+
+
+def describe_foreign(run: Run) -> str:
+    """Describe an encoder that was trained elsewhere: its file, architecture and preprocessing."""
+    measured = next(one for one in (run.probe, run.ood, *run.analyses.values()) if one)
+    imported = measured.get("imported") or {}
+    arch = imported.get("architecture", {}).get("arch", "unknown architecture")
+    images = measured.get("preprocessing")
+    shown = f", images: {Preprocessing(**images).describe()}" if images else ""
+    return f"{run.title}: {arch} of {Path(imported.get('source', '?')).name}{shown}"
 
 
 def describe_choice(probe: Mapping[str, Any]) -> str:

@@ -10,7 +10,8 @@ A run is a folder with `config.json` (written by `texneg pretrain`) and any of
 Runs of the same settings form an arm; paths, pace and the seed are no settings. `config.json` holds the title
 of a run's negatives and the settings of its baseline, so nothing here knows a kind of negative: an arm is
 named by that title and by every other setting in which the baselines of the arms differ, or by the name that
-a study gave it.
+a study gave it. A folder without `config.json` holds results of an encoder that texneg did not train: an arm
+of its own, under the folder's name.
 """
 
 import json
@@ -51,6 +52,8 @@ class Run:
     ood: Mapping[str, Any] | None
     analyses: Mapping[str, Mapping[str, Any]]
     """results by the name of the analysis"""
+    trained: bool = True
+    """False for an encoder that was trained elsewhere, whose settings are unknown"""
 
 
 @dataclass(frozen=True)
@@ -77,21 +80,19 @@ class Arm:
 def read_run(folder: str) -> Run:
     """Read a run folder; a folder that is none, or one of an earlier version, raises `InputError`."""
     path = Path(folder)
+    results = {
+        name: read_json(path / f"{name}.json")
+        for name in ("probe", "ood", *(analysis.name for analysis in ANALYSES))
+        if (path / f"{name}.json").is_file()
+    }
     if not (path / "config.json").is_file():
-        raise InputError(
-            f"{folder!r} is no run folder (no config.json); give folders made by texneg pretrain"
-        )
+        return make_foreign_run(path, results)
     record = read_json(path / "config.json")
     if missing := {"title", "seed", "settings", "baseline"} - set(record):
         raise InputError(
             f"{path / 'config.json'} lacks {', '.join(sorted(missing))}, as runs of an earlier texneg do; "
             "make the run again with texneg pretrain"
         )
-    results = {
-        name: read_json(path / f"{name}.json")
-        for name in ("probe", "ood", *(analysis.name for analysis in ANALYSES))
-        if (path / f"{name}.json").is_file()
-    }
     return Run(
         path=path,
         title=record["title"],
@@ -107,13 +108,44 @@ def read_run(folder: str) -> Run:
     )
 
 
+def make_foreign_run(path: Path, results: dict[str, Any]) -> Run:
+    """Make a run of the results of an encoder that was trained elsewhere, which is its own baseline.
+
+    Raises:
+        InputError: there are no results, or those of several encoders.
+    """
+    encoders = {str(found["encoder"]) for found in results.values() if "encoder" in found}
+    if len(encoders) != 1:
+        what = "results of several encoders" if encoders else "neither config.json nor results"
+        raise InputError(
+            f"{str(path)!r} holds {what}; give folders made by texneg pretrain, or filled by probe, ood and"
+            " analyze with one encoder"
+        )
+    settings = {"encoder": encoders.pop(), "folder": str(path.absolute())}
+    versions = {f"texneg {found.get('version', '?')}" for found in results.values()}
+    return Run(
+        path=path,
+        title=path.absolute().name,
+        arm="",
+        seed=0,
+        settings=settings,
+        baseline=settings,
+        versions=", ".join(sorted(versions)),
+        metrics=(),
+        probe=results.pop("probe", None),
+        ood=results.pop("ood", None),
+        analyses=results,
+        trained=False,
+    )
+
+
 def group_runs(runs: Sequence[Run]) -> list[Arm]:
     """Form arms in the order of their first runs; arms of one baseline stand together, the baseline first."""
     groups: dict[str, dict[str, list[Run]]] = {}
     for run in runs:
         group = groups.setdefault(_key(run.baseline), {})
         group.setdefault(_key(run.settings), []).append(run)
-    labels = _differing_settings([run.baseline for run in runs])
+    labels = _differing_settings([run.baseline for run in runs if run.trained])
     arms: list[Arm] = []
     number = 0
     for baseline, group in groups.items():
@@ -121,7 +153,7 @@ def group_runs(runs: Sequence[Run]) -> list[Arm]:
         for settings in sorted(group, key=lambda settings: settings != baseline):
             by_seed = sorted(group[settings], key=lambda run: run.seed)
             _require_different_seeds(by_seed)
-            label = _label(by_seed, labels[baseline])
+            label = _label(by_seed, labels.get(baseline, {}))
             if not arms and settings != baseline:
                 number = 1  # the first colour is a baseline's
             base = None if settings == baseline else first
@@ -132,10 +164,10 @@ def group_runs(runs: Sequence[Run]) -> list[Arm]:
 
 def find_shared_settings(runs: Sequence[Run]) -> dict[str, Any]:
     """The settings on which all runs agree, by the names of their flags."""
-    flat = [flatten(run.settings) for run in runs]
+    flat = [flatten(run.settings) for run in runs if run.trained]
     return {
         name: value
-        for name, value in flat[0].items()
+        for name, value in (flat[0] if flat else {}).items()
         if all(name in one and one[name] == value for one in flat)
     }
 

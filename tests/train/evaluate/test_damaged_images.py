@@ -23,7 +23,7 @@ from texneg.train.evaluate.sets.shape_bias import measure_shape_bias
 def tiny(encoder, monkeypatch):
     """The encoder in place of a checkpoint."""
     for module in (probe, knn, ood, analyze):
-        monkeypatch.setattr(module, "load_encoder", lambda path, device: encoder)
+        monkeypatch.setattr(module, "open_encoder", lambda *_: encoder)
     return encoder
 
 

@@ -8,13 +8,14 @@ from texneg.datasets.fingerprint import fingerprint
 from texneg.datasets.images import open_images
 from texneg.errors import InputError
 from texneg.train.evaluate.features import crop, evaluation_mode, extract, to_network_input
+from texneg.train.networks.preprocessing import Preprocessing
 
 
 def test_a_large_image_is_resized_by_256_224_and_cut_in_the_middle():
     ramp = np.broadcast_to(np.arange(512, dtype=np.float64)[None, :, None] / 2, (256, 512, 3)).astype(
         np.uint8
     )
-    cut = crop(ramp, 224)
+    cut = crop(ramp, Preprocessing(224))
     assert cut.shape == (224, 224, 3)
     np.testing.assert_array_equal(cut, ramp[16:240, 144:368])
 
@@ -22,12 +23,14 @@ def test_a_large_image_is_resized_by_256_224_and_cut_in_the_middle():
 def test_a_small_image_fills_the_encoder():
     draw = np.random.default_rng(0)
     pixels = draw.integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    assert crop(pixels, 64) is not pixels
-    np.testing.assert_array_equal(crop(pixels, 64), pixels)
+    assert crop(pixels, Preprocessing(64)) is not pixels
+    np.testing.assert_array_equal(crop(pixels, Preprocessing(64)), pixels)
     np.testing.assert_array_equal(
-        crop(draw.integers(0, 256, (64, 70, 3), dtype=np.uint8), 64).shape, (64, 64, 3)
+        crop(draw.integers(0, 256, (64, 70, 3), dtype=np.uint8), Preprocessing(64)).shape, (64, 64, 3)
     )
-    assert crop(np.full((9, 30, 3), 7, np.uint8), 64).tolist() == np.full((64, 64, 3), 7).tolist()
+    assert (
+        crop(np.full((9, 30, 3), 7, np.uint8), Preprocessing(64)).tolist() == np.full((64, 64, 3), 7).tolist()
+    )
 
 
 def test_normalise(encoder):

@@ -17,7 +17,7 @@ from texneg.train.evaluate.sets.base import align, load_outcomes, parse_paths, s
 @pytest.fixture
 def probed(encoder, colours, tmp_path, monkeypatch):
     """Paths of an encoder and its head, with the loader replaced by the tiny encoder."""
-    monkeypatch.setattr(ood, "load_encoder", lambda path, device: encoder)
+    monkeypatch.setattr(ood, "open_encoder", lambda *_: encoder)
     train = open_images(colours("train"))
     fitted = fit_probe(*features_of(encoder, train), classes=train.classes, penalties=(1e-2,))
     head = type(fitted)(**{**vars(fitted), "encoder": encoder.fingerprint})

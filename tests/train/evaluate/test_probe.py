@@ -16,7 +16,7 @@ from texneg.train.evaluate.sets.base import load_outcomes
 @pytest.fixture
 def tiny(encoder, monkeypatch):
     for module in (probe, knn):
-        monkeypatch.setattr(module, "load_encoder", lambda path, device: encoder)
+        monkeypatch.setattr(module, "open_encoder", lambda *_: encoder)
     return encoder
 
 

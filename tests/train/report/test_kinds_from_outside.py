@@ -105,7 +105,7 @@ def runs(encoder, colours, tmp_path, monkeypatch):
         other.body[0].weight += 0.5 * torch.randn(6, 3, 3, 3, generator=torch.Generator().manual_seed(0))
     encoders = {str(tmp_path / name): one for name, one in (("baseline", encoder), ("patch", other))}
     for module in (ood, analyze):
-        monkeypatch.setattr(module, "load_encoder", lambda path, device: encoders[path])
+        monkeypatch.setattr(module, "open_encoder", lambda path, *_: encoders[path])
     train = open_images(colours("train"))
     for part, noise in (("fog", 900), ("snow", 2500)):
         colours(f"corrupted/{part}", seed=1, noise=noise)

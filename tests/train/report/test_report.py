@@ -233,7 +233,7 @@ def test_a_run_of_an_earlier_version_is_refused(tmp_path):
 def test_the_same_run_twice_and_no_run_are_refused(tmp_path, runs):
     with pytest.raises(InputError, match="seed 0 occur more than once"):
         group_runs([read_run(str(runs[0])), read_run(str(runs[0]))])
-    with pytest.raises(InputError, match="no run folder"):
+    with pytest.raises(InputError, match="nor results"):
         read_run(str(tmp_path))
     (runs[0] / "ood.json").write_text("{")
     with pytest.raises(InputError, match=r"ood\.json cannot be read"):

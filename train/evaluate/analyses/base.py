@@ -16,6 +16,7 @@ from texneg.datasets.images import ImageSet
 from texneg.train.data.reading import find_unreadable
 from texneg.train.evaluate.features import Encoder
 from texneg.train.evaluate.figures import Look
+from texneg.train.networks.imported import Foreign
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,7 +34,7 @@ class Analysis(ABC):
     """
 
     checkpoint: Positional[str]
-    """pre-trained checkpoint or run folder"""
+    """run folder, encoder.pt, file of another project's weights, or timm:NAME"""
     data: str
     """images, labelled or not; the `train` split where there is one"""
     out: str
@@ -50,6 +51,7 @@ class Analysis(ABC):
     """an image of the sample that cannot be read: is left out, or ends the analysis"""
     allow_truncated: bool = False
     """use truncated files as far as they go"""
+    foreign: Foreign = Foreign()
 
     name: ClassVar[str]
     """of the analysis on the command line, and of its JSON file"""

@@ -94,7 +94,7 @@ def test_histograms_count_everything():
 
 
 def test_the_verb(encoder, colours, tmp_path, monkeypatch):
-    monkeypatch.setattr(analyze, "load_encoder", lambda path, device: encoder)
+    monkeypatch.setattr(analyze, "open_encoder", lambda *_: encoder)
     config = Similarity("tiny", str(colours("set")), str(tmp_path / "run"), images=10, device="cpu")
     assert analyze.analyze(config) == 0
     found = json.loads((tmp_path / "run" / "similarity.json").read_text())
