@@ -31,4 +31,8 @@ def tensor_bytes(images: "Tensor") -> Bytes:
 
 def is_channels_last(images: "Tensor") -> bool:
     """Tell (N, C, ...) tensors whose channels are innermost in memory, without gaps, from others."""
+    import torch
+
+    if images.ndim == 4:
+        return images.is_contiguous(memory_format=torch.channels_last)
     return images.movedim(1, -1).is_contiguous()

@@ -43,12 +43,13 @@ def forward(
         eps: added to the variance.
     """
     y = torch.empty_like(x)
-    mean, rstd, variance = weight.new_empty(3, groups, len(weight))
-    arrays = map(flat, (x, y, weight, bias, mean, rstd, variance))
+    statistics = weight.new_empty(3, groups, len(weight))
+    arrays = *map(flat, (x, y, weight, bias)), *flat(statistics).reshape(3, -1)
     if is_channels_last(x):
         run(_normalise_rows, x, groups, (*arrays, eps))
     else:
         run(_normalise_planes, x, groups, (*arrays, eps, x[0, 0].numel()))
+    mean, rstd, variance = statistics.unbind()
     return y, mean, rstd, variance
 
 
@@ -64,18 +65,20 @@ def backward(
         mean: (G, C), as `forward` returned it, like rstd.
         rstd: (G, C).
     """
-    dx, (dweight, dbias) = torch.empty_like(x), mean.new_empty(2, *mean.shape)
-    arrays = map(flat, (dy, x, dx, weight, mean, rstd, dweight, dbias))
+    dx, sums = torch.empty_like(x), mean.new_empty(2, *mean.shape)
+    arrays = *map(flat, (dy, x, dx, weight, mean, rstd)), *flat(sums).reshape(2, -1)
     if is_channels_last(x):
-        run(_backward_rows, x, len(mean), tuple(arrays))
+        run(_backward_rows, x, len(mean), arrays)
     else:
         run(_backward_planes, x, len(mean), (*arrays, x[0, 0].numel()))
+    dweight, dbias = sums.unbind()
     return dx, dweight.sum(0), dbias.sum(0)
 
 
 def flat(x: Tensor) -> npt.NDArray[Any]:
     """Return the values in the order of their memory, without a copy."""
-    return x.detach().as_strided((x.numel(),), (1,)).numpy()
+    x = x.detach()
+    return (x if x.is_contiguous() else x.as_strided((x.numel(),), (1,))).numpy().reshape(-1)
 
 
 def run(kernel: Callable[..., None], x: Tensor, groups: int, arguments: tuple[Any, ...]) -> None:
