@@ -37,9 +37,8 @@ WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "unique_dim", "_un
 def make_step(arch, name, bn, device, *, patches=False, optimiser=True):
     """A step as the trainer makes it, on black images."""
     config = METHODS[name]
-    with torch.device(device):
-        network = Architecture(arch, bn=bn, bn_group=N // 2, hidden=64)
-        method = config.build(network, SIDE, seed=0, steps=10)
+    network = Architecture(arch, bn=bn, bn_group=N // 2, hidden=64)
+    method = config.build(network, SIDE, seed=0, steps=10)
     method = method.to(device).to(memory_format=torch.channels_last).train()
     if device == "meta":
         method.autocast = lambda views: nullcontext()  # there is none on this device
@@ -55,7 +54,7 @@ def make_step(arch, name, bn, device, *, patches=False, optimiser=True):
     )
     indices = torch.arange(N)
     batch = Batch(*views, None, indices.pin_memory() if device == "cuda" else indices, 3)
-    objective, meter = Objective(config.loss()), Meter()
+    objective, meter = Objective(config.loss), Meter()
     trained = make_optimiser(method, Optimisation()) if optimiser else None
 
     def step():
