@@ -159,10 +159,21 @@ def count_features(backbone: nn.Module, arch: str, image_size: int) -> int:
     """Return F, the width of the features, as a pass of one image shows it.
 
     Raises:
-        InputError: the model cannot take images of this size, or gives no vector an image.
+        InputError: the model cannot take images of this size, leaves out their edge, or gives no vector an
+            image.
     """
+    from timm.layers import PatchEmbed
+
     with refusals(arch, image_size):
         features = pass_one_image(backbone, image_size)
+    cuts = (module for module in backbone.modules() if isinstance(module, PatchEmbed))
+    side = max((max(cut.patch_size) for cut in cuts if not cut.dynamic_img_pad), default=1)
+    if image_size % side:
+        fits = image_size // side * side
+        raise InputError(
+            f"--arch {arch} leaves out the last {image_size % side} rows and columns of --image-size"
+            f" {image_size}: use a multiple of its patches, such as {fits} or {fits + side}"
+        )
     if not (isinstance(features, Tensor) and features.ndim == 2):
         given = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
         raise InputError(

@@ -92,6 +92,12 @@ def test_a_size_that_does_not_fit_is_refused_with_one_that_does(arch, side, fits
     Network(Architecture(arch, dim=6, hidden=8), fits)
 
 
+@pytest.mark.parametrize(("arch", "side"), [("vit_tiny_patch16_224", 40), ("mixer_s32_224", 72)])
+def test_a_size_whose_edge_is_not_seen_is_refused(arch, side):
+    with pytest.raises(InputError, match=f"last 8 rows and columns of --image-size {side}: .* {side - 8} or"):
+        Network(Architecture(arch, dim=6, hidden=8), side)
+
+
 def test_a_model_without_a_vector_of_features_is_refused():
     with pytest.raises(InputError, match="not one vector of features"):
         count_features(nn.Identity(), "resnet18", 8)
