@@ -133,7 +133,7 @@ def choose_images(
         log: receives a line before all is decoded, and one if something is left out.
 
     Returns:
-        Images, textures, and why images are left out, by name.
+        Images, textures, and why images are left out, by full name.
 
     Raises:
         InputError: no image can be read.
@@ -148,12 +148,13 @@ def choose_images(
         if rank() == 0:
             log(f"decoding {len(images)} images once to find those that cannot be read\n")
         damaged = find_damaged(images, textures)
-    if len(damaged) == len(images):
-        raise InputError(f"no image of {images.root} can be read (first: {next(iter(damaged.values()))})")
-    if damaged and rank() == 0:
-        first = next(iter(damaged.values()))
-        log(f"warning: {plural(len(damaged), 'image')} of {len(images)} left out (first: {first})\n")
     kept = leave_out(images, damaged)
+    left = len(images) - len(kept)
+    if left == len(images):
+        raise InputError(f"no image of {images.root} can be read (first: {next(iter(damaged.values()))})")
+    if left and rank() == 0:
+        first = next(iter(damaged.values()))
+        log(f"warning: {plural(left, 'image')} of {len(images)} left out (first: {first})\n")
     if textures is not None:
         textures = textures.take(np.unique(pair(kept, textures)))
     return kept, textures, damaged
