@@ -59,6 +59,8 @@ def probe(config: ProbeConfig) -> int:
         RunFailed: the test images are of no use; the head is written.
     """
     require_folder(config.out, "--out")
+    if config.cache:
+        require_folder(config.cache, "--cache")
     device = pick_device(config.device)
     encoder = load_encoder(config.checkpoint, device=device)
     train, test = open_sets(config)
