@@ -175,6 +175,33 @@ def test_the_list_is_decided_once(data, start, tmp_path, monkeypatch):
     assert list(json.loads((tmp_path / "later" / "unreadable.json").read_text())["images"]) == [BAD[2]]
 
 
+def test_a_list_that_is_damaged_or_gone_ends_a_run_that_has_begun(data, start):
+    path = start("run", data["damaged"], skip_unreadable=True, stop_after=2) / "unreadable.json"
+    whole = path.read_bytes()
+    for content, said in (
+        (b"{}", "is damaged"),
+        (b'{"images": ["class0/4.bmp"]}', "is damaged"),
+        (b'{"images": {"class0/4.bmp": 1}}', "is damaged"),
+        (b"[]", "no object"),
+        (whole[:-20], "cannot be read as JSON"),
+        (b"", "cannot be read as JSON"),
+        (None, "does not exist"),
+    ):
+        path.unlink() if content is None else path.write_bytes(content)
+        with pytest.raises(InputError, match=rf"unreadable.json .*{said}.*bring the file back.*--out$"):
+            start("run", data["damaged"], skip_unreadable=True)
+        assert path.is_file() == (content is not None)
+    path.write_bytes(whole)
+    whole = weights(start("whole", data["damaged"], skip_unreadable=True))
+    assert weights(start("run", data["damaged"], skip_unreadable=True)) == whole
+    (path.parent / "checkpoint.pt").unlink()
+    (path.parent / "encoder.pt").unlink()
+    path.write_bytes(b"{}")  # nothing is trained yet that depends on the list
+    assert weights(start("run", data["damaged"], skip_unreadable=True)) == weights(
+        path.parent.parent / "whole"
+    )
+
+
 def test_the_policy_is_part_of_the_run(data, start, tmp_path):
     start("run", data["damaged"], skip_unreadable=True, stop_after=1)
     with pytest.raises(InputError, match="skip_unreadable"):
