@@ -58,6 +58,11 @@ class ImageSet:
         file = self._files[self._file[i]]
         return self.keys[i] if is_tar(file) else self.keys[i] + Path(file).suffix
 
+    def full_name(self, i: int) -> str:
+        """Name of image `i` that no other image has: in a tar, `TAR/KEY` with the tar's path below `root`."""
+        file = self._files[self._file[i]]
+        return f"{file.removeprefix(f'{self.root}/')}/{self.keys[i]}" if is_tar(file) else self.name(i)
+
     def place_of(self, i: int) -> tuple[str, int]:
         """File that holds image `i`, and the offset in it."""
         return self._files[self._file[i]], int(self._span[i, 0])
@@ -86,9 +91,9 @@ class ImageSet:
         try:
             return decode(self.read(i), allow_truncated=self.allow_truncated).pixels, int(self.labels[i])
         except DecodeError as error:
-            raise DecodeError(error.status, f"{self.keys[i]} of {self.root}: {error.reason}") from error
+            raise DecodeError(error.status, f"{self.full_name(i)} of {self.root}: {error.reason}") from error
         except PermissionError as error:
-            raise DecodeError("forbidden", f"{self.keys[i]} of {self.root}: {error.strerror}") from error
+            raise DecodeError("forbidden", f"{self.full_name(i)} of {self.root}: {error.strerror}") from error
 
 
 def open_images(path: str | Place, split: str | None = None, *, textures: bool = False) -> ImageSet:

@@ -135,30 +135,44 @@ def choose_images(
         log: receives a line before all is decoded, and one if something is left out.
 
     Returns:
-        Images, textures, and why images are left out, by name.
+        Images, textures, and why images are left out, by full name.
 
     Raises:
-        InputError: no image can be read.
+        InputError: no image can be read, or the list of a run that has a checkpoint is gone or damaged.
     """
     images = replace(images, allow_truncated=reading.allow_truncated)
     textures = textures and replace(textures, allow_truncated=reading.allow_truncated)
     if not reading.skip_unreadable:
         return images, textures, {}
-    begun = rank() == 0 and all((folder / name).is_file() for name in (UNREADABLE, checkpoint.CHECKPOINT))
-    damaged: dict[str, str] | None = share(read_json(folder / UNREADABLE)["images"] if begun else None)
+    begun = rank() == 0 and (folder / checkpoint.CHECKPOINT).is_file()
+    damaged = share(read_left_out(folder / UNREADABLE) if begun else None)
     if damaged is None:
         if rank() == 0:
             log(f"decoding {len(images)} images once to find those that cannot be read\n")
         damaged = find_damaged(images, textures)
-    if len(damaged) == len(images):
-        raise InputError(f"no image of {images.root} can be read (first: {next(iter(damaged.values()))})")
-    if damaged and rank() == 0:
-        first = next(iter(damaged.values()))
-        log(f"warning: {plural(len(damaged), 'image')} of {len(images)} left out (first: {first})\n")
     kept = leave_out(images, damaged)
+    left = len(images) - len(kept)
+    if left == len(images):
+        raise InputError(f"no image of {images.root} can be read (first: {next(iter(damaged.values()))})")
+    if left and rank() == 0:
+        first = next(iter(damaged.values()))
+        log(f"warning: {plural(left, 'image')} of {len(images)} left out (first: {first})\n")
     if textures is not None:
         textures = textures.take(np.unique(pair(kept, textures)))
     return kept, textures, damaged
+
+
+def read_left_out(path: Path) -> dict[str, str]:
+    """Read the list of images that a run goes without.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    remedy = "the run cannot go on without this list: bring the file back, or use another --out"
+    images = read_json(path, remedy=remedy).get("images")
+    if not isinstance(images, dict) or not all(isinstance(why, str) for why in images.values()):
+        raise InputError(f"{path} is damaged; {remedy}")
+    return images
 
 
 def assemble(

@@ -1,10 +1,12 @@
 """Training on data with images that cannot be read, and on data that changed behind a run's back."""
 
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 
 import numpy as np
 import pytest
@@ -16,11 +18,11 @@ from texneg.datasets.images import open_images
 from texneg.errors import InputError
 from texneg.train import pretrain as verb
 from texneg.train.config import PretrainConfig
-from texneg.train.data.reading import find_damaged
+from texneg.train.data.reading import Reading, find_damaged
 from texneg.train.engine import checkpoint
 from texneg.train.flags import change, read_flags
 from texneg.train.networks.encoder import load_encoder
-from texneg.train.pretrain import run_pretraining
+from texneg.train.pretrain import choose_images, run_pretraining
 
 TINY = change(
     PretrainConfig(),
@@ -119,6 +121,44 @@ def test_a_run_without_damaged_images_is_that_of_a_set_without_them(data, start,
     assert any(line.startswith("warning: 3 images of 24 left out (first: ") for line in start.logged)
 
 
+def write_tars(root, *, bad=()):
+    """Two tars, a class each, with the same twelve keys; the images at (tar, image) in `bad` are junk."""
+    for k in range(2):
+        path = root / "train" / f"c{k}.tar"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(path, "w") as tar:
+            for i in range(12):
+                image = io.BytesIO()
+                seed = np.random.default_rng((k, i))
+                Image.fromarray(seed.integers(0, 256, (20, 20, 3), dtype=np.uint8)).save(image, "bmp")
+                content = b"junk" if (k, i) in bad else image.getvalue()
+                for name, data in ((f"{i:04d}.bmp", content), (f"{i:04d}.cls", b"%d" % k)):
+                    member = tarfile.TarInfo(name)
+                    member.size = len(data)
+                    tar.addfile(member, io.BytesIO(data))
+    return root
+
+
+@pytest.mark.parametrize("bad", [[(0, 3)], [(1, 3)], [(0, 3), (1, 3), (1, 5)]], ids=str)
+def test_an_image_of_the_same_key_in_another_tar_stays(tmp_path, bad):
+    images = write_tars(tmp_path / "tars", bad=bad)
+    places = [12 * k + i for k, i in bad]
+    logged = []
+    chosen, _, damaged = choose_images(Reading(True), tmp_path, open_images(images), None, logged.append)
+    full = [open_images(images).full_name(i) for i in range(24)]
+    assert len(set(full)) == 24
+    assert full[3] == "train/c0.tar/0003"
+    assert full[15] == "train/c1.tar/0003"
+    assert list(damaged) == [full[i] for i in places]
+    assert [chosen.place_of(i) for i in range(len(chosen))] == [
+        open_images(images).place_of(i) for i in range(24) if i not in places
+    ]
+    assert "of 24 left out (first: " in logged[-1]
+    assert logged[-1].startswith(f"warning: {len(bad)} image")
+    one = open_images(images / "train" / "c0.tar")
+    assert [one.full_name(i) for i in (0, 3)] == ["c0.tar/0000", "c0.tar/0003"]
+
+
 def test_the_list_is_decided_once(data, start, tmp_path, monkeypatch):
     """Between two calls one damaged image is repaired and one removed; the run goes on without them."""
     whole = start("whole", data["damaged"], skip_unreadable=True)
@@ -133,6 +173,33 @@ def test_the_list_is_decided_once(data, start, tmp_path, monkeypatch):
     assert (parts / "metrics.jsonl").read_text().count("\n") == 4
     start("later", data["damaged"], skip_unreadable=True, stop_after=1)
     assert list(json.loads((tmp_path / "later" / "unreadable.json").read_text())["images"]) == [BAD[2]]
+
+
+def test_a_list_that_is_damaged_or_gone_ends_a_run_that_has_begun(data, start):
+    path = start("run", data["damaged"], skip_unreadable=True, stop_after=2) / "unreadable.json"
+    whole = path.read_bytes()
+    for content, said in (
+        (b"{}", "is damaged"),
+        (b'{"images": ["class0/4.bmp"]}', "is damaged"),
+        (b'{"images": {"class0/4.bmp": 1}}', "is damaged"),
+        (b"[]", "no object"),
+        (whole[:-20], "cannot be read as JSON"),
+        (b"", "cannot be read as JSON"),
+        (None, "does not exist"),
+    ):
+        path.unlink() if content is None else path.write_bytes(content)
+        with pytest.raises(InputError, match=rf"unreadable.json .*{said}.*bring the file back.*--out$"):
+            start("run", data["damaged"], skip_unreadable=True)
+        assert path.is_file() == (content is not None)
+    path.write_bytes(whole)
+    whole = weights(start("whole", data["damaged"], skip_unreadable=True))
+    assert weights(start("run", data["damaged"], skip_unreadable=True)) == whole
+    (path.parent / "checkpoint.pt").unlink()
+    (path.parent / "encoder.pt").unlink()
+    path.write_bytes(b"{}")  # nothing is trained yet that depends on the list
+    assert weights(start("run", data["damaged"], skip_unreadable=True)) == weights(
+        path.parent.parent / "whole"
+    )
 
 
 def test_the_policy_is_part_of_the_run(data, start, tmp_path):
@@ -196,7 +263,7 @@ def test_the_command_names_the_remedy(data, tmp_path, capsys):
     assert main([*command, "--out", str(tmp_path / "one")]) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1
-    assert "class0/4 of " in said
+    assert "class0/4.bmp of " in said
     assert "--skip-unreadable" in said
     assert main([*command, "--out", str(tmp_path / "two"), "--skip-unreadable"]) == 0
     assert "3 images of 24 left out" in capsys.readouterr().out
@@ -242,7 +309,7 @@ def test_a_checkpoint_of_an_earlier_version_goes_on(start, tmp_path):
 PROCESS = """
 import sys, torch.distributed as dist
 from texneg.datasets.images import open_images
-from texneg.train.data.reading import find_damaged
+from texneg.train.data.reading import Reading, find_damaged
 from texneg.train.distributed import share
 
 rank, images, meet = int(sys.argv[1]), sys.argv[2], sys.argv[3]

@@ -43,7 +43,7 @@ def find_unreadable(images: ImageSet, places: Iterable[int]) -> dict[int, str]:
 
 
 def find_damaged(images: ImageSet, textures: ImageSet | None) -> dict[str, str]:
-    """Decode all images and their textures, shared among the processes; why some cannot be read, by name.
+    """Decode all images and textures, shared among the processes; why some cannot be read, by full name.
 
     An image that cannot be read needs no texture: `texneg synth` made none.
     """
@@ -55,10 +55,10 @@ def find_damaged(images: ImageSet, textures: ImageSet | None) -> dict[str, str]:
         bad = find_unreadable(textures, texture[mine].tolist())
         pairs = zip(good[mine], texture[mine].tolist(), strict=True)
         found |= gather_dicts({i: bad[t] for i, t in pairs if t in bad})
-    return {images.name(i): found[i] for i in sorted(found)}
+    return {images.full_name(i): found[i] for i in sorted(found)}
 
 
 def leave_out(images: ImageSet, names: Container[str]) -> ImageSet:
-    """Return the images but those of these names (`ImageSet.name`)."""
-    kept = [i for i in range(len(images)) if images.name(i) not in names]
+    """Return the images but those of these full names."""
+    kept = [i for i in range(len(images)) if images.full_name(i) not in names]
     return images.take(np.array(kept, np.int64))

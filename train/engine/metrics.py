@@ -1,5 +1,6 @@
 """Means of the scalars of steps, kept on the device between two lines of `metrics.jsonl`."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ class Meter:
 
 
 def truncate_after(path: Path, step: int) -> None:
-    """Drop the lines of steps after `step`, which a resumed run writes again."""
+    """Drop the lines of steps after `step`, which a resumed run writes again, and those of no step."""
     if path.is_file():
-        kept = [line for line in read_json_lines(path) if line["step"] <= step]
+        kept = [line for line in read_json_lines(path) if line.get("step", math.inf) <= step]
         write_bytes(path, b"".join(to_json(line, indent=None) for line in kept))

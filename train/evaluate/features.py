@@ -4,7 +4,6 @@ Shapes: N images, F features, S the encoder's image side in pixels.
 """
 
 import hashlib
-import io
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ from texneg.cores import available_cores
 from texneg.datasets.decode import DecodeError
 from texneg.datasets.fingerprint import fingerprint
 from texneg.datasets.images import ImageSet
-from texneg.datasets.storage.atomic import write_bytes
+from texneg.datasets.storage.arrays import read_arrays, write_arrays
 from texneg.errors import InputError
 from texneg.train.device import pick_device
 from texneg.train.networks.encoder import Encoder as LoadedEncoder
@@ -242,21 +241,26 @@ def extract(
     """
     if not len(images):
         raise InputError("the image set is empty; give a folder of images in class folders")
-    kept = Path(make_cache_path(cache, encoder, images, flip=flip)) if cache else None
-    if kept and kept.is_file():
-        with np.load(kept, allow_pickle=False) as file:
-            values, faults = (
-                torch.from_numpy(file["values"]),
-                dict(zip(file["bad"], file["why"], strict=True)),
-            )
-    else:
-        values, faults = compute_features(encoder, images, batch=batch, flip=flip, stop=bad == "error")
+    kept = make_cache_path(cache, encoder, images, flip=flip) if cache else None
+    found = read_cache(kept, len(images)) if kept else None
+    if found is None:
+        found = compute_features(encoder, images, batch=batch, flip=flip, stop=bad == "error")
         if kept:
-            buffer = io.BytesIO()
-            places = np.array(list(faults), np.int64)
-            np.savez(buffer, values=values.numpy(), bad=places, why=np.array(list(faults.values()), np.str_))
-            write_bytes(kept, buffer.getvalue())
-    return apply_policy(values, images, {int(place): str(why) for place, why in faults.items()}, bad)
+            values, faults = found
+            places, why = np.array(list(faults), np.int64), np.array(list(faults.values()), np.str_)
+            write_arrays(kept, values=values.numpy(), bad=places, why=why)
+    return apply_policy(*found, images, bad)
+
+
+def read_cache(path: Path, n: int) -> tuple[Tensor, dict[int, str]] | None:
+    """Read what `compute_features` gave for `n` images; None if there is no such file, or it is damaged."""
+    arrays = read_arrays(path)
+    if arrays is None or arrays.keys() != {"values", "bad", "why"}:
+        return None
+    values, bad, why = arrays["values"], arrays["bad"].tolist(), arrays["why"].tolist()
+    if values.ndim != 2 or len(values) != n or len(bad) != len(why):
+        return None
+    return torch.from_numpy(values), dict(zip(bad, why, strict=True))
 
 
 def compute_features(
@@ -305,7 +309,7 @@ def require_finite(values: Tensor, root: str) -> None:
         )
 
 
-def apply_policy(values: Tensor, images: ImageSet, faults: dict[int, str], bad: Bad) -> Features:
+def apply_policy(values: Tensor, faults: dict[int, str], images: ImageSet, bad: Bad) -> Features:
     """Return the features of images of which some, by place, cannot be read.
 
     Raises:
@@ -333,7 +337,7 @@ def describe_unreadable(count: int, bad: Bad) -> str:
     return f"; {plural(count, 'unreadable image')} {done}" if count else ""
 
 
-def make_cache_path(folder: str, encoder: Encoder, images: ImageSet, *, flip: bool) -> str:
+def make_cache_path(folder: str, encoder: Encoder, images: ImageSet, *, flip: bool) -> Path:
     """Name the cache of these features by a hash of weights, transform and data, and make its folder."""
     parts = [
         encoder.fingerprint,
@@ -345,4 +349,4 @@ def make_cache_path(folder: str, encoder: Encoder, images: ImageSet, *, flip: bo
     ]
     text = "\0".join(map(str, [*parts, images.allow_truncated, fingerprint(images, folder)]))
     Path(folder).mkdir(parents=True, exist_ok=True)
-    return str(Path(folder) / f"features-{hashlib.sha256(text.encode()).hexdigest()[:24]}.npz")
+    return Path(folder) / f"features-{hashlib.sha256(text.encode()).hexdigest()[:24]}.npz"

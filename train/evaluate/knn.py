@@ -10,6 +10,7 @@ from texneg import __version__
 from texneg.cli import console
 from texneg.cli.fields import Positional
 from texneg.datasets.storage.json_files import write_json
+from texneg.datasets.storage.places import require_folder
 from texneg.errors import InputError
 from texneg.train.data.splits import find_test, open_test, open_train, require_labels
 from texneg.train.evaluate.features import Bad, describe_encoder, describe_unreadable, extract, open_encoder
@@ -52,6 +53,9 @@ def knn(config: KnnConfig) -> int:
     """Measure top-1 accuracy for each k over the classes that both sets share."""
     if not config.k or min(config.k) < 1 or not 0 < config.temperature < math.inf:
         raise InputError("--k takes numbers of 1 or more, --temperature one above 0")
+    for folder, flag in ((config.out, "--out"), (config.cache, "--cache")):
+        if folder:
+            require_folder(folder, flag)
     encoder = open_encoder(config.checkpoint, config.device, config.foreign)
     train = require_labels(open_train(config.data))
     test = open_test(config.test) if config.test else find_test(config.data, train.classes)

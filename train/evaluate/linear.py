@@ -255,7 +255,10 @@ def load_head(path: str, encoder: Encoder) -> Head:
         ) from error
     if not isinstance(state, dict) or state.pop("format", None) != FORMAT:
         raise InputError(f"{path!r} is not a {FORMAT} file; give the head.pt that texneg probe wrote")
-    head = Head(**{**state, "classes": tuple(state["classes"])})
+    try:
+        head = Head(**{**state, "classes": tuple(state["classes"])})
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path!r} is damaged; make it again with texneg probe") from error
     if head.encoder != encoder.fingerprint:
         raise InputError(
             f"head {path!r} was fitted on encoder {head.encoder[:12]}, this one is "

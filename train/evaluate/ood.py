@@ -17,6 +17,7 @@ from texneg.cli import console
 from texneg.cli.fields import Positional
 from texneg.cli.main import parse
 from texneg.datasets.fingerprint import fingerprint
+from texneg.datasets.storage.arrays import read_arrays
 from texneg.datasets.storage.json_files import append_json_line, read_json_lines, write_json
 from texneg.datasets.storage.places import parse_place, require_folder
 from texneg.errors import InputError, RunFailed
@@ -71,6 +72,8 @@ def ood(config: OodConfig) -> int:
         RunFailed: naming the cells that could not be measured; the others are finished.
     """
     require_folder(config.out, "--out")
+    if config.cache:
+        require_folder(config.cache, "--cache")
     if config.batch < 1:
         raise InputError(f"--batch {config.batch}: at least 1 image")
     encoder = open_encoder(config.checkpoint, config.device, config.foreign)
@@ -174,7 +177,7 @@ def measure_cell(
     decisive = {"data": data, "kind": kind.name, "name": cell.name, **part, **reading, **options}
     name = hash_fields(**probed.weights, **decisive)
     record = finished.get(name)
-    if record is not None and record.get("parts", 1) == parts and (out / record["outcomes"]).is_file():
+    if record is not None and record.get("parts", 1) == parts and read_arrays(out / record["outcomes"]):
         return record
     found = kind.measure(cell, images, probed)
     outcomes = f"outcomes/{name[:16]}.npz"
@@ -226,5 +229,6 @@ def hash_fields(**fields: Any) -> str:
 
 
 def read_cells(path: Path) -> dict[str, Record]:
-    """Read the finished cells, by id."""
-    return {record["cell"]: record for record in read_json_lines(path) if "cell" in record}
+    """Read the finished cells, by id; a line that lacks something is left out."""
+    needed = {"cell", "kind", "name", "data", "outcomes"}
+    return {record["cell"]: record for record in read_json_lines(path) if needed <= record.keys()}

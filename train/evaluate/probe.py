@@ -67,6 +67,8 @@ def probe(config: ProbeConfig) -> int:
         RunFailed: the test images are of no use; the head is written.
     """
     require_folder(config.out, "--out")
+    if config.cache:
+        require_folder(config.cache, "--cache")
     encoder = open_encoder(config.checkpoint, config.device, config.foreign)
     device = find_device(encoder)
     train, test = open_sets(config)

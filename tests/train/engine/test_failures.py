@@ -62,7 +62,7 @@ def silent(_):
 def test_an_image_that_cannot_be_read_is_named(config, tmp_path, changes):
     image = tmp_path / "images" / "class1" / "7.png"
     image.write_bytes(image.read_bytes()[:200])
-    with pytest.raises(InputError, match=r"truncated: class1/7 of .*images.*replace this image"):
+    with pytest.raises(InputError, match=r"truncated: class1/7\.\w+ of .*images.*replace this image"):
         run_pretraining(change(config, **changes), log=silent)
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from texneg.train.engine.history import Stretch, extend_history, read_history
+from texneg.train.engine.metrics import truncate_after
 
 
 def stretch(step, processes=1, device="cpu", torch="2.5"):
@@ -47,3 +48,10 @@ def test_the_record_of_an_earlier_version_is_read():
     history = read_history({"processes": 2, "torch": "2.5"})
     assert extend_history(history, stretch(40))[1].startswith("from step 40 on: processes 2 -> 1; ")
     assert read_history({}) == []
+
+
+def test_a_line_of_no_step_is_dropped(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1}\n{}\n{"step": 2}\n{"step": 3}\n{"st')
+    truncate_after(path, 2)
+    assert path.read_text() == '{"step": 1}\n{"step": 2}\n'

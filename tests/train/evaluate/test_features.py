@@ -80,6 +80,30 @@ def test_the_cache_answers_until_weights_or_data_change(encoder, colours, tmp_pa
     assert len(extract(encoder, open_images(folder), cache=cache).values) == 35
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda whole: b"",
+        lambda whole: whole[:100],
+        lambda whole: whole[:1000] + bytes([whole[1000] ^ 1]) + whole[1001:],
+        lambda whole: whole.replace(b"why", b"who"),
+        lambda whole: b"no archive",
+    ],
+    ids=["empty", "cut", "flipped", "renamed", "text"],
+)
+def test_a_damaged_cache_is_made_again(encoder, colours, tmp_path, damage):
+    folder, cache = colours("set"), tmp_path / "cache"
+    first = extract(encoder, open_images(folder), cache=str(cache))
+    (kept,) = cache.glob("features-*.npz")
+    whole = kept.read_bytes()
+    kept.write_bytes(damage(whole))
+    assert kept.read_bytes() != whole
+    again = extract(encoder, open_images(folder), cache=str(cache))
+    assert torch.equal(first.values, again.values)
+    with np.load(kept) as file:
+        assert np.array_equal(file["values"], first.values.numpy())
+
+
 def test_a_remade_image_of_another_size_changes_the_fingerprint(colours):
     folder = colours("set")
     known = fingerprint(open_images(folder))

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from texneg.cli.main import main
 from texneg.datasets.images import open_images
 from texneg.errors import InputError, RunFailed
 from texneg.train.evaluate import ood
@@ -105,6 +106,34 @@ def test_a_changed_set_and_a_cut_line_are_measured_again(probed, colours, tmp_pa
     assert outcomes.values.sum() == rows[0]["masked"]["correct"]
 
 
+def test_damaged_outcomes_are_refused_and_made_again(probed, colours, tmp_path):
+    config = ood.OodConfig(**probed, kinds=(Accuracy((f"same={colours('same', seed=1)}",)),))
+    ood.ood(config)
+    rows = json.loads((tmp_path / "run" / "ood.json").read_text())["sets"]
+    path = tmp_path / "run" / rows[0]["outcomes"]
+    whole = load_outcomes(path)
+    cells = tmp_path / "run" / "cells.jsonl"
+    for content in (b"", path.read_bytes()[:100], b"no archive"):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"no readable outcomes .* run texneg ood again"):
+            load_outcomes(path)
+        cells.write_text(cells.read_text() + '{"cell": "lacks all else"}\n')
+        ood.ood(config)
+        assert (load_outcomes(path).values == whole.values).all()
+
+
+def test_a_cache_that_is_no_folder_is_refused_before_any_set(probed, tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    for cache in ("file", "file/below"):
+        with pytest.raises(InputError, match=r"--cache .*file is no folder; give another place"):
+            ood.ood(ood.OodConfig(**probed, cache=str(tmp_path / cache)))
+    words = ["--data", "x", "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "file")]
+    assert not (tmp_path / "run").exists()
+    for verb in ("knn", "probe"):
+        assert main([verb, "none", *words]) == 2
+        assert "file is no folder" in capsys.readouterr().err
+
+
 def test_outcomes_are_aligned_by_name(tmp_path, encoder, colours):
     images = open_images(colours("set"))
     values, labels = features_of(encoder, images)
@@ -146,6 +175,11 @@ def test_what_bad_input_gets(probed, colours, tmp_path, encoder):
     (tmp_path / "text.pt").write_text("no head")
     with pytest.raises(InputError, match="cannot be read as a head"):
         load_head(str(tmp_path / "text.pt"), encoder)
+    saved = torch.load(probed["head"], weights_only=True)
+    for lacking in ("classes", "weight"):
+        torch.save({k: v for k, v in saved.items() if k != lacking}, tmp_path / "lacking.pt")
+        with pytest.raises(InputError, match="is damaged; make it again with texneg probe"):
+            load_head(str(tmp_path / "lacking.pt"), encoder)
     with torch.no_grad():
         encoder.body[0].bias += 1
     with pytest.raises(InputError, match="was fitted on encoder"):

@@ -8,7 +8,6 @@ Shapes: N images, S runs.
 """
 
 import functools
-import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from texneg.datasets.images import ImageSet
-from texneg.datasets.storage.atomic import write_bytes
+from texneg.datasets.storage.arrays import read_arrays, write_arrays
 from texneg.errors import InputError
 from texneg.train.evaluate.features import Bad, Encoder, Features, extract
 from texneg.train.evaluate.figures import Look
@@ -235,18 +234,15 @@ class Outcomes:
 
 def save_outcomes(path: Path, keys: Sequence[str], values: npt.NDArray[np.int8]) -> None:
     """Write a compressed .npz of names and values."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, keys=np.array(keys, np.str_), values=values.astype(np.int8))
-    write_bytes(path, buffer.getvalue())
+    write_arrays(path, compress=True, keys=np.array(keys, np.str_), values=values.astype(np.int8))
 
 
 def load_outcomes(path: Path) -> Outcomes:
-    """Read the file of `save_outcomes`."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return Outcomes(file["keys"], file["values"])
-    except (OSError, KeyError, ValueError) as error:
-        raise InputError(f"no readable outcomes at {path}; run texneg ood again into this folder") from error
+    """Read the file of `save_outcomes`; anything else raises `InputError`."""
+    arrays = read_arrays(path)
+    if arrays is None or arrays.keys() != {"keys", "values"}:
+        raise InputError(f"no readable outcomes at {path}; run texneg ood again into this folder")
+    return Outcomes(**arrays)
 
 
 def align(outcomes: Sequence[Outcomes]) -> npt.NDArray[np.int8] | None:
