@@ -238,8 +238,8 @@ def _run(config: SynthConfig, compute: Compute, run: Run, heartbeat: Callable[[]
         info(f"interrupted: {queue.images} of {run.plan.images} images are done; resume: {config.command()}")
         return INTERRUPTED
     if verdict != Verdict.COMPLETE:
-        rate = policy.max_error_rate
-        raise RunFailed(messages.describe_failure(queue, verdict, rate=rate, command=config.command()))
+        rate, command = policy.max_error_rate, config.command(without=("finalize",))
+        raise RunFailed(messages.describe_failure(queue, verdict, rate=rate, command=command))
     messages.print_end(queue, config.src, config.dst, made=made, seconds=seconds, whole=array_task is None)
     return 0
 

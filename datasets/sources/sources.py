@@ -5,7 +5,7 @@ on another.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from texneg.datasets.sources.compressed import is_tar, plain_tar_name
@@ -75,6 +75,13 @@ class Source:
                 self.broken.append(f"{self.folder(split) / entry.name}: {DEAD_LINK}")
             elif not _is_tar(entry):
                 self.passed_over.add(explain_entry(entry), prefix + entry.name)
+
+    def find_dead_links(self) -> list[str]:
+        """Name the tars that are dead links, each with the reason."""
+        found = replace(self, passed_over=PassedOver(), broken=[])
+        for split in self.splits if self.kind == "webdataset" else ():
+            found._look_beside_tars(split)
+        return found.broken
 
     def tars(self, split: str) -> list[str]:
         """Names of the tar shards of a split, relative to the root."""

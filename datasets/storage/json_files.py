@@ -19,6 +19,11 @@ def to_json(value: Any, *, indent: int | None = 2) -> bytes:
     )
 
 
+def parse_json(data: bytes) -> Any:
+    """Parse what `to_json` wrote, also text with bytes that are not UTF-8."""
+    return json.loads(data.decode("utf-8", "surrogateescape"))
+
+
 def write_json(path: str | Place, value: Any, *, tag: str = "") -> None:
     """Write `to_json(value)` atomically."""
     write_bytes(path, to_json(value), tag=tag)
@@ -35,7 +40,7 @@ def read_json(path: str | Place, *, remedy: str = "make it again, or give anothe
         InputError: there is no such file, or it does not hold a JSON object.
     """
     try:
-        value = _parse(parse_place(path).read_bytes())
+        value = parse_json(parse_place(path).read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{path} does not exist; {remedy}") from None
     except ValueError as error:
@@ -83,14 +88,9 @@ def read_json_lines(path: str | Place, *, last: int | None = None) -> list[dict[
     objects = []
     for line in lines:
         try:
-            value = _parse(line)
+            value = parse_json(line)
         except ValueError:
             continue
         if isinstance(value, dict):
             objects.append(value)
     return objects
-
-
-def _parse(data: bytes) -> Any:
-    """Parse what `to_json` wrote, also text with bytes that are not UTF-8."""
-    return json.loads(data.decode("utf-8", "surrogateescape"))

@@ -60,10 +60,11 @@ def make_changes_again(run: Run, source: Source, *, content: bool) -> Run:
         info(f"inputs in a store were compared by their {what}; --recheck-sources compares their contents")
     for shard in lost.keys() | inputs.changed.keys():
         _reopen(run, shard, lost.get(shard, set()), inputs.changed.get(shard, set()))
-    if inputs.items:
-        run = replace(run, plan=_update_plan(run.plan, inputs.items))
+    if inputs.items or inputs.broken != run.plan.source.broken:
+        run = replace(run, plan=_update_plan(run.plan, inputs.items, inputs.broken))
     if not inputs.unreadable:
-        write_json(run.ledger.sources, {"compared": begin}, tag=run.ledger.tag)
+        compared = {"compared": begin, "emptied": inputs.emptied}
+        write_json(run.ledger.sources, compared, tag=run.ledger.tag)
     return run
 
 
@@ -136,7 +137,7 @@ def _reopen(run: Run, shard: Shard, lost: set[int], changed: set[int]) -> None:
     ledger.reopen(shard, plan.parts(shard), to_parquet(kept) if kept else b"")
 
 
-def _update_plan(plan: Plan, items: dict[Shard, list[Item]]) -> Plan:
+def _update_plan(plan: Plan, items: dict[Shard, list[Item]], broken: list[str]) -> Plan:
     """Write the plan files of these shards anew, with their inputs as they are now."""
     shards = list(plan.shards)
     for number in sorted({shard.file for shard in items}):
@@ -149,6 +150,7 @@ def _update_plan(plan: Plan, items: dict[Shard, list[Item]]) -> Plan:
         written, _ = write_items(plan_file(plan.folder, number), now)
         new = iter(written)
         shards = [next(new) if shard.file == number else shard for shard in shards]
-    plan = replace(plan, shards=tuple(shards), images=sum(shard.n for shard in shards))
+    source = replace(plan.source, broken=broken)
+    plan = replace(plan, shards=tuple(shards), images=sum(shard.n for shard in shards), source=source)
     save_plan(plan)
     return plan

@@ -43,6 +43,10 @@ class Comparison:
     names: list[str] = field(default_factory=list)
     """Of changed inputs."""
     gone: list[str] = field(default_factory=list)
+    emptied: list[str] = field(default_factory=list)
+    """Tars that hold no image any more."""
+    broken: list[str] = field(default_factory=list)
+    """Tars that break off now, each with the place."""
     new: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
 
@@ -52,6 +56,8 @@ class Comparison:
             yield f"inputs that changed, their textures are made again: {list_names(self.names)}"
         if self.gone:
             yield f"inputs that are gone, their textures stay: {list_names(self.gone)}"
+        if self.emptied:
+            yield f"tars that hold no image any more, their textures stay: {list_names(self.emptied)}"
         if self.new and extendable:
             yield f"inputs that the plan does not know, add them with --extend: {list_names(self.new)}"
         if self.unreadable:
@@ -146,10 +152,15 @@ def _compare_files(run: Run, source: Source, content: bool) -> Comparison:
 
 
 def _compare_tars(run: Run, source: Source, content: bool) -> Comparison:
-    """Compare tars with the plan: their names, then their members where these are in doubt."""
-    result = Comparison()
+    """Compare tars with the plan: their names, then their members where these are in doubt.
+
+    Tars that broke off or held no image before are in doubt in every call.
+    """
+    result = Comparison(broken=source.find_dead_links())
     since = _last_compared(run)
     names = {escape(name): split for split in source.splits for name in source.tars(split)}
+    doubtful = {name for name in names if _names(run.plan.source.broken, name)}
+    doubtful.update((read_json(run.ledger.sources) or {}).get("emptied", ()))
     commits = run.ledger.commits(run.plan.shards)
     for shard, commit in zip(run.plan.shards, commits, strict=True):
         items = read_items(run.plan.folder, shard)
@@ -157,10 +168,12 @@ def _compare_tars(run: Run, source: Source, content: bool) -> Comparison:
         if names.pop(name, None) is None:
             result.gone.append(name)
             continue
-        if not content and not _newer(source, items, [0], since):
+        if not (content or name in doubtful or _newer(source, items, [0], since)):
             continue
-        [listing] = tar_listings(source.root, shard.split, [unescape(name)], textures=source.textures)
-        now = list(listing.items)
+        now = _list_tar(source, shard.split, name, result.broken)
+        if not now:
+            result.emptied.append(name)
+            continue
         if run.settings.limit is not None:
             members = {item.src: item for item in now}
             now = [members.get(item.src, item) for item in items]
@@ -168,12 +181,28 @@ def _compare_tars(run: Run, source: Source, content: bool) -> Comparison:
         if not other:
             rows = known_rows(run.ledger, run.plan, shard, commit)
             other = bool(_differing(source, items, rows, result.unreadable))
-        if other and now:
+        if other:
             result.changed[shard] = set(range(shard.n))
             result.items[shard] = now
             result.names.append(name)
-    result.new = list(names)
+    for name, split in names.items():
+        if name not in doubtful or _list_tar(source, split, name, result.broken):
+            result.new.append(name)
     return result
+
+
+def _names(broken: list[str], tar: str) -> bool:
+    """True if one of these lines, which begin with the path of a tar, is about that one."""
+    return any(f"/{unescape(tar)}" in line or line.startswith(unescape(tar)) for line in broken)
+
+
+def _list_tar(source: Source, split: str, name: str, broken: list[str]) -> list[Item]:
+    """The items of a tar as they are now; adds the place to `broken` where it breaks off."""
+    [listing] = tar_listings(source.root, split, [unescape(name)], textures=source.textures)
+    items = list(listing.items)
+    if listing.broken:
+        broken.append(listing.broken)
+    return items
 
 
 def _last_compared(run: Run) -> float:

@@ -120,5 +120,5 @@ def describe_failure(queue: TaskQueue, verdict: Verdict, *, rate: float, command
     broken = plan.source.broken
     return (
         f"input tars that break off: {len(broken)} (first: {broken[0]});"
-        " the images before the break were made; mend the tars and repeat with --overwrite"
+        f" the images before the break were made; mend the tars and repeat: {command}"
     )

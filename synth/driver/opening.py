@@ -9,6 +9,7 @@ from texneg.cli.console import format_bytes
 from texneg.datasets.sources.items import Item
 from texneg.datasets.sources.sources import Source
 from texneg.datasets.storage.json_files import write_json
+from texneg.datasets.storage.names import escape, plain_name, show
 from texneg.datasets.storage.places import (
     Place,
     free_bytes,
@@ -53,7 +54,10 @@ class Specification:
 
 
 def check_places(src: Place, dst: Place, ledger: Place) -> None:
-    """Refuse places that cannot be written, or that lie inside each other."""
+    """Refuse places that cannot be written or are no text, or that lie inside each other."""
+    for name, path in (("SRC", make_absolute(src)), ("DST", resolve(dst)), ("the ledger", resolve(ledger))):
+        if plain_name(escaped := escape(str(path))) is None:
+            raise InputError(f"{name} {show(escaped)}: the path is not UTF-8; rename it")
     for name, path in (("DST", dst), ("the ledger", ledger)):
         if isinstance(path, Url) and path.scheme in READ_ONLY:
             raise InputError(f"{path}: nothing can be written over {path.scheme}; {name} must be elsewhere")

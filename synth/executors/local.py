@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from math import ceil
+from multiprocessing import get_context
 from typing import Any
 
 import dask
@@ -17,6 +18,7 @@ import distributed
 from texneg.cli.console import plural
 from texneg.cli.guard import explain_rerun
 from texneg.cli.signals import block_stop_signals
+from texneg.errors import RunFailed
 from texneg.synth.executors.executor import WorkerWarning
 from texneg.synth.executors.tuning import ENVIRONMENT, TUNING
 
@@ -27,6 +29,8 @@ START_S = 600.0  # for the first worker, which may have to compile the kernel on
 LATE_S = 10.0  # after the first worker, until those that have not started are mentioned
 CLOSE_S = 30.0
 POLL_S = 0.05
+SEMAPHORES = 6  # of one worker process: two queues of its nanny
+INHERITED = "DASK_INTERNAL_INHERIT_CONFIG"  # Dask's variable for settings that a process takes over
 
 
 class Preparation(distributed.WorkerPlugin):
@@ -72,6 +76,7 @@ def local_cluster() -> Iterator[distributed.LocalCluster]:
     with ExitStack() as stack:
         stack.enter_context(_restore_environment())
         stack.enter_context(local_settings())
+        _replace_settings_of_children()
         with block_stop_signals(spawning=True):
             cluster = stack.enter_context(
                 distributed.LocalCluster(
@@ -104,6 +109,7 @@ def local_workers(
         OSError: no process starts, or none in time.
     """
     processes, threads = workers_and_threads(cores, threads)
+    check_semaphores(processes)
     with tempfile.TemporaryDirectory(prefix="texneg-dask-", ignore_cleanup_errors=True) as scratch:
         pool = _Pool(cluster, on_warning)
         try:
@@ -113,6 +119,23 @@ def local_workers(
             yield
         finally:
             pool.run(pool.close())
+
+
+def check_semaphores(processes: int) -> None:
+    """Try whether this machine has the semaphores that worker processes need.
+
+    Raises:
+        OSError: naming the limit and the remedy; without a number, which would be taken for one of DST.
+    """
+    count = SEMAPHORES * processes
+    try:
+        made = [get_context("spawn").Lock() for _ in range(count)]
+        del made
+    except OSError as error:
+        raise OSError(
+            f"no worker process starts on this machine: {count} semaphores cannot be made in /dev/shm"
+            f" ({error.strerror}); make room there (docker run --shm-size=64m), or use --executor sync"
+        ) from None
 
 
 class _Pool:
@@ -217,10 +240,36 @@ def _kill(nanny: distributed.Nanny) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
+def _replace_settings_of_children() -> None:
+    """Give our settings to the processes that start from now on, which read those of the site by themselves.
+
+    The files in a user's and an environment's folder are still read there, and overridden.
+
+    Raises:
+        RunFailed: they cannot be read.
+    """
+    hidden = {os.environ.get("DASK_CONFIG"), os.environ.get("DASK_ROOT_CONFIG", "/etc/dask")}
+    for name in _dask_variables():
+        del os.environ[name]
+    os.environ["DASK_ROOT_CONFIG"] = ""
+    os.environ[INHERITED] = dask.config.serialize({"distributed": dask.config.get("distributed")})
+    paths = [path for path in dask.config.paths if path not in hidden]
+    try:
+        dask.config.collect(paths=paths)
+    except Exception as error:  # of whatever kind; Dask does not check what it reads
+        there = " or ".join(filter(os.path.exists, paths))
+        raise RunFailed(f"Dask cannot use its settings in {there} ({error}); mend or remove them") from error
+
+
+def _dask_variables() -> list[str]:
+    return [name for name in os.environ if name.startswith("DASK_")]
+
+
 @contextmanager
 def _restore_environment() -> Iterator[None]:
     """Remove the workers' environment from this process afterwards, where Dask puts it too."""
-    old = {name: os.environ.get(name) for name in ENVIRONMENT}
+    names = {*ENVIRONMENT, INHERITED, "DASK_ROOT_CONFIG", *_dask_variables()}
+    old = {name: os.environ.get(name) for name in names}
     try:
         yield
     finally:

@@ -6,7 +6,6 @@
 A part or a shard counts as done when its `.json` marker exists, which is written after its data.
 """
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from texneg.datasets.storage.atomic import TEMPORARY_SUFFIX, write_bytes
-from texneg.datasets.storage.json_files import write_json
+from texneg.datasets.storage.json_files import parse_json, write_json
 from texneg.datasets.storage.names import escape, unescape
 from texneg.datasets.storage.places import (
     Place,
@@ -316,6 +315,6 @@ def read_json(path: Place) -> dict[str, Any] | None:
 
 def _parse(data: bytes | None) -> dict[str, Any] | None:
     try:
-        return None if data is None else json.loads(data)
-    except json.JSONDecodeError:
+        return None if data is None else parse_json(data)
+    except ValueError:
         return None

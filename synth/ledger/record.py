@@ -1,6 +1,5 @@
 """The record of a run: `config.json` in its ledger, the versions of its libraries, and its removal."""
 
-import json
 import os
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -8,6 +7,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
 from texneg import __version__
+from texneg.datasets.storage.json_files import parse_json
 from texneg.datasets.storage.names import unescape
 from texneg.datasets.storage.places import (
     Place,
@@ -89,10 +89,10 @@ def load_record(ledger: Ledger) -> Record:
         InputError: there is no run, or one that cannot be read.
     """
     try:
-        stored = json.loads(ledger.config.read_bytes())
+        stored = parse_json(ledger.config.read_bytes())
     except FileNotFoundError:
         raise InputError(f"{ledger.root} holds no run of texneg synth; give the DST of one") from None
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise InputError(
             f"{ledger.config} is damaged ({error}); remove {ledger.root} and {ledger.dst}"
         ) from None

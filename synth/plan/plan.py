@@ -19,7 +19,7 @@ from texneg.datasets.sources.items import Item
 from texneg.datasets.sources.passed_over import PassedOver
 from texneg.datasets.sources.sources import SourceKind
 from texneg.datasets.storage.atomic import atomic_file
-from texneg.datasets.storage.json_files import write_json
+from texneg.datasets.storage.json_files import parse_json, write_json
 from texneg.datasets.storage.names import escape, hide_dots, show
 from texneg.datasets.storage.places import Place, open_read
 
@@ -186,7 +186,7 @@ def save_plan(plan: Plan) -> None:
 
 def load_plan(folder: Place) -> Plan:
     """Read the plan that `make_plan` wrote."""
-    stored = json.loads((folder / "plan.json").read_bytes())
+    stored = parse_json((folder / "plan.json").read_bytes())
     shards = tuple(Shard(**shard) for shard in stored["shards"])
     return Plan(**{**stored, "folder": folder, "shards": shards, "source": Inputs(**stored["source"])})
 

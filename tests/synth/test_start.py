@@ -1,5 +1,6 @@
 """Start of a cluster: whatever the site configures and whichever process stands still."""
 
+import errno
 import os
 import signal
 import socket
@@ -114,6 +115,43 @@ def test_a_run_does_not_notice_the_settings_of_the_site(
     with dask.config.set({f"distributed.{name}": value for name, value in SITE.items()}):
         assert synth(config(photos, tmp_path / "out")) == 0
     assert state(tmp_path / "out") == expected
+
+
+def test_workers_start_whatever_the_site_sets_for_all_processes(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/site.yaml").write_text("distributed: {scheduler: 7}")
+    monkeypatch.setenv("DASK_CONFIG", str(tmp_path / "site"))
+    monkeypatch.setenv("DASK_DISTRIBUTED__WORKER", "7")
+    before = dict(os.environ)
+    assert synth(config(photos, tmp_path / "out", workers=1)) == 0
+    assert dict(os.environ) == before
+
+
+def test_settings_of_a_user_that_dask_cannot_use_are_named(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "site.yaml").write_text("distributed: {scheduler: 7}")
+    monkeypatch.setattr(dask.config, "paths", [str(tmp_path)])
+    before = dict(os.environ)
+    with pytest.raises(RunFailed, match=rf"Dask cannot use its settings in {tmp_path} .*mend or remove"):
+        synth(config(photos, tmp_path / "out"))
+    assert dict(os.environ) == before
+
+
+def test_a_full_shm_is_named_with_the_remedy(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(method: str) -> Any:
+        def lock() -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        return SimpleNamespace(Lock=lock)
+
+    monkeypatch.setattr(local, "get_context", full)
+    with pytest.raises(RunFailed, match=r"12 semaphores cannot be made in /dev/shm \(No space.*--shm-size"):
+        synth(config(photos, tmp_path / "out"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
