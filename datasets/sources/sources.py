@@ -14,7 +14,7 @@ from texneg.datasets.sources.items import Item
 from texneg.datasets.sources.passed_over import BESIDE, DEAD_LINK, SUFFIXES, PassedOver, is_image
 from texneg.datasets.sources.splits import SPLITS, is_split
 from texneg.datasets.sources.tars import tar_listings
-from texneg.datasets.storage.names import escape
+from texneg.datasets.storage.names import escape, show
 from texneg.datasets.storage.places import FolderEntry, Place, parse_place
 from texneg.datasets.storage.url import Url
 from texneg.errors import InputError
@@ -141,9 +141,12 @@ def open_source(
     found = () if splits == "none" else tuple(name for name in below if is_split(root / name))
     top = [entry for split in found for entry in list_own(root / split)] if found else entries
     tars = any(_is_tar(entry) for entry in top)
-    if tars and any(entry.is_dir() or is_image(entry.name) for entry in top):
-        raise InputError(f"{path} holds tar shards beside folders or images: give one or the other")
-    if not tars and not any(entry.is_dir() or is_image(entry.name) for entry in top):
+    other = next((entry.name for entry in top if entry.is_dir() or is_image(entry.name)), None)
+    if tars and other is not None:
+        tar = next(entry.name for entry in top if _is_tar(entry))
+        names = f"first: {show(escape(tar))} and {show(escape(other))}"
+        raise InputError(f"{path} holds tar shards beside folders or images ({names}): give one or the other")
+    if not tars and other is None:
         raise InputError(f"{path} holds no images and no .tar shards; {_describe_files(top)}")
     source = Source(root, "webdataset" if tars else "folder", found or ("",), "", naming, textures)
     if tars:

@@ -215,7 +215,7 @@ def test_refused_sources_name_the_remedy(tmp_path: Path) -> None:
         "nothing": "does not exist; give",
         "empty": "holds no images",
         "packed": "unpack it first",
-        "both": "give one or the other",
+        "both": r"\(first: 0.tar and a\): give one or the other",
         "file.txt": "give a folder or a .tar",
     }.items():
         with pytest.raises(InputError, match=remedy):
