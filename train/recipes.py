@@ -245,6 +245,7 @@ def imagenette128_cpu() -> PretrainConfig:
             hidden=256,
             bn="split",
             bn_group=16,
+            zero_init_last=True,
         ),
         optimisation=Optimisation(batch=64, epochs=20, lr=0.2, warmup=1, weight_decay=5e-4, resident=80),
         run=Run(knn_every=5),

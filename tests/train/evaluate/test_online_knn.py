@@ -24,7 +24,7 @@ def test_damaged_test_images_are_named_or_left_out(encoder, colours, tmp_path):
     test = colours("data/val", seed=1)
     (test / "red" / "red3.png").write_bytes(b"")
     train, data = open_images(tmp_path / "data" / "train"), str(tmp_path / "data")
-    with pytest.raises(InputError, match=r"empty: red/red3 .*--skip-unreadable"):
+    with pytest.raises(InputError, match=r"empty: red/red3.png .*--skip-unreadable"):
         OnlineKnn(train, data, 16)
     assert len(OnlineKnn(train, data, 16, Reading(skip_unreadable=True)).test) == 35
     for path in test.rglob("*.png"):
