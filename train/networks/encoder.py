@@ -38,7 +38,7 @@ class Encoder(nn.Module):
         self.feature_dim = network.features
         self.info = info
         self.imported = imported
-        """How weights of another project were read; None for our own."""
+        """Record of reading weights of another project; None for our own."""
 
     @property
     def image_size(self) -> int:

@@ -63,7 +63,7 @@ class Foreign:
 
 @dataclass(frozen=True)
 class Imported:
-    """How foreign weights became a network."""
+    """Record of turning foreign weights into a network."""
 
     source: str
     architecture: Architecture
