@@ -20,12 +20,13 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from multiprocessing import active_children, get_context
-from threading import Timer
+from threading import Timer, current_thread, main_thread
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.data._utils import signal_handling
 
 from texneg.cli.console import format_bytes
 from texneg.cli.signals import block_stop_signals, ignore_stop_signals
@@ -193,10 +194,12 @@ def load(
         # One more than are under way: the last to arrive may not have been copied yet.
         SLOTS[number] = Slots(batches, workers * PREFETCH + 1)
     source: Dataset[Any] = Writer(batches, number, steps.start) if workers else batches
+    on_death = signal.getsignal(signal.SIGCHLD)
     loaded, processes = start(source, steps, workers=workers, pin=pin)
     at_exit = partial(kill, processes)  # where nobody closes this generator: Python waits for its children
     atexit.register(at_exit)
     try:
+        handle_deaths_by(signal.SIG_DFL if is_torchs(on_death) else on_death)
         while (made := wait(loaded, patience, stop_waiting)) is not None:
             if isinstance(made, Exception):
                 raise made
@@ -214,6 +217,7 @@ def load(
         for process in processes:
             process.join(END_S)
         SLOTS.pop(number, None)
+        handle_deaths_by(on_death)
 
 
 def start(source: Dataset[Any], steps: range, *, workers: int, pin: bool) -> tuple[Iterator[Any], set[Any]]:
@@ -222,7 +226,7 @@ def start(source: Dataset[Any], steps: range, *, workers: int, pin: bool) -> tup
     Raises:
         LoaderFailed: no process can be started.
     """
-    before, on_death = set(active_children()), signal.getsignal(signal.SIGCHLD)
+    before = set(active_children())
     with warnings.catch_warnings(), block_stop_signals():
         warnings.filterwarnings("ignore", "This DataLoader will create")  # we warn in one line
         loader: DataLoader[Any] = DataLoader(
@@ -245,10 +249,21 @@ def start(source: Dataset[Any], steps: range, *, workers: int, pin: bool) -> tup
             raise LoaderFailed(
                 f"--workers {workers}: loader processes cannot be started ({error}); use fewer, or 0"
             ) from error
-    if signal.getsignal(signal.SIGCHLD) is not on_death is not None:
-        # torch would raise a loader's death wherever the trainer is; `wait` finds it between two steps.
-        signal.signal(signal.SIGCHLD, on_death)
     return loaded, set(active_children()) - before
+
+
+def is_torchs(handler: Any) -> bool:
+    """Say whether a handler of SIGCHLD is torch's, which stays from the first DataLoader of a program on.
+
+    It raises a loader's death wherever the trainer is; `wait` finds it between two steps.
+    """
+    return getattr(handler, "__module__", None) == signal_handling.__name__
+
+
+def handle_deaths_by(handler: Any) -> None:
+    """Set what SIGCHLD does, in the one thread that may; None is a handler that Python did not set."""
+    if handler is not None and current_thread() is main_thread():
+        signal.signal(signal.SIGCHLD, handler)
 
 
 def kill(processes: set[Any]) -> None:

@@ -10,13 +10,15 @@ import sys
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
+from torch.utils.data._utils import signal_handling
 
 from texneg.cli.signals import STOP_SIGNALS
 from texneg.errors import InputError
 from texneg.train.data import workers
 from texneg.train.data.loader import Batches
 from texneg.train.data.views import Augmentation
-from texneg.train.data.workers import PREFETCH, LoaderFailed, check_workers, load
+from texneg.train.data.workers import END_S, PREFETCH, LoaderFailed, check_workers, load
 from texneg.train.negatives import Negatives, Patch
 
 PATCH = Negatives.of(Patch(), count=2)
@@ -133,6 +135,25 @@ def test_loading_leaves_signals_as_they_were():
     list(load(batches(), range(2), workers=1, pin=False))
     assert before == {number: signal.getsignal(number) for number in before}
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
+
+
+def test_a_death_is_found_between_steps_where_torchs_own_loaders_ran_before(loader_processes, monkeypatch):
+    monkeypatch.setattr(signal_handling, "_SIGCHLD_handler_set", False)
+    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        list(DataLoader([1, 2], num_workers=1, multiprocessing_context="fork"))
+        handler = signal.getsignal(signal.SIGCHLD)
+        assert callable(handler)
+        loading = load(batches(), range(500), workers=1, pin=False)
+        next(loading)
+        process = loader_processes()[0]
+        process.kill()
+        process.join(END_S)  # where the handler would raise
+        with pytest.raises(LoaderFailed, match="killed, perhaps"):
+            list(loading)
+        assert signal.getsignal(signal.SIGCHLD) is handler
+    finally:
+        signal.signal(signal.SIGCHLD, before)
 
 
 def test_a_program_that_forgets_its_loading_ends():
