@@ -22,7 +22,7 @@ from texneg.train.methods import METHODS
 from texneg.train.negatives import KINDS, Negatives
 from texneg.train.objectives import LOSSES, Objective
 from texneg.train.options import find_named
-from texneg.train.recipes import RECIPES, describe_recipes, find_recipe
+from texneg.train.recipes import RECIPES, describe_recipe, find_recipe
 
 CHOICES: dict[str, Sequence[Any]] = {"method": METHODS, "loss": LOSSES, "negatives": KINDS}
 """Flags that choose a class; its fields are flags as well."""
@@ -167,7 +167,7 @@ def read_flags(words: list[str]) -> PretrainConfig:
     if recipe in ("-h", "--help"):
         recipe, rest, config = "RECIPE", words, PretrainConfig()
     elif not recipe or recipe.startswith("-"):
-        names = ", ".join(made.__name__ for made in RECIPES)
+        names = ", ".join(one.name for one in RECIPES)
         raise InputError(f"name a recipe first: texneg pretrain RECIPE --data DIR; recipes: {names}")
     else:
         config = choose(find_recipe(recipe), scan_choices(rest))
@@ -213,7 +213,7 @@ def make_flags(config: PretrainConfig) -> Any:
     )
     members = [*(make_field(*one) for one in top), *map(make_group, list_parts(config))]
     doc = (
-        f"{describe_recipes(config.recipe)}\n\nA flag that is left out keeps the value shown. Another method,"
+        f"{describe_recipe(config.recipe)}\n\nA flag that is left out keeps the value shown. Another method,"
         " loss or kind of negatives brings options of its own: choose it in front of --help, as in"
         " --negatives texture_live --help."
     )

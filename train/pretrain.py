@@ -35,12 +35,16 @@ from texneg.train.evaluate.online_knn import OnlineKnn
 from texneg.train.flags import read_flags
 from texneg.train.networks.backbone import Network
 from texneg.train.networks.imported import start_from
+from texneg.train.recipes import list_recipes
 
 CONFIG, UNREADABLE = "config.json", "unreadable.json"
 
 
 def read_command(words: list[str]) -> PretrainConfig:
-    """Read a recipe and the changes to it from a command line."""
+    """Read a recipe and the changes to it from a command line; --list shows all recipes instead."""
+    if "--list" in words:
+        print_status(list_recipes() + "\n")
+        raise SystemExit
     return read_flags(words)
 
 

@@ -1,0 +1,38 @@
+"""What a recipe says of itself beside its configuration."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from texneg.train.config import PretrainConfig
+
+RATE = 100e12
+"""Operations a second that `Recipe.hours` counts with: a large GPU in bfloat16, kept busy."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A configuration with where it comes from and what it costs."""
+
+    make: Callable[[], PretrainConfig]
+    """The function that returns it; its name is the name of the recipe."""
+    data: str
+    """The data set that it is meant for."""
+    images: int
+    """Training images of that data set."""
+    expected: str
+    """Published linear top-1 in percent; empty where there is none."""
+    hardware: str
+    """GPUs with this much memory, or CPU cores."""
+    gflop: float
+    """Operations of training one image in one step, in thousand millions: networks alone, forward and
+    backward, a multiply-add counted as two."""
+
+    @property
+    def name(self) -> str:
+        """The name after `texneg pretrain`."""
+        return self.make.__name__
+
+    @property
+    def hours(self) -> float:
+        """Hours at `RATE`: calculated, not measured."""
+        return self.gflop * 1e9 * self.images * self.make().optimisation.epochs / RATE / 3600
