@@ -4,7 +4,7 @@ import contextlib
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -59,6 +59,8 @@ class Study:
     """Textures of the training images, for the similarities and the contact sheet; empty: none."""
     seeds: int = 2
     """Runs of each arm, seeds 0, 1, ..."""
+    devices: tuple[str, ...] = ()
+    """Devices to share the runs among, one run on each at a time; empty: that of each configuration."""
 
     def __post_init__(self) -> None:
         folders = [folder_name(arm) for arm in self.arms]
@@ -82,25 +84,35 @@ def folder_name(arm: str) -> str:
     return "-".join(re.findall(r"[A-Za-z0-9_.]+", arm))
 
 
-def run_study(study: Study, *, processes: int, threads: int, log: Callable[[str], None]) -> None:
-    """Finish every run of a study.
+def run_study(
+    study: Study,
+    *,
+    processes: int,
+    threads: int,
+    log: Callable[[str], None],
+    jobs: Sequence[tuple[str, int]] | None = None,
+) -> None:
+    """Finish the runs of a study.
 
     Args:
         study: arms, seeds and evaluations.
         processes: runs at a time.
         threads: CPU threads of each.
         log: receives a line for each run that ends.
+        jobs: arms and seeds to finish; None for all.
 
     Raises:
         InputError, RunFailed: naming the runs that failed; the others are finished before.
         KeyboardInterrupt: stopped by a signal, with the state of the runs under way saved.
     """
     refuse_rerun()
+    wanted = study.jobs if jobs is None else jobs
+    processes = min(processes, len(study.devices) or processes)
     others = set(active_children())
     options: dict[str, Any] = {"initializer": prepare_process, "initargs": (threads,)}
     with explain_rerun(), ProcessPoolExecutor(processes, get_context("spawn"), **options) as pool:
         try:
-            failures = run_jobs(study, pool, processes=processes, log=log)
+            failures = run_jobs(study, wanted, pool, processes=processes, log=log)
         except BaseException as error:
             for process in set(active_children()) - others:
                 process.terminate()  # asks for a stop, where the signal was for this process alone
@@ -111,7 +123,7 @@ def run_study(study: Study, *, processes: int, threads: int, log: Callable[[str]
                 ) from error
             raise
     if failures:
-        raise join_failures(failures, len(study.jobs))
+        raise join_failures(failures, len(wanted))
 
 
 def join_failures(failures: Mapping[str, BaseException], total: int) -> BaseException:
@@ -125,9 +137,14 @@ def join_failures(failures: Mapping[str, BaseException], total: int) -> BaseExce
 
 
 def run_jobs(
-    study: Study, pool: ProcessPoolExecutor, *, processes: int, log: Callable[[str], None]
+    study: Study,
+    jobs: Sequence[tuple[str, int]],
+    pool: ProcessPoolExecutor,
+    *,
+    processes: int,
+    log: Callable[[str], None],
 ) -> dict[str, BaseException]:
-    """Run the jobs of a study, so many at a time; returns the errors of those that failed, by their name.
+    """Run these jobs of a study, so many at a time; returns the errors of those that failed, by their name.
 
     Raises:
         KeyboardInterrupt: a run was asked to stop.
@@ -135,15 +152,18 @@ def run_jobs(
     """
     width = max(map(len, study.arms))
     failures: dict[str, BaseException] = {}
-    waiting, running = list(reversed(study.jobs)), dict[Future[float], tuple[str, int]]()
+    waiting, running = list(reversed(jobs)), dict[Future[float], tuple[str, int, str]]()
+    free = list(study.devices) or [""] * processes
     while waiting or running:
         # No more than can run: the pool would start one that waits even after Ctrl-C.
         while waiting and len(running) < processes:
             arm, seed = waiting.pop()
             with block_stop_signals(spawning=True):
-                running[pool.submit(run_job, study, arm, seed)] = (arm, seed)
+                device = free.pop(0)
+                running[pool.submit(run_job, study, arm, seed, device)] = (arm, seed, device)
         for future in wait(running, return_when=FIRST_COMPLETED).done:
-            arm, seed = running.pop(future)
+            arm, seed, device = running.pop(future)
+            free.append(device)
             if error := future.exception():
                 if isinstance(error, KeyboardInterrupt | BrokenProcessPool):
                     raise error
@@ -161,20 +181,22 @@ def prepare_process(threads: int) -> None:
     ignore_stop_signals()
 
 
-def run_job(study: Study, arm: str, seed: int) -> float:
-    """Finish one run with its evaluations; return the seconds that this call took."""
+def run_job(study: Study, arm: str, seed: int, device: str = "") -> float:
+    """Finish one run with its evaluations, on its own device or this one; return the seconds that it took."""
     from texneg.train.evaluate.analyses.similarity import Similarity
     from texneg.train.evaluate.analyze import analyze, is_current
     from texneg.train.pretrain import run_pretraining
 
     start = time.monotonic()
     folder, config = study.run_folder(arm, seed), study.arms[arm]
-    config = replace(config, seed=seed, run=replace(config.run, out=str(folder), arm=arm))
+    device = device or config.run.device
+    config = replace(config, seed=seed, run=replace(config.run, out=str(folder), arm=arm, device=device))
     data, failures = config.run.data, dict[str, BaseException]()
     stages: list[tuple[str, Callable[[], object]]] = [
-        (f"evaluation {one.name}".strip(), partial(evaluate, one, folder)) for one in study.evaluations
+        (f"evaluation {one.name}".strip(), partial(evaluate, one, folder, device))
+        for one in study.evaluations
     ]
-    similarity = Similarity(str(folder), data, str(folder), textures=study.textures or None)
+    similarity = Similarity(str(folder), data, str(folder), textures=study.textures or None, device=device)
     if not is_current(similarity):
         stages.append(("similarity", partial(analyze, similarity)))
     with catch_stop_signals(patience=0), quiet(folder / "log.txt"):
@@ -189,26 +211,35 @@ def run_job(study: Study, arm: str, seed: int) -> float:
     return time.monotonic() - start
 
 
-def evaluate(evaluation: Evaluation, folder: Path) -> None:
-    """Fit the evaluation's head on a finished run and measure its test sets."""
+def evaluate(evaluation: Evaluation, folder: Path, device: str) -> None:
+    """Fit the evaluation's head on a finished run and measure its test sets, on this device."""
     from texneg.train.evaluate.ood import OodConfig, ood
     from texneg.train.evaluate.probe import ProbeConfig, is_current, probe
     from texneg.train.evaluate.sets.accuracy import Accuracy
     from texneg.train.evaluate.sets.shape_bias import ShapeBias
 
     out = folder / evaluation.name
-    probed = ProbeConfig(str(folder), evaluation.data, str(out), test=evaluation.test)
+    probed = ProbeConfig(str(folder), evaluation.data, str(out), test=evaluation.test, device=device)
     if not is_current(probed):
         probe(probed)
     if evaluation.name:
         shutil.copy(folder / "config.json", out / "config.json")
     if evaluation.sets or evaluation.cue_conflict:
         kinds = (Accuracy(evaluation.sets), ShapeBias(evaluation.cue_conflict))
-        ood(OodConfig(str(folder), f"{out}/head.pt", str(out), kinds=kinds))
+        ood(OodConfig(str(folder), f"{out}/head.pt", str(out), kinds=kinds, device=device))
 
 
-def write_report(study: Study, evaluation: Evaluation, out: Path) -> None:
-    """Report all runs of a study on one of its evaluations, with a contact sheet of its negatives."""
+def write_report(
+    study: Study, evaluation: Evaluation, out: Path, *, jobs: Sequence[tuple[str, int]] | None = None
+) -> None:
+    """Report runs of a study on one of its evaluations, with a contact sheet of its negatives.
+
+    Args:
+        study: arms and seeds.
+        evaluation: to show.
+        out: the page, ending in .html.
+        jobs: arms and seeds to show; None for all.
+    """
     from texneg.train.negatives import Negatives
     from texneg.train.report.report import ReportConfig, report
     from texneg.train.sheet.sheet import SheetConfig, write_sheet
@@ -221,7 +252,7 @@ def write_report(study: Study, evaluation: Evaluation, out: Path) -> None:
         with quiet(out.with_name("sheet.log")):
             sheet = SheetConfig(data, str(picture), textures=study.textures or None, size=side)
             write_sheet(sheet, [Negatives.of(kind) for kind in kinds])
-    runs = tuple(str(study.run_folder(arm, seed) / evaluation.name) for arm, seed in study.jobs)
+    runs = tuple(str(study.run_folder(arm, seed) / evaluation.name) for arm, seed in jobs or study.jobs)
     report(ReportConfig(runs, out=str(out), sheets=(str(picture),) if negatives else ()))
 
 

@@ -26,6 +26,7 @@ VERBS: Verbs = {
     "verify": ("texneg.synth.verify:verify", "check every texture of a run against its manifest"),
     "sheet": ("texneg.train.sheet.sheet:sheet", "contact sheet: images beside any kinds of negatives"),
     "pretrain": ("texneg.train.pretrain:pretrain", "train MoCo-v2 or BYOL with or without negatives"),
+    "study": ("texneg.train.sweep:study", "train and test a sweep of settings with several seeds"),
     "convert": ("texneg.train.convert:convert", "any encoder to a file that timm or torchvision loads"),
     "probe": ("texneg.train.evaluate.probe:probe", "linear probe on frozen features"),
     "knn": ("texneg.train.evaluate.knn:knn", "k-nearest-neighbour accuracy of frozen features"),
@@ -86,15 +87,36 @@ def parse(
     Raises:
         InputError: a flag that is not there, or a value that it does not take.
     """
+    parsed, unknown = parse_known(config, verb, argv, default)
+    if unknown:
+        word = unknown[0].partition("=")[0]
+        if not word.startswith("-"):
+            switch = next((w.partition("=")[0] for w in argv if w.endswith(f"={unknown[0]}")), None)
+            reason = f"{switch} takes no value" if switch else f"{unknown[0]!r} belongs to no flag"
+            raise InputError(f"{reason}; leave it out, or see texneg {verb} --help")
+        if explain and word.startswith("--"):
+            raise InputError(explain(word[2:].replace("-", "_")))
+        near = get_close_matches(word, annotate(config), n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise InputError(f"{word} is not understood; {hint}texneg {verb} --help lists what is")
+    return parsed
+
+
+def parse_known(config: type, verb: str, argv: list[str], default: Any = None) -> tuple[Any, list[str]]:
+    """Parse a command line as `parse` does; also returns the words that belong to no flag of the config.
+
+    Raises:
+        InputError: a value that a flag does not take.
+    """
     import tyro
 
-    flags = annotate(config)
+    annotate(config)
     # Where defaults come from elsewhere, a flag must be able to turn on and off, and to say None.
     plain = (tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone) if default is None else ()
     complaint = io.StringIO()
     try:
         with redirect_stderr(complaint):
-            parsed, unknown = tyro.cli(
+            known: tuple[Any, list[str]] = tyro.cli(
                 config,
                 args=argv,
                 default=default,
@@ -106,18 +128,7 @@ def parse(
         if not ended.code:  # --help
             raise
         raise InputError(f"{condense(complaint.getvalue())}; see texneg {verb} --help") from None
-    if unknown:
-        word = unknown[0].partition("=")[0]
-        if not word.startswith("-"):
-            switch = next((w.partition("=")[0] for w in argv if w.endswith(f"={unknown[0]}")), None)
-            reason = f"{switch} takes no value" if switch else f"{unknown[0]!r} belongs to no flag"
-            raise InputError(f"{reason}; leave it out, or see texneg {verb} --help")
-        if explain and word.startswith("--"):
-            raise InputError(explain(word[2:].replace("-", "_")))
-        near = get_close_matches(word, flags, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise InputError(f"{word} is not understood; {hint}texneg {verb} --help lists what is")
-    return parsed
+    return known
 
 
 def condense(box: str) -> str:

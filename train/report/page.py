@@ -18,6 +18,7 @@ from texneg.train.evaluate.sets.base import ArmResult, SetKind
 from texneg.train.report import text
 from texneg.train.report.figures import draw_sets, draw_training, read_curves
 from texneg.train.report.runs import Arm
+from texneg.train.report.sweeps import Sweep, draw_sweep, find_sweeps
 from texneg.train.report.table import Row
 
 SHEET_WIDTH = 2080  # pixels, twice the width of the page
@@ -81,6 +82,7 @@ def render(
         analyses=[analysis_section(arms, *analysis) for analysis in analyses],
         training_svg=curves and to_svg("Training curves by arm", lambda: draw_training(arms, curves)),
         sets_svg=accuracies and to_svg("Accuracy by test set and arm", lambda: draw_sets(arms, accuracies)),
+        sweeps=[section for sweep in find_sweeps(arms) if (section := sweep_section(arms, sweep, table))],
         kinds=list(set_sections(arms, table)),
         headline=next((row for row in table if row.kind is None), accuracies[0] if accuracies else None),
     )
@@ -94,6 +96,20 @@ def analysis_section(arms: Sequence[Arm], analysis: type[Analysis], rows: Sequen
     ]
     svg = to_svg(analysis.heading, lambda: analysis.figure([arm for arm in found if arm[1]]))
     return Section(analysis.heading, analysis.lede, analysis.caption, svg, rows)
+
+
+def sweep_section(arms: Sequence[Arm], sweep: Sweep, table: Sequence[Row]) -> Section | None:
+    """The section of a setting that was swept; None where its arms were not tested."""
+    name = sweep.setting.replace("_", " ")
+    svg = to_svg(f"Sweep of {name}", lambda: draw_sweep(sweep, arms, table))
+    if svg is None:
+        return None
+    caption = (
+        "Markers are means over seeds, thin lines one standard deviation to both sides; dashes and crosses"
+        " are the baseline. Trade-off: up is better out of distribution, right is better in it; a curve that"
+        " rises to the left pays with accuracy on images like those that were trained on."
+    )
+    return Section(f"Sweep of {name}", f"Arms that differ in {name} alone.", caption, svg)
 
 
 def set_sections(arms: Sequence[Arm], table: Sequence[Row]) -> Iterator[Section]:
