@@ -1,6 +1,7 @@
 """Arms by seeds: pre-train, probe, test and analyse each, several at a time, and go on where it stopped."""
 
 import contextlib
+import os
 import re
 import shutil
 import time
@@ -9,8 +10,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from texneg.cli import console
@@ -179,6 +181,15 @@ def prepare_process(threads: int) -> None:
 
     torch.set_num_threads(threads)
     ignore_stop_signals()
+    Thread(target=end_with_parent, daemon=True).start()
+
+
+def end_with_parent() -> None:
+    """End this process when the study's own was killed: nobody else may find it at work on the same run."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def run_job(study: Study, arm: str, seed: int, device: str = "") -> float:
