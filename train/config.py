@@ -4,8 +4,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from texneg.errors import InputError
+from texneg.train.data.augmentations import Augmentation, MocoV2
 from texneg.train.data.reading import Reading
-from texneg.train.data.views import Augmentation
 from texneg.train.engine.optimiser import Optimisation
 from texneg.train.engine.run import Run
 from texneg.train.methods import Config, moco
@@ -23,7 +23,7 @@ class PretrainConfig:
     seed: int = 0
     """Seed of weights, image order, views and negatives."""
     reading: Reading = Reading()
-    views: Augmentation = Augmentation()
+    views: Augmentation = MocoV2()
     negatives: Negatives = Negatives.of(Patch())
     method: Config = moco.Config()
     objective: Objective = Objective()
@@ -50,7 +50,7 @@ class PretrainConfig:
         reading = {"reading": asdict(self.reading)} if self.reading != Reading() else {}
         return {
             **reading,
-            "views": asdict(self.views),
+            "views": self.views.plain(),
             "negatives": self.negatives.plain(),
             "method": to_plain(self.method),
             "objective": objective,

@@ -11,10 +11,11 @@ from dataclasses import replace
 
 from texneg.errors import InputError
 from texneg.train.config import PretrainConfig
-from texneg.train.data.views import Augmentation
+from texneg.train.data import augmentations
+from texneg.train.data.augmentations import MocoV2
 from texneg.train.engine.optimiser import Optimisation
 from texneg.train.engine.run import Run
-from texneg.train.methods import byol, memory_bank, moco, simo, triplet
+from texneg.train.methods import byol, memory_bank, moco, simclr, simo, triplet
 from texneg.train.negatives import Negatives, Patch, PatchPermutation, Texture, TextureLive
 from texneg.train.networks.backbone import Architecture
 from texneg.train.objectives import Byol, InfoNCE, Objective, TruncatedTriplet
@@ -28,7 +29,7 @@ def moco_v2_imagenet100() -> PretrainConfig:
     """
     return PretrainConfig(
         recipe="moco_v2_imagenet100",
-        views=Augmentation(image_size=224),
+        views=MocoV2(image_size=224),
         negatives=Negatives(),
         method=moco.Config(queue=16384, momentum=0.999),
         objective=Objective(InfoNCE(temperature=0.2)),
@@ -121,12 +122,12 @@ def moco_v2_star_patch_imagenet100() -> PretrainConfig:
 def byol_imagenet100() -> PretrainConfig:
     """BYOL, ImageNet-100, ResNet-50; a reconstruction, since the paper's BYOL settings are not public.
 
-    No expected number. LARS with the linear rule lr = 0.3 x batch / 256, 10 epochs of warm-up. Hardware: one
-    GPU of 80 GB, or several with --bn sync.
+    No expected number. BYOL's augmentation; LARS with the linear rule lr = 0.3 x batch / 256, 10 epochs of
+    warm-up. Hardware: one GPU of 80 GB, or several with --bn sync.
     """
     return PretrainConfig(
         recipe="byol_imagenet100",
-        views=Augmentation(image_size=224),
+        views=augmentations.Byol(image_size=224),
         negatives=Negatives(),
         method=byol.Config(momentum=0.99),
         objective=Objective(Byol()),
@@ -159,7 +160,7 @@ def simo_imagenet() -> PretrainConfig:
     """
     return PretrainConfig(
         recipe="simo_imagenet",
-        views=Augmentation(image_size=224),
+        views=MocoV2(image_size=224),
         negatives=Negatives(),
         method=simo.Config(momentum=0.999),
         objective=Objective(InfoNCE(temperature=0.2, eqco=256)),
@@ -178,13 +179,33 @@ def triplet_imagenet() -> PretrainConfig:
     """
     return PretrainConfig(
         recipe="triplet_imagenet",
-        views=Augmentation(image_size=224, crop=0.08),
+        views=augmentations.Byol(image_size=224),
         negatives=Negatives(),
         method=triplet.Config(momentum=0.99, group=196, shrink_online=96 / 224, shrink_target=128 / 224),
         objective=Objective(TruncatedTriplet(ranks=(2, 10))),
         network=Architecture("resnet50", dim=256, bn="sync"),
         optimisation=Optimisation(
             batch=6272, epochs=200, optimizer="lars", lr=4.8, warmup=10, weight_decay=1e-6
+        ),
+        run=Run(workers=16),
+    )
+
+
+def simclr_imagenet() -> PretrainConfig:
+    """SimCLR, ImageNet, ResNet-50, batch 4096, LARS (Chen et al., ICML 2020).
+
+    Published: 69.3 linear top-1. Hardware: 16 GPUs of 80 GB with --bn sync under torchrun, or less with a
+    smaller --batch and --lr in proportion.
+    """
+    return PretrainConfig(
+        recipe="simclr_imagenet",
+        views=augmentations.SimClr(image_size=224),
+        negatives=Negatives(),
+        method=simclr.Config(),
+        objective=Objective(InfoNCE(temperature=0.1)),
+        network=Architecture("resnet50", bn="sync"),
+        optimisation=Optimisation(
+            batch=4096, epochs=1000, optimizer="lars", lr=4.8, warmup=10, weight_decay=1e-6
         ),
         run=Run(workers=16),
     )
@@ -198,7 +219,7 @@ def memory_bank_cifar10() -> PretrainConfig:
     """
     return PretrainConfig(
         recipe="memory_bank_cifar10",
-        views=Augmentation(image_size=32, blur=0.0),
+        views=augmentations.WangLiu(image_size=32),
         negatives=Negatives(),
         method=memory_bank.Config(keys=49_999),
         objective=Objective(InfoNCE(temperature=0.3)),
@@ -215,7 +236,7 @@ def imagenette128_gpu() -> PretrainConfig:
     """
     return PretrainConfig(
         recipe="imagenette128_gpu",
-        views=Augmentation(image_size=128),
+        views=MocoV2(image_size=128),
         negatives=Negatives.of(Patch()),
         method=moco.Config(queue=4096, momentum=0.99),
         objective=Objective(InfoNCE(temperature=0.2, alpha=2.0)),
@@ -232,7 +253,7 @@ def imagenette128_cpu() -> PretrainConfig:
     """
     return PretrainConfig(
         recipe="imagenette128_cpu",
-        views=Augmentation(image_size=64, blur=0.0),
+        views=MocoV2(image_size=64, blur=0.0),
         negatives=Negatives.of(Patch()),
         method=moco.Config(queue=2048, momentum=0.99),
         objective=Objective(InfoNCE(temperature=0.2, alpha=2.0)),
@@ -261,7 +282,7 @@ def demo() -> PretrainConfig:
     return replace(
         imagenette128_cpu(),
         recipe="demo",
-        views=Augmentation(image_size=32, crop=0.5, grey=0.5, blur=0.0),
+        views=MocoV2(image_size=32, crop=0.5, grey=0.5, blur=0.0),
         method=moco.Config(queue=512, momentum=0.99),
         optimisation=Optimisation(batch=64, epochs=80, lr=0.25, warmup=1, weight_decay=5e-4, resident=64),
         run=Run(),
@@ -280,6 +301,7 @@ RECIPES: tuple[Callable[[], PretrainConfig], ...] = (
     byol_patch_imagenet100,
     simo_imagenet,
     triplet_imagenet,
+    simclr_imagenet,
     memory_bank_cifar10,
     imagenette128_gpu,
     imagenette128_cpu,

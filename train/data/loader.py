@@ -21,7 +21,8 @@ from texneg.datasets.decode import DecodeError
 from texneg.datasets.images import ImageSet
 from texneg.datasets.sampler import epoch_order
 from texneg.errors import InputError
-from texneg.train.data.views import KEY, QUERY, U8, Augmentation, make_views
+from texneg.train.data.augmentations import KEY, QUERY, Augmentation
+from texneg.train.data.views import U8, make_views
 from texneg.train.negatives import Negatives
 from texneg.train.negatives.base import Pixels
 

@@ -7,13 +7,13 @@ import torch
 from texneg.datasets.decode import DecodeError
 from texneg.errors import InputError
 from texneg.patches.patches import patch_negatives
+from texneg.train.data.augmentations import MocoV2
 from texneg.train.data.loader import Batches, OnDemand, Resident, shrink, warn_if_oversubscribed
-from texneg.train.data.views import Augmentation
 from texneg.train.data.workers import load
 from texneg.train.negatives import Negatives, Patch, PatchPermutation, Texture, TextureLive
 
 N, BATCH = 22, 4
-AUGMENTATION = Augmentation(16, blur=0.5)
+AUGMENTATION = MocoV2(16, blur=0.5)
 PATCH = Negatives.of(Patch())
 MIXTURE = Negatives(((Patch(), 1.0), (PatchPermutation(), 0.5), (TextureLive(), 1.0)), count=2)
 
