@@ -25,6 +25,7 @@ MEMO = "fingerprints.jsonl"
 SETTLED_S = 2.0  # the coarsest clock of a file system: a file changed later has a later time
 
 _known: WeakKeyDictionary[ImageSet, str] = WeakKeyDictionary()
+_sampled: WeakKeyDictionary[ImageSet, str] = WeakKeyDictionary()
 
 
 def fingerprint(images: ImageSet, memo: str | Path | None = None) -> str:
@@ -42,7 +43,9 @@ def fingerprint(images: ImageSet, memo: str | Path | None = None) -> str:
 
 def sample_fingerprint(images: ImageSet) -> str:
     """Fingerprint of the beginning, middle and end of every image; equal to the whole one for small files."""
-    return _join(images, partial(_read_sample, images))
+    if images not in _sampled:
+        _sampled[images] = _join(images, partial(_read_sample, images))
+    return _sampled[images]
 
 
 def is_same(saved: str, now: str) -> bool:

@@ -47,7 +47,7 @@ ROOMS = {  # folder: its folders and modules in order; each may import itself an
 FLOORS = {  # folder: modules that share a place in the order
     "datasets": {
         **dict.fromkeys(("complaints", "metadata", "encode", "sampler", "corruptions"), "decode"),
-        **dict.fromkeys(("pairs", "fingerprint"), "images"),
+        **dict.fromkeys(("pairs", "fingerprint", "cache"), "images"),
     },
     "synth": dict.fromkeys(("run", "status", "verify", "preview"), "verbs"),
     "train": {},

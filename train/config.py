@@ -3,9 +3,11 @@
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from texneg.datasets.cache import Cache
 from texneg.errors import InputError
+from texneg.train.data.augmentations import Augmentation, MocoV2
 from texneg.train.data.reading import Reading
-from texneg.train.data.views import Augmentation
+from texneg.train.data.sources import Choice, choose_loader
 from texneg.train.engine.optimiser import Optimisation
 from texneg.train.engine.run import Run
 from texneg.train.methods import Config, moco
@@ -23,7 +25,7 @@ class PretrainConfig:
     seed: int = 0
     """Seed of weights, image order, views and negatives."""
     reading: Reading = Reading()
-    views: Augmentation = Augmentation()
+    views: Augmentation = MocoV2()
     negatives: Negatives = Negatives.of(Patch())
     method: Config = moco.Config()
     objective: Objective = Objective()
@@ -47,10 +49,10 @@ class PretrainConfig:
         objective = self.objective.plain()
         if not self.negatives.kinds:
             objective["loss"] |= {"alpha": 0.0} if "alpha" in objective["loss"] else {}
-        reading = {"reading": asdict(self.reading)} if self.reading != Reading() else {}
+        reading = {k: v for k, v in asdict(self.reading).items() if (k, v) != ("jpeg", None)}
         return {
-            **reading,
-            "views": asdict(self.views),
+            **({"reading": reading} if self.reading != Reading() else {}),
+            "views": self.views.plain(),
             "negatives": self.negatives.plain(),
             "method": to_plain(self.method),
             "objective": objective,
@@ -83,12 +85,55 @@ class PretrainConfig:
         self.network.check(batch, world)
         self.negatives.check(self.views.image_size)
         self.objective.check(self.method.negatives(batch), self.method.name)
+        self.check_loader()
         loss, method = self.objective.loss, self.method
         if not (loss.negatives_needed or method.predicts):
             raise InputError(
                 f"--loss {loss.name} has no ordinary negatives and --method {method.name} no predictor: all"
                 " embeddings would become the same; use another --loss, or --method byol"
             )
+
+    def check_loader(self) -> None:
+        """Refuse a loader that lacks what it needs, or that cannot make what the run trains on."""
+        if self.choose_loader().loader != "device":
+            return
+        if self.negatives.kinds and not self.negatives.on_device:
+            raise InputError(
+                f"--loader device: negatives of kind {self.negatives.title} are made on the CPU; use --loader"
+                " memory"
+            )
+        if self.views.operators != "compiled":
+            raise InputError(
+                f"--loader device: --operators {self.views.operators} needs the CPU; use --loader memory"
+            )
+
+    def choose_loader(self) -> Choice:
+        """Choose the loader of the run."""
+        return choose_loader(self.run.loader, cache=self.run.cache, resident=self.optimisation.resident)
+
+    def read_from(self, cache: Cache | None) -> "PretrainConfig":
+        """Return the configuration with what a cache decides of the results.
+
+        Raises:
+            InputError: flags ask for other images than the cache holds.
+        """
+        given = self.optimisation.resident, self.reading.jpeg
+        if cache is None:
+            if given[1] is not None:
+                raise InputError(f"--jpeg {given[1]}: belongs to a --cache of format jpeg; leave it out")
+            return self
+        held = cache.recipe.side, cache.recipe.quality or None
+        for flag, asked, is_there in zip(("--resident", "--jpeg"), given, held, strict=True):
+            if asked not in (None, is_there):
+                raise InputError(
+                    f"{flag} {asked}: --cache {self.run.cache} has {flag} {is_there}; give that, or make"
+                    " another cache"
+                )
+        return replace(
+            self,
+            optimisation=replace(self.optimisation, resident=held[0]),
+            reading=replace(self.reading, jpeg=held[1]),
+        )
 
     def warnings(self) -> list[str]:
         """Warn of what can be trained and hardly makes sense."""

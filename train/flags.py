@@ -18,13 +18,19 @@ from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
 from texneg.cli.main import parse
 from texneg.errors import InputError
 from texneg.train.config import PretrainConfig
+from texneg.train.data.augmentations import AUGMENTATIONS
 from texneg.train.methods import METHODS
 from texneg.train.negatives import KINDS, Negatives
 from texneg.train.objectives import LOSSES, Objective
 from texneg.train.options import find_named
 from texneg.train.recipes import RECIPES, describe_recipe, find_recipe
 
-CHOICES: dict[str, Sequence[Any]] = {"method": METHODS, "loss": LOSSES, "negatives": KINDS}
+CHOICES: dict[str, Sequence[Any]] = {
+    "method": METHODS,
+    "loss": LOSSES,
+    "negatives": KINDS,
+    "views": AUGMENTATIONS,
+}
 """Flags that choose a class; its fields are flags as well."""
 NO_KIND = ("none", "mixture")
 """Values of --negatives that are no kind."""
@@ -50,8 +56,8 @@ class Part(NamedTuple):
 def change(config: PretrainConfig, **flags: Any) -> PretrainConfig:
     """Change a configuration by the names of its flags: `change(recipe, lr=0.1, negatives="patch")`.
 
-    Another method, loss or kind of negatives begins with its own defaults; a method brings the loss that it
-    is published with, and the weight of negatives that suits it.
+    Another method, loss, augmentation (`views`) or kind of negatives begins with its own defaults; a method
+    brings the loss that it is published with, and the weight of negatives that suits it.
 
     Raises:
         InputError: a flag that this configuration does not have, or a choice that is not in its table.
@@ -89,7 +95,7 @@ def list_parts(config: PretrainConfig) -> list[Part]:
     return [
         Part("run", "", config.run),
         Part("reading", "", config.reading),
-        Part("views", "", config.views),
+        Part(f"views {config.views.name}", "", config.views),
         Part("network", "", config.network),
         Part("optimisation", "", config.optimisation),
         Part(f"method {method.name}", "", method),
@@ -110,6 +116,10 @@ def choose(config: PretrainConfig, flags: dict[str, Any]) -> PretrainConfig:
         loss = find_named(LOSSES, flags["loss"], "--loss")
         if type(config.objective.loss) is not loss:
             config = replace(config, objective=replace(config.objective, loss=loss()))
+    if "views" in flags:
+        views = find_named(AUGMENTATIONS, flags["views"], "--views")
+        if type(config.views) is not views:
+            config = replace(config, views=views(image_size=config.views.image_size))
     if "negatives" in flags or "mixture" in flags:
         name = flags.get("negatives", find_choice(config.negatives))
         config = replace(config, negatives=choose_negatives(config.negatives, name, flags.get("mixture", ())))
@@ -207,6 +217,7 @@ def make_flags(config: PretrainConfig) -> Any:
             "Kind of non-semantic negatives; mixture: several, drawn.",
             name,
         ),
+        ("views", choice_type(AUGMENTATIONS), "Augmentation of an image's views.", config.views.name),
         ("mixture", pairs, "Kinds and probabilities of a mixture: patch 0.5 texture_live 0.5.", mixture),
         ("count", int, "Non-semantic negatives of each query; texture: 1.", config.negatives.count),
         ("seed", int, "Seed of weights, image order, views and negatives.", config.seed),
@@ -214,8 +225,8 @@ def make_flags(config: PretrainConfig) -> Any:
     members = [*(make_field(*one) for one in top), *map(make_group, list_parts(config))]
     doc = (
         f"{describe_recipe(config.recipe)}\n\nA flag that is left out keeps the value shown. Another method,"
-        " loss or kind of negatives brings options of its own: choose it in front of --help, as in"
-        " --negatives texture_live --help."
+        " loss, augmentation (--views) or kind of negatives brings options of its own: choose it in front of"
+        " --help, as in --negatives texture_live --help."
     )
     made: Any = make_dataclass("Flags", members, namespace={"__doc__": doc})
     return made()
@@ -247,13 +258,13 @@ def choice_type(table: Sequence[Any], *others: str) -> Any:
 
 
 def read_field_docs(cls: type) -> dict[str, str]:
-    """Read the strings that follow the fields of a dataclass in its source."""
+    """Read the strings that follow the fields of a dataclass, its own and inherited ones, in the source."""
+    docs = read_field_docs(cls.__base__) if cls.__base__ and is_dataclass(cls.__base__) else {}
     try:
         (tree,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
     except (OSError, TypeError):  # made at run time
-        return {}
+        return docs
     assert isinstance(tree, ast.ClassDef)
-    docs = {}
     for node, following in zip(tree.body, tree.body[1:], strict=False):
         match node, following:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):

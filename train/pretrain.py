@@ -12,6 +12,7 @@ import torch
 from texneg import __version__
 from texneg.cli.console import plural, print_status
 from texneg.cli.guard import refuse_rerun
+from texneg.datasets.cache import open_cache
 from texneg.datasets.fingerprint import sample_fingerprint
 from texneg.datasets.images import ImageSet
 from texneg.datasets.pairs import pair
@@ -19,10 +20,11 @@ from texneg.datasets.storage.json_files import read_json, write_json
 from texneg.datasets.storage.places import require_folder
 from texneg.errors import InputError
 from texneg.train.config import PretrainConfig
-from texneg.train.data.loader import Batches, OnDemand, Resident, warn_if_oversubscribed
-from texneg.train.data.reading import Reading, find_damaged, leave_out
+from texneg.train.data.loader import Batches, warn_if_oversubscribed
+from texneg.train.data.on_device import DeviceImages
+from texneg.train.data.reading import Reading, find_damaged, find_places, leave_out
+from texneg.train.data.sources import Cached, Files, Memory, Read
 from texneg.train.data.splits import open_textures, open_train
-from texneg.train.data.views import U8
 from texneg.train.data.workers import check_workers
 from texneg.train.device import pick_device
 from texneg.train.distributed import process_group, processes, rank, share
@@ -75,6 +77,8 @@ def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = prin
     """
     refuse_rerun()
     config.check(world=processes())
+    cache = open_cache(config.run.cache) if config.run.cache else None
+    config = config.read_from(cache)
     folder = Path(config.run.out or f"runs/{config.recipe}-s{config.seed}")
     if (folder / CONFIG).is_file():
         checkpoint.require_same(folder, read_identity(folder / CONFIG), config.identity())
@@ -84,13 +88,18 @@ def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = prin
     device = torch.device(pick_device(config.run.device))
     train_set = open_train(config.run.data)
     textures = require_textures(config, train_set) if config.negatives.need_textures else None
-    train_set, textures, damaged = choose_images(config.reading, folder, train_set, textures, log)
+    if cache is not None:
+        policy = config.reading
+        cache.check(train_set, skip_unreadable=policy.skip_unreadable, allow_truncated=policy.allow_truncated)
+    whole, known = train_set, None if cache is None else cache.unreadable
+    train_set, textures, damaged = choose_images(config.reading, folder, train_set, textures, log, known)
+    cached = None if cache is None else Cached(cache, find_places(train_set, whole))
     oversubscribed = warn_if_oversubscribed(config.run.workers, processes())
     check_workers(config.run.workers)
     for warning in (*config.warnings(), config.check_images(len(train_set)), oversubscribed):
         if warning and rank() == 0:
             log(f"warning: {warning}\n")
-    training = assemble(config, folder, train_set, textures, device, log)
+    training = assemble(config, folder, train_set, textures, device, log, cached)
     training.resume()
     if rank() == 0:
         now = Stretch(training.step, processes(), device.type, torch.__version__)
@@ -125,7 +134,12 @@ def require_textures(config: PretrainConfig, train_set: ImageSet) -> ImageSet:
 
 
 def choose_images(
-    reading: Reading, folder: Path, images: ImageSet, textures: ImageSet | None, log: Callable[[str], None]
+    reading: Reading,
+    folder: Path,
+    images: ImageSet,
+    textures: ImageSet | None,
+    log: Callable[[str], None],
+    known: dict[str, str] | None = None,
 ) -> tuple[ImageSet, ImageSet | None, dict[str, str]]:
     """Apply the policy for damaged images: the images and textures to train on, and those that are left out.
 
@@ -137,6 +151,7 @@ def choose_images(
         images: all that --data holds.
         textures: of these.
         log: receives a line before all is decoded, and one if something is left out.
+        known: why some images cannot be read, by full name, where a cache has decoded all.
 
     Returns:
         Images, textures, and why images are left out, by full name.
@@ -144,16 +159,17 @@ def choose_images(
     Raises:
         InputError: no image can be read, or the list of a run that has a checkpoint is gone or damaged.
     """
-    images = replace(images, allow_truncated=reading.allow_truncated)
+    if reading.allow_truncated:
+        images = replace(images, allow_truncated=True)
     textures = textures and replace(textures, allow_truncated=reading.allow_truncated)
     if not reading.skip_unreadable:
         return images, textures, {}
     begun = rank() == 0 and (folder / checkpoint.CHECKPOINT).is_file()
     damaged = share(read_left_out(folder / UNREADABLE) if begun else None)
     if damaged is None:
-        if rank() == 0:
+        if rank() == 0 and known is None:
             log(f"decoding {len(images)} images once to find those that cannot be read\n")
-        damaged = find_damaged(images, textures)
+        damaged = find_damaged(images, textures, known)
     kept = leave_out(images, damaged)
     left = len(images) - len(kept)
     if left == len(images):
@@ -186,6 +202,7 @@ def assemble(
     textures: ImageSet | None,
     device: torch.device,
     log: Callable[[str], None],
+    cached: Cached | None = None,
 ) -> Training:
     """Make everything of a run, in its state before the first step."""
     steps = config.optimisation.epochs * (len(train_set) // config.optimisation.batch)
@@ -204,7 +221,8 @@ def assemble(
             log(f"--init {config.network.init}: {line}\n")
     method.amp = config.optimisation.amp
     method = method.to(device).to(memory_format=torch.channels_last)
-    deferred = device.type == "cuda" and config.negatives.on_device
+    batches = make_batches(config, train_set, textures, log, device=device, cached=cached)
+    on_device = isinstance(batches.image, DeviceImages)
     watched = config.run.knn_every > 0 and rank() == 0
     knn = None
     if watched:
@@ -212,10 +230,10 @@ def assemble(
         if knn.warning:
             log(f"warning: {knn.warning}\n")
     return Training(
-        run=config.run,
+        run=replace(config.run, workers=0) if on_device else config.run,  # nothing is left to them
         folder=folder,
         identity=config.identity(),
-        batches=make_batches(config, train_set, textures, log, deferred=deferred),
+        batches=batches,
         method=method,
         objective=config.objective,
         optimiser=make_optimiser(method, config.optimisation),
@@ -234,22 +252,30 @@ def make_batches(
     textures: ImageSet | None,
     log: Callable[[str], None],
     *,
-    deferred: bool = False,
+    device: torch.device | None = None,
+    cached: Cached | None = None,
 ) -> Batches:
-    """Make the batches of a run, of images and textures in memory or read when they are needed.
+    """Make the batches of a run from the source of images that --loader names.
 
-    With `deferred` the loop makes the negatives, on its device.
+    Args:
+        config: of the run.
+        train_set: images.
+        textures: theirs, for kinds of negatives that need them.
+        log: receives a line on the loader.
+        device: of the training, which makes the negatives if it can; None: all is made in the loader.
+        cached: the images of --cache.
     """
-    n, resident = len(train_set), config.optimisation.resident
-    image: Callable[[int], U8] = OnDemand(train_set)
-    texture: Callable[[int], U8] | None = None
+    n, side, choice = len(train_set), config.optimisation.resident, config.choose_loader()
+    if rank() == 0:
+        log(f"loader {choice.loader}: {plural(n, 'image')}, {choice.why}\n")
+    read: Read = cached or Files(train_set, side=side)
+    texture: Read | None = None
     if textures is not None:
-        texture = OnDemand(textures, pair(train_set, textures))
-    if resident:
-        if rank() == 0:
-            log(f"reading {n} images into memory")
-        image = Resident(image, n, resident)
-        texture = texture and Resident(texture, n, resident)
+        texture = Files(textures, pair(train_set, textures), side)
+    if choice.loader in ("memory", "device"):
+        read, texture = Memory(read, n), texture and Memory(texture, n)
+    place = device or torch.device("cpu")
+    image = DeviceImages(read, n, place) if choice.loader == "device" else read
     return Batches(
         image=image,
         n=n,
@@ -258,7 +284,7 @@ def make_batches(
         seed=config.seed,
         negatives=config.negatives,
         texture=texture,
-        deferred=deferred,
+        deferred=choice.loader == "device" or (place.type == "cuda" and config.negatives.on_device),
         rank=rank(),
         world=processes(),
     )

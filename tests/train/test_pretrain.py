@@ -142,7 +142,7 @@ def test_negatives_made_on_the_device_change_no_bit_of_a_run(data, tmp_path, mon
     loaded = run_pretraining(tiny(data, tmp_path / "loaded", **changes), log=silent)
     make = verb.make_batches
     with monkeypatch.context() as patched:
-        patched.setattr(verb, "make_batches", lambda *given, **_: make(*given, deferred=True))
+        patched.setattr(verb, "make_batches", lambda *given, **_: replace(make(*given), deferred=True))
         late = tiny(data, tmp_path / "late", stop_after=7, **changes)
         for _ in range(2):
             run_pretraining(late, log=silent)

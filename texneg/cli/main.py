@@ -25,6 +25,10 @@ VERBS: Verbs = {
     "synth-status": ("texneg.synth.status:synth_status", "how far a texture run is, what failed and why"),
     "verify": ("texneg.synth.verify:verify", "check every texture of a run against its manifest"),
     "sheet": ("texneg.train.sheet.sheet:sheet", "contact sheet: images beside any kinds of negatives"),
+    "cache": (
+        "texneg.train.data.cache:cache",
+        "training images decoded and shrunk once, for fast loading",
+    ),
     "pretrain": ("texneg.train.pretrain:pretrain", "train MoCo-v2 or BYOL with or without negatives"),
     "study": ("texneg.train.sweep:study", "train and test a sweep of settings with several seeds"),
     "convert": ("texneg.train.convert:convert", "any encoder to a file that timm or torchvision loads"),

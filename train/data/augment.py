@@ -1,4 +1,4 @@
-"""One augmented view of one image in compiled code: crop, flip, colour jitter, grey, blur.
+"""One augmented view of one image in compiled code: crop, flip, colour jitter, grey, blur, solarise.
 
 The operators mean what torchvision v2's functional ones mean on float images, with fixed parameters; rounding
 happens once, at the end. Between the operators the image is three float32 planes (3, S, S) in 0 ... 1.
@@ -16,15 +16,32 @@ ORDERS = np.array(
     np.int64,
 )
 RED, GREEN, BLUE = np.float32(0.2989), np.float32(0.587), np.float32(0.114)
-ZERO, ONE = np.float32(0), np.float32(1)
+ZERO, HALF, ONE = np.float32(0), np.float32(0.5), np.float32(1)
 DEVIATIONS = 3  # the blur's kernel ends here
 
 
 @compiled()
-def compute_taps(length, n):  # type: ignore[no-untyped-def]
-    """Compute first and end pixel (n,) and weights (n, taps) of an antialiased bilinear resize to n."""
+def clip(x):  # type: ignore[no-untyped-def]
+    """Clip to 0 ... 1."""
+    return min(max(x, ZERO), ONE)
+
+
+@compiled()
+def weigh(distance, cubic):  # type: ignore[no-untyped-def]
+    """Compute a resize filter at this distance from its centre, in pixels of the coarser image."""
+    if not cubic:
+        return max(0.0, 1.0 - distance)
+    if distance < 1:
+        return (1.5 * distance - 2.5) * distance * distance + 1
+    return ((2.5 - 0.5 * distance) * distance - 4) * distance + 2 if distance < 2 else 0.0
+
+
+@compiled()
+def compute_taps(length, n, cubic):  # type: ignore[no-untyped-def]
+    """Compute first and end pixel (n,) and weights (n, taps) of an antialiased resize to n."""
     scale = length / n
-    support = max(scale, 1.0)
+    unit = max(scale, 1.0)
+    support = 2 * unit if cubic else unit
     first, end = np.zeros(n, np.int64), np.zeros(n, np.int64)
     weights = np.zeros((n, math.ceil(support) * 2 + 1), np.float32)
     for o in range(n):
@@ -33,9 +50,9 @@ def compute_taps(length, n):  # type: ignore[no-untyped-def]
         end[o] = min(int(centre + support + 0.5), length)
         total = 0.0
         for i in range(first[o], end[o]):
-            total += max(0.0, 1.0 - abs(i + 0.5 - centre) / support)
+            total += weigh(abs(i + 0.5 - centre) / unit, cubic)
         for i in range(first[o], end[o]):
-            weights[o, i - first[o]] = max(0.0, 1.0 - abs(i + 0.5 - centre) / support) / total
+            weights[o, i - first[o]] = weigh(abs(i + 0.5 - centre) / unit, cubic) / total
     return first, end, weights
 
 
@@ -43,9 +60,9 @@ def compute_taps(length, n):  # type: ignore[no-untyped-def]
 def crop_and_resize(image, plan, planes):  # type: ignore[no-untyped-def]
     """Crop a uint8 (H, W, 3) image, resize it to fill the planes, and mirror it if the plan says so."""
     top, left, height, width = int(plan[0]), int(plan[1]), int(plan[2]), int(plan[3])
-    S = planes.shape[1]
-    columns, columns_end, across = compute_taps(width, S)
-    rows, rows_end, down = compute_taps(height, S)
+    S, cubic = planes.shape[1], plan[13] > 0
+    columns, columns_end, across = compute_taps(width, S, cubic)
+    rows, rows_end, down = compute_taps(height, S, cubic)
     line = np.empty(3 * width, np.float32)
     for o in range(S):
         line[:] = ZERO
@@ -62,14 +79,10 @@ def crop_and_resize(image, plan, planes):  # type: ignore[no-untyped-def]
                 r += weight * line[3 * i]
                 g += weight * line[3 * i + 1]
                 b += weight * line[3 * i + 2]
+            if cubic:  # overshoots at edges
+                r, g, b = clip(r), clip(g), clip(b)
             to = S - 1 - x if plan[4] > 0 else x
             red[to], green[to], blue[to] = r, g, b
-
-
-@compiled()
-def clip(x):  # type: ignore[no-untyped-def]
-    """Clip to 0 ... 1."""
-    return min(max(x, ZERO), ONE)
 
 
 @compiled()
@@ -137,10 +150,10 @@ def hexagon(sixths):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def blur(planes, sigma):  # type: ignore[no-untyped-def]
-    """Blur (3, S, S) planes by a Gaussian, sigma in pixels, mirrored at the edges."""
+def blur(planes, sigma, reach):  # type: ignore[no-untyped-def]
+    """Blur (3, S, S) planes by a Gaussian, sigma and reach in pixels, mirrored at the edges."""
     S = planes.shape[1]
-    radius = min(math.ceil(DEVIATIONS * sigma), S - 1)
+    radius = int(min(math.ceil(DEVIATIONS * sigma), S - 1, reach))
     kernel = np.empty(2 * radius + 1, np.float32)
     for k in range(2 * radius + 1):
         kernel[k] = math.exp(-0.5 * ((k - radius) / sigma) ** 2)
@@ -173,6 +186,15 @@ def mirror_index(x, n):  # type: ignore[no-untyped-def]
 
 
 @compiled()
+def solarise(planes):  # type: ignore[no-untyped-def]
+    """Invert values from 1/2 up."""
+    for c in range(3):
+        for i in range(planes.shape[1]):
+            value = planes[c, i]
+            planes[c, i] = ONE - value if value >= HALF else value
+
+
+@compiled()
 def augment(image, plan, out):  # type: ignore[no-untyped-def]
     """Write one view of a uint8 (H, W, 3) image into uint8 (S, S, 3); `plan` is a row of `views.Plan`."""
     S = out.shape[0]
@@ -193,7 +215,9 @@ def augment(image, plan, out):  # type: ignore[no-untyped-def]
     if plan[10] > 0:
         saturation(flat, ZERO)
     if plan[11] > 0:
-        blur(planes, plan[11])
+        blur(planes, plan[11], plan[14])
+    if plan[12] > 0:
+        solarise(flat)
     for y in range(S):
         for x in range(S):
             for c in range(3):

@@ -3,8 +3,6 @@
 Shapes: N images of this process in a batch, M negatives a query, S view side.
 """
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import NamedTuple
@@ -12,20 +10,21 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from texneg.cores import available_cores
 from texneg.datasets.decode import DecodeError
-from texneg.datasets.images import ImageSet
 from texneg.datasets.sampler import epoch_order
 from texneg.errors import InputError
-from texneg.train.data.views import KEY, QUERY, U8, Augmentation, make_views
+from texneg.train.data.augmentations import KEY, QUERY, Augmentation
+from texneg.train.data.on_device import DeviceImages
+from texneg.train.data.sources import Read, make_image_error
+from texneg.train.data.views import U8, make_views
 from texneg.train.negatives import Negatives
 from texneg.train.negatives.base import Pixels
 
-THREADS = 4
+NOTHING = torch.empty(0, dtype=torch.uint8)
 
 
 class Batch(NamedTuple):
@@ -45,8 +44,8 @@ class Batches(Dataset[Batch | InputError]):
     The key's augmentation is drawn for itself; negatives are made from the finished query view.
     """
 
-    image: Callable[[int], U8]
-    """Image i as uint8 (H, W, 3)."""
+    image: Read | DeviceImages
+    """Image i as uint8 (H, W, 3); or all of them on the training device, where `complete` makes the views."""
     n: int
     """Images in the data set."""
     augmentation: Augmentation
@@ -54,7 +53,7 @@ class Batches(Dataset[Batch | InputError]):
     """Images a step over all processes."""
     seed: int
     negatives: Negatives = Negatives()
-    texture: Callable[[int], U8] | None = None
+    texture: Read | None = None
     """The texture of image i, for kinds of negatives that need it."""
     deferred: bool = False
     """Leave the negatives to `complete`, once the batch is on its device."""
@@ -81,8 +80,10 @@ class Batches(Dataset[Batch | InputError]):
             return make_image_error(error)
 
     def make(self, step: int) -> Batch:
-        """Make views and negatives of a step."""
+        """Make views and negatives of a step, or what is made of them here."""
         index, epoch = self.indices(step), step // self.steps_per_epoch
+        if isinstance(self.image, DeviceImages):
+            return Batch(NOTHING, NOTHING, None, torch.from_numpy(index), step)
 
         def views(pixels: list[U8], view: int) -> U8:
             return make_views(pixels, self.augmentation, seed=self.seed, epoch=epoch, index=index, view=view)
@@ -95,7 +96,14 @@ class Batches(Dataset[Batch | InputError]):
         return Batch(*pixels, negatives, torch.from_numpy(index), step)
 
     def complete(self, batch: Batch) -> Batch:
-        """Add negatives that were deferred, made on the device of the batch from its query views."""
+        """Add what was deferred: views of images on the device, negatives made there of query views."""
+        if isinstance(self.image, DeviceImages):
+            index, epoch = batch.indices.numpy(), batch.step // self.steps_per_epoch
+            query, key = (
+                self.image.views(self.augmentation, seed=self.seed, epoch=epoch, index=index, view=view)
+                for view in (QUERY, KEY)
+            )
+            batch = batch._replace(query=query, key=key)
         if not self.negatives.kinds or not self.deferred:
             return batch
         return batch._replace(negatives=self.make_negatives(batch.query, batch.step, batch.indices))
@@ -126,47 +134,3 @@ def warn_if_oversubscribed(workers: int, processes: int) -> str:
     if not workers or wanted <= cores:
         return ""
     return f"--workers {workers}: {wanted} processes share {cores} cores; fewer workers may be faster"
-
-
-def make_image_error(error: Exception) -> InputError:
-    """Return the error of an image that cannot be trained on."""
-    return InputError(
-        f"{error}: replace this image, or train in a new run folder: without what cannot be read"
-        " (--skip-unreadable), or with what there is of files that are cut short (--allow-truncated)"
-    )
-
-
-class OnDemand:
-    """Images decoded at every access."""
-
-    def __init__(self, images: ImageSet, order: npt.NDArray[np.int64] | None = None) -> None:
-        self.images, self.order = images, order
-
-    def __call__(self, i: int) -> U8:
-        """Decode image i, or the image at place order[i]."""
-        return self.images[i if self.order is None else int(self.order[i])][0]
-
-
-class Resident:
-    """Images decoded once and kept, shrunk so that the shorter side is at most `side` pixels."""
-
-    def __init__(self, image: Callable[[int], U8], n: int, side: int) -> None:
-        try:
-            with ThreadPoolExecutor(THREADS) as pool:
-                self.pixels = list(pool.map(lambda i: shrink(image(i), side), range(n)))
-        except (DecodeError, OSError) as error:
-            raise make_image_error(error) from error
-
-    def __call__(self, i: int) -> U8:
-        """Return image i."""
-        return self.pixels[i]
-
-
-def shrink(pixels: U8, side: int) -> U8:
-    """Reduce the shorter side of an image to `side` pixels, antialiased; smaller images stay as they are."""
-    height, width = pixels.shape[:2]
-    scale = side / min(height, width)
-    if scale >= 1:
-        return pixels
-    size = max(side, round(width * scale)), max(side, round(height * scale))
-    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))

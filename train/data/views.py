@@ -1,71 +1,31 @@
 """Augmented views whose pixels depend on (seed, epoch, image index, view) alone.
 
-The augmentation is MoCo-v2's (Chen et al., arXiv 2003.04297): random resized crop, colour jitter with
-probability 0.8, grey, blur, flip. Parameters are drawn for a whole batch from Philox words; `augment`
-applies them.
+Parameters are drawn for a whole batch from Philox words; `augment` applies them, or `pillow` does.
 
 Shapes: N batch, H W image, S view side.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from texneg.errors import InputError
 from texneg.philox.arrays import fold, fold_array, philox
 from texneg.philox.streams import Stream
 from texneg.train.data.augment import ORDERS, augment
+from texneg.train.data.augmentations import SIGMA, Augmentation
 
-QUERY, KEY = 0, 1
 TRIES = 10  # crops drawn before the largest central one is taken, as in torchvision
 RATIO = 3 / 4, 4 / 3
-JITTERED = 0.8
-JITTER = 0.4, 0.4, 0.4, 0.1  # brightness, contrast, saturation, hue
 NEUTRAL = np.array([1.0, 1.0, 1.0, 0.0])
-SIGMA = 0.1, 2.0  # pixels
 
 U8 = npt.NDArray[np.uint8]
 F64 = npt.NDArray[np.float64]
 Plan = npt.NDArray[np.float64]
-"""(N, 12): top, left, height, width of the crop in pixels; flip; brightness, contrast, saturation, hue;
-row of `augment.ORDERS`; grey; sigma of the blur in pixels, 0 for none."""
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """MoCo-v2's augmentation: crop, colour jitter, grey, blur, flip."""
-
-    image_size: int = 224
-    """Side of a view, pixels."""
-    crop: float = 0.2
-    """Smallest share of the image's area that a crop keeps; the largest is 1."""
-    jitter: float = 1.0
-    """Strength of the colour jitter; 1 is 0.4 for brightness, contrast, saturation and 0.1 for hue."""
-    grey: float = 0.2
-    """Probability of a grey view."""
-    blur: float = 0.5
-    """Probability of a blur of sigma 0.1 to 2 pixels; use 0 for images up to 64 pixels."""
-
-    def check(self) -> None:
-        """Refuse values outside their range.
-
-        Raises:
-            InputError: naming the flag and what it may be.
-        """
-        for wrong, message in (
-            (not 8 <= self.image_size <= 4096, f"--image-size {self.image_size}: 8 to 4096 pixels"),
-            (not 0 < self.crop <= 1, f"--crop {self.crop}: a share of the area, above 0 and at most 1"),
-            (
-                not 0 <= self.grey <= 1 or not 0 <= self.blur <= 1,
-                f"--grey {self.grey} --blur {self.blur}: probabilities, 0 to 1",
-            ),
-            (not 0 <= self.jitter <= 2.5, f"--jitter {self.jitter}: 0 to 2.5"),
-        ):
-            if wrong:
-                raise InputError(message)
+"""(N, 15): top, left, height, width of the crop in pixels; flip; brightness, contrast, saturation, hue;
+row of `augment.ORDERS`; grey; sigma of the blur in pixels, 0 for none; solarise; bicubic crop; reach of the
+blur in pixels."""
 
 
 def make_views(
@@ -81,7 +41,7 @@ def make_views(
 
     Args:
         images: uint8 (H, W, 3) each, sizes may differ.
-        augmentation: strengths.
+        augmentation: operators and strengths.
         seed: of the run.
         epoch: counted from 0.
         index: (N,) places in the data set; another image with the same index (a texture) is augmented alike.
@@ -90,6 +50,12 @@ def make_views(
     sizes = np.array([image.shape[:2] for image in images], np.float64)
     plan = plan_views(sizes, augmentation, seed=seed, epoch=epoch, index=index, view=view)
     out = np.empty((len(images), augmentation.image_size, augmentation.image_size, 3), np.uint8)
+    if augmentation.operators == "pillow":
+        from texneg.train.data.pillow import augment_pillow  # torchvision takes a second to import
+
+        for image, row, pixels in zip(images, plan, out, strict=True):
+            pixels[:] = np.asarray(augment_pillow(image, row, augmentation.image_size))
+        return out
     for image, row, pixels in zip(images, plan, out, strict=True):
         augment(np.ascontiguousarray(image), row, pixels)
     return out
@@ -98,16 +64,18 @@ def make_views(
 def plan_views(
     sizes: F64, augmentation: Augmentation, *, seed: int, epoch: int, index: npt.NDArray[np.int64], view: int
 ) -> Plan:
-    """Draw the parameters (N, 12) of a view of each image; `sizes` (N, 2) are heights and widths, pixels."""
+    """Draw the parameters (N, 15) of a view of each image; `sizes` (N, 2) are heights and widths, pixels."""
     keys = fold_array(fold(seed, epoch, Stream.VIEWS, view), index)
     u = philox(keys[:, None], np.arange(TRIES + 3)) / 2.0**32  # (N, blocks, 4), uniform on [0, 1)
-    a, (flip, jittered, grey, blurred), (order, sigma) = augmentation, u[:, TRIES].T, u[:, TRIES + 2, :2].T
-    shift = a.jitter * np.multiply(JITTER, 2 * u[:, TRIES + 1] - 1)
-    factors = NEUTRAL + np.where(jittered < JITTERED, shift.T, 0).T
-    blurs = np.where(blurred < a.blur, SIGMA[0] + sigma * (SIGMA[1] - SIGMA[0]), 0)
-    turns = np.floor(order * len(ORDERS))
-    rest = np.stack([turns, grey < a.grey, blurs], axis=1)
-    return np.hstack([draw_crops(u[:, :TRIES], sizes, a.crop), (flip < 0.5)[:, None], factors, rest])
+    a, of = augmentation, augmentation.of_view(view)
+    (flip, jittered, grey, blurred), (order, sigma, solarised) = u[:, TRIES].T, u[:, TRIES + 2, :3].T
+    shift = a.jitter * np.multiply(a.colours, 2 * u[:, TRIES + 1] - 1)
+    factors = NEUTRAL + np.where(jittered < of.jitter, shift.T, 0).T
+    blurs = np.where(blurred < of.blur, SIGMA[0] + sigma * (SIGMA[1] - SIGMA[0]), 0)
+    turns, same = np.floor(order * len(ORDERS)), np.ones(len(u))
+    rest = [turns, grey < a.grey, blurs, solarised < of.solarise, same * of.cubic, same * of.reach]
+    crops = draw_crops(u[:, :TRIES], sizes, a.crop)
+    return np.hstack([crops, (flip < 0.5)[:, None], factors, np.stack(rest, axis=1)])
 
 
 def draw_crops(u: F64, sizes: F64, smallest: float) -> F64:

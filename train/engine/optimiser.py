@@ -33,7 +33,8 @@ class Optimisation:
     amp: bool = True
     """Autocast to bfloat16 on a GPU; the loss stays in float32."""
     resident: int | None = None
-    """Keep all images in memory, the shorter side reduced to this many pixels; None: decode each time."""
+    """Reduce the shorter side of images to this many pixels, before views are made, and keep them in memory
+    (or see --loader); None: views of the whole images, decoded each time."""
 
     def check(self, world: int) -> None:
         """Refuse values outside their range.

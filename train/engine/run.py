@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from texneg.errors import InputError
 from texneg.train.data.loader import Batches
+from texneg.train.data.sources import Loader
 from texneg.train.distributed import rank
 from texneg.train.engine import checkpoint
 from texneg.train.engine.metrics import Meter, truncate_after
@@ -38,6 +39,12 @@ class Run:
     """auto, cpu, cuda or cuda:N."""
     workers: int = 0
     """Loader processes of each training process; 0 loads in the training process itself."""
+    loader: Loader = "auto"
+    """files: images decoded at each access; memory: read once, reduced to the side of --resident; cache:
+    those of --cache; device: as memory, on the training device, where views are made, too; auto: cache or
+    memory where --cache or --resident is given, else files."""
+    cache: str = ""
+    """Cache that `texneg cache` made of the same --data; sets --resident to the side of its images."""
     loader_timeout: int = 0
     """Seconds without a batch from the loader processes after which the run is saved and ends; 0: 600, or 3
     for each image of a batch if that is more."""

@@ -12,8 +12,8 @@ from texneg.datasets.images import ImageSet
 from texneg.errors import InputError, RunFailed
 from texneg.philox.arrays import generator
 from texneg.philox.streams import Stream
-from texneg.train.data.loader import make_image_error
 from texneg.train.data.reading import Reading, find_unreadable
+from texneg.train.data.sources import make_image_error
 from texneg.train.data.splits import find_test, require_labels
 from texneg.train.evaluate.features import (
     U8,

@@ -7,7 +7,8 @@ triplet, Wang et al., ICCV 2021; SimCLR, ICML 2020; BYOL, NeurIPS 2020.
 from dataclasses import replace
 
 from texneg.train.config import PretrainConfig
-from texneg.train.data.views import Augmentation
+from texneg.train.data import augmentations
+from texneg.train.data.augmentations import MocoV2
 from texneg.train.engine.optimiser import Optimisation
 from texneg.train.engine.run import Run
 from texneg.train.methods import byol, moco, simclr, simo, triplet
@@ -27,7 +28,7 @@ def moco_v2_imagenet() -> PretrainConfig:
     """
     return PretrainConfig(
         recipe="moco_v2_imagenet",
-        views=Augmentation(image_size=224),
+        views=MocoV2(image_size=224),
         negatives=Negatives(),
         method=moco.Config(queue=65536, momentum=0.999),
         objective=Objective(InfoNCE(temperature=0.2)),
@@ -57,7 +58,7 @@ def byol_imagenet() -> PretrainConfig:
     """
     return PretrainConfig(
         recipe="byol_imagenet",
-        views=Augmentation(image_size=224, crop=0.08),
+        views=augmentations.Byol(image_size=224),
         negatives=Negatives(),
         method=byol.Config(momentum=0.99),
         objective=Objective(Byol()),
@@ -76,7 +77,7 @@ def simclr_imagenet() -> PretrainConfig:
     """
     return PretrainConfig(
         recipe="simclr_imagenet",
-        views=Augmentation(image_size=224, crop=0.08),
+        views=augmentations.SimClr(image_size=224),
         negatives=Negatives(),
         method=simclr.Config(),
         objective=Objective(InfoNCE(temperature=0.1)),
@@ -95,7 +96,7 @@ def simo_imagenet() -> PretrainConfig:
     """
     return PretrainConfig(
         recipe="simo_imagenet",
-        views=Augmentation(image_size=224),
+        views=MocoV2(image_size=224),
         negatives=Negatives(),
         method=simo.Config(momentum=0.999),
         objective=Objective(InfoNCE(temperature=0.2, eqco=256)),
@@ -114,7 +115,7 @@ def triplet_imagenet() -> PretrainConfig:
     """
     return PretrainConfig(
         recipe="triplet_imagenet",
-        views=Augmentation(image_size=224, crop=0.08),
+        views=augmentations.Byol(image_size=224),
         negatives=Negatives(),
         method=triplet.Config(momentum=0.99, group=196, shrink_online=96 / 224, shrink_target=128 / 224),
         objective=Objective(TruncatedTriplet(ranks=(2, 10))),

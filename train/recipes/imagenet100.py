@@ -8,7 +8,8 @@ patch negatives are the authors' own tiles. Every recipe has its baseline: --neg
 from dataclasses import replace
 
 from texneg.train.config import PretrainConfig
-from texneg.train.data.views import Augmentation
+from texneg.train.data import augmentations
+from texneg.train.data.augmentations import MocoV2
 from texneg.train.engine.optimiser import Optimisation
 from texneg.train.engine.run import Run
 from texneg.train.methods import byol, memory_bank, moco
@@ -28,7 +29,7 @@ def moco_v2_imagenet100() -> PretrainConfig:
     """
     return PretrainConfig(
         recipe="moco_v2_imagenet100",
-        views=Augmentation(image_size=224),
+        views=MocoV2(image_size=224),
         negatives=Negatives(),
         method=moco.Config(queue=16384, momentum=0.999),
         objective=Objective(InfoNCE(temperature=0.2)),
@@ -121,12 +122,12 @@ def moco_v2_star_patch_imagenet100() -> PretrainConfig:
 def byol_imagenet100() -> PretrainConfig:
     """BYOL, ImageNet-100, ResNet-50; a reconstruction, since the paper's BYOL settings are not public.
 
-    No expected number. LARS with the linear rule lr = 0.3 x batch / 256, 10 epochs of warm-up. Hardware: one
-    GPU of 80 GB, or several with --bn sync.
+    No expected number. BYOL's augmentation; LARS with the linear rule lr = 0.3 x batch / 256, 10 epochs of
+    warm-up. Hardware: one GPU of 80 GB, or several with --bn sync.
     """
     return PretrainConfig(
         recipe="byol_imagenet100",
-        views=Augmentation(image_size=224),
+        views=augmentations.Byol(image_size=224),
         negatives=Negatives(),
         method=byol.Config(momentum=0.99),
         objective=Objective(Byol()),
@@ -159,7 +160,7 @@ def memory_bank_imagenet100() -> PretrainConfig:
     """
     return PretrainConfig(
         recipe="memory_bank_imagenet100",
-        views=Augmentation(image_size=224),
+        views=augmentations.WangLiu(image_size=224, blur=0.5),
         negatives=Negatives(),
         method=memory_bank.Config(keys=IMAGES - 1),
         objective=Objective(InfoNCE(temperature=0.3)),

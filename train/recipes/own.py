@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from texneg.train.config import PretrainConfig
-from texneg.train.data.views import Augmentation
+from texneg.train.data.augmentations import MocoV2
 from texneg.train.engine.optimiser import Optimisation
 from texneg.train.engine.run import Run
 from texneg.train.methods import moco
@@ -22,7 +22,7 @@ def imagenette128_gpu() -> PretrainConfig:
     """
     return PretrainConfig(
         recipe="imagenette128_gpu",
-        views=Augmentation(image_size=128),
+        views=MocoV2(image_size=128),
         negatives=Negatives.of(Patch()),
         method=moco.Config(queue=4096, momentum=0.99),
         objective=Objective(InfoNCE(temperature=0.2, alpha=2.0)),
@@ -39,7 +39,7 @@ def imagenette128_cpu() -> PretrainConfig:
     """
     return PretrainConfig(
         recipe="imagenette128_cpu",
-        views=Augmentation(image_size=64, blur=0.0),
+        views=MocoV2(image_size=64, blur=0.0),
         negatives=Negatives.of(Patch()),
         method=moco.Config(queue=2048, momentum=0.99),
         objective=Objective(InfoNCE(temperature=0.2, alpha=2.0)),
@@ -64,7 +64,7 @@ def tiny16_gpu() -> PretrainConfig:
     return replace(
         imagenette128_gpu(),
         recipe="tiny16_gpu",
-        views=Augmentation(image_size=64),
+        views=MocoV2(image_size=64),
         network=Architecture("resnet18", stem="stride1", bn="split", bn_group=32),
         optimisation=Optimisation(batch=256, epochs=200, lr=0.06, weight_decay=5e-4, resident=64),
     )
@@ -84,7 +84,7 @@ def demo() -> PretrainConfig:
     return replace(
         imagenette128_cpu(),
         recipe="demo",
-        views=Augmentation(image_size=32, crop=0.5, grey=0.5, blur=0.0),
+        views=MocoV2(image_size=32, crop=0.5, grey=0.5, blur=0.0),
         method=moco.Config(queue=512, momentum=0.99),
         optimisation=Optimisation(batch=64, epochs=80, lr=0.25, warmup=1, weight_decay=5e-4, resident=64),
         run=Run(),

@@ -7,7 +7,8 @@ MoCo-v2 are usual ones.
 from dataclasses import replace
 
 from texneg.train.config import PretrainConfig
-from texneg.train.data.views import Augmentation
+from texneg.train.data import augmentations
+from texneg.train.data.augmentations import MocoV2
 from texneg.train.engine.optimiser import Optimisation
 from texneg.train.engine.run import Run
 from texneg.train.methods import memory_bank, moco
@@ -27,7 +28,7 @@ def memory_bank_cifar10() -> PretrainConfig:
     """
     return PretrainConfig(
         recipe="memory_bank_cifar10",
-        views=Augmentation(image_size=32, blur=0.0),
+        views=augmentations.WangLiu(image_size=32),
         negatives=Negatives(),
         method=memory_bank.Config(keys=CIFAR - 1),
         objective=Objective(InfoNCE(temperature=0.3)),
@@ -52,7 +53,7 @@ def moco_v2_cifar10() -> PretrainConfig:
     """
     return PretrainConfig(
         recipe="moco_v2_cifar10",
-        views=Augmentation(image_size=32, blur=0.0),
+        views=MocoV2(image_size=32, blur=0.0),
         negatives=Negatives(),
         method=moco.Config(queue=4096, momentum=0.99),
         objective=Objective(InfoNCE(temperature=0.2)),
@@ -78,7 +79,7 @@ def moco_v2_stl10() -> PretrainConfig:
     return replace(
         moco_v2_cifar10(),
         recipe="moco_v2_stl10",
-        views=Augmentation(image_size=96),
+        views=MocoV2(image_size=96),
         method=moco.Config(queue=16384, momentum=0.99),
         network=Architecture("resnet18", stem="stride2", bn="split", bn_group=32),
         optimisation=Optimisation(batch=256, epochs=200, lr=0.06, weight_decay=5e-4, resident=96),
@@ -90,7 +91,7 @@ def moco_v2_tiny_imagenet() -> PretrainConfig:
     return replace(
         moco_v2_cifar10(),
         recipe="moco_v2_tiny_imagenet",
-        views=Augmentation(image_size=64),
+        views=MocoV2(image_size=64),
         method=moco.Config(queue=16384, momentum=0.99),
         optimisation=Optimisation(batch=256, epochs=200, lr=0.06, weight_decay=5e-4, resident=64),
     )

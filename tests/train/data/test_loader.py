@@ -4,16 +4,18 @@ import numpy as np
 import pytest
 import torch
 
+from texneg.datasets.cache import shrink
 from texneg.datasets.decode import DecodeError
 from texneg.errors import InputError
 from texneg.patches.patches import patch_negatives
-from texneg.train.data.loader import Batches, OnDemand, Resident, shrink, warn_if_oversubscribed
-from texneg.train.data.views import Augmentation
+from texneg.train.data.augmentations import MocoV2
+from texneg.train.data.loader import Batches, warn_if_oversubscribed
+from texneg.train.data.sources import Files, Memory
 from texneg.train.data.workers import load
 from texneg.train.negatives import Negatives, Patch, PatchPermutation, Texture, TextureLive
 
 N, BATCH = 22, 4
-AUGMENTATION = Augmentation(16, blur=0.5)
+AUGMENTATION = MocoV2(16, blur=0.5)
 PATCH = Negatives.of(Patch())
 MIXTURE = Negatives(((Patch(), 1.0), (PatchPermutation(), 0.5), (TextureLive(), 1.0)), count=2)
 
@@ -110,7 +112,7 @@ def test_loading_leaves_the_global_generator_alone():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_resident_images_are_shrunk_and_never_enlarged():
+def test_images_in_memory_are_shrunk_and_never_enlarged():
     tall = np.random.default_rng(0).integers(0, 256, (60, 30, 3), dtype=np.uint8)
     assert shrink(tall, 20).shape == (40, 20, 3)
     assert shrink(tall, 30) is tall
@@ -119,8 +121,8 @@ def test_resident_images_are_shrunk_and_never_enlarged():
         def __getitem__(self, i):
             return np.full((30, 30, 3), 10 * i, np.uint8), 0
 
-    ordered = OnDemand(Three(), np.array([2, 0, 1]))
-    kept = Resident(ordered, 3, 8)
+    ordered = Files(Three(), np.array([2, 0, 1]), side=8)
+    kept = Memory(ordered, 3)
     assert [kept(i)[0, 0, 0] for i in range(3)] == [20, 0, 10]
     assert kept(0).shape == (8, 8, 3)
 

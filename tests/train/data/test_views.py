@@ -1,15 +1,30 @@
 """Views: operators against torchvision v2, distributions, pixels that depend on nothing but their key."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torchvision.transforms import v2
+from PIL import Image, ImageFilter, ImageOps
+from torchvision.transforms import InterpolationMode, v2
+from torchvision.transforms import functional as pil
 from torchvision.transforms.v2 import functional as reference
 
+from texneg.errors import InputError
 from texneg.train.data.augment import ORDERS, augment
-from texneg.train.data.views import KEY, QUERY, Augmentation, make_views, plan_views
+from texneg.train.data.augmentations import (
+    AUGMENTATIONS,
+    KEY,
+    QUERY,
+    Byol,
+    MocoV2,
+    SimClr,
+    WangLiu,
+    read_augmentation,
+)
+from texneg.train.data.views import make_views, plan_views
 
 NEUTRAL = {
     "flip": 0,
@@ -20,6 +35,9 @@ NEUTRAL = {
     "order": 0,
     "grey": 0,
     "sigma": 0,
+    "solarise": 0,
+    "cubic": 0,
+    "reach": np.inf,
 }
 OPERATORS = (
     reference.adjust_brightness,
@@ -50,7 +68,8 @@ def theirs(image, size, box, **changes):
     """Torchvision v2's functional operators on a float image, rounded once at the end."""
     values = {**NEUTRAL, **changes}
     x = torch.from_numpy(image).permute(2, 0, 1).float() / 255
-    x = reference.resized_crop(x, *box, [size, size], antialias=True)
+    resize = InterpolationMode.BICUBIC if values["cubic"] else InterpolationMode.BILINEAR
+    x = reference.resized_crop(x, *box, [size, size], resize, antialias=True).clamp(0, 1)
     if values["flip"]:
         x = reference.horizontal_flip(x)
     factors = [values[name] for name in ("brightness", "contrast", "saturation", "hue")]
@@ -59,7 +78,9 @@ def theirs(image, size, box, **changes):
     if values["grey"]:
         x = reference.rgb_to_grayscale(x, num_output_channels=3)
     if values["sigma"]:
-        x = reference.gaussian_blur(x, [23, 23], [values["sigma"]] * 2)
+        x = reference.gaussian_blur(x, [2 * int(min(values["reach"], 11)) + 1] * 2, [values["sigma"]] * 2)
+    if values["solarise"]:
+        x = reference.solarize(x, 0.5)
     return (x * 255).round().permute(1, 2, 0).numpy()
 
 
@@ -77,6 +98,8 @@ CHANGES = [
     {"grey": 1},
     {"sigma": 0.3},
     {"sigma": 1.9},
+    {"sigma": 1.5, "reach": 2},
+    {"cubic": 1},
     {
         "brightness": 1.3,
         "contrast": 0.7,
@@ -104,6 +127,12 @@ def test_operators_equal_torchvision(shape, box, size, changes):
     assert difference.mean() < 0.05
 
 
+def test_solarised_levels_are_inverted_from_128_up():
+    image = picture(32, 32)
+    out = ours(image, 32, (0, 0, 32, 32), solarise=1)
+    assert np.array_equal(out, np.asarray(ImageOps.solarize(Image.fromarray(image), 128)))
+
+
 def test_orders_are_all_permutations():
     assert len({tuple(row) for row in ORDERS}) == len(ORDERS) == 24
     assert all(sorted(row) == [0, 1, 2, 3] for row in ORDERS)
@@ -112,13 +141,13 @@ def test_orders_are_all_permutations():
 def plans(n, augmentation=None, size=(60, 80), **key):
     key = {"seed": 0, "epoch": 0, "view": QUERY} | key
     sizes = np.full((n, 2), size, np.float64)
-    return plan_views(sizes, augmentation or Augmentation(32), index=np.arange(n), **key)
+    return plan_views(sizes, augmentation or MocoV2(32), index=np.arange(n), **key)
 
 
 def test_parameters_are_distributed_as_torchvision_draws_them():
     n = 4000
     plan = plans(n)
-    top, left, height, width, flip, brightness, _, saturation, hue, order, grey, sigma = plan.T
+    top, left, height, width, flip, brightness, _, saturation, hue, order, grey, sigma = plan.T[:12]
     with torch.random.fork_rng():
         torch.manual_seed(0)
         image = torch.zeros(3, 60, 80)
@@ -148,7 +177,7 @@ def test_parameters_are_distributed_as_torchvision_draws_them():
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 300), st.integers(1, 300), st.floats(0.05, 1.0), st.integers(0, 2**32))
 def test_crops_lie_inside_any_image(height, width, smallest, seed):
-    top, left, h, w = plans(20, Augmentation(8, crop=smallest), (height, width), seed=seed).T[:4]
+    top, left, h, w = plans(20, MocoV2(8, crop=smallest), (height, width), seed=seed).T[:4]
     assert (np.stack([top, left, h - 1, w - 1]) >= 0).all()
     assert (top + h <= height).all()
     assert (left + w <= width).all()
@@ -157,7 +186,7 @@ def test_crops_lie_inside_any_image(height, width, smallest, seed):
 def test_pixels_depend_on_seed_epoch_index_and_view_alone():
     images = [picture(30 + i, 40, i) for i in range(12)]
     index = np.arange(100, 112)
-    augmentation = Augmentation(16)
+    augmentation = MocoV2(16)
 
     def views(rows, seed=3, epoch=5, view=QUERY):
         chosen = [images[row] for row in rows]
@@ -175,8 +204,80 @@ def test_pixels_depend_on_seed_epoch_index_and_view_alone():
 
 def test_no_augmentation_but_the_crop_is_the_plain_resize():
     image = picture(32, 32)
-    augmentation = Augmentation(32, crop=1.0, jitter=0.0, grey=0.0, blur=0.0)
+    augmentation = MocoV2(32, crop=1.0, jitter=0.0, grey=0.0, blur=0.0)
     out = make_views([image] * 20, augmentation, seed=0, epoch=0, index=np.arange(20), view=QUERY)
     whole = [np.array_equal(v, image) or np.array_equal(v, image[:, ::-1]) for v in out]
     # Area 1 fits a square image only at aspect 1; other aspects fall back to the whole image, too.
     assert all(whole)
+
+
+def test_each_view_has_its_own_operators():
+    n = 4000
+    published = {  # jitter, blur and solarise: probabilities; colours; smallest area, cubic
+        (MocoV2, QUERY): (0.8, 0.5, 0, (0.4, 0.4, 0.4, 0.1), 0.2, 0),
+        (Byol, QUERY): (0.8, 1, 0, (0.4, 0.4, 0.2, 0.1), 0.08, 1),
+        (Byol, KEY): (0.8, 0.1, 0.2, (0.4, 0.4, 0.2, 0.1), 0.08, 1),
+        (SimClr, KEY): (0.8, 0.5, 0, (0.8, 0.8, 0.8, 0.2), 0.08, 1),
+        (WangLiu, QUERY): (1, 0, 0, (0.4, 0.4, 0.4, 0.4), 0.2, 0),
+    }
+    for (augmentation, view), (jittered, blurred, solarised, colours, smallest, cubic) in published.items():
+        plan = plans(n, augmentation(64), (2000, 2000), view=view)
+        shares = (plan[:, 8] != 0, jittered), (plan[:, 11] > 0, blurred), (plan[:, 12], solarised)
+        for share, expected in shares:
+            assert abs(share.mean() - expected) <= 5 * (expected * (1 - expected) / n) ** 0.5
+        changed = plan[plan[:, 8] != 0, 5:9] - (1, 1, 1, 0)
+        np.testing.assert_allclose(np.abs(changed).max(0), colours, rtol=0.01)
+        assert (np.abs(changed.mean(0)) < 0.05 * np.array(colours)).all()
+        assert smallest - 0.001 < (plan[:, 2] * plan[:, 3]).min() / 2000**2 < smallest + 0.02
+        assert (plan[:, 13] == cubic).all()
+        assert (plan[:, 14] == (3 if augmentation is SimClr else np.inf)).all()
+
+
+def pipeline(image, size, row):
+    """The official transforms on a Pillow image, with the parameters of a row of a plan."""
+    top, left, height, width = map(int, row[:4])
+    cut = Image.fromarray(image).crop((left, top, left + width, top + height))
+    x = cut.resize((size, size), Image.Resampling.BICUBIC if row[13] else Image.Resampling.BILINEAR)
+    adjust = pil.adjust_brightness, pil.adjust_contrast, pil.adjust_saturation, pil.adjust_hue
+    for which in ORDERS[int(row[9])] if row[8] else ():
+        x = adjust[which](x, row[5 + which])
+    if row[10]:
+        x = x.convert("L").convert("RGB")
+    if row[11]:
+        x = x.filter(ImageFilter.GaussianBlur(float(row[11])))
+    if row[12]:
+        x = ImageOps.solarize(x)
+    return np.asarray(ImageOps.mirror(x) if row[4] else x)
+
+
+@pytest.mark.parametrize("augmentation", [MocoV2, Byol])
+def test_pillow_gives_the_official_bytes_and_compiled_views_come_close(augmentation):
+    n, size = 24, 48
+    images = [picture(60, 80, i) for i in range(n)]
+    key = {"seed": 1, "epoch": 0, "index": np.arange(n), "view": KEY}
+    plan = plans(n, augmentation(size), seed=1, view=KEY)
+    exact = make_views(images, augmentation(size, operators="pillow"), **key)
+    assert np.array_equal(exact, [pipeline(*one) for one in zip(images, [size] * n, plan, strict=True)])
+    # Pillow's blur is three box blurs, and its hue has 256 steps; near 128 a solarised level may flip.
+    compared = plan[:, 12] == 0
+    compiled = make_views(images, augmentation(size), **key)
+    difference = np.abs(compiled[compared].astype(int) - exact[compared])
+    assert difference.mean() < 1.5
+
+
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS)
+def test_every_augmentation_is_read_back_and_refuses_what_is_no_probability(augmentation):
+    made = augmentation(32, operators="pillow")
+    assert read_augmentation(json.loads(json.dumps(made.plain()))) == made
+    made.check()
+    with pytest.raises(InputError, match=r"--jitter 2\.6: 0 to (2\.5|1\.25)"):
+        augmentation(32, jitter=2.6).check()
+    wrong = (0.5, 1.5) if augmentation is Byol else 1.5
+    with pytest.raises(InputError, match=r"--blur (0\.5 )?1\.5: a probability, 0 to 1"):
+        augmentation(32, blur=wrong).check()
+
+
+def test_settings_of_moco_are_what_they_were():
+    plain = {"image_size": 224, "crop": 0.2, "jitter": 1.0, "grey": 0.2, "blur": 0.5}
+    assert MocoV2().plain() == plain
+    assert read_augmentation(plain) == MocoV2()

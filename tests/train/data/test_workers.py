@@ -16,8 +16,8 @@ from torch.utils.data._utils import signal_handling
 from texneg.cli.signals import STOP_SIGNALS
 from texneg.errors import InputError
 from texneg.train.data import workers
+from texneg.train.data.augmentations import MocoV2
 from texneg.train.data.loader import Batches
-from texneg.train.data.views import Augmentation
 from texneg.train.data.workers import END_S, PREFETCH, LoaderFailed, check_workers, load
 from texneg.train.negatives import Negatives, Patch
 
@@ -30,13 +30,13 @@ LOAD = """
 import sys
 import numpy as np
 from texneg.train.data.loader import Batches
-from texneg.train.data.views import Augmentation
+from texneg.train.data.augmentations import MocoV2
 from texneg.train.data.workers import load
 
 def picture(i):
     return np.random.default_rng(i).integers(0, 256, (20, 24, 3), dtype=np.uint8)
 
-batches = Batches(image=picture, n=64, augmentation=Augmentation(64), batch=32, seed=1)
+batches = Batches(image=picture, n=64, augmentation=MocoV2(64), batch=32, seed=1)
 made = list(load(batches, range(12), workers=2, pin=False))
 print(sum(int(batch.query.sum()) == int(batches.make(batch.step).query.sum()) for batch in made))
 """
@@ -47,9 +47,7 @@ def picture(i):
 
 
 def batches(**changes):
-    return Batches(
-        **{"image": picture, "n": 22, "augmentation": Augmentation(16), "batch": 4, "seed": 1} | changes
-    )
+    return Batches(**{"image": picture, "n": 22, "augmentation": MocoV2(16), "batch": 4, "seed": 1} | changes)
 
 
 def assert_equal(a, b):

@@ -10,8 +10,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from texneg.train.data.augmentations import MocoV2
 from texneg.train.data.loader import Batches
-from texneg.train.data.views import Augmentation
 from texneg.train.distributed import gather
 from texneg.train.engine.loop import distribute
 from texneg.train.engine.metrics import Meter
@@ -52,7 +52,7 @@ def run_steps(name, rank=0, world=1):
     batches = Batches(
         image=picture,
         n=40,
-        augmentation=Augmentation(16),
+        augmentation=MocoV2(16),
         batch=8,
         seed=0,
         negatives=Negatives(((Patch(), 0.4), (PatchPermutation(), 0.2), (TextureLive(), 0.4))),

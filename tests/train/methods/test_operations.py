@@ -8,8 +8,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from texneg.bench.common.operations import count_operations
+from texneg.train.data.augmentations import MocoV2
 from texneg.train.data.loader import Batch, Batches
-from texneg.train.data.views import Augmentation
 from texneg.train.engine.loop import mean_cosines
 from texneg.train.engine.metrics import Meter
 from texneg.train.engine.optimiser import Optimisation, make_optimiser
@@ -46,7 +46,7 @@ def make_step(arch, name, bn, device, *, patches=False, optimiser=True):
     batches = Batches(
         image=None,
         n=64,
-        augmentation=Augmentation(SIDE),
+        augmentation=MocoV2(SIDE),
         batch=N,
         seed=0,
         negatives=Negatives.of(Patch()) if patches else Negatives(),

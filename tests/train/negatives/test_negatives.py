@@ -11,8 +11,9 @@ from texneg.mixture import chosen_kinds
 from texneg.patches.patches import patch_negatives, patch_permutation
 from texneg.textures.live.negatives import texture_negatives
 from texneg.train.config import PretrainConfig
+from texneg.train.data.augmentations import QUERY, MocoV2
 from texneg.train.data.loader import Batches
-from texneg.train.data.views import QUERY, Augmentation, make_views
+from texneg.train.data.views import make_views
 from texneg.train.data.workers import load
 from texneg.train.engine.loop import move
 from texneg.train.flags import change
@@ -21,7 +22,7 @@ from texneg.train.negatives import Negatives, Patch, PatchPermutation, Texture, 
 from texneg.train.options import parse_option
 
 N, SIDE = 6, 24
-AUGMENTATION = Augmentation(SIDE)
+AUGMENTATION = MocoV2(SIDE)
 HALVES = (("patch", 0.5), ("patch_permutation", 0.5))
 PERMUTATION, LIVE = {"negatives": "patch_permutation"}, {"negatives": "texture_live"}
 CONFIG = change(PretrainConfig(), data="x", image_size=SIDE, batch=N, queue=8, bn="none")

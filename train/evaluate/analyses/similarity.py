@@ -19,9 +19,10 @@ from torch import Tensor
 from texneg.datasets.images import ImageSet
 from texneg.datasets.pairs import pair
 from texneg.errors import InputError
+from texneg.train.data.augmentations import KEY, QUERY, Augmentation, read_augmentation
 from texneg.train.data.reading import find_unreadable
 from texneg.train.data.splits import open_textures
-from texneg.train.data.views import KEY, QUERY, Augmentation, make_views
+from texneg.train.data.views import make_views
 from texneg.train.evaluate.analyses.base import Analysis, Findings
 from texneg.train.evaluate.features import (
     U8,
@@ -160,9 +161,9 @@ def _smooth(edges: Sequence[float], counts: npt.NDArray[Any]) -> tuple[npt.NDArr
     return (borders[:-1] + borders[1:]) / 2, heights / max(heights.sum(), 1) / np.diff(borders)
 
 
-def read_augmentation(encoder: Encoder) -> Augmentation:
+def augmentation_of(encoder: Encoder) -> Augmentation:
     """Read the augmentation that the encoder was trained with; MoCo-v2's where it does not say."""
-    return Augmentation(**{**read_settings(encoder, "views"), "image_size": encoder.image_size})
+    return read_augmentation({**read_settings(encoder, "views"), "image_size": encoder.image_size})
 
 
 def negatives_to_compare(
@@ -249,7 +250,7 @@ def collect(
     if len(index) < 2:
         raise InputError(f"{len(index)} image: cosines with other images need at least two")
     device, parts = find_device(encoder), dict[str, list[Tensor]]()
-    augmentation = augmentation or read_augmentation(encoder)
+    augmentation = augmentation or augmentation_of(encoder)
     negatives = negatives_to_compare(encoder, augmentation, texture=texture, seed=seed)
 
     def make(pixels: U8, i: int) -> dict[str, U8]:

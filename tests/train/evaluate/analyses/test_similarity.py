@@ -10,11 +10,11 @@ from torch.nn import functional as F
 
 from texneg.datasets.images import open_images
 from texneg.errors import InputError
-from texneg.train.data.views import Augmentation
+from texneg.train.data.augmentations import MocoV2
 from texneg.train.evaluate import analyze
 from texneg.train.evaluate.analyses.similarity import BINS, Similarity, collect, count_cosines, separation
 
-PLAIN = Augmentation(image_size=16, crop=1.0, jitter=0.0, grey=0.0, blur=0.0)
+PLAIN = MocoV2(image_size=16, crop=1.0, jitter=0.0, grey=0.0, blur=0.0)
 
 
 class ByColour:
@@ -62,7 +62,7 @@ def test_live_textures_of_the_views_where_none_are_given(by_colour, colours):
 
 def test_only_seed_and_images_decide(encoder, colours):
     images, index = open_images(colours("set")), np.arange(0, 36, 2)
-    augmentation = Augmentation(image_size=16)
+    augmentation = MocoV2(image_size=16)
     runs = [
         collect(encoder, images, index, augmentation=augmentation, seed=s, batch=b)
         for s, b in ((1, 4), (1, 99), (2, 99))
