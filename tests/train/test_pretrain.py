@@ -223,6 +223,32 @@ def test_a_folder_refuses_other_settings_and_takes_other_paces(data, tmp_path):
     assert torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["step"] == 4
 
 
+def test_a_folder_belongs_to_a_run_from_its_first_checkpoint_on(data, tmp_path, monkeypatch):
+    def fail(training):
+        (training.folder / "metrics.jsonl").write_text('{"step": 1}\n')
+        raise RunFailed("the first step")
+
+    out = tmp_path / "run"
+    with monkeypatch.context() as patched:
+        patched.setattr(verb, "train", fail)
+        with pytest.raises(RunFailed, match="the first step"):
+            run_pretraining(tiny(data, out, lr=9.0, skip_unreadable=True), log=silent)
+    config = tiny(data, out, epochs=1)
+    assert_same_run(
+        run_pretraining(config, log=silent),
+        run_pretraining(change(config, out=str(tmp_path / "whole")), log=silent),
+    )
+    assert not (out / "unreadable.json").exists()
+    (out / "config.json").unlink()  # what is finished still belongs to its run
+    with pytest.raises(InputError, match=r"lr 0\.1 -> 0\.2"):
+        run_pretraining(change(config, lr=0.2), log=silent)
+    assert run_pretraining(config, log=silent) == out
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").write_text('{"architecture": "resnet18"}')  # of another program
+    with pytest.raises(InputError, match="use another --out"):
+        run_pretraining(change(config, out=str(tmp_path / "other")), log=silent)
+
+
 def test_a_run_that_other_processes_began_goes_on_with_a_warning(data, tmp_path):
     config = tiny(data, tmp_path / "run", stop_after=3)
     path, told = tmp_path / "run" / "config.json", []
