@@ -90,9 +90,15 @@ class PretrainConfig:
                 " embeddings would become the same; use another --loss, or --method byol"
             )
 
-    def warnings(self) -> list[str]:
-        """Warn of what can be trained and hardly makes sense."""
-        return self.objective.warnings(nonsemantic=bool(self.negatives.kinds))
+    def warnings(self, *, world: int = 1) -> list[str]:
+        """Warn of what can be trained and hardly makes sense, in so many processes."""
+        found = self.objective.warnings(nonsemantic=bool(self.negatives.kinds))
+        if self.network.bn == "split" and world == 1 and self.network.bn_group == self.optimisation.batch:
+            found.append(
+                f"--bn-group {self.network.bn_group}: one group, in which shuffling keys changes no statistic;"
+                " use a divisor of the batch to hide them"
+            )
+        return found
 
     def check_images(self, n: int) -> str:
         """Refuse a data set of n images that does not fit; return a warning, or nothing.

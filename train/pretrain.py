@@ -33,7 +33,9 @@ from texneg.train.engine.optimiser import make_optimiser
 from texneg.train.engine.run import Training
 from texneg.train.evaluate.online_knn import OnlineKnn
 from texneg.train.flags import read_flags
+from texneg.train.methods import Method
 from texneg.train.networks.backbone import Network
+from texneg.train.networks.batch_norm import find_batch_norms
 from texneg.train.networks.encoder import load_checkpoint
 from texneg.train.networks.imported import start_from
 
@@ -86,7 +88,7 @@ def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = prin
     train_set, textures, damaged = choose_images(config.reading, folder, train_set, textures, log)
     oversubscribed = warn_if_oversubscribed(config.run.workers, processes())
     check_workers(config.run.workers)
-    for warning in (*config.warnings(), config.check_images(len(train_set)), oversubscribed):
+    for warning in (*config.warnings(world=processes()), config.check_images(len(train_set)), oversubscribed):
         if warning and rank() == 0:
             log(f"warning: {warning}\n")
     training = assemble(config, folder, train_set, textures, device, log)
@@ -203,6 +205,7 @@ def assemble(
         )
         for line in keys.describe() if rank() == 0 else ():
             log(f"--init {config.network.init}: {line}\n")
+    require_statistics(config, method)
     method.amp = config.optimisation.amp
     method = method.to(device).to(memory_format=torch.channels_last)
     deferred = device.type == "cuda" and config.negatives.on_device
@@ -227,6 +230,20 @@ def assemble(
         monitor=None if knn is None else knn.measure,
         log=log,
     )
+
+
+def require_statistics(config: PretrainConfig, method: Method) -> None:
+    """Refuse batch norm over one image.
+
+    Raises:
+        InputError: each process has one image a step.
+    """
+    lone = config.optimisation.batch == processes() and config.network.bn != "sync"
+    if lone and find_batch_norms(method):
+        raise InputError(
+            f"--batch {config.optimisation.batch}: one image for each of {processes()} processes, and --arch"
+            f" {config.network.arch} normalises over batches; use a larger --batch, or --bn sync"
+        )
 
 
 def make_batches(

@@ -335,6 +335,9 @@ def test_without_dropout_there_is_no_random_state_to_save(data, tmp_path):
     assert torch.equal(torch.get_rng_state(), before)
 
 
+VIT = {"arch": "vit_tiny_patch16_224", "stem": "standard", "width": 64, "layers": None}
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -345,6 +348,10 @@ def test_without_dropout_there_is_no_random_state_to_save(data, tmp_path):
         ({"batch": 64, "queue": 64}, "--batch 64 > data set size 42"),
         ({"bn": "shuffle"}, "use --bn split"),
         ({"bn_group": 3}, "must divide the 8 images"),
+        ({**VIT, "bn": "split"}, "--bn split: neither this --arch nor its head has batch norm"),
+        ({**VIT, "bn": "sync", "method": "memory_bank", "keys": 8}, "--bn sync: neither"),
+        ({"dim": 2**63}, "--dim and --hidden: 1 to 65536"),
+        ({"width": 10**9}, "--width 1000000000: at most 65536"),
         ({"method": "byol"}, "BYOL has no keys to hide"),
         ({"method": "byol", "bn": "none", "eqco": 4}, "--eqco is an option of --loss info_nce"),
         ({"method": "byol", "bn": "none", "hardest": 4}, "ordinary negatives, which --method byol has none"),
@@ -366,6 +373,13 @@ def test_what_cannot_train_is_refused_before_a_folder_is_made(data, tmp_path, wr
     with pytest.raises(InputError, match=message):
         run_pretraining(change(tiny(data, tmp_path / "run"), **wrong), log=silent)
     assert not (tmp_path / "run").exists()
+
+
+def test_one_group_of_batch_norm_is_warned_of():
+    assert change(TINY, bn_group=4).warnings() == []
+    (warning,) = change(TINY, bn_group=8).warnings()
+    assert warning.startswith("--bn-group 8: one group, in which shuffling")
+    assert change(TINY, bn_group=8).warnings(world=2) == []
 
 
 def test_recipes_are_named_after_their_functions_and_valid():

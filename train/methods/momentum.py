@@ -14,7 +14,12 @@ from texneg.train.data.loader import Batch
 from texneg.train.distributed import processes
 from texneg.train.methods import base
 from texneg.train.networks.backbone import Architecture, Network, initial_weights
-from texneg.train.networks.batch_norm import shuffled_pass, split_batch_norm, synchronise_batch_norm
+from texneg.train.networks.batch_norm import (
+    require_batch_norm,
+    shuffled_pass,
+    split_batch_norm,
+    synchronise_batch_norm,
+)
 
 
 class MomentumKeys(base.Method):
@@ -36,6 +41,8 @@ class MomentumKeys(base.Method):
             split_batch_norm(self.query, network.bn_group)
         elif network.bn == "sync":
             synchronise_batch_norm(self.query)
+        elif network.bn == "shuffle":
+            require_batch_norm(self.query, "shuffle")
         self.key = copy.deepcopy(self.query).requires_grad_(False)
 
     @property

@@ -18,6 +18,7 @@ from texneg.philox.arrays import fold
 from texneg.philox.streams import Stream
 
 BYOL_HIDDEN = 4096
+WIDEST = 65536  # units of a layer
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,10 @@ class Architecture:
         Raises:
             InputError: naming the flag and what it may be.
         """
-        if self.dim < 1 or (self.hidden is not None and self.hidden < 1):
-            raise InputError("--dim and --hidden: at least 1")
+        if not (1 <= self.dim <= WIDEST and 1 <= (self.hidden or 1) <= WIDEST and self.hidden != 0):
+            raise InputError(f"--dim and --hidden: 1 to {WIDEST}")
+        if self.width > WIDEST:
+            raise InputError(f"--width {self.width}: at most {WIDEST} channels")
         if self.layers is not None and min(self.layers) < 1:
             raise InputError(f"--layers {self.layers}: four numbers of 1 or more")
         if self.bn_group < 2:

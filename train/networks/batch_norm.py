@@ -104,8 +104,9 @@ def split_batch_norm(network: Network, group: int) -> None:
     A few networks normalise the tokens of an image as rows of the batch; a group has those of its images.
 
     Raises:
-        InputError: an architecture whose batch norm does more than normalise and activate.
+        InputError: no batch norm, or one that does more than normalise and activate.
     """
+    require_batch_norm(network, "split")
     rows = count_rows(network)
     replace_batch_norm(network, "split", lambda old: SplitBatchNorm(old, group * rows.get(old, 1)))
 
@@ -114,10 +115,29 @@ def synchronise_batch_norm(module: nn.Module) -> None:
     """Give every batch norm of the module the statistics of all processes, in place.
 
     Raises:
-        InputError: an architecture whose batch norm does more than normalise and activate.
+        InputError: no batch norm, or one that does more than normalise and activate.
     """
+    require_batch_norm(module, "sync")
     on_gpus = processes() > 1 and dist.get_backend() == "nccl"
     replace_batch_norm(module, "sync", NcclBatchNorm if on_gpus else SyncBatchNorm)
+
+
+def find_batch_norms(module: nn.Module) -> list[_BatchNorm]:
+    """List the batch norms of a module."""
+    return [child for child in module.modules() if isinstance(child, _BatchNorm)]
+
+
+def require_batch_norm(module: nn.Module, policy: str) -> None:
+    """Refuse a policy that would change nothing.
+
+    Raises:
+        InputError: the module has no batch norm.
+    """
+    if not find_batch_norms(module):
+        raise InputError(
+            f"--bn {policy}: neither this --arch nor its head has batch norm, which has statistics to hide; use"
+            " --bn none"
+        )
 
 
 def replace_batch_norm(module: nn.Module, policy: str, make: Callable[[_BatchNorm], nn.Module]) -> None:
@@ -141,7 +161,7 @@ def keep_statistics(network: nn.Module) -> Iterator[None]:
 
     For passes of non-semantic negatives through the network that is kept: it will see images alone.
     """
-    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    norms = find_batch_norms(network)
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
@@ -159,7 +179,7 @@ def count_rows(network: Network) -> dict[nn.Module, int]:
     def count(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         rows[norm] = len(inputs[0])
 
-    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    norms = find_batch_norms(network)
     handles = [norm.register_forward_pre_hook(count) for norm in norms]
     try:
         pass_one_image(network, network.image_size)
