@@ -12,7 +12,7 @@ from texneg.train.methods import Config, moco
 from texneg.train.negatives import Negatives, Patch
 from texneg.train.networks.backbone import Architecture
 from texneg.train.objectives import Objective
-from texneg.train.options import to_plain
+from texneg.train.options import to_plain, to_settings
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class PretrainConfig:
         """Everything that decides the result but the seed, as JSON has it.
 
         Without negatives their weight means nothing and is 0, so that runs that are the same look the same.
-        The policy for damaged images and initial weights are there only where they are not the usual ones.
+        The policy for damaged images is there only where it is not the usual one, as are `later` fields.
         """
         objective = self.objective.plain()
         if not self.negatives.kinds:
@@ -50,12 +50,12 @@ class PretrainConfig:
         reading = {"reading": asdict(self.reading)} if self.reading != Reading() else {}
         return {
             **reading,
-            "views": asdict(self.views),
+            "views": to_settings(self.views),
             "negatives": self.negatives.plain(),
             "method": to_plain(self.method),
             "objective": objective,
-            "network": {k: v for k, v in asdict(self.network).items() if (k, v) != ("init", None)},
-            "optimisation": asdict(self.optimisation),
+            "network": to_settings(self.network),
+            "optimisation": to_settings(self.optimisation),
         }
 
     def identity(self) -> dict[str, Any]:
@@ -80,7 +80,9 @@ class PretrainConfig:
         self.views.check()
         self.optimisation.check(world)
         self.method.check(self.network, batch)
-        self.network.check(batch, world)
+        if self.optimisation.accumulate > 1:
+            self.method.check_parts(self.optimisation.accumulate, batch)
+        self.network.check(batch // self.optimisation.accumulate, world)
         self.negatives.check(self.views.image_size)
         self.objective.check(self.method.negatives(batch), self.method.name)
         loss, method = self.objective.loss, self.method
@@ -93,10 +95,11 @@ class PretrainConfig:
     def warnings(self, *, world: int = 1) -> list[str]:
         """Warn of what can be trained and hardly makes sense, in so many processes."""
         found = self.objective.warnings(nonsemantic=bool(self.negatives.kinds))
+        found += self.optimisation.warnings()
         if self.network.bn == "split" and world == 1 and self.network.bn_group == self.optimisation.batch:
             found.append(
-                f"--bn-group {self.network.bn_group}: one group, in which shuffling keys changes no statistic;"
-                " use a divisor of the batch to hide them"
+                f"--bn-group {self.network.bn_group}: one group, in which shuffling keys changes no"
+                " statistic; use a divisor of the batch to hide them"
             )
         return found
 

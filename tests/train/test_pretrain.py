@@ -109,6 +109,7 @@ ARMS = {
         "group": 4,
     },
     "memory_bank": {"method": "memory_bank", "keys": 20},
+    "parts": {"accumulate": 2, "optimizer": "adamw", "lr": 0.01, "clip_norm": 1.0, "negatives": "patch"},
     "permutation": {
         "negatives": "patch_permutation",
         **{f"patch_permutation_{name}": True for name in ("flip", "rotate")},

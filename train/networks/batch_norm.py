@@ -135,8 +135,8 @@ def require_batch_norm(module: nn.Module, policy: str) -> None:
     """
     if not find_batch_norms(module):
         raise InputError(
-            f"--bn {policy}: neither this --arch nor its head has batch norm, which has statistics to hide; use"
-            " --bn none"
+            f"--bn {policy}: neither this --arch nor its head has batch norm, whose statistics it is about;"
+            " use --bn none"
         )
 
 
@@ -153,6 +153,30 @@ def replace_batch_norm(module: nn.Module, policy: str, make: Callable[[_BatchNor
             raise InputError(
                 f"--bn {policy} does not know {type(child).__name__}; use --bn none or another --arch"
             )
+
+
+@contextmanager
+def share_statistics(module: nn.Module, part: int, parts: int) -> Iterator[None]:
+    """Weigh the statistics of a part's pass so that those of all parts count as the ones of one pass.
+
+        r <- (1 - a_i) r + a_i s_i,  a_i = (m / P) / (1 - (P - i) m / P),  i = 1 ... P
+
+    leaves (1 - m) r + m mean_i s_i, as a pass of all groups at once would, where each part has one pass.
+
+    Args:
+        module: with the batch norms, of momentum m.
+        part: of the pass, 0 ... P - 1.
+        parts: P.
+    """
+    norms = find_batch_norms(module)
+    momenta = [norm.momentum for norm in norms]
+    for norm, m in zip(norms, momenta, strict=True):
+        norm.momentum = None if m is None else m / parts / (1 - (parts - 1 - part) * m / parts)
+    try:
+        yield
+    finally:
+        for norm, m in zip(norms, momenta, strict=True):
+            norm.momentum = m
 
 
 @contextmanager
