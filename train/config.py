@@ -1,6 +1,6 @@
 """The configuration of a pre-training run: frozen parts, each beside the code that it configures."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from texneg.datasets.cache import Cache
@@ -14,7 +14,7 @@ from texneg.train.methods import Config, moco
 from texneg.train.negatives import Negatives, Patch
 from texneg.train.networks.backbone import Architecture
 from texneg.train.objectives import Objective
-from texneg.train.options import to_plain
+from texneg.train.options import to_plain, to_settings
 
 
 @dataclass(frozen=True)
@@ -44,20 +44,20 @@ class PretrainConfig:
         """Everything that decides the result but the seed, as JSON has it.
 
         Without negatives their weight means nothing and is 0, so that runs that are the same look the same.
-        The policy for damaged images and initial weights are there only where they are not the usual ones.
+        The policy for damaged images is there only where it is not the usual one, as are `later` fields.
         """
         objective = self.objective.plain()
         if not self.negatives.kinds:
             objective["loss"] |= {"alpha": 0.0} if "alpha" in objective["loss"] else {}
-        reading = {k: v for k, v in asdict(self.reading).items() if (k, v) != ("jpeg", None)}
+        reading = {"reading": to_settings(self.reading)} if self.reading != Reading() else {}
         return {
-            **({"reading": reading} if self.reading != Reading() else {}),
+            **reading,
             "views": self.views.plain(),
             "negatives": self.negatives.plain(),
             "method": to_plain(self.method),
             "objective": objective,
-            "network": {k: v for k, v in asdict(self.network).items() if (k, v) != ("init", None)},
-            "optimisation": asdict(self.optimisation),
+            "network": to_settings(self.network),
+            "optimisation": to_settings(self.optimisation),
         }
 
     def identity(self) -> dict[str, Any]:
@@ -82,7 +82,9 @@ class PretrainConfig:
         self.views.check()
         self.optimisation.check(world)
         self.method.check(self.network, batch)
-        self.network.check(batch, world)
+        if self.optimisation.accumulate > 1:
+            self.method.check_parts(self.optimisation.accumulate, batch)
+        self.network.check(batch // self.optimisation.accumulate, world)
         self.negatives.check(self.views.image_size)
         self.objective.check(self.method.negatives(batch), self.method.name)
         self.check_loader()
@@ -135,9 +137,16 @@ class PretrainConfig:
             reading=replace(self.reading, jpeg=held[1]),
         )
 
-    def warnings(self) -> list[str]:
-        """Warn of what can be trained and hardly makes sense."""
-        return self.objective.warnings(nonsemantic=bool(self.negatives.kinds))
+    def warnings(self, *, world: int = 1) -> list[str]:
+        """Warn of what can be trained and hardly makes sense, in so many processes."""
+        found = self.objective.warnings(nonsemantic=bool(self.negatives.kinds))
+        found += self.optimisation.warnings()
+        if self.network.bn == "split" and world == 1 and self.network.bn_group == self.optimisation.batch:
+            found.append(
+                f"--bn-group {self.network.bn_group}: one group, in which shuffling keys changes no"
+                " statistic; use a divisor of the batch to hide them"
+            )
+        return found
 
     def check_images(self, n: int) -> str:
         """Refuse a data set of n images that does not fit; return a warning, or nothing.

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from math import inf, sqrt
 from typing import Any, ClassVar
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from texneg.errors import InputError
 from texneg.losses import byol, info_nce, simple_contrastive, truncated_triplet
 from texneg.similarity import Similarities
-from texneg.train.options import to_plain
+from texneg.train.options import to_plain, to_settings
 from texneg.train.selection import SELECTING, Selection
 
 
@@ -195,7 +195,7 @@ class Objective:
 
     def plain(self) -> dict[str, Any]:
         """Return the settings as JSON has them."""
-        return {"loss": to_plain(self.loss), "selection": asdict(self.selection)}
+        return {"loss": to_plain(self.loss), "selection": to_settings(self.selection)}
 
     def check(self, negatives: int, method: str) -> None:
         """Refuse options outside their range, and a loss or a selection without its negatives.

@@ -7,7 +7,7 @@ plain lists, so that a program may append a class of its own.
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import Field, asdict, fields
+from dataclasses import Field, asdict, field, fields
 from typing import Any, ClassVar, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 from texneg.errors import InputError
@@ -21,6 +21,7 @@ class Named(Protocol):
 
 
 C = TypeVar("C", bound=Named)
+T = TypeVar("T")
 
 
 def find_named(table: Sequence[type[C]], name: str, flag: str, *others: str) -> type[C]:
@@ -36,9 +37,24 @@ def find_named(table: Sequence[type[C]], name: str, flag: str, *others: str) -> 
     raise InputError(f"{flag} {name}: choose from {names}; a class of your own is appended to their table")
 
 
+def later(default: T) -> T:
+    """Make a field that an earlier version did not have, with what that version did as its default.
+
+    Settings leave it out at its default, so that folders of runs made before go on.
+    """
+    made: T = field(default=default, metadata={"later": True})
+    return made
+
+
+def to_settings(part: Any) -> dict[str, Any]:
+    """Write the fields of a part of a configuration, without `later` ones at their defaults."""
+    unused = {f.name for f in fields(part) if f.metadata.get("later") and getattr(part, f.name) == f.default}
+    return {name: value for name, value in asdict(part).items() if name not in unused}
+
+
 def to_plain(option: Named) -> dict[str, Any]:
-    """Write an instance as its name and fields."""
-    return {"name": option.name, **asdict(option)}
+    """Write an instance as its name and the fields of `to_settings`."""
+    return {"name": option.name, **to_settings(option)}
 
 
 def from_plain(table: Sequence[type[C]], plain: Mapping[str, Any], flag: str) -> C:
@@ -68,7 +84,7 @@ def parse_option(table: Sequence[type[C]], text: str, flag: str) -> C:
     name, _, options = text.partition(":")
     cls = find_named(table, name, flag)
     types = get_type_hints(cls)
-    hints = {field.name: types[field.name] for field in fields(cls)}
+    hints = {one.name: types[one.name] for one in fields(cls)}
     given: dict[str, Any] = {}
     for word in filter(None, options.split(",")):
         option, equals, value = word.partition("=")
@@ -109,15 +125,15 @@ def parse_value(hint: Any, text: str, flag: str) -> Any:
 def describe(option: Named) -> str:
     """Name an instance with the options that differ from their defaults: `patch size 16-72 no overlap`."""
     words = [option.name]
-    for field in fields(option):
-        value = getattr(option, field.name)
-        if value == field.default:
+    for one in fields(option):
+        value = getattr(option, one.name)
+        if value == one.default:
             continue
         if isinstance(value, bool):
-            words.append(field.name if value else f"no {field.name}")
+            words.append(one.name if value else f"no {one.name}")
         else:
             shown = "-".join(map(str, value)) if isinstance(value, tuple) else str(value)
-            words.append(f"{field.name} {shown}")
+            words.append(f"{one.name} {shown}")
     return " ".join(words)
 
 

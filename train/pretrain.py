@@ -35,7 +35,10 @@ from texneg.train.engine.optimiser import make_optimiser
 from texneg.train.engine.run import Training
 from texneg.train.evaluate.online_knn import OnlineKnn
 from texneg.train.flags import read_flags
+from texneg.train.methods import Method
 from texneg.train.networks.backbone import Network
+from texneg.train.networks.batch_norm import find_batch_norms
+from texneg.train.networks.encoder import load_checkpoint
 from texneg.train.networks.imported import start_from
 from texneg.train.recipes import list_recipes
 
@@ -64,7 +67,8 @@ def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = prin
     """Train, or go on training, and return the run folder: config, metrics, checkpoint and encoder.
 
     Under `torchrun` every process calls this. A folder that is finished returns at once; one that was stopped
-    at any moment goes on from its last checkpoint, on the CPU with bitwise the same result.
+    at any moment goes on from its last checkpoint, on the CPU with bitwise the same result. A folder belongs
+    to a run from its first checkpoint on: until then, any other run may start in it.
 
     Args:
         config: the run.
@@ -80,8 +84,9 @@ def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = prin
     cache = open_cache(config.run.cache) if config.run.cache else None
     config = config.read_from(cache)
     folder = Path(config.run.out or f"runs/{config.recipe}-s{config.seed}")
-    if (folder / CONFIG).is_file():
-        checkpoint.require_same(folder, read_identity(folder / CONFIG), config.identity())
+    begun = is_finished(folder) or (folder / checkpoint.CHECKPOINT).is_file()
+    if (saved := read_identity(folder)) and begun:
+        checkpoint.require_same(folder, saved, config.identity())
     if is_finished(folder):
         return folder
     require_folder(folder, "--out")
@@ -96,20 +101,22 @@ def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = prin
     cached = None if cache is None else Cached(cache, find_places(train_set, whole))
     oversubscribed = warn_if_oversubscribed(config.run.workers, processes())
     check_workers(config.run.workers)
-    for warning in (*config.warnings(), config.check_images(len(train_set)), oversubscribed):
+    for warning in (*config.warnings(world=processes()), config.check_images(len(train_set)), oversubscribed):
         if warning and rank() == 0:
             log(f"warning: {warning}\n")
     training = assemble(config, folder, train_set, textures, device, log, cached)
     training.resume()
     if rank() == 0:
         now = Stretch(training.step, processes(), device.type, torch.__version__)
-        earlier = read_history(read_json(folder / CONFIG)) if (folder / CONFIG).is_file() else []
+        earlier = read_history(read_json(folder / CONFIG)) if begun and saved else []
         history, changed = extend_history(earlier, now)
         if changed:
             log(f"warning: {changed}\n")
         with checkpoint.write_errors(folder / CONFIG):
             if config.reading.skip_unreadable:
                 write_json(folder / UNREADABLE, {"images": damaged})
+            else:
+                (folder / UNREADABLE).unlink(missing_ok=True)  # of a start that came to no checkpoint
             write_json(folder / CONFIG, describe_run(config, history))
     train(training)
     if training.step == training.total and rank() == 0:
@@ -219,6 +226,7 @@ def assemble(
         )
         for line in keys.describe() if rank() == 0 else ():
             log(f"--init {config.network.init}: {line}\n")
+    require_statistics(config, method)
     method.amp = config.optimisation.amp
     method = method.to(device).to(memory_format=torch.channels_last)
     batches = make_batches(config, train_set, textures, log, device=device, cached=cached)
@@ -244,6 +252,20 @@ def assemble(
         monitor=None if knn is None else knn.measure,
         log=log,
     )
+
+
+def require_statistics(config: PretrainConfig, method: Method) -> None:
+    """Refuse batch norm over one image.
+
+    Raises:
+        InputError: each process has one image a step.
+    """
+    lone = config.optimisation.batch == processes() and config.network.bn != "sync"
+    if lone and find_batch_norms(method):
+        raise InputError(
+            f"--batch {config.optimisation.batch}: one image for each of {processes()} processes, and --arch"
+            f" {config.network.arch} normalises over batches; use a larger --batch, or --bn sync"
+        )
 
 
 def make_batches(
@@ -309,13 +331,19 @@ def is_finished(folder: Path) -> bool:
     return (folder / checkpoint.ENCODER).is_file()
 
 
-def read_identity(path: Path) -> dict[str, Any]:
-    """Read recipe, seed and settings from a `config.json`.
+def read_identity(folder: Path) -> dict[str, Any] | None:
+    """Read recipe, seed and settings of the run in a folder; None where there is none.
 
     Raises:
-        InputError: it is damaged, or of an earlier form.
+        InputError: its files are damaged, of an earlier form, or not of a run.
     """
-    saved = read_json(path)
+    if (folder / CONFIG).is_file():
+        path, saved = folder / CONFIG, read_json(folder / CONFIG)
+    elif is_finished(folder):
+        path = folder / checkpoint.ENCODER
+        saved = load_checkpoint(path).get("info", {})
+    else:
+        return None
     if not isinstance(saved.get("settings"), dict):
-        raise InputError(f"{path} is damaged, or of an earlier version of texneg; use another --out")
+        raise InputError(f"{path} is damaged, or of no run of this version of texneg; use another --out")
     return {name: saved.get(name) for name in ("recipe", "seed", "settings")}

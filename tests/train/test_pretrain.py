@@ -109,6 +109,7 @@ ARMS = {
         "group": 4,
     },
     "memory_bank": {"method": "memory_bank", "keys": 20},
+    "parts": {"accumulate": 2, "optimizer": "adamw", "lr": 0.01, "clip_norm": 1.0, "negatives": "patch"},
     "permutation": {
         "negatives": "patch_permutation",
         **{f"patch_permutation_{name}": True for name in ("flip", "rotate")},
@@ -223,6 +224,32 @@ def test_a_folder_refuses_other_settings_and_takes_other_paces(data, tmp_path):
     assert torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["step"] == 4
 
 
+def test_a_folder_belongs_to_a_run_from_its_first_checkpoint_on(data, tmp_path, monkeypatch):
+    def fail(training):
+        (training.folder / "metrics.jsonl").write_text('{"step": 1}\n')
+        raise RunFailed("the first step")
+
+    out = tmp_path / "run"
+    with monkeypatch.context() as patched:
+        patched.setattr(verb, "train", fail)
+        with pytest.raises(RunFailed, match="the first step"):
+            run_pretraining(tiny(data, out, lr=9.0, skip_unreadable=True), log=silent)
+    config = tiny(data, out, epochs=1)
+    assert_same_run(
+        run_pretraining(config, log=silent),
+        run_pretraining(change(config, out=str(tmp_path / "whole")), log=silent),
+    )
+    assert not (out / "unreadable.json").exists()
+    (out / "config.json").unlink()  # what is finished still belongs to its run
+    with pytest.raises(InputError, match=r"lr 0\.1 -> 0\.2"):
+        run_pretraining(change(config, lr=0.2), log=silent)
+    assert run_pretraining(config, log=silent) == out
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").write_text('{"architecture": "resnet18"}')  # of another program
+    with pytest.raises(InputError, match="use another --out"):
+        run_pretraining(change(config, out=str(tmp_path / "other")), log=silent)
+
+
 def test_a_run_that_other_processes_began_goes_on_with_a_warning(data, tmp_path):
     config = tiny(data, tmp_path / "run", stop_after=3)
     path, told = tmp_path / "run" / "config.json", []
@@ -309,6 +336,9 @@ def test_without_dropout_there_is_no_random_state_to_save(data, tmp_path):
     assert torch.equal(torch.get_rng_state(), before)
 
 
+VIT = {"arch": "vit_tiny_patch16_224", "stem": "standard", "width": 64, "layers": None}
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -319,6 +349,10 @@ def test_without_dropout_there_is_no_random_state_to_save(data, tmp_path):
         ({"batch": 64, "queue": 64}, "--batch 64 > data set size 42"),
         ({"bn": "shuffle"}, "use --bn split"),
         ({"bn_group": 3}, "must divide the 8 images"),
+        ({**VIT, "bn": "split"}, "--bn split: neither this --arch nor its head has batch norm"),
+        ({**VIT, "bn": "sync", "method": "memory_bank", "keys": 8}, "--bn sync: neither"),
+        ({"dim": 2**63}, "--dim and --hidden: 1 to 65536"),
+        ({"width": 10**9}, "--width 1000000000: at most 65536"),
         ({"method": "byol"}, "BYOL has no keys to hide"),
         ({"method": "byol", "bn": "none", "eqco": 4}, "--eqco is an option of --loss info_nce"),
         ({"method": "byol", "bn": "none", "hardest": 4}, "ordinary negatives, which --method byol has none"),
@@ -340,6 +374,13 @@ def test_what_cannot_train_is_refused_before_a_folder_is_made(data, tmp_path, wr
     with pytest.raises(InputError, match=message):
         run_pretraining(change(tiny(data, tmp_path / "run"), **wrong), log=silent)
     assert not (tmp_path / "run").exists()
+
+
+def test_one_group_of_batch_norm_is_warned_of():
+    assert change(TINY, bn_group=4).warnings() == []
+    (warning,) = change(TINY, bn_group=8).warnings()
+    assert warning.startswith("--bn-group 8: one group, in which shuffling")
+    assert change(TINY, bn_group=8).warnings(world=2) == []
 
 
 def parsed(*words):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from texneg.errors import InputError
-from texneg.train.options import from_plain, to_plain
+from texneg.train.options import from_plain, later, to_plain, to_settings
 
 QUERY, KEY = 0, 1
 SIGMA = 0.1, 2.0  # of a blur, pixels
@@ -48,7 +48,7 @@ class Augmentation(ABC):
     """Strength of the colour jitter; 1 is the published one."""
     grey: float = 0.2
     """Probability of a grey view."""
-    operators: Literal["compiled", "pillow"] = "compiled"
+    operators: Literal["compiled", "pillow"] = later("compiled")
     """compiled: rounded to 8 bits once, at the end. pillow: torchvision's functions on Pillow images, as in
     the official loaders, several times slower; for runs that are compared with theirs."""
 
@@ -62,9 +62,8 @@ class Augmentation(ABC):
         return min(1 / max(self.colours[:3]), 0.5 / self.colours[3])
 
     def plain(self) -> dict[str, Any]:
-        """Return the settings as JSON has them. What came later than MoCo-v2's is left out where it is."""
-        usual = {"name": MocoV2.name, "operators": "compiled"}
-        return {name: value for name, value in to_plain(self).items() if usual.get(name) != value}
+        """Return the settings as JSON has them; without the name of MoCo-v2's augmentation."""
+        return to_settings(self) if type(self) is MocoV2 else to_plain(self)
 
     def check(self) -> None:
         """Refuse values outside their range.

@@ -12,6 +12,7 @@ from texneg.datasets.images import ImageSet
 from texneg.datasets.pairs import pair
 from texneg.datasets.storage.places import map_in_order
 from texneg.train.distributed import gather_dicts, processes, rank
+from texneg.train.options import later
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Reading:
     unreadable.json in its folder names those that it goes without from then on."""
     allow_truncated: bool = False
     """Use truncated images as far as they go, as Pillow does with LOAD_TRUNCATED_IMAGES."""
-    jpeg: int | None = None
+    jpeg: int | None = later(None)
     """Quality of the JPEG files that the images are read from; a --cache of format jpeg sets it."""
 
 

@@ -2,8 +2,9 @@
 
 import math
 import time
+from contextlib import nullcontext
 from inspect import signature
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +19,13 @@ from texneg.train.data.loader import Batch
 from texneg.train.data.workers import LoaderFailed, load
 from texneg.train.distributed import any_process, mean_over_processes, processes, rank
 from texneg.train.engine.checkpoint import write_errors
-from texneg.train.engine.optimiser import cosine_lr, set_lr
+from texneg.train.engine.optimiser import cosine_lr, limit_gradient, set_lr
 from texneg.train.engine.run import METRICS, Training
+from texneg.train.networks.batch_norm import share_statistics
 from texneg.train.networks.encoder import Encoder
 
+Descent: TypeAlias = tuple[tuple[Similarities, ...], dict[str, Tensor]]
+"""Similarities of a backward pass, and its scalars."""
 ALONE_S = 10.0  # without a batch, until a process leaves the others, when it is asked to stop
 
 
@@ -96,8 +100,8 @@ def distribute(module: nn.Module) -> nn.Module:
     return DistributedDataParallel(module, **option)
 
 
-def advance(training: Training, module: nn.Module, batch: Batch) -> None:
-    """Make one step.
+def advance(training: Training, module: nn.Module, batch: Batch) -> tuple[Similarities, ...]:
+    """Make one step; returns the similarities of its last part.
 
     Args:
         training: the run.
@@ -107,14 +111,39 @@ def advance(training: Training, module: nn.Module, batch: Batch) -> None:
     c = training.optimisation
     warmup = round(c.warmup * training.epoch_steps)
     set_lr(training.optimiser, cosine_lr(training.step, peak=c.lr, total=training.total, warmup=warmup))
-    parts = module(training.batches.complete(move(batch, training.device)))
-    loss = training.objective(parts)
+    whole = training.batches.complete(move(batch, training.device))
     training.optimiser.zero_grad(set_to_none=True)
-    loss.backward()
+    parts, values = (descend if c.accumulate == 1 else accumulate)(training, module, whole)
+    norm = limit_gradient(training.optimiser, c.clip_norm)
     training.optimiser.step()
     training.method.after_step()
-    training.meter.add({"loss": loss.detach(), **mean_cosines(parts[0])})
+    training.meter.add({**values, "gradient_norm": norm})
     training.step += 1
+    return parts
+
+
+def descend(training: Training, module: nn.Module, batch: Batch, share: float = 1.0) -> Descent:
+    """Add the gradient of a batch's loss, or of a share of it."""
+    parts = module(batch)
+    loss = training.objective(parts)
+    (loss if share == 1 else share * loss).backward()
+    return parts, {"loss": loss.detach(), **mean_cosines(parts[0])}
+
+
+def accumulate(training: Training, module: nn.Module, batch: Batch) -> Descent:
+    """Add the gradient of a batch's loss part by part; returns the last similarities, and mean scalars."""
+    number = training.optimisation.accumulate
+    training.method.before_step(batch, number)
+    columns = ([None] * number if x is None else x.chunk(number) for x in batch[:4])
+    made: list[Descent] = []
+    for i, (query, key, negatives, indices) in enumerate(zip(*columns, strict=True)):
+        joint = i + 1 == number or not isinstance(module, DistributedDataParallel)
+        averaging = nullcontext() if joint else cast(DistributedDataParallel, module).no_sync()
+        with share_statistics(training.method, i, number), averaging:
+            part = Batch(query, key, negatives, indices, batch.step)
+            made.append(descend(training, module, part, 1 / number))
+    names = made[-1][1]
+    return made[-1][0], {name: torch.stack([values[name] for _, values in made]).mean() for name in names}
 
 
 def move(batch: Batch, device: torch.device) -> Batch:

@@ -1,16 +1,19 @@
-"""Optimisers of the recipes, and the learning rate as a pure function of the step."""
+"""Optimisers, the norm of the gradient, and the learning rate as a pure function of the step."""
 
 import math
 from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
-from torch import nn
-from torch.optim import SGD, Optimizer
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, AdamW, Optimizer
 
 from texneg.errors import InputError
+from texneg.train.options import later
 
 MOMENTUM = 0.9
+HIGH_FOR_ADAMW = 0.01
 TRUST = 0.001  # LARS's eta (You, Gitman, Ginsburg, arXiv 1708.03888)
 
 
@@ -20,16 +23,24 @@ class Optimisation:
 
     batch: int = 256
     """Images a step, over all processes."""
+    accumulate: int = later(1)
+    """Parts that a step is made in, one after the other, for a batch that does not fit at once. With --bn
+    split the step is the same; otherwise batch norm sees a part at a time."""
     epochs: int = 200
     """Passes over the images; each leaves out the last incomplete batch."""
-    optimizer: Literal["sgd", "lars"] = "sgd"
-    """SGD or LARS, both with momentum 0.9; LARS neither scales nor decays bias and norm."""
+    optimizer: Literal["sgd", "lars", "adamw"] = "sgd"
+    """SGD or LARS, both with momentum 0.9, or AdamW. LARS neither scales nor decays bias and norm; AdamW does
+    not decay them, nor tokens and positions of a transformer."""
+    betas: tuple[float, float] = later((0.9, 0.999))
+    """Decay of AdamW's averages of the gradient and of its square."""
+    clip_norm: float | None = later(None)
+    """Largest norm of the gradient of a step, which is scaled down to it; None: no limit."""
     lr: float = 0.03
     """Peak learning rate."""
     warmup: float = 0.0
     """Epochs of linear warm-up before the cosine."""
     weight_decay: float = 1e-4
-    """Weight decay, added to the gradient."""
+    """Weight decay, added to the gradient; AdamW takes it off the weights by itself."""
     amp: bool = True
     """Autocast to bfloat16 on a GPU; the loss stays in float32."""
     resident: int | None = None
@@ -45,6 +56,23 @@ class Optimisation:
         for wrong, message in (
             (self.batch < 2, f"--batch {self.batch}: at least 2 images"),
             (self.batch % world != 0, f"--batch {self.batch}: a multiple of the {world} processes"),
+            (self.accumulate < 1, f"--accumulate {self.accumulate}: at least 1 part"),
+            (
+                self.batch % (max(self.accumulate, 1) * world) != 0,
+                f"--accumulate {self.accumulate}: must divide the {self.batch // world} images of a process",
+            ),
+            (
+                not all(0 <= beta < 1 for beta in self.betas),
+                f"--betas {self.betas[0]} {self.betas[1]}: two numbers, 0 or more and below 1",
+            ),
+            (
+                self.optimizer != "adamw" and self.betas != (0.9, 0.999),
+                f"--betas belong to --optimizer adamw, not to {self.optimizer}; leave them out",
+            ),
+            (
+                self.clip_norm is not None and not 0 < self.clip_norm < inf,
+                f"--clip-norm {self.clip_norm}: above 0; leave it out for no limit",
+            ),
             (self.epochs < 1, f"--epochs {self.epochs}: at least 1"),
             (not 0 < self.lr < inf, f"--lr {self.lr}: above 0"),
             (
@@ -60,20 +88,52 @@ class Optimisation:
             if wrong:
                 raise InputError(message)
 
+    def warnings(self) -> list[str]:
+        """Warn of a learning rate for another optimiser."""
+        if self.optimizer != "adamw" or self.lr <= HIGH_FOR_ADAMW:
+            return []
+        return [f"--lr {self.lr:g} with --optimizer adamw: usual are 1e-4 to 3e-3; SGD and LARS take more"]
+
 
 def make_optimiser(module: nn.Module, config: Optimisation) -> Optimizer:
-    """Make SGD with decay on everything, as in MoCo, or LARS without decay and scaling of bias and norm."""
+    """Make SGD with decay on everything, as in MoCo; or LARS or AdamW with groups, as `Optimisation` says."""
     trained = [p for p in module.parameters() if p.requires_grad]
     if config.optimizer == "sgd":
         return SGD(trained, lr=config.lr, momentum=MOMENTUM, weight_decay=config.weight_decay)
+    exempt = find_undecayed(module) if config.optimizer == "adamw" else set()
+    decayed = [p.ndim > 1 and p not in exempt for p in trained]
+    groups = [
+        {
+            "params": [p for p, one in zip(trained, decayed, strict=True) if one == wanted],
+            "weight_decay": decay,
+        }
+        for wanted, decay in ((True, config.weight_decay), (False, 0.0))
+    ]
+    if config.optimizer == "adamw":
+        return AdamW(groups, lr=config.lr, betas=config.betas)
     from timm.optim import Lars
 
     # timm's LARS scales the step only of groups that have weight decay.
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
     return Lars(groups, lr=config.lr, momentum=MOMENTUM, trust_coeff=TRUST)
+
+
+def find_undecayed(module: nn.Module) -> set[nn.Parameter]:
+    """Find the parameters that the parts of a module name as not to be decayed, as timm's do."""
+    found: set[nn.Parameter] = set()
+    for part in module.modules():
+        named = getattr(part, "no_weight_decay", None)
+        names = named() if callable(named) else ()
+        found |= {p for name, p in part.named_parameters() if name in names}
+    return found
+
+
+def limit_gradient(optimiser: Optimizer, most: float | None) -> Tensor:
+    """Scale the gradient of all parameters down to this norm; return the norm that it had, on its device."""
+    trained = [p for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
+    if most is not None:
+        return nn.utils.clip_grad_norm_(trained, most)
+    gradients = [p.grad for p in trained]
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
 
 
 def set_lr(optimiser: Optimizer, lr: float) -> None:

@@ -2,7 +2,7 @@
 
 A step of training is
 
-    parts = method(batch)            the method's `similarities`
+    parts = method(batch)            the method's `similarities`; after `before_step`, of a part of the batch
     loss = objective(parts)
     loss.backward(), optimiser step
     method.after_step()
@@ -12,6 +12,7 @@ process, M non-semantic negatives a query, D embedding, S view side.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -19,6 +20,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from texneg.errors import InputError
 from texneg.similarity import Similarities
 from texneg.train.data.loader import Batch
 from texneg.train.networks.backbone import Architecture, Network
@@ -61,6 +63,17 @@ class Config(ABC):
     def check(self, network: Architecture, batch: int) -> None:
         """Raise `InputError` where the method cannot train this network with this many images a step."""
 
+    def check_parts(self, parts: int, batch: int) -> None:
+        """Refuse a step in so many parts, unless the mean of their losses is the loss of the step.
+
+        Raises:
+            InputError: always, where a method does not say otherwise.
+        """
+        raise InputError(
+            f"--accumulate {parts}: --method {self.name} compares the images of a step with one another, and"
+            " a part has fewer of them; use --accumulate 1 and a smaller --batch, or --method moco"
+        )
+
     def check_images(self, n: int, batch: int) -> str:
         """Refuse a data set of n images that the method cannot learn from; return a warning, or nothing."""
         return ""
@@ -74,6 +87,8 @@ class Method(nn.Module, ABC):
         self.normalise = Normalise()
         self.amp = False
         """bfloat16 on a GPU."""
+        self.embedded: Tensor | None = None
+        """The last embeddings of query views (N, D), for metrics alone."""
 
     @property
     @abstractmethod
@@ -83,6 +98,9 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def similarities(self, batch: Batch) -> tuple[Similarities, ...]:
         """Compare the views of a batch: one set of similarities for each direction of the loss."""
+
+    def before_step(self, batch: Batch, parts: int) -> None:
+        """Prepare a step that is made in several parts of this batch, which `similarities` gets in order."""
 
     def after_step(self) -> None:
         """Follow the optimiser's step: momentum networks, queues."""
@@ -99,6 +117,11 @@ class Method(nn.Module, ABC):
 def widen(x: Tensor) -> Tensor:
     """Convert what autocast made to float32; float64 stays."""
     return x.float() if x.dtype.itemsize < 4 else x
+
+
+def join(parts: Sequence[Tensor]) -> Tensor:
+    """Concatenate rows; those of one part are that part."""
+    return torch.cat(tuple(parts)) if len(parts) > 1 else parts[0]
 
 
 @torch.no_grad()

@@ -46,6 +46,9 @@ class Config(base.Config):
         """Make online network, predictor and target network."""
         return BYOL(self, network, image_size, seed=seed, steps=steps)
 
+    def check_parts(self, parts: int, batch: int) -> None:
+        """Take any number: queries meet nothing of the other images of a step."""
+
     def check(self, network: Architecture, batch: int) -> None:
         """Refuse a momentum outside its range, and batch norm policies for keys."""
         if not 0 <= self.momentum <= 1:
@@ -102,6 +105,7 @@ class BYOL(base.Method):
                     passes = [self.target(self.resize(x, n)) for n, x in enumerate(inputs, start=4)]
                     t = base.widen(torch.stack(passes, dim=1))
         p1, p2, z1, z2 = map(base.widen, (p1, p2, z1, z2))
+        self.embedded = p1.detach()
         return ((p1, z2), (p2, z1)), t
 
     def resize(self, views: Tensor, number: int) -> Tensor:

@@ -59,6 +59,9 @@ class Config(base.Config):
         if network.bn == "shuffle":
             raise InputError("--bn shuffle: a memory bank has no keys to shuffle; use none, split or sync")
 
+    def check_parts(self, parts: int, batch: int) -> None:
+        """Take any number: queries meet nothing of the other images of a step."""
+
     def check_images(self, n: int, batch: int) -> str:
         """Refuse more keys than there are other images."""
         if self.keys > n - 1:
@@ -84,7 +87,7 @@ class MemoryBank(base.Method):
             synchronise_batch_norm(self.network)
         start = generator(seed, Stream.MEMORY_BANK).standard_normal((images, network.dim), np.float32)
         self.register_buffer("bank", F.normalize(torch.from_numpy(start), dim=1))
-        self.new: tuple[Tensor, Tensor] | None = None
+        self.new: list[tuple[Tensor, Tensor]] = []
 
     @property
     def encoder(self) -> Network:
@@ -101,7 +104,8 @@ class MemoryBank(base.Method):
                 with torch.no_grad(), keep_statistics(self.network):
                     passes = [self.network(self.normalise(x)) for x in batch.negatives.unbind(1)]
                 t = base.widen(torch.stack(passes, dim=1))  # (N, M, D)
-        self.new = places, q.detach()
+        self.embedded = q.detach()
+        self.new.append((places, self.embedded))
         drawn, own = self.draw(batch)
         s = similarities(q, self.bank[places], self.bank[drawn.to(q.device)], t)  # negatives: (N, K + 1)
         return (s._replace(negatives=drop_columns(s.negatives, own.to(q.device))),)
@@ -123,9 +127,9 @@ class MemoryBank(base.Method):
     @torch.no_grad()
     def after_step(self) -> None:
         """Move the features of this step's images."""
-        if self.new is None:
+        if not self.new:
             return
-        places, q = map(gather, self.new)
+        places, q = (gather(base.join(parts)) for parts in zip(*self.new, strict=True))
         moved = self.momentum * self.bank[places] + (1 - self.momentum) * F.normalize(q, dim=1)
         self.bank.index_copy_(0, places, F.normalize(moved, dim=1).to(self.bank.dtype))
-        self.new = None
+        self.new = []

@@ -59,6 +59,9 @@ class Config(base.Config):
         if self.queue < self.views * batch:
             raise InputError(f"--queue {self.queue}: at least the {self.views * batch} keys of a batch")
 
+    def check_parts(self, parts: int, batch: int) -> None:
+        """Take any number: queries meet nothing of the other images of a step."""
+
     def check_images(self, n: int, batch: int) -> str:
         """Refuse a queue that holds the whole data set; warn where queries meet their own old keys."""
         keys, size = self.views * n, f"{'twice ' if self.symmetric else ''}data set size {n}"
@@ -88,7 +91,8 @@ class MoCo(MomentumKeys):
         super().__init__(network, image_size, head=config.head, momentum=config.momentum, seed=seed)
         self.symmetric = config.symmetric
         self.queue = KeyQueue(network.dim, config.queue, seed=seed)
-        self.new_keys: tuple[Tensor, ...] = ()
+        self.new_keys: list[tuple[Tensor, ...]] = []
+        """Keys of each part of the step, one tensor for each direction."""
 
     def similarities(self, batch: Batch) -> tuple[Similarities, ...]:
         """Compare queries with their keys, the queue, and the non-semantic negatives of their images."""
@@ -96,19 +100,26 @@ class MoCo(MomentumKeys):
             q = self.query(self.normalise(batch.query))  # (N, D)
             k = base.widen(self.embed_keys(batch.key, batch.step, 0))  # (N, D)
             t = self.embed_negatives(batch)  # (N, M, D)
-        self.new_keys = (k,)
-        parts = (similarities(base.widen(q), k, self.queue.keys, t),)
+        q = base.widen(q)
+        self.embedded = q.detach()
+        parts = (similarities(q, k, self.queue.keys, t),)
         if not self.symmetric:
+            self.new_keys.append((k,))
             return parts
         with self.autocast(batch.query):
             q = self.query(self.normalise(batch.key))
-            k = base.widen(self.embed_keys(batch.query, batch.step, SECOND_VIEW))
-        self.new_keys += (k,)
-        return *parts, similarities(base.widen(q), k, self.queue.keys, t)
+            of_query = base.widen(self.embed_keys(batch.query, batch.step, SECOND_VIEW))
+        self.new_keys.append((k, of_query))
+        return *parts, similarities(base.widen(q), of_query, self.queue.keys, t)
+
+    def list_key_passes(self, batch: Batch) -> dict[int, Tensor]:
+        """List those of `MomentumKeys`, and the keys of the query view."""
+        return super().list_key_passes(batch) | ({SECOND_VIEW: batch.query} if self.symmetric else {})
 
     def after_step(self) -> None:
         """Let the key network follow, and replace the oldest keys."""
         super().after_step()
         if self.new_keys:
-            self.queue.enqueue(torch.cat([gather(keys) for keys in self.new_keys]))
-            self.new_keys = ()
+            directions = zip(*self.new_keys, strict=True)
+            self.queue.enqueue(torch.cat([gather(base.join(keys)) for keys in directions]))
+            self.new_keys = []

@@ -4,6 +4,7 @@ Shapes: N batch of a process, M non-semantic negatives a query, D embedding, S v
 """
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -14,7 +15,13 @@ from texneg.train.data.loader import Batch
 from texneg.train.distributed import processes
 from texneg.train.methods import base
 from texneg.train.networks.backbone import Architecture, Network, initial_weights
-from texneg.train.networks.batch_norm import shuffled_pass, split_batch_norm, synchronise_batch_norm
+from texneg.train.networks.batch_norm import (
+    require_batch_norm,
+    share_statistics,
+    shuffled_pass,
+    split_batch_norm,
+    synchronise_batch_norm,
+)
 
 
 class MomentumKeys(base.Method):
@@ -36,12 +43,38 @@ class MomentumKeys(base.Method):
             split_batch_norm(self.query, network.bn_group)
         elif network.bn == "sync":
             synchronise_batch_norm(self.query)
+        elif network.bn == "shuffle":
+            require_batch_norm(self.query, "shuffle")
+        self.ahead: dict[int, list[Tensor]] = {}
+        """Keys of the parts of a step that are still to come, by the number of their pass."""
         self.key = copy.deepcopy(self.query).requires_grad_(False)
 
     @property
     def encoder(self) -> Network:
         """The query network."""
         return self.query
+
+    @torch.no_grad()
+    def before_step(self, batch: Batch, parts: int) -> None:
+        """Embed the keys of all parts at once: keys are shuffled over the groups of the whole batch."""
+
+        def embed(images: Tensor) -> Tensor:
+            pieces = []
+            for part, piece in enumerate(images.chunk(parts)):
+                with share_statistics(self.key, part, parts):
+                    pieces.append(self.embed(piece))
+            return torch.cat(pieces)
+
+        with self.autocast(batch.query):
+            self.ahead = {
+                number: list(self.shuffle(embed, images, batch.step, number).chunk(parts))
+                for number, images in self.list_key_passes(batch).items()
+            }
+
+    def list_key_passes(self, batch: Batch) -> dict[int, Tensor]:
+        """List the views (N, S, S, 3) that the key network embeds in a step, by the number of their pass."""
+        negatives = () if batch.negatives is None else batch.negatives.unbind(1)
+        return {0: batch.key, **dict(enumerate(negatives, start=1))}
 
     def after_step(self) -> None:
         """Let the key network follow."""
@@ -57,10 +90,15 @@ class MomentumKeys(base.Method):
     @torch.no_grad()
     def embed_keys(self, images: Tensor, step: int, number: int) -> Tensor:
         """Embed uint8 views (N, S, S, 3) as keys (N, D), in a batch norm pass of their own."""
+        waiting = self.ahead.get(number)
+        return waiting.pop(0) if waiting else self.shuffle(self.embed, images, step, number)
+
+    def shuffle(self, embed: Callable[[Tensor], Tensor], images: Tensor, step: int, number: int) -> Tensor:
+        """Embed views shuffled, if keys are; returns the embeddings (N, D) in the order of the views."""
         if not self.shuffled:
-            return self.embed(images)
+            return embed(images)
         order = generator(self.seed, step, number, Stream.KEY_SHUFFLE).permutation(len(images) * processes())
-        return shuffled_pass(self.embed, images, order)
+        return shuffled_pass(embed, images, order)
 
     def embed(self, images: Tensor) -> Tensor:
         """Embed uint8 views by the key network."""

@@ -72,5 +72,6 @@ class SimCLR(base.Method):
                     passes = [self.network(self.normalise(x)) for x in batch.negatives.unbind(1)]
                 t = base.widen(torch.stack(passes, dim=1))  # (N, M, D)
         first, second = base.widen(z).chunk(2)
+        self.embedded = first.detach()
         gathered = gather_with_gradient(first), gather_with_gradient(second)
         return (two_view_similarities(first, second, t, gathered=gathered, start=rank() * len(first)),)

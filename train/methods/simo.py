@@ -67,6 +67,7 @@ class SiMo(MomentumKeys):
             q = base.widen(self.query(self.normalise(batch.query)))  # (N, D)
             k = base.widen(self.embed_keys(batch.key, batch.step, 0))  # (N, D)
             t = self.embed_negatives(batch)  # (N, M, D)
+        self.embedded = q.detach()
         s = similarities(q, k, gather(k), t)
         N, B = s.negatives.shape
         own = torch.arange(rank() * N, (rank() + 1) * N, device=q.device)

@@ -44,6 +44,15 @@ class Config(byol.Config):
         """Return the number of the other images of a group."""
         return (self.group or batch) - 1
 
+    def check_parts(self, parts: int, batch: int) -> None:
+        """Refuse parts that are no whole number of groups."""
+        if self.group is None or batch // parts % self.group:
+            fitting = f"--group {batch // parts}, or a divisor of it"
+            raise InputError(
+                f"--accumulate {parts}: a part has {batch // parts} images, all that a query of --method"
+                f" triplet finds negatives among; use {fitting}"
+            )
+
     def build(
         self, network: Architecture, image_size: int, *, seed: int, steps: int, images: int = 0
     ) -> "Triplet":

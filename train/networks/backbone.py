@@ -16,8 +16,10 @@ from torch.nn.modules.dropout import _DropoutNd
 from texneg.errors import InputError
 from texneg.philox.arrays import fold
 from texneg.philox.streams import Stream
+from texneg.train.options import later
 
 BYOL_HIDDEN = 4096
+WIDEST = 65536  # units of a layer
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Architecture:
     """Channels of a ResNet's first stage, even; other than 64 needs a small-image stem."""
     layers: tuple[int, int, int, int] | None = None
     """Blocks of a ResNet's four stages; None: those of the model."""
-    init: str | None = None
+    init: str | None = later(None)
     """Weights for the backbone to start from, the head being new: a run folder, a file of timm, torchvision,
     official MoCo and the like, or timm:NAME. None: random ones."""
     dim: int = 128
@@ -54,14 +56,16 @@ class Architecture:
         """Refuse values outside their range, and batch norm that does not fit the batch.
 
         Args:
-            batch: images a step over all processes.
+            batch: images that all processes pass at once.
             world: number of processes.
 
         Raises:
             InputError: naming the flag and what it may be.
         """
-        if self.dim < 1 or (self.hidden is not None and self.hidden < 1):
-            raise InputError("--dim and --hidden: at least 1")
+        if not (1 <= self.dim <= WIDEST and 1 <= (self.hidden or 1) <= WIDEST and self.hidden != 0):
+            raise InputError(f"--dim and --hidden: 1 to {WIDEST}")
+        if self.width > WIDEST:
+            raise InputError(f"--width {self.width}: at most {WIDEST} channels")
         if self.layers is not None and min(self.layers) < 1:
             raise InputError(f"--layers {self.layers}: four numbers of 1 or more")
         if self.bn_group < 2:
@@ -70,7 +74,10 @@ class Architecture:
             raise InputError("--bn shuffle: in one process shuffling changes no statistic; use --bn split")
         local = batch // world
         if self.bn == "split" and local % self.bn_group != 0:
-            raise InputError(f"--bn-group {self.bn_group}: must divide the {local} images of a process")
+            raise InputError(
+                f"--bn-group {self.bn_group}: must divide the {local} images of a process, or with"
+                " --accumulate of a part of them"
+            )
 
 
 def make_backbone(a: Architecture, image_size: int) -> nn.Module:

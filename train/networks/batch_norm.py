@@ -104,8 +104,9 @@ def split_batch_norm(network: Network, group: int) -> None:
     A few networks normalise the tokens of an image as rows of the batch; a group has those of its images.
 
     Raises:
-        InputError: an architecture whose batch norm does more than normalise and activate.
+        InputError: no batch norm, or one that does more than normalise and activate.
     """
+    require_batch_norm(network, "split")
     rows = count_rows(network)
     replace_batch_norm(network, "split", lambda old: SplitBatchNorm(old, group * rows.get(old, 1)))
 
@@ -114,10 +115,29 @@ def synchronise_batch_norm(module: nn.Module) -> None:
     """Give every batch norm of the module the statistics of all processes, in place.
 
     Raises:
-        InputError: an architecture whose batch norm does more than normalise and activate.
+        InputError: no batch norm, or one that does more than normalise and activate.
     """
+    require_batch_norm(module, "sync")
     on_gpus = processes() > 1 and dist.get_backend() == "nccl"
     replace_batch_norm(module, "sync", NcclBatchNorm if on_gpus else SyncBatchNorm)
+
+
+def find_batch_norms(module: nn.Module) -> list[_BatchNorm]:
+    """List the batch norms of a module."""
+    return [child for child in module.modules() if isinstance(child, _BatchNorm)]
+
+
+def require_batch_norm(module: nn.Module, policy: str) -> None:
+    """Refuse a policy that would change nothing.
+
+    Raises:
+        InputError: the module has no batch norm.
+    """
+    if not find_batch_norms(module):
+        raise InputError(
+            f"--bn {policy}: neither this --arch nor its head has batch norm, whose statistics it is about;"
+            " use --bn none"
+        )
 
 
 def replace_batch_norm(module: nn.Module, policy: str, make: Callable[[_BatchNorm], nn.Module]) -> None:
@@ -136,12 +156,36 @@ def replace_batch_norm(module: nn.Module, policy: str, make: Callable[[_BatchNor
 
 
 @contextmanager
+def share_statistics(module: nn.Module, part: int, parts: int) -> Iterator[None]:
+    """Weigh the statistics of a part's pass so that those of all parts count as the ones of one pass.
+
+        r <- (1 - a_i) r + a_i s_i,  a_i = (m / P) / (1 - (P - i) m / P),  i = 1 ... P
+
+    leaves (1 - m) r + m mean_i s_i, as a pass of all groups at once would, where each part has one pass.
+
+    Args:
+        module: with the batch norms, of momentum m.
+        part: of the pass, 0 ... P - 1.
+        parts: P.
+    """
+    norms = find_batch_norms(module)
+    momenta = [norm.momentum for norm in norms]
+    for norm, m in zip(norms, momenta, strict=True):
+        norm.momentum = None if m is None else m / parts / (1 - (parts - 1 - part) * m / parts)
+    try:
+        yield
+    finally:
+        for norm, m in zip(norms, momenta, strict=True):
+            norm.momentum = m
+
+
+@contextmanager
 def keep_statistics(network: nn.Module) -> Iterator[None]:
     """Normalise by the statistics of each batch in this block, but leave the running ones as they are.
 
     For passes of non-semantic negatives through the network that is kept: it will see images alone.
     """
-    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    norms = find_batch_norms(network)
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
@@ -159,7 +203,7 @@ def count_rows(network: Network) -> dict[nn.Module, int]:
     def count(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         rows[norm] = len(inputs[0])
 
-    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    norms = find_batch_norms(network)
     handles = [norm.register_forward_pre_hook(count) for norm in norms]
     try:
         pass_one_image(network, network.image_size)
