@@ -55,7 +55,9 @@ class PretrainConfig:
             "method": to_plain(self.method),
             "objective": objective,
             "network": {k: v for k, v in asdict(self.network).items() if (k, v) != ("init", None)},
-            "optimisation": asdict(self.optimisation),
+            "optimisation": {
+                k: v for k, v in asdict(self.optimisation).items() if (k, v) != ("amp_cpu", False)
+            },
         }
 
     def identity(self) -> dict[str, Any]:

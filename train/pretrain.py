@@ -198,7 +198,7 @@ def assemble(
         )
         for line in keys.describe() if rank() == 0 else ():
             log(f"--init {config.network.init}: {line}\n")
-    method.amp = config.optimisation.amp
+    method.bfloat16_on = config.optimisation.bfloat16_on
     method = method.to(device).to(memory_format=torch.channels_last)
     deferred = device.type == "cuda" and config.negatives.on_device
     watched = config.run.knn_every > 0 and rank() == 0

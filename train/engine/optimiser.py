@@ -32,8 +32,15 @@ class Optimisation:
     """Weight decay, added to the gradient."""
     amp: bool = True
     """Autocast to bfloat16 on a GPU; the loss stays in float32."""
+    amp_cpu: bool = False
+    """The same on a CPU, worth it where the CPU multiplies bfloat16 (avx512_bf16, AMX)."""
     resident: int | None = None
     """Keep all images in memory, the shorter side reduced to this many pixels; None: decode each time."""
+
+    @property
+    def bfloat16_on(self) -> tuple[str, ...]:
+        """Types of devices on which networks run in bfloat16."""
+        return ("cuda",) * self.amp + ("cpu",) * self.amp_cpu
 
     def check(self, world: int) -> None:
         """Refuse values outside their range.

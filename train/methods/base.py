@@ -72,8 +72,8 @@ class Method(nn.Module, ABC):
     def __init__(self) -> None:
         super().__init__()
         self.normalise = Normalise()
-        self.amp = False
-        """bfloat16 on a GPU."""
+        self.bfloat16_on: tuple[str, ...] = ()
+        """Types of devices on which the networks run in bfloat16."""
 
     @property
     @abstractmethod
@@ -92,8 +92,9 @@ class Method(nn.Module, ABC):
         return self.similarities(batch)
 
     def autocast(self, views: Tensor) -> AbstractContextManager[Any]:
-        """bfloat16 for the networks on a GPU, if the run asks for it."""
-        return torch.autocast(views.device.type, torch.bfloat16, enabled=self.amp and views.is_cuda)
+        """bfloat16 for the networks, where the run asks for it."""
+        kind = views.device.type
+        return torch.autocast(kind, torch.bfloat16, enabled=kind in self.bfloat16_on)
 
 
 def widen(x: Tensor) -> Tensor:

@@ -92,13 +92,14 @@ class BYOL(base.Method):
         """
         self.step = batch.step
         views = self.normalise(batch.query), self.normalise(batch.key)
+        negatives = () if batch.negatives is None else batch.negatives.unbind(1)
+        inputs = [self.normalise(x) for x in negatives]
         with self.autocast(batch.query):
             p1, p2 = (self.predictor(self.online(self.resize(x, n))) for n, x in enumerate(views))
             with torch.no_grad():
                 z1, z2 = (self.target(self.resize(x, n)) for n, x in enumerate(views, start=2))
                 t = None
-                if batch.negatives is not None:
-                    inputs = (self.normalise(x) for x in batch.negatives.unbind(1))
+                if inputs:
                     passes = [self.target(self.resize(x, n)) for n, x in enumerate(inputs, start=4)]
                     t = base.widen(torch.stack(passes, dim=1))
         p1, p2, z1, z2 = map(base.widen, (p1, p2, z1, z2))
