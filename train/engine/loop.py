@@ -107,13 +107,18 @@ def advance(training: Training, module: nn.Module, batch: Batch) -> None:
     c = training.optimisation
     warmup = round(c.warmup * training.epoch_steps)
     set_lr(training.optimiser, cosine_lr(training.step, peak=c.lr, total=training.total, warmup=warmup))
-    parts = module(training.batches.complete(move(batch, training.device)))
-    loss = training.objective(parts)
-    training.optimiser.zero_grad(set_to_none=True)
-    loss.backward()
+    batch = training.batches.complete(move(batch, training.device))
+    if training.recorded is not None:
+        values = training.recorded(batch)
+    else:
+        parts = module(batch)
+        loss = training.objective(parts)
+        training.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        values = {"loss": loss.detach(), **mean_cosines(parts[0])}
     training.optimiser.step()
     training.method.after_step()
-    training.meter.add({"loss": loss.detach(), **mean_cosines(parts[0])})
+    training.meter.add(values)
     training.step += 1
 
 

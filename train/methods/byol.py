@@ -64,7 +64,6 @@ class BYOL(base.Method):
     ) -> None:
         super().__init__()
         self.momentum, self.steps = config.momentum, steps
-        self.step = 0
         with initial_weights(seed):
             self.online = Network(network, image_size, config.head)
             self.predictor = make_byol_mlp(network.dim, network.hidden or BYOL_HIDDEN, network.dim)
@@ -72,6 +71,11 @@ class BYOL(base.Method):
             synchronise_batch_norm(self.online)
             synchronise_batch_norm(self.predictor)
         self.target = copy.deepcopy(self.online).requires_grad_(False)
+
+    @property
+    def recordable(self) -> bool:
+        """True: only the momentum changes from step to step, after it."""
+        return True
 
     @property
     def encoder(self) -> Network:

@@ -6,7 +6,6 @@ Shapes: N batch of a process, K queue, M non-semantic negatives a query, D embed
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from texneg.errors import InputError
 from texneg.queue import KeyQueue
@@ -88,7 +87,6 @@ class MoCo(MomentumKeys):
         super().__init__(network, image_size, head=config.head, momentum=config.momentum, seed=seed)
         self.symmetric = config.symmetric
         self.queue = KeyQueue(network.dim, config.queue, seed=seed)
-        self.new_keys: tuple[Tensor, ...] = ()
 
     def similarities(self, batch: Batch) -> tuple[Similarities, ...]:
         """Compare queries with their keys, the queue, and the non-semantic negatives of their images."""
@@ -96,19 +94,19 @@ class MoCo(MomentumKeys):
             q = self.query(self.normalise(batch.query))  # (N, D)
             k = base.widen(self.embed_keys(batch.key, batch.step, 0))  # (N, D)
             t = self.embed_negatives(batch)  # (N, M, D)
-        self.new_keys = (k,)
+        self.fresh = (k,)
         parts = (similarities(base.widen(q), k, self.queue.keys, t),)
         if not self.symmetric:
             return parts
         with self.autocast(batch.query):
             q = self.query(self.normalise(batch.key))
             k = base.widen(self.embed_keys(batch.query, batch.step, SECOND_VIEW))
-        self.new_keys += (k,)
+        self.fresh += (k,)
         return *parts, similarities(base.widen(q), k, self.queue.keys, t)
 
     def after_step(self) -> None:
         """Let the key network follow, and replace the oldest keys."""
         super().after_step()
-        if self.new_keys:
-            self.queue.enqueue(torch.cat([gather(keys) for keys in self.new_keys]))
-            self.new_keys = ()
+        if self.fresh:
+            self.queue.enqueue(torch.cat([gather(keys) for keys in self.fresh]))
+            self.fresh = ()

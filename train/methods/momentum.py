@@ -14,7 +14,12 @@ from texneg.train.data.loader import Batch
 from texneg.train.distributed import processes
 from texneg.train.methods import base
 from texneg.train.networks.backbone import Architecture, Network, initial_weights
-from texneg.train.networks.batch_norm import shuffled_pass, split_batch_norm, synchronise_batch_norm
+from texneg.train.networks.batch_norm import (
+    find_places,
+    shuffled_pass,
+    split_batch_norm,
+    synchronise_batch_norm,
+)
 
 
 class MomentumKeys(base.Method):
@@ -39,6 +44,11 @@ class MomentumKeys(base.Method):
         self.key = copy.deepcopy(self.query).requires_grad_(False)
 
     @property
+    def recordable(self) -> bool:
+        """True: permutations of keys are drawn by the host."""
+        return True
+
+    @property
     def encoder(self) -> Network:
         """The query network."""
         return self.query
@@ -59,8 +69,13 @@ class MomentumKeys(base.Method):
         """Embed uint8 views (N, S, S, 3) as keys (N, D), in a batch norm pass of their own."""
         if not self.shuffled:
             return self.embed(images)
-        order = generator(self.seed, step, number, Stream.KEY_SHUFFLE).permutation(len(images) * processes())
-        return shuffled_pass(self.embed, images, order)
+        total = len(images) * processes()
+
+        def draw(step: int, _: Tensor) -> Tensor:
+            order = generator(self.seed, step, number, Stream.KEY_SHUFFLE).permutation(total)
+            return find_places(order, total // processes())
+
+        return shuffled_pass(self.embed, images, self.draw(f"keys {number}", draw, images.device, step))
 
     def embed(self, images: Tensor) -> Tensor:
         """Embed uint8 views by the key network."""
