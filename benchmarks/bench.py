@@ -12,6 +12,7 @@ BENCHMARKS = {
     "kill": ("texneg.bench.kill:bench", "kill a texture run in every way, resume it, compare the bytes"),
     "published-tool": ("texneg.bench.published_tool:bench", "CPU time beside the published texture tool"),
     "batch-norm": ("texneg.bench.batch_norm:bench", "steps with batch norm of groups beside plain steps"),
+    "step": ("texneg.bench.step:bench", "the trainer's step beside the official one and lightly's"),
     "study": ("texneg.bench.study:bench", "the study on imagenette and PACS"),
 }
 

@@ -10,6 +10,7 @@ from itertools import cycle, islice
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from texneg.bench.common.peers import COPY, OF_COPY
 from texneg.bench.common.ratios import Gate, Row, Timing, compare
@@ -24,6 +25,7 @@ from texneg.textures.live.negatives import texture_negatives
 from texneg.train.config import PretrainConfig
 from texneg.train.data.loader import Batch
 from texneg.train.engine.optimiser import make_optimiser
+from texneg.train.methods import Method
 
 Variant = Callable[[Rule], Tensor]
 
@@ -131,13 +133,7 @@ def training_rows(config: PretrainConfig, device: torch.device, *, rounds: int) 
 
 def moco_step(config: PretrainConfig, batch: Batch) -> Callable[[], Tensor]:
     """Return a function that trains one step on a batch, with the optimiser, and returns the loss."""
-    torch.backends.cudnn.benchmark = True  # as in the trainer's loop
-    method = config.method.build(
-        config.network, config.views.image_size, seed=config.seed, steps=1, images=len(batch.indices)
-    )
-    method.amp = config.optimisation.amp
-    method = method.to(batch.query.device).to(memory_format=torch.channels_last).train()
-    optimiser = make_optimiser(method, config.optimisation)
+    method, optimiser = make_training(config, batch)
 
     def step() -> Tensor:
         loss = config.objective(method(batch))
@@ -148,6 +144,17 @@ def moco_step(config: PretrainConfig, batch: Batch) -> Callable[[], Tensor]:
         return loss.detach()
 
     return step
+
+
+def make_training(config: PretrainConfig, batch: Batch) -> tuple[Method, Optimizer]:
+    """Make method and optimiser on the device of a batch, as the trainer does."""
+    torch.backends.cudnn.benchmark = True  # as in the trainer's loop
+    method = config.method.build(
+        config.network, config.views.image_size, seed=config.seed, steps=1, images=len(batch.indices)
+    )
+    method.bfloat16_on = config.optimisation.bfloat16_on
+    method = method.to(batch.query.device).to(memory_format=torch.channels_last).train()
+    return method, make_optimiser(method, config.optimisation)
 
 
 def device_clock(device: torch.device) -> Callable[[], float]:

@@ -29,8 +29,9 @@ from texneg.train.data.workers import check_workers
 from texneg.train.device import pick_device
 from texneg.train.distributed import process_group, processes, rank, share
 from texneg.train.engine import checkpoint
+from texneg.train.engine.graph import RecordedStep, compile_networks, records
 from texneg.train.engine.history import Stretch, extend_history, read_history
-from texneg.train.engine.loop import train
+from texneg.train.engine.loop import mean_cosines, train
 from texneg.train.engine.optimiser import make_optimiser
 from texneg.train.engine.run import Training
 from texneg.train.evaluate.online_knn import OnlineKnn
@@ -227,8 +228,15 @@ def assemble(
         for line in keys.describe() if rank() == 0 else ():
             log(f"--init {config.network.init}: {line}\n")
     require_statistics(config, method)
-    method.amp = config.optimisation.amp
+    method.bfloat16_on = config.optimisation.bfloat16_on
     method = method.to(device).to(memory_format=torch.channels_last)
+    if config.run.compile:
+        compile_networks(method)
+    recorded = None
+    if records(
+        config.run.graphs, method, config.views.image_size, device, parts=config.optimisation.accumulate
+    ):
+        recorded = RecordedStep(method, config.objective, mean_cosines)
     batches = make_batches(config, train_set, textures, log, device=device, cached=cached)
     on_device = isinstance(batches.image, DeviceImages)
     watched = config.run.knn_every > 0 and rank() == 0
@@ -251,6 +259,7 @@ def assemble(
         textures="" if textures is None else sample_fingerprint(textures),
         monitor=None if knn is None else knn.measure,
         log=log,
+        recorded=recorded,
     )
 
 

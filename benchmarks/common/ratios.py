@@ -11,12 +11,14 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from statistics import median
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 
 from texneg.bench.common.results import RatioConfig, write_results
 from texneg.cli.environment import environment
+
+K = TypeVar("K")
 
 TIME = "µs an image"
 
@@ -93,12 +95,12 @@ def report(config: RatioConfig, rows: Sequence[Row], gates: Sequence[Gate], **ab
 
 
 def compare(
-    variants: Mapping[str, Callable[[], object]],
+    variants: Mapping[K, Callable[[], object]],
     *,
     rounds: int = 20,
     slot_s: float = 0.02,
     clock: Callable[[], float] = time.thread_time,
-) -> dict[str, Timing]:
+) -> dict[K, Timing]:
     """Time functions in turn, after a call of each that compiles and warms up.
 
     Args:
@@ -109,7 +111,7 @@ def compare(
     """
     calls = {name: _calls_in(function, slot_s, clock) for name, function in variants.items()}
     names = list(variants)
-    seconds: dict[str, list[float]] = {name: [] for name in names}
+    seconds: dict[K, list[float]] = {name: [] for name in names}
     for turn in range(rounds):
         start = turn % len(names)
         for name in names[start:] + names[:start]:

@@ -112,8 +112,11 @@ def advance(training: Training, module: nn.Module, batch: Batch) -> tuple[Simila
     warmup = round(c.warmup * training.epoch_steps)
     set_lr(training.optimiser, cosine_lr(training.step, peak=c.lr, total=training.total, warmup=warmup))
     whole = training.batches.complete(move(batch, training.device))
-    training.optimiser.zero_grad(set_to_none=True)
-    parts, values = (descend if c.accumulate == 1 else accumulate)(training, module, whole)
+    if training.recorded is not None:
+        parts, values = training.recorded(whole)
+    else:
+        training.optimiser.zero_grad(set_to_none=True)
+        parts, values = (descend if c.accumulate == 1 else accumulate)(training, module, whole)
     norm = limit_gradient(training.optimiser, c.clip_norm)
     training.optimiser.step()
     training.method.after_step()

@@ -43,9 +43,16 @@ class Optimisation:
     """Weight decay, added to the gradient; AdamW takes it off the weights by itself."""
     amp: bool = True
     """Autocast to bfloat16 on a GPU; the loss stays in float32."""
+    amp_cpu: bool = later(False)
+    """The same on a CPU, worth it where the CPU multiplies bfloat16 (avx512_bf16, AMX)."""
     resident: int | None = None
     """Reduce the shorter side of images to this many pixels, before views are made, and keep them in memory
     (or see --loader); None: views of the whole images, decoded each time."""
+
+    @property
+    def bfloat16_on(self) -> tuple[str, ...]:
+        """Types of devices on which networks run in bfloat16."""
+        return ("cuda",) * self.amp + ("cpu",) * self.amp_cpu
 
     def check(self, world: int) -> None:
         """Refuse values outside their range.

@@ -13,6 +13,7 @@ from texneg.train.data.loader import Batches
 from texneg.train.data.sources import Loader
 from texneg.train.distributed import rank
 from texneg.train.engine import checkpoint
+from texneg.train.engine.graph import Graphs, RecordedStep
 from texneg.train.engine.metrics import Meter, truncate_after
 from texneg.train.engine.optimiser import Optimisation
 from texneg.train.methods import Method
@@ -54,6 +55,11 @@ class Run:
     """Steps between two checkpoints."""
     knn_every: int = 0
     """Epochs between two measurements of kNN accuracy; 0 for none."""
+    compile: bool = False
+    """Compile the networks with torch.compile: half a minute at the start, other rounding, and on a CPU
+    hardly faster."""
+    graphs: Graphs = "auto"
+    """Record a step as a CUDA graph; auto: on one GPU, for views of at most 96 pixels."""
     stop_after: int | None = None
     """Stop after this many steps and save; the same command goes on."""
 
@@ -102,6 +108,8 @@ class Training:
     monitor: Callable[[Encoder], float] | None
     """Online kNN accuracy in percent, in the first process."""
     log: Callable[[str], None]
+    recorded: RecordedStep | None = None
+    """Computes gradients where steps are recorded."""
     meter: Meter = field(default_factory=Meter)
     step: int = 0
     """Steps done."""

@@ -12,7 +12,7 @@ process, M non-semantic negatives a query, D embedding, S view side.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from texneg.errors import InputError
 from texneg.similarity import Similarities
 from texneg.train.data.loader import Batch
+from texneg.train.device import send
 from texneg.train.networks.backbone import Architecture, Network
 from texneg.train.networks.normalise import Normalise
 from texneg.train.objectives import Loss
@@ -79,14 +80,49 @@ class Config(ABC):
         return ""
 
 
+Draw = Callable[[int, Tensor], Tensor]
+"""A step and the places of its images in the data set (N,), to small numbers on the CPU, equal in shape."""
+NOWHERE = torch.empty(0, dtype=torch.long)
+
+
+class Draws:
+    """Numbers that the host draws for a step, on the device.
+
+    A recorded step cannot draw anew. So each of its tensors keeps its place once `kept` is true, and `renew`
+    fills it for another step.
+    """
+
+    def __init__(self) -> None:
+        self.kept = False
+        self.places: dict[str, tuple[Draw, Tensor]] = {}
+
+    def __call__(self, name: str, draw: Draw, device: torch.device, step: int, indices: Tensor) -> Tensor:
+        """Return the numbers of a step; where they keep their place, those that `renew` drew."""
+        if not self.kept:
+            return send(draw(step, indices), device)
+        if name not in self.places:
+            self.places[name] = draw, send(draw(step, indices), device).clone()
+        return self.places[name][1]
+
+    def renew(self, step: int, indices: Tensor) -> None:
+        """Draw all numbers of another step, in place."""
+        for draw, place in self.places.values():
+            place.copy_(send(draw(step, indices), place.device))
+
+
 class Method(nn.Module, ABC):
     """The networks of a method; `forward` is a step up to the similarities."""
 
     def __init__(self) -> None:
         super().__init__()
         self.normalise = Normalise()
-        self.amp = False
-        """bfloat16 on a GPU."""
+        self.bfloat16_on: tuple[str, ...] = ()
+        """Types of devices on which the networks run in bfloat16."""
+        self.draws = Draws()
+        self.step = 0
+        """Of the batch at hand."""
+        self.fresh: list[tuple[Tensor, ...]] = []
+        """Tensors that each part of a step leaves to `after_step`."""
         self.embedded: Tensor | None = None
         """The last embeddings of query views (N, D), for metrics alone."""
 
@@ -94,6 +130,14 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def encoder(self) -> Network:
         """The network that is trained and kept."""
+
+    @property
+    def recordable(self) -> bool:
+        """True if every step does the same with tensors of the same shapes, and all else comes by `draw`.
+
+        Then a CUDA graph of one step serves for all.
+        """
+        return False
 
     @abstractmethod
     def similarities(self, batch: Batch) -> tuple[Similarities, ...]:
@@ -109,9 +153,24 @@ class Method(nn.Module, ABC):
         """`similarities`, under the name that wrappers of modules call."""
         return self.similarities(batch)
 
+    def draw(
+        self, name: str, draw: Draw, device: torch.device, step: int, indices: Tensor = NOWHERE
+    ) -> Tensor:
+        """Return small numbers that the host draws for a step, on the device, without waiting for it.
+
+        Args:
+            name: of these numbers within a step.
+            draw: a function of the step and the places alone.
+            device: of the result.
+            step: of the batch.
+            indices: its places in the data set, for a function that uses them.
+        """
+        return self.draws(name, draw, device, step, indices)
+
     def autocast(self, views: Tensor) -> AbstractContextManager[Any]:
-        """bfloat16 for the networks on a GPU, if the run asks for it."""
-        return torch.autocast(views.device.type, torch.bfloat16, enabled=self.amp and views.is_cuda)
+        """bfloat16 for the networks, where the run asks for it."""
+        kind = views.device.type
+        return torch.autocast(kind, torch.bfloat16, enabled=kind in self.bfloat16_on)
 
 
 def widen(x: Tensor) -> Tensor:

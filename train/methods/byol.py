@@ -67,7 +67,6 @@ class BYOL(base.Method):
     ) -> None:
         super().__init__()
         self.momentum, self.steps = config.momentum, steps
-        self.step = 0
         with initial_weights(seed):
             self.online = Network(network, image_size, config.head)
             self.predictor = make_byol_mlp(network.dim, network.hidden or BYOL_HIDDEN, network.dim)
@@ -75,6 +74,11 @@ class BYOL(base.Method):
             synchronise_batch_norm(self.online)
             synchronise_batch_norm(self.predictor)
         self.target = copy.deepcopy(self.online).requires_grad_(False)
+
+    @property
+    def recordable(self) -> bool:
+        """True: only the momentum changes from step to step, after it."""
+        return True
 
     @property
     def encoder(self) -> Network:
@@ -95,13 +99,14 @@ class BYOL(base.Method):
         """
         self.step = batch.step
         views = self.normalise(batch.query), self.normalise(batch.key)
+        negatives = () if batch.negatives is None else batch.negatives.unbind(1)
+        inputs = [self.normalise(x) for x in negatives]
         with self.autocast(batch.query):
             p1, p2 = (self.predictor(self.online(self.resize(x, n))) for n, x in enumerate(views))
             with torch.no_grad():
                 z1, z2 = (self.target(self.resize(x, n)) for n, x in enumerate(views, start=2))
                 t = None
-                if batch.negatives is not None:
-                    inputs = (self.normalise(x) for x in batch.negatives.unbind(1))
+                if inputs:
                     passes = [self.target(self.resize(x, n)) for n, x in enumerate(inputs, start=4)]
                     t = base.widen(torch.stack(passes, dim=1))
         p1, p2, z1, z2 = map(base.widen, (p1, p2, z1, z2))

@@ -87,7 +87,11 @@ class MemoryBank(base.Method):
             synchronise_batch_norm(self.network)
         start = generator(seed, Stream.MEMORY_BANK).standard_normal((images, network.dim), np.float32)
         self.register_buffer("bank", F.normalize(torch.from_numpy(start), dim=1))
-        self.new: list[tuple[Tensor, Tensor]] = []
+
+    @property
+    def recordable(self) -> bool:
+        """True: the images of a step are drawn by the host."""
+        return True
 
     @property
     def encoder(self) -> Network:
@@ -96,7 +100,10 @@ class MemoryBank(base.Method):
 
     def similarities(self, batch: Batch) -> tuple[Similarities, ...]:
         """Compare queries with the features of their images, of others, and with their own negatives."""
-        places = batch.indices.to(batch.query.device)
+        device, which = batch.query.device, (batch.step, batch.indices)
+        places = self.draw("places", lambda _, indices: indices, device, *which)
+        drawn = self.draw("choice", lambda step, _: self.choose(step), device, *which)
+        own = self.draw("own", self.find_own, device, *which)
         t = None
         with self.autocast(batch.query):
             q = base.widen(self.network(self.normalise(batch.query)))  # (N, D)
@@ -105,31 +112,29 @@ class MemoryBank(base.Method):
                     passes = [self.network(self.normalise(x)) for x in batch.negatives.unbind(1)]
                 t = base.widen(torch.stack(passes, dim=1))  # (N, M, D)
         self.embedded = q.detach()
-        self.new.append((places, self.embedded))
-        drawn, own = self.draw(batch)
-        s = similarities(q, self.bank[places], self.bank[drawn.to(q.device)], t)  # negatives: (N, K + 1)
-        return (s._replace(negatives=drop_columns(s.negatives, own.to(q.device))),)
+        self.fresh.append((places, self.embedded))
+        s = similarities(q, self.bank[places], self.bank[drawn], t)  # negatives: (N, K + 1)
+        return (s._replace(negatives=drop_columns(s.negatives, own)),)
 
-    def draw(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Draw the images of a step, the same in all processes.
-
-        Returns:
-            (K + 1,) places in the data set, and for each query the column among them to leave out, (N,): its
-            own, or the last.
-        """
+    def choose(self, step: int) -> Tensor:
+        """Draw the images of a step, the same in all processes: (K + 1,) ascending places in the data set."""
         n, K = len(self.bank), self.keys
-        draw = generator(self.seed, batch.step, Stream.KEY_CHOICE)
+        draw = generator(self.seed, step, Stream.KEY_CHOICE)
         drawn = np.arange(n) if n == K + 1 else np.sort(draw.choice(n, K + 1, replace=False, shuffle=False))
-        index = batch.indices.numpy()
-        own = np.minimum(np.searchsorted(drawn, index), K)
-        return torch.from_numpy(drawn), torch.from_numpy(np.where(drawn[own] == index, own, K))
+        return torch.from_numpy(drawn)
+
+    def find_own(self, step: int, indices: Tensor) -> Tensor:
+        """Return for each query the column of `choose` to leave out, (N,): its own, or the last."""
+        drawn, K = self.choose(step), self.keys
+        own = torch.searchsorted(drawn, indices).clamp(max=K)
+        return own.where(drawn[own] == indices, K)
 
     @torch.no_grad()
     def after_step(self) -> None:
         """Move the features of this step's images."""
-        if not self.new:
+        if not self.fresh:
             return
-        places, q = (gather(base.join(parts)) for parts in zip(*self.new, strict=True))
+        places, q = (gather(base.join(parts)) for parts in zip(*self.fresh, strict=True))
         moved = self.momentum * self.bank[places] + (1 - self.momentum) * F.normalize(q, dim=1)
         self.bank.index_copy_(0, places, F.normalize(moved, dim=1).to(self.bank.dtype))
-        self.new = []
+        self.fresh = []

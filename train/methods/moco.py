@@ -91,8 +91,6 @@ class MoCo(MomentumKeys):
         super().__init__(network, image_size, head=config.head, momentum=config.momentum, seed=seed)
         self.symmetric = config.symmetric
         self.queue = KeyQueue(network.dim, config.queue, seed=seed)
-        self.new_keys: list[tuple[Tensor, ...]] = []
-        """Keys of each part of the step, one tensor for each direction."""
 
     def similarities(self, batch: Batch) -> tuple[Similarities, ...]:
         """Compare queries with their keys, the queue, and the non-semantic negatives of their images."""
@@ -104,12 +102,12 @@ class MoCo(MomentumKeys):
         self.embedded = q.detach()
         parts = (similarities(q, k, self.queue.keys, t),)
         if not self.symmetric:
-            self.new_keys.append((k,))
+            self.fresh.append((k,))
             return parts
         with self.autocast(batch.query):
             q = self.query(self.normalise(batch.key))
             of_query = base.widen(self.embed_keys(batch.query, batch.step, SECOND_VIEW))
-        self.new_keys.append((k, of_query))
+        self.fresh.append((k, of_query))
         return *parts, similarities(base.widen(q), of_query, self.queue.keys, t)
 
     def list_key_passes(self, batch: Batch) -> dict[int, Tensor]:
@@ -119,7 +117,7 @@ class MoCo(MomentumKeys):
     def after_step(self) -> None:
         """Let the key network follow, and replace the oldest keys."""
         super().after_step()
-        if self.new_keys:
-            directions = zip(*self.new_keys, strict=True)
+        if self.fresh:
+            directions = zip(*self.fresh, strict=True)
             self.queue.enqueue(torch.cat([gather(base.join(keys)) for keys in directions]))
-            self.new_keys = []
+            self.fresh = []

@@ -16,6 +16,7 @@ from texneg.train.distributed import processes
 from texneg.train.methods import base
 from texneg.train.networks.backbone import Architecture, Network, initial_weights
 from texneg.train.networks.batch_norm import (
+    find_places,
     require_batch_norm,
     share_statistics,
     shuffled_pass,
@@ -48,6 +49,11 @@ class MomentumKeys(base.Method):
         self.ahead: dict[int, list[Tensor]] = {}
         """Keys of the parts of a step that are still to come, by the number of their pass."""
         self.key = copy.deepcopy(self.query).requires_grad_(False)
+
+    @property
+    def recordable(self) -> bool:
+        """True: permutations of keys are drawn by the host."""
+        return True
 
     @property
     def encoder(self) -> Network:
@@ -97,8 +103,13 @@ class MomentumKeys(base.Method):
         """Embed views shuffled, if keys are; returns the embeddings (N, D) in the order of the views."""
         if not self.shuffled:
             return embed(images)
-        order = generator(self.seed, step, number, Stream.KEY_SHUFFLE).permutation(len(images) * processes())
-        return shuffled_pass(embed, images, order)
+        total = len(images) * processes()
+
+        def draw(step: int, _: Tensor) -> Tensor:
+            order = generator(self.seed, step, number, Stream.KEY_SHUFFLE).permutation(total)
+            return find_places(order, total // processes())
+
+        return shuffled_pass(embed, images, self.draw(f"keys {number}", draw, images.device, step))
 
     def embed(self, images: Tensor) -> Tensor:
         """Embed uint8 views by the key network."""

@@ -57,6 +57,11 @@ class SimCLR(base.Method):
             synchronise_batch_norm(self.network)
 
     @property
+    def recordable(self) -> bool:
+        """True: a step draws nothing."""
+        return True
+
+    @property
     def encoder(self) -> Network:
         """The network."""
         return self.network

@@ -9,6 +9,7 @@ Shapes: N batch of a process, B of all, K negatives, M non-semantic negatives a 
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from texneg.errors import InputError
 from texneg.philox.arrays import generator
@@ -71,8 +72,10 @@ class SiMo(MomentumKeys):
         s = similarities(q, k, gather(k), t)
         N, B = s.negatives.shape
         own = torch.arange(rank() * N, (rank() + 1) * N, device=q.device)
-        kept = None
-        if self.keys is not None:
-            order = generator(self.seed, batch.step, Stream.KEY_CHOICE).permutation(B - 1)[: self.keys]
-            kept = torch.from_numpy(order).to(q.device)
+
+        def draw(step: int, _: Tensor) -> Tensor:
+            order = generator(self.seed, step, Stream.KEY_CHOICE).permutation(B - 1)
+            return torch.from_numpy(order[: self.keys])
+
+        kept = None if self.keys is None else self.draw("choice", draw, q.device, batch.step)
         return (s._replace(negatives=drop_columns(s.negatives, own, kept)),)

@@ -85,6 +85,11 @@ class Triplet(byol.BYOL):
         for flag, side in zip(("--shrink-online", "--shrink-target"), self.smallest, strict=True):
             self.require_side(side, f"{flag}: --arch {network.arch}")
 
+    @property
+    def recordable(self) -> bool:
+        """True if all views keep their side."""
+        return min(self.smallest) == self.image_size
+
     def require_side(self, side: int, who: str) -> None:
         """Refuse a backbone that does not take views of this side."""
         try:

@@ -18,7 +18,6 @@ from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from texneg.errors import InputError
-from texneg.train.device import send
 from texneg.train.distributed import gather, processes, rank
 from texneg.train.networks.backbone import Network, pass_one_image
 from texneg.train.networks.split_norm import split_norm
@@ -213,20 +212,26 @@ def count_rows(network: Network) -> dict[nn.Module, int]:
     return rows
 
 
+def find_places(order: npt.NDArray[np.int64], images: int) -> Tensor:
+    """Return (2, N) places of this process: of the images that it embeds, and of its own embeddings then.
+
+    Args:
+        order: a permutation of 0 ... W N - 1, the same in all processes.
+        images: N of a process.
+    """
+    mine = slice(rank() * images, (rank() + 1) * images)
+    return torch.from_numpy(np.stack([order[mine], np.argsort(order)[mine]]))
+
+
 @torch.no_grad()
-def shuffled_pass(
-    network: Callable[[Tensor], Tensor], images: Tensor, order: npt.NDArray[np.int64]
-) -> Tensor:
+def shuffled_pass(network: Callable[[Tensor], Tensor], images: Tensor, places: Tensor) -> Tensor:
     """Embed this process's images (N, D), each in a batch drawn from the joint batch.
 
     Args:
         network: images to (N, D).
         images: N of them.
-        order: a permutation of 0 ... W N - 1, the same in all processes.
+        places: (2, N) on their device, from `find_places`.
     """
-    N = len(images)
-    mine = slice(rank() * N, (rank() + 1) * N)
-    places = np.stack([order[mine], np.argsort(order)[mine]])
-    there, back = send(torch.from_numpy(places), images.device)
+    there, back = places
     z = gather(network(gather(images).index_select(0, there)))
     return z.index_select(0, back)

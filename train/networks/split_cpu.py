@@ -1,9 +1,9 @@
-"""Batch norm of groups in compiled code, for float32 and float64 on the CPU.
+"""Batch norm of groups in compiled code, for float32, float64 and bfloat16 on the CPU.
 
 A unit of work is one group and a block of its channels. Statistics come from chunks that stay in the cache:
 the mean of each, and squared distances from that mean, joined in float64 (Chan, Golub, LeVeque, "Algorithms
 for computing the sample variance", 1983). So a group is read from memory once, and its size adds no rounding
-error. The number of threads changes no bit.
+error. The number of threads changes no bit. Of bfloat16, only x, y and their gradients are stored as such.
 
 Shapes: N batch, G groups, R values of a channel in a group, C channels, P pixels of a channel in an image. In
 memory, channels are last in rows (G, R, C) and not in planes (N, C, P).
@@ -17,12 +17,12 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from texneg.jit import compiled
 from texneg.layout import is_channels_last
+from texneg.train.networks.bfloat16 import as_array, load, store
 
 CHUNK = 16384  # values of a chunk: 64 kB of float32
 BLOCK = 512  # channels of a unit, at most
@@ -37,14 +37,14 @@ def forward(
 
     Args:
         x: (N, C, ...), contiguous or channels last; y is like it, and the others are (G, C).
-        weight: (C,), of the dtype of x.
+        weight: (C,), of the dtype of x; float32 for bfloat16.
         bias: (C,), likewise.
         groups: G, a divisor of N.
         eps: added to the variance.
     """
     y = torch.empty_like(x)
     statistics = weight.new_empty(3, groups, len(weight))
-    arrays = *map(flat, (x, y, weight, bias)), *flat(statistics).reshape(3, -1)
+    arrays = *map(as_array, (x, y, weight, bias)), *as_array(statistics).reshape(3, -1)
     if is_channels_last(x):
         run(_normalise_rows, x, groups, (*arrays, eps))
     else:
@@ -66,19 +66,13 @@ def backward(
         rstd: (G, C).
     """
     dx, sums = torch.empty_like(x), mean.new_empty(2, *mean.shape)
-    arrays = *map(flat, (dy, x, dx, weight, mean, rstd)), *flat(sums).reshape(2, -1)
+    arrays = *map(as_array, (dy, x, dx, weight, mean, rstd)), *as_array(sums).reshape(2, -1)
     if is_channels_last(x):
         run(_backward_rows, x, len(mean), arrays)
     else:
         run(_backward_planes, x, len(mean), (*arrays, x[0, 0].numel()))
     dweight, dbias = sums.unbind()
     return dx, dweight.sum(0), dbias.sum(0)
-
-
-def flat(x: Tensor) -> npt.NDArray[Any]:
-    """Return the values in the order of their memory, without a copy."""
-    x = x.detach()
-    return (x if x.is_contiguous() else x.as_strided((x.numel(),), (1,))).numpy().reshape(-1)
 
 
 def run(kernel: Callable[..., None], x: Tensor, groups: int, arguments: tuple[Any, ...]) -> None:
@@ -113,7 +107,7 @@ def _normalise_rows(  # type: ignore[no-untyped-def]
     rows, step = np.uint64(len(x) // (groups * channels)), np.uint64(channels)
     blocks = (channels + block - 1) // block
     chunk = np.uint64(max(8, CHUNK // min(channels, BLOCK)))
-    centre, scale = np.empty(block, x.dtype), np.empty(block, x.dtype)
+    centre, scale = np.empty(block, weight.dtype), np.empty(block, weight.dtype)
     mean64, square64 = np.empty(block, np.float64), np.empty(block, np.float64)
     for unit in range(first, last):
         group, left = unit // blocks, unit % blocks * block
@@ -143,7 +137,7 @@ def _normalise_rows(  # type: ignore[no-untyped-def]
         for r in range(rows):
             at = start + r * step
             for c in range(count):
-                y[at + c] = x[at + c] * scale[c] + centre[c]
+                store(y, at + c, load(x, at + c) * scale[c] + centre[c])
 
 
 @compiled(error_model="numpy", fastmath=FAST)
@@ -155,7 +149,8 @@ def _sum_rows(x, at, rows, step, count, total):  # type: ignore[no-untyped-def]
         i = at + np.uint64(4) * r * step
         for c in range(count):
             j = i + c
-            total[c] += (x[j] + x[j + step]) + (x[j + step + step] + x[j + step + step + step])
+            k = j + step + step
+            total[c] += (load(x, j) + load(x, j + step)) + (load(x, k) + load(x, k + step))
     for r in range(rows // np.uint64(4) * np.uint64(4), rows):
         for c in range(count):
             total[c] += x[at + r * step + c]
@@ -170,8 +165,9 @@ def _square_rows(x, at, rows, step, count, centre, total):  # type: ignore[no-un
         i = at + np.uint64(4) * r * step
         for c in range(count):
             j = i + c
-            d0, d1 = x[j] - centre[c], x[j + step] - centre[c]
-            d2, d3 = x[j + step + step] - centre[c], x[j + step + step + step] - centre[c]
+            d0, d1 = load(x, j) - centre[c], load(x, j + step) - centre[c]
+            k = j + step + step
+            d2, d3 = load(x, k) - centre[c], load(x, k + step) - centre[c]
             total[c] += (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3)
     for r in range(rows // np.uint64(4) * np.uint64(4), rows):
         for c in range(count):
@@ -188,8 +184,8 @@ def _backward_rows(  # type: ignore[no-untyped-def]
     rows, step = np.uint64(len(x) // (groups * channels)), np.uint64(channels)
     blocks = (channels + block - 1) // block
     chunk = np.uint64(max(8, CHUNK // min(channels, BLOCK)))
-    centre, scale = np.empty(block, x.dtype), np.empty(block, x.dtype)
-    shift, slope = np.empty(block, x.dtype), np.empty(block, x.dtype)
+    centre, scale = np.empty(block, weight.dtype), np.empty(block, weight.dtype)
+    shift, slope = np.empty(block, weight.dtype), np.empty(block, weight.dtype)
     shift64, slope64 = np.empty(block, np.float64), np.empty(block, np.float64)
     for unit in range(first, last):
         group, left = unit // blocks, unit % blocks * block
@@ -217,7 +213,8 @@ def _backward_rows(  # type: ignore[no-untyped-def]
         for r in range(rows):
             at = start + r * step
             for c in range(count):
-                dx[at + c] = (dy[at + c] - shift[c] - (x[at + c] - centre[c]) * slope[c]) * scale[c]
+                tilt = (load(x, at + c) - centre[c]) * slope[c]
+                store(dx, at + c, (load(dy, at + c) - shift[c] - tilt) * scale[c])
 
 
 @compiled(error_model="numpy", fastmath=FAST)
@@ -229,13 +226,14 @@ def _sum_products(dy, x, at, rows, step, count, centre, total, product):  # type
         i = at + np.uint64(2) * r * step
         for c in range(count):
             j = i + c
-            total[c] += dy[j] + dy[j + step]
-            product[c] += dy[j] * (x[j] - centre[c]) + dy[j + step] * (x[j + step] - centre[c])
+            total[c] += load(dy, j) + load(dy, j + step)
+            here = load(dy, j) * (load(x, j) - centre[c])
+            product[c] += here + load(dy, j + step) * (load(x, j + step) - centre[c])
     for r in range(rows // np.uint64(2) * np.uint64(2), rows):
         for c in range(count):
             j = at + r * step + c
-            total[c] += dy[j]
-            product[c] += dy[j] * (x[j] - centre[c])
+            total[c] += load(dy, j)
+            product[c] += load(dy, j) * (load(x, j) - centre[c])
 
 
 @compiled(error_model="numpy", fastmath=FAST)
@@ -246,7 +244,7 @@ def _normalise_planes(  # type: ignore[no-untyped-def]
     groups = len(mean) // channels
     size, step = np.uint64(pixels), np.uint64(channels * pixels)
     images = np.uint64(len(x) // (groups * channels * pixels))
-    blocks, real = (channels + block - 1) // block, x.dtype.type
+    blocks, real = (channels + block - 1) // block, weight.dtype.type
     for unit in range(first, last):
         group, left = unit // blocks, unit % blocks * block
         for channel in range(left, min(left + block, channels)):
@@ -256,10 +254,10 @@ def _normalise_planes(  # type: ignore[no-untyped-def]
             for n in range(images):
                 at, total, square = start + n * step, real(0), real(0)
                 for p in range(size):
-                    total += x[at + p]
+                    total += load(x, at + p)
                 centre = real(total / size)
                 for p in range(size):
-                    square += (x[at + p] - centre) * (x[at + p] - centre)
+                    square += (load(x, at + p) - centre) * (load(x, at + p) - centre)
                 distance = centre - mean64
                 mean64 += distance / (n + 1)
                 square64 += square + distance * distance * (size * n / (n + 1))
@@ -271,7 +269,7 @@ def _normalise_planes(  # type: ignore[no-untyped-def]
             for n in range(images):
                 at = start + n * step
                 for p in range(size):
-                    y[at + p] = x[at + p] * scale + shift
+                    store(y, at + p, load(x, at + p) * scale + shift)
 
 
 @compiled(error_model="numpy", fastmath=FAST)
@@ -282,7 +280,7 @@ def _backward_planes(  # type: ignore[no-untyped-def]
     groups = len(mean) // channels
     size, step = np.uint64(pixels), np.uint64(channels * pixels)
     images = np.uint64(len(x) // (groups * channels * pixels))
-    blocks, real = (channels + block - 1) // block, x.dtype.type
+    blocks, real = (channels + block - 1) // block, weight.dtype.type
     for unit in range(first, last):
         group, left = unit // blocks, unit % blocks * block
         for channel in range(left, min(left + block, channels)):
@@ -293,8 +291,8 @@ def _backward_planes(  # type: ignore[no-untyped-def]
             for n in range(images):
                 at, total, product = start + n * step, real(0), real(0)
                 for p in range(size):
-                    total += dy[at + p]
-                    product += dy[at + p] * (x[at + p] - centre)
+                    total += load(dy, at + p)
+                    product += load(dy, at + p) * (load(x, at + p) - centre)
                 shift64 += total
                 slope64 += product
             dbias[k] = shift64
@@ -304,4 +302,4 @@ def _backward_planes(  # type: ignore[no-untyped-def]
             for n in range(images):
                 at = start + n * step
                 for p in range(size):
-                    dx[at + p] = (dy[at + p] - shift - (x[at + p] - centre) * slope) * scale
+                    store(dx, at + p, (load(dy, at + p) - shift - (load(x, at + p) - centre) * slope) * scale)

@@ -1,8 +1,7 @@
 """Batch norm of groups of consecutive images, as one differentiable operation of torch.
 
 `torch.ops.texneg.split_norm` and its gradient are compiled code on the CPU, Triton kernels on a CUDA device
-that runs them, and torch's batch norm group by group elsewhere. On the CPU, half precision is computed in
-float32.
+that runs them, and torch's batch norm group by group elsewhere. Half precision is computed in float32.
 
 Shapes: N batch, G groups, C channels.
 """
@@ -86,9 +85,9 @@ def _on_cpu(
 ) -> Three:
     from texneg.train.networks import split_cpu  # compiles, for those who use it
 
-    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+    stored, computed = _cpu_dtypes(x)
     y, means, rstds, variances = split_cpu.forward(
-        x.to(dtype), weight.to(dtype), bias.to(dtype), groups=groups, eps=eps
+        x.to(stored), weight.to(computed), bias.to(computed), groups=groups, eps=eps
     )
     _move(mean, var, means, variances, momentum)
     return y.to(x.dtype), means, rstds
@@ -98,9 +97,9 @@ def _on_cpu(
 def _backward_on_cpu(dy: Tensor, x: Tensor, weight: Tensor, mean: Tensor, rstd: Tensor) -> Three:
     from texneg.train.networks import split_cpu
 
-    dtype = mean.dtype
+    stored, computed = _cpu_dtypes(x)
     dx, dweight, dbias = split_cpu.backward(
-        _as_stored(dy, x).to(dtype), x.to(dtype), weight.to(dtype), mean, rstd
+        _as_stored(dy, x).to(stored), x.to(stored), weight.to(computed), mean, rstd
     )
     return dx.to(x.dtype), dweight.to(weight.dtype), dbias.to(weight.dtype)
 
@@ -170,6 +169,13 @@ def _shapes(
 @torch.library.impl(LIBRARY, "split_norm_backward", "Meta")
 def _backward_shapes(dy: Tensor, x: Tensor, weight: Tensor, mean: Tensor, rstd: Tensor) -> Three:
     return torch.empty_like(x), torch.empty_like(weight), torch.empty_like(weight)
+
+
+def _cpu_dtypes(x: Tensor) -> tuple[torch.dtype, torch.dtype]:
+    """Of x in memory, and of arithmetic and statistics."""
+    if x.dtype in (torch.float64, torch.bfloat16):
+        return x.dtype, torch.float64 if x.dtype == torch.float64 else torch.float32
+    return torch.float32, torch.float32
 
 
 def _in_triton(x: Tensor) -> bool:

@@ -18,7 +18,7 @@ from texneg.train.engine.metrics import Meter
 from texneg.train.methods import byol, memory_bank, moco, simclr, simo, triplet
 from texneg.train.negatives import Negatives, Patch, PatchPermutation, TextureLive
 from texneg.train.networks.backbone import Architecture
-from texneg.train.networks.batch_norm import SyncBatchNorm, shuffled_pass
+from texneg.train.networks.batch_norm import SyncBatchNorm, find_places, shuffled_pass
 from texneg.train.objectives import Objective, TruncatedTriplet
 
 WORLD, STEPS = 2, 3
@@ -80,7 +80,7 @@ def layers(rank, world):
     y = norm(mine)
     y.square().mul(torch.arange(3.0).view(3, 1, 1)).sum().backward()
     order = np.array([5, 2, 7, 0, 1, 6, 3, 4])
-    z = shuffled_pass(nn.Flatten(), mine.detach(), order)
+    z = shuffled_pass(nn.Flatten(), mine.detach(), find_places(order, len(mine)))
     return [gather(t.detach()) for t in (y, mine.grad, z)] + [norm.running_mean, norm.running_var]
 
 

@@ -47,7 +47,7 @@ def test_a_draw_is_of_other_images_each_once_and_shared_as_far_as_it_can_be(buil
     counts = np.zeros(24)
     for step in range(200):
         b = make_batch(step, count=0)
-        drawn, own = method.draw(b)
+        drawn, own = method.choose(b.step), method.find_own(b.step, b.indices)
         assert len(drawn) == 13 == len(set(drawn.tolist()))
         for place, column in zip(b.indices.tolist(), own.tolist(), strict=True):
             kept = np.delete(drawn.numpy(), column)

@@ -13,17 +13,24 @@ from texneg.train.data.loader import Batch, Batches
 from texneg.train.engine.loop import mean_cosines
 from texneg.train.engine.metrics import Meter
 from texneg.train.engine.optimiser import Optimisation, make_optimiser
-from texneg.train.methods import byol, moco
+from texneg.train.methods import byol, memory_bank, moco, simclr, simo
 from texneg.train.negatives import Negatives, Patch
 from texneg.train.networks.backbone import Architecture
 from texneg.train.objectives import Objective
 
 N, SIDE = 8, 32
-METHODS = {"moco": moco.Config(queue=64), "byol": byol.Config()}
+METHODS = {
+    "moco": moco.Config(queue=64),
+    "byol": byol.Config(),
+    "simo": simo.Config(keys=5),
+    "simclr": simclr.Config(),
+    "memory_bank": memory_bank.Config(keys=9),
+}
 POLICIES = [("moco", bn) for bn in ("none", "shuffle", "split", "sync")] + [
     ("byol", "none"),
     ("byol", "sync"),
 ]
+OTHERS = [("simo", "split"), ("simclr", "none"), ("memory_bank", "split")]
 # Forward, loss, backward and momentum of a step without negatives: a tenth more than were found.
 CEILINGS = {
     ("resnet18", "moco"): 390,
@@ -38,7 +45,7 @@ def make_step(arch, name, bn, device, *, patches=False, optimiser=True):
     """A step as the trainer makes it, on black images."""
     config = METHODS[name]
     network = Architecture(arch, bn=bn, bn_group=N // 2, hidden=64)
-    method = config.build(network, SIDE, seed=0, steps=10)
+    method = config.build(network, SIDE, seed=0, steps=10, images=64)
     method = method.to(device).to(memory_format=torch.channels_last).train()
     if device == "meta":
         method.autocast = lambda views: nullcontext()  # there is none on this device
@@ -55,7 +62,8 @@ def make_step(arch, name, bn, device, *, patches=False, optimiser=True):
     indices = torch.arange(N)
     batch = Batch(*views, None, indices.pin_memory() if device == "cuda" else indices, 3)
     objective, meter = Objective(config.loss), Meter()
-    trained = make_optimiser(method, Optimisation()) if optimiser else None
+    lars = "lars" if name in ("byol", "simo") else "sgd"
+    trained = make_optimiser(method, Optimisation(optimizer=lars)) if optimiser else None
 
     def step():
         parts = method(batches.complete(batch))
@@ -103,7 +111,7 @@ class NoWait(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("patches", [False, True])
-@pytest.mark.parametrize(("method", "bn"), POLICIES)
+@pytest.mark.parametrize(("method", "bn"), [*POLICIES, *OTHERS])
 def test_nothing_in_a_step_needs_a_value_of_the_device(method, bn, patches):
     step = make_step("resnet18", method, bn, "meta", patches=patches)
     step()  # the first makes the optimiser's state
@@ -123,7 +131,7 @@ def test_a_wait_would_be_found():
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("patches", [False, True])
-@pytest.mark.parametrize(("method", "bn"), POLICIES)
+@pytest.mark.parametrize(("method", "bn"), [*POLICIES, *OTHERS])
 def test_a_step_never_waits_for_the_gpu(method, bn, patches):
     step = make_step("resnet18", method, bn, "cuda", patches=patches)
     for _ in range(2):  # compiles, and makes the optimiser's state

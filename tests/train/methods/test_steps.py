@@ -152,3 +152,14 @@ def test_byol_loss_is_the_distance_of_normalised_vectors():
         pull = (p[0] - z[1]).square().sum(1) + (p[1] - z[0]).square().sum(1)
         push = 2 * 0.7 * (p[0] * z[2] + p[1] * z[2]).sum(1)
     torch.testing.assert_close(Objective(Byol(alpha=0.7))(method(b)).detach(), (pull + push).mean())
+
+
+def test_half_precision_changes_a_step_by_its_rounding():
+    one, other = make_moco(), make_moco()
+    other.bfloat16_on = ("cpu",)
+    objective = Objective()
+    exact, rounded = (objective(method(batch())) for method in (one, other))
+    assert rounded.dtype == torch.float32
+    assert 0 < abs(rounded - exact) < 0.02 * exact
+    rounded.backward()
+    assert all(p.grad.dtype == torch.float32 for p in other.query.parameters())
