@@ -88,6 +88,10 @@ class PretrainConfig:
         self.negatives.check(self.views.image_size)
         self.objective.check(self.method.negatives(batch), self.method.name)
         self.check_loader()
+        if (self.objective.selection.exclude == "group") != bool(self.run.groups):
+            raise InputError(
+                "--exclude group and --groups FILE belong together: one says that, the other by what"
+            )
         loss, method = self.objective.loss, self.method
         if not (loss.negatives_needed or method.predicts):
             raise InputError(

@@ -214,6 +214,11 @@ class Objective:
         if not negatives and (selects or needed):
             what = f"{SELECTING} act" if selects else f"--loss {self.loss.name} acts"
             raise InputError(f"{what} on ordinary negatives, which --method {method} has none of")
+        if self.selection.exclude and not (negatives and needed):
+            raise InputError(
+                f"--exclude {self.selection.exclude}: --method {method} with --loss {self.loss.name} has no"
+                " ordinary negatives; leave it out"
+            )
         if selects and not needed:
             raise InputError(
                 f"{SELECTING} act on ordinary negatives, which --loss {self.loss.name} ignores; leave them"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from texneg import __version__
@@ -20,11 +21,12 @@ from texneg.datasets.storage.json_files import read_json, write_json
 from texneg.datasets.storage.places import require_folder
 from texneg.errors import InputError
 from texneg.train.config import PretrainConfig
+from texneg.train.data.groups import read_groups
 from texneg.train.data.loader import Batches, warn_if_oversubscribed
 from texneg.train.data.on_device import DeviceImages
 from texneg.train.data.reading import Reading, find_damaged, find_places, leave_out
 from texneg.train.data.sources import Cached, Files, Memory, Read
-from texneg.train.data.splits import open_textures, open_train
+from texneg.train.data.splits import open_textures, open_train, require_labels
 from texneg.train.data.workers import check_workers
 from texneg.train.device import pick_device
 from texneg.train.distributed import process_group, processes, rank, share
@@ -227,6 +229,8 @@ def assemble(
         )
         for line in keys.describe() if rank() == 0 else ():
             log(f"--init {config.network.init}: {line}\n")
+    if (groups := find_groups(config, train_set)) is not None:
+        method.use_groups(torch.from_numpy(groups))
     require_statistics(config, method)
     method.bfloat16_on = config.optimisation.bfloat16_on
     method = method.to(device).to(memory_format=torch.channels_last)
@@ -261,6 +265,19 @@ def assemble(
         log=log,
         recorded=recorded,
     )
+
+
+def find_groups(config: PretrainConfig, images: ImageSet) -> npt.NDArray[np.int64] | None:
+    """Find the group of each image (n,), whose members are no negatives of each other; None where all are.
+
+    Raises:
+        InputError: images without classes, or see `read_groups`.
+    """
+    if config.objective.selection.exclude is None:
+        return None
+    if config.run.groups:
+        return read_groups(config.run.groups, images)
+    return require_labels(images).labels
 
 
 def require_statistics(config: PretrainConfig, method: Method) -> None:

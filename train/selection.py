@@ -1,10 +1,12 @@
 """Selection of ordinary negatives as a configuration."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from texneg.errors import InputError
 from texneg.selection import select
 from texneg.similarity import Similarities
+from texneg.train.options import later
 
 SELECTING = "--difficulty, --hardest and --max-cosine"
 
@@ -21,6 +23,8 @@ class Selection:
     """Leave out what --difficulty or --hardest would keep, and keep all others."""
     max_cosine: float | None = None
     """Leave out negatives above this cosine with the query, as probable views of the same thing."""
+    exclude: Literal["class", "group"] | None = later(None)
+    """Leave out negatives of the query's class (its class folder), or of its group in the file --groups."""
     compensate: bool = False
     """Let the negatives that are kept weigh as much as all would."""
 
@@ -31,7 +35,7 @@ class Selection:
 
     @property
     def active(self) -> bool:
-        """True if negatives are chosen at all."""
+        """True if negatives are chosen by their cosines."""
         return self.ranked or self.max_cosine is not None
 
     def __call__(self, s: Similarities) -> Similarities:

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from texneg import KeyQueue
+from texneg.queue import UNTAGGED
 
 
 def unit(*shape, seed=0):
@@ -84,3 +85,21 @@ def test_wrong_keys_say_what_is_allowed(keys, message):
 def test_an_empty_queue_is_refused(dim, size):
     with pytest.raises(ValueError, match="must be >= 1"):
         KeyQueue(dim, size)
+
+
+def test_tags_go_with_their_keys():
+    queue = KeyQueue(6, 5, tagged=True)
+    assert (queue.tags == UNTAGGED).all()
+    stream, tags = unit(7, 6), torch.arange(7)
+    for start in (0, 3):
+        queue.enqueue(stream[start : start + 4], tags[start : start + 4])
+    expected = dict(zip(range(8), [0, 1, 2, 3, 3, 4, 5, 6], strict=True))
+    for number, tag in expected.items():
+        if number >= 3:
+            assert int(queue.tags[number % 5]) == tag
+            assert torch.allclose(queue.keys[number % 5], stream[tag])
+    for wrong in (None, torch.arange(3)):
+        with pytest.raises(ValueError, match="give one for each of the 4 keys if tagged=True"):
+            queue.enqueue(stream[:4], wrong)
+    with pytest.raises(ValueError, match="if tagged=True"):
+        KeyQueue(6, 5).enqueue(stream[:4], torch.arange(4))

@@ -32,6 +32,8 @@ class Run:
     textures: str = ""
     """Textures for negatives of kind texture, made by `texneg synth` from the same images; empty: those
     beside the images in their tars, as `texneg synth --layout paired` writes them."""
+    groups: str = ""
+    """Groups for --exclude group: a CSV file with columns name and group, such as clusters of features."""
     out: str = ""
     """Run folder; empty: runs/RECIPE-sSEED. A folder with a checkpoint is resumed."""
     arm: str = ""

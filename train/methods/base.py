@@ -21,9 +21,11 @@ import torch
 from torch import Tensor, nn
 
 from texneg.errors import InputError
-from texneg.similarity import Similarities
+from texneg.selection import select
+from texneg.similarity import Similarities, drop_columns
 from texneg.train.data.loader import Batch
 from texneg.train.device import send
+from texneg.train.distributed import gather, rank
 from texneg.train.networks.backbone import Architecture, Network
 from texneg.train.networks.normalise import Normalise
 from texneg.train.objectives import Loss
@@ -123,6 +125,7 @@ class Method(nn.Module, ABC):
         """Of the batch at hand."""
         self.fresh: list[tuple[Tensor, ...]] = []
         """Tensors that each part of a step leaves to `after_step`."""
+        self.groups: Tensor | None = None
         self.embedded: Tensor | None = None
         """The last embeddings of query views (N, D), for metrics alone."""
 
@@ -138,6 +141,23 @@ class Method(nn.Module, ABC):
         Then a CUDA graph of one step serves for all.
         """
         return False
+
+    def use_groups(self, groups: Tensor) -> None:
+        """Leave out negatives of the query's own group from now on; called before the first step.
+
+        Args:
+            groups: (n,) int64 on the CPU, of each image of the data set; below 0 for none.
+        """
+        self.groups = groups
+
+    def find_groups(self, batch: Batch) -> Tensor | None:
+        """Return the groups (N,) of the images of a batch on their device; None where groups do not count."""
+        if self.groups is None:
+            return None
+        groups = self.groups
+        return self.draw(
+            "groups", lambda _, indices: groups[indices], batch.query.device, batch.step, batch.indices
+        )
 
     @abstractmethod
     def similarities(self, batch: Batch) -> tuple[Similarities, ...]:
@@ -176,6 +196,29 @@ class Method(nn.Module, ABC):
 def widen(x: Tensor) -> Tensor:
     """Convert what autocast made to float32; float64 stays."""
     return x.float() if x.dtype.itemsize < 4 else x
+
+
+def leave_out_same(s: Similarities, groups: Tensor | None, others: Tensor | None) -> Similarities:
+    """Leave out negatives of the query's own group.
+
+    Args:
+        s: similarities of N queries.
+        groups: (N,) of the queries, below 0 for none; None to leave nothing out.
+        others: (K,) or (N, K), of the negatives.
+    """
+    if groups is None or others is None:
+        return s
+    own = groups.unsqueeze(1)
+    return select(s, exclude=(own == others) & (own >= 0))
+
+
+def groups_in_batch(groups: Tensor | None) -> Tensor | None:
+    """Return the groups (N, B - 1) of the images of the joint batch, for each query without its own."""
+    if groups is None:
+        return None
+    N, gathered = len(groups), gather(groups)
+    own = torch.arange(rank() * N, (rank() + 1) * N, device=groups.device)
+    return drop_columns(gathered.expand(N, -1), own)
 
 
 def join(parts: Sequence[Tensor]) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from texneg.errors import InputError
-from texneg.queue import KeyQueue
+from texneg.queue import UNTAGGED, KeyQueue
 from texneg.similarity import Similarities, similarities
 from texneg.train.data.loader import Batch
 from texneg.train.distributed import gather
@@ -100,15 +100,23 @@ class MoCo(MomentumKeys):
             t = self.embed_negatives(batch)  # (N, M, D)
         q = base.widen(q)
         self.embedded = q.detach()
-        parts = (similarities(q, k, self.queue.keys, t),)
+        groups = self.find_groups(batch)
+        tag = () if groups is None else (groups,)
+        parts = (base.leave_out_same(similarities(q, k, self.queue.keys, t), groups, self.queue.tags),)
         if not self.symmetric:
-            self.fresh.append((k,))
+            self.fresh.append((k, *tag))
             return parts
         with self.autocast(batch.query):
             q = self.query(self.normalise(batch.key))
             of_query = base.widen(self.embed_keys(batch.query, batch.step, SECOND_VIEW))
-        self.fresh.append((k, of_query))
-        return *parts, similarities(base.widen(q), of_query, self.queue.keys, t)
+        self.fresh.append((k, of_query, *tag))
+        second = similarities(base.widen(q), of_query, self.queue.keys, t)
+        return *parts, base.leave_out_same(second, groups, self.queue.tags)
+
+    def use_groups(self, groups: Tensor) -> None:
+        """Keep the group of each key in the queue."""
+        super().use_groups(groups)
+        self.queue.tags = torch.full_like(self.queue.keys[:, 0], UNTAGGED, dtype=torch.long)
 
     def list_key_passes(self, batch: Batch) -> dict[int, Tensor]:
         """List those of `MomentumKeys`, and the keys of the query view."""
@@ -118,6 +126,7 @@ class MoCo(MomentumKeys):
         """Let the key network follow, and replace the oldest keys."""
         super().after_step()
         if self.fresh:
-            directions = zip(*self.fresh, strict=True)
-            self.queue.enqueue(torch.cat([gather(base.join(keys)) for keys in directions]))
+            made = [gather(base.join(parts)) for parts in zip(*self.fresh, strict=True)]
+            tags = None if self.queue.tags is None else made.pop()
+            self.queue.enqueue(torch.cat(made), None if tags is None else tags.repeat(len(made)))
             self.fresh = []

@@ -70,6 +70,8 @@ class SiMo(MomentumKeys):
             t = self.embed_negatives(batch)  # (N, M, D)
         self.embedded = q.detach()
         s = similarities(q, k, gather(k), t)
+        if (groups := self.find_groups(batch)) is not None:
+            s = base.leave_out_same(s, groups, gather(groups))
         N, B = s.negatives.shape
         own = torch.arange(rank() * N, (rank() + 1) * N, device=q.device)
 
