@@ -63,6 +63,17 @@ def test_views_on_the_device_wait_for_nothing(augmentation):
     assert made.shape == (N, 32, 32, 3)
 
 
+def test_images_that_do_not_fit_on_the_device_are_told(monkeypatch):
+    def empty(*size, **options):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(torch, "empty", empty)
+    with pytest.raises(
+        InputError, match=r"--loader device: .* for 10 images cannot be had on cpu; use a smaller"
+    ):
+        DeviceImages(picture, N, torch.device("cpu"))
+
+
 @pytest.fixture
 def config(tmp_path):
     """A tiny run on images of several sizes, reduced to 24 pixels."""
