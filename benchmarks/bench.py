@@ -13,6 +13,11 @@ BENCHMARKS = {
     "published-tool": ("texneg.bench.published_tool:bench", "CPU time beside the published texture tool"),
     "batch-norm": ("texneg.bench.batch_norm:bench", "steps with batch norm of groups beside plain steps"),
     "step": ("texneg.bench.step:bench", "the trainer's step beside the official one and lightly's"),
+    "views": ("texneg.bench.views:bench", "augmented views beside torchvision's on Pillow images"),
+    "loader": (
+        "texneg.bench.loader:bench",
+        "decoding and two views beside the official pipeline, caches too",
+    ),
     "study": ("texneg.bench.study:bench", "the study on imagenette and PACS"),
 }
 

@@ -20,12 +20,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from texneg.cli.console import format_bytes
 from texneg.cores import available_cores
 from texneg.datasets.decode import DecodeError, Pixels
 from texneg.datasets.fingerprint import describe_change, is_same, sample_fingerprint
 from texneg.datasets.images import ImageSet
 from texneg.datasets.storage.json_files import read_json, write_json
-from texneg.datasets.storage.places import map_in_order
+from texneg.datasets.storage.places import free_bytes, map_in_order
 from texneg.errors import InputError, RunFailed
 
 HEADER, IMAGES, INDEX = "cache.json", "images.bin", "index.bin"
@@ -34,6 +35,8 @@ CHUNK = 256  # images between two waits for the disk
 NONE = -1  # offset of an image that cannot be read
 
 Encoding = Literal["raw", "jpeg"]
+Made = tuple[bytes, int, int] | DecodeError
+"""Bytes, height and width of an image, or the reason why there is none."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +167,8 @@ def write_cache(
         advance(done)
         rest = make_rest(images, recipe, done)
         while chunk := list(islice(rest, CHUNK)):
+            if data.tell() == 0:
+                require_room(folder, chunk, len(images))
             index = np.empty((len(chunk), 4), np.int64)
             for row, (i, made) in zip(index, chunk, strict=True):
                 if isinstance(made, DecodeError):
@@ -188,6 +193,22 @@ def write_cache(
     return open_cache(folder)
 
 
+def require_room(folder: Path, chunk: list[tuple[int, Made]], n: int) -> None:
+    """Refuse to begin a cache of n images where it will not fit, going by its first images.
+
+    Raises:
+        InputError: says how much is missing; the folder is as it was.
+    """
+    needed = sum(len(made[0]) for _, made in chunk if not isinstance(made, DecodeError)) * n // len(chunk)
+    if needed > (free := free_bytes(folder)):
+        for name in (HEADER, IMAGES, INDEX):
+            (folder / name).unlink()
+        raise InputError(
+            f"{folder} would hold about {format_bytes(needed)}, and {format_bytes(free)} are free there: make"
+            " room, or give a smaller --side or --format jpeg"
+        )
+
+
 def cut_back(data: int, rows: int) -> int:
     """Cut off what a kill left without its row; return the images that are there."""
     whole = os.fstat(rows).st_size // 32
@@ -200,12 +221,10 @@ def cut_back(data: int, rows: int) -> int:
     return len(index)
 
 
-def make_rest(
-    images: ImageSet, recipe: Recipe, done: int
-) -> Iterator[tuple[int, tuple[bytes, int, int] | DecodeError]]:
+def make_rest(images: ImageSet, recipe: Recipe, done: int) -> Iterator[tuple[int, Made]]:
     """Make the images from place `done` on, in threads; in place of one that cannot be read, its error."""
 
-    def make(i: int) -> tuple[int, tuple[bytes, int, int] | DecodeError]:
+    def make(i: int) -> tuple[int, Made]:
         try:
             pixels = shrink(images[i][0], recipe.side)
         except DecodeError as error:

@@ -86,9 +86,9 @@ def watch(method: Method, phases: Phases) -> Iterator[None]:
         finally:
             phase[changed.key] = KEYS
 
-    def enqueue(keys: Tensor) -> None:
+    def enqueue(keys: Tensor, tags: Tensor | None = None) -> None:
         phases.charge(EMA)
-        type(queue).enqueue(queue, keys)
+        type(queue).enqueue(queue, keys, tags)
         phases.charge(QUEUE)
 
     handles = [network.register_forward_pre_hook(begin) for network in names]

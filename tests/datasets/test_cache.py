@@ -123,6 +123,13 @@ def test_only_its_own_folder_is_written_to(photos, tmp_path):
     assert content(tmp_path / "cache") == before
 
 
+def test_a_full_disk_is_foreseen_and_nothing_is_left(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "free_bytes", lambda folder: 2000)
+    with pytest.raises(InputError, match=r"hold about .*2 kB are free there: make room, or give a smaller"):
+        write(photos, tmp_path / "cache")
+    assert not list((tmp_path / "cache").iterdir())
+
+
 def test_an_image_that_cannot_be_read_ends_the_writing_or_is_left_out(photos, tmp_path):
     (photos / "4.png").write_bytes(b"no image")
     with pytest.raises(InputError, match=r"4\.png .*give --skip-unreadable or --allow-truncated"):

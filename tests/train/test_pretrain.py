@@ -18,6 +18,7 @@ from texneg.cli.signals import STOP_SIGNALS
 from texneg.errors import InputError, RunFailed
 from texneg.train import pretrain as verb
 from texneg.train.config import PretrainConfig
+from texneg.train.data import augmentations
 from texneg.train.engine.checkpoint import require_same
 from texneg.train.flags import CHOICES, OTHERS, change, list_parts, read_flags
 from texneg.train.methods import METHODS
@@ -385,6 +386,16 @@ def test_one_group_of_batch_norm_is_warned_of():
 
 def parsed(*words):
     return read_flags(list(words))
+
+
+def test_an_augmentation_brings_its_own_flags():
+    changed = parsed("demo", "--views", "byol", "--solarise", "0", "0.5", "--crop", "0.3")
+    assert changed.views == augmentations.Byol(32, crop=0.3, solarise=(0.0, 0.5))
+    assert find_recipe("byol_imagenet100").views == augmentations.Byol(224)
+    again = parsed("byol_imagenet100", "--blur", "1", "0")
+    assert again.views == augmentations.Byol(224, blur=(1.0, 0.0))
+    with pytest.raises(InputError, match="--solarise is an option of --views byol, which is not chosen"):
+        parsed("demo", "--solarise", "0", "0.5")
 
 
 def test_the_first_word_names_a_recipe_and_flags_change_it():

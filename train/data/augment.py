@@ -17,6 +17,8 @@ ORDERS = np.array(
 )
 RED, GREEN, BLUE = np.float32(0.2989), np.float32(0.587), np.float32(0.114)
 ZERO, HALF, ONE = np.float32(0), np.float32(0.5), np.float32(1)
+U1, U2, U3 = np.uint64(1), np.uint64(2), np.uint64(3)
+LANES = 16
 DEVIATIONS = 3  # the blur's kernel ends here
 
 
@@ -60,29 +62,44 @@ def compute_taps(length, n, cubic):  # type: ignore[no-untyped-def]
 def crop_and_resize(image, plan, planes):  # type: ignore[no-untyped-def]
     """Crop a uint8 (H, W, 3) image, resize it to fill the planes, and mirror it if the plan says so."""
     top, left, height, width = int(plan[0]), int(plan[1]), int(plan[2]), int(plan[3])
-    S, cubic = planes.shape[1], plan[13] > 0
+    S, mirrored, cubic = planes.shape[1], plan[4] > 0, plan[13] > 0
     columns, columns_end, across = compute_taps(width, S, cubic)
     rows, rows_end, down = compute_taps(height, S, cubic)
-    line = np.empty(3 * width, np.float32)
+    taps = (columns_end - columns).max()
+    starts = (3 * columns).astype(np.uint64)
+    line = np.zeros(3 * (width + taps), np.float32)
     for o in range(S):
-        line[:] = ZERO
+        line[: 3 * width] = ZERO
         for y in range(rows[o], rows_end[o]):
             weight = down[o, y - rows[o]] / np.float32(255)
             row = image[top + y].reshape(-1)[3 * left :]
-            for x in range(line.size):
+            for x in range(3 * width):
                 line[x] += weight * np.float32(row[x])
-        red, green, blue = planes[0, o], planes[1, o], planes[2, o]
-        for x in range(S):
-            r, g, b = ZERO, ZERO, ZERO
-            for i in range(columns[x], columns_end[x]):
-                weight = across[x, i - columns[x]]
-                r += weight * line[3 * i]
-                g += weight * line[3 * i + 1]
-                b += weight * line[3 * i + 2]
-            if cubic:  # overshoots at edges
-                r, g, b = clip(r), clip(g), clip(b)
-            to = S - 1 - x if plan[4] > 0 else x
-            red[to], green[to], blue[to] = r, g, b
+        resize_line(line, starts, across[:, :taps], planes[0, o], planes[1, o], planes[2, o], mirrored)
+        if cubic:  # overshoots at edges
+            for x in range(S):
+                for c in range(3):
+                    planes[c, o, x] = clip(planes[c, o, x])
+
+
+@compiled()
+def resize_line(line, starts, across, red, green, blue, mirrored):  # type: ignore[no-untyped-def]
+    """Resize a line of pixels to three lines of channels.
+
+    Every pixel has the same number of taps, the last of weight 0 at times. Indices are unsigned, since numba
+    would let signed ones count from the end.
+    """
+    S = red.size
+    for x in range(S):
+        r, g, b = ZERO, ZERO, ZERO
+        at = starts[x]
+        for weight in across[x]:
+            r += weight * line[at]
+            g += weight * line[at + U1]
+            b += weight * line[at + U2]
+            at += U3
+        to = S - 1 - x if mirrored else x
+        red[to], green[to], blue[to] = r, g, b
 
 
 @compiled()
@@ -100,12 +117,25 @@ def brightness(planes, factor):  # type: ignore[no-untyped-def]
 
 
 @compiled()
+def add_up(values):  # type: ignore[no-untyped-def]
+    """Add up values of 0 ... 1, several at a time; a double holds such sums exactly, in whatever order."""
+    lanes, whole = np.zeros(LANES, np.float64), values.size // LANES * LANES
+    for start in range(0, whole, LANES):
+        for k in range(LANES):
+            lanes[k] += values[start + k]
+    total = lanes.sum()
+    for value in values[whole:]:
+        total += value
+    return total
+
+
+@compiled()
 def contrast(planes, factor):  # type: ignore[no-untyped-def]
     """Blend with the mean grey value."""
-    total = 0.0
+    grey = np.empty(planes.shape[1], np.float32)
     for i in range(planes.shape[1]):
-        total += luma(planes, i)
-    mean = (ONE - factor) * np.float32(total / planes.shape[1])
+        grey[i] = luma(planes, i)
+    mean = (ONE - factor) * np.float32(add_up(grey) / planes.shape[1])
     for c in range(3):
         for i in range(planes.shape[1]):
             planes[c, i] = clip(factor * planes[c, i] + mean)
@@ -162,21 +192,35 @@ def blur(planes, sigma, reach):  # type: ignore[no-untyped-def]
     across = np.empty((S, S), np.float32)
     for c in range(3):
         for y in range(S):
-            row, out = planes[c, y], across[y]
-            for x in range(-radius, S + radius):
-                padded[x + radius] = row[mirror_index(x, S)]
-            out[:] = ZERO
-            for k in range(2 * radius + 1):
-                weight, shifted = kernel[k], padded[k:]
-                for x in range(S):
-                    out[x] += weight * shifted[x]
+            row = planes[c, y]
+            padded[radius : radius + S] = row
+            for x in range(1, radius + 1):
+                padded[radius - x] = row[x]
+                padded[radius + S - 1 + x] = row[S - 1 - x]
+            across[y] = ZERO
+            for k in range(0, 2 * radius, 2):
+                add_two(across[y], kernel[k], padded[k:], kernel[k + 1], padded[k + 1 :])
+            add_one(across[y], kernel[2 * radius], padded[2 * radius :])
         for y in range(S):
-            out = planes[c, y]
-            out[:] = ZERO
-            for k in range(2 * radius + 1):
-                weight, row = kernel[k], across[mirror_index(y + k - radius, S)]
-                for x in range(S):
-                    out[x] += weight * row[x]
+            planes[c, y] = ZERO
+            for k in range(0, 2 * radius, 2):
+                first, second = mirror_index(y + k - radius, S), mirror_index(y + k + 1 - radius, S)
+                add_two(planes[c, y], kernel[k], across[first], kernel[k + 1], across[second])
+            add_one(planes[c, y], kernel[2 * radius], across[mirror_index(y + radius, S)])
+
+
+@compiled(inline="always")
+def add_one(out, weight, values):  # type: ignore[no-untyped-def]
+    """Add weighted values."""
+    for x in range(out.size):
+        out[x] += weight * values[x]
+
+
+@compiled(inline="always")
+def add_two(out, weight, values, weight2, values2):  # type: ignore[no-untyped-def]
+    """Add two times weighted values, one after the other."""
+    for x in range(out.size):
+        out[x] = (out[x] + weight * values[x]) + weight2 * values2[x]
 
 
 @compiled()
@@ -218,7 +262,7 @@ def augment(image, plan, out):  # type: ignore[no-untyped-def]
         blur(planes, plan[11], plan[14])
     if plan[12] > 0:
         solarise(flat)
-    for y in range(S):
-        for x in range(S):
-            for c in range(3):
-                out[y, x, c] = np.uint8(planes[c, y, x] * np.float32(255) + np.float32(0.5))
+    levels = out.reshape(-1)
+    for i in range(S * S):
+        for c in range(3):
+            levels[3 * i + c] = np.uint8(flat[c, i] * np.float32(255) + np.float32(0.5))

@@ -1,13 +1,16 @@
 """Sources of a run's images: files, memory, a cache, the training device; one interface, image by index."""
 
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from texneg.cli.console import format_bytes
 from texneg.datasets.cache import Cache, shrink
 from texneg.datasets.decode import DecodeError
 from texneg.datasets.images import ImageSet
@@ -19,6 +22,7 @@ Read = Callable[[int], U8]
 """Image i as uint8 (H, W, 3)."""
 
 THREADS = 4
+SAMPLE = 64  # images that the need of memory is estimated from
 
 
 def make_image_error(error: Exception) -> InputError:
@@ -50,18 +54,46 @@ class Files:
 
 
 class Memory:
-    """Images read once and kept."""
+    """Images read once and kept.
+
+    Raises:
+        InputError: one cannot be read, or there is not as much memory, going by the first ones.
+    """
 
     def __init__(self, read: Read, n: int) -> None:
+        def keep(i: int) -> U8:
+            return np.require(read(i), requirements=["C", "W"])  # of a mapped file a copy
+
         try:
             with ThreadPoolExecutor(THREADS) as pool:
-                self.pixels = list(pool.map(read, range(n)))
+                self.pixels = list(pool.map(keep, range(min(n, SAMPLE))))
+                require_memory(sum(pixels.nbytes for pixels in self.pixels) * n // len(self.pixels), n)
+                self.pixels += pool.map(keep, range(SAMPLE, n))
         except (DecodeError, OSError) as error:
             raise make_image_error(error) from error
 
     def __call__(self, i: int) -> U8:
         """Return image i."""
         return self.pixels[i]
+
+
+def require_memory(needed: int, n: int) -> None:
+    """Refuse to keep n images that need so many bytes where this machine does not have them."""
+    free = available_memory()
+    if free is not None and needed > free:
+        raise InputError(
+            f"--loader memory: {n} images need about {format_bytes(needed)}, and {format_bytes(free)} are"
+            " free: give a smaller --resident, or --loader cache"
+        )
+
+
+def available_memory() -> int | None:
+    """Return the bytes that new processes can have, as Linux estimates them; None elsewhere."""
+    try:
+        found = re.search(r"^MemAvailable: *(\d+) kB", Path("/proc/meminfo").read_text("ascii"), re.MULTILINE)
+    except OSError:
+        return None
+    return int(found[1]) * 1024 if found else None
 
 
 class Cached:

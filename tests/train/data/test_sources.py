@@ -9,6 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from texneg.datasets.cache import open_cache
 from texneg.errors import InputError
 from texneg.train.config import PretrainConfig
+from texneg.train.data import sources
 from texneg.train.data.augmentations import AUGMENTATIONS, KEY, QUERY
 from texneg.train.data.cache import CacheConfig, cache
 from texneg.train.data.on_device import DeviceImages
@@ -60,6 +61,17 @@ def test_views_on_the_device_wait_for_nothing(augmentation):
     with NoWait():
         made = images.views(augmentation(32), seed=0, epoch=0, index=np.arange(N), view=KEY)
     assert made.shape == (N, 32, 32, 3)
+
+
+def test_images_that_do_not_fit_on_the_device_are_told(monkeypatch):
+    def empty(*size, **options):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(torch, "empty", empty)
+    with pytest.raises(
+        InputError, match=r"--loader device: .* for 10 images cannot be had on cpu; use a smaller"
+    ):
+        DeviceImages(picture, N, torch.device("cpu"))
 
 
 @pytest.fixture
@@ -146,6 +158,48 @@ def test_a_loader_that_lacks_something_is_refused_before_a_folder_is_made(config
     with pytest.raises(InputError, match=message):
         run_pretraining(change(config, **flags), log=str)
     assert not (tmp_path / "run").exists()
+
+
+def test_images_that_do_not_fit_into_memory_are_told_early(monkeypatch):
+    read = []
+    monkeypatch.setattr(sources, "available_memory", lambda: 10**6)
+    with pytest.raises(InputError, match=r"--loader memory: 1000 images need about .* and 1 MB are free"):
+        sources.Memory(lambda i: read.append(i) or picture(0), 1000)
+    assert len(read) == sources.SAMPLE
+    monkeypatch.undo()
+    assert sources.available_memory() is None or sources.available_memory() > 2**20
+
+
+def test_a_cache_with_holes_is_for_runs_that_go_without(config, tmp_path):
+    broken = tmp_path / "photos" / "4.png"
+    broken.write_bytes(broken.read_bytes()[:100])
+    where, skip = str(tmp_path / "cache"), {"skip_unreadable": True}
+    assert cache(CacheConfig(config.run.data, where, side=24, **skip)) == 0
+    cached = change(config, cache=where, resident=None)
+    with pytest.raises(InputError, match=r"lacks 1 images that could not be read .*give --skip-unreadable"):
+        run_pretraining(cached, log=str)
+    said = []
+    for name, changed in (("cache", change(cached, **skip)), ("memory", change(config, **skip))):
+        run_pretraining(change(changed, out=str(tmp_path / name)), log=said.append)
+    lines = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("cache", "memory")]
+    assert lines[0].split('"lr"')[0] == lines[1].split('"lr"')[0]
+    assert sum("decoding 10 images once" in line for line in said) == 1
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS)
+def test_views_on_a_gpu_never_wait_for_it(augmentation):
+    images = DeviceImages(picture, N, torch.device("cuda"))
+    key = {"seed": 0, "epoch": 0, "index": np.arange(N), "view": KEY}
+    images.views(augmentation(32), **key)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        made = images.views(augmentation(32), **key)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    compiled = make_views([picture(i) for i in range(N)], augmentation(32), **key)
+    assert np.abs(made.cpu().numpy().astype(int) - compiled).mean() < 0.1
 
 
 def test_auto_takes_what_is_there():
