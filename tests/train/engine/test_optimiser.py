@@ -12,9 +12,9 @@ from torch import nn
 from texneg.errors import InputError
 from texneg.train.config import PretrainConfig
 from texneg.train.data.loader import Batch
-from texneg.train.engine.loop import advance
 from texneg.train.engine.metrics import Meter
 from texneg.train.engine.optimiser import Optimisation, limit_gradient, make_optimiser
+from texneg.train.engine.step import advance
 from texneg.train.flags import change
 from texneg.train.methods import byol, memory_bank, moco, triplet
 from texneg.train.networks.backbone import Architecture
