@@ -27,6 +27,7 @@ USED_WITHOUT_IMPORT = {
     "moto": "started as a command",
     "mypy": "a command of make check",
     "ruff": "a command of make check",
+    "tensorboard": "torch.utils.tensorboard needs it",
     "setuptools": "the wheel test builds without isolation",
     "types-tqdm": "types for mypy",
 }

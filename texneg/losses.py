@@ -34,6 +34,17 @@ def info_nce(
     Raises:
         ValueError: a parameter outside its range, no negative of either kind, or eqco with K = 0.
     """
+    logits = info_nce_logits(s, temperature=temperature, alpha=alpha, eqco=eqco)
+    return F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))
+
+
+def info_nce_logits(
+    s: Similarities, *, temperature: float = 0.2, alpha: float = 2.0, eqco: float | None = None
+) -> Tensor:
+    """Logarithms of the terms in the denominator of `info_nce`, (N, 1 + K + M), that of the positive first.
+
+    Arguments and errors as in `info_nce`.
+    """
     if not 0 < temperature < math.inf:
         raise ValueError(f"temperature is {temperature}; it must be > 0 and finite")
     _check_alpha(alpha)
@@ -48,8 +59,7 @@ def info_nce(
         present = s.negatives.isfinite().sum(1, keepdim=True).clamp(min=1)  # (N, 1)
         n = n + (math.log(eqco) - present.to(n.dtype).log())
     t = s.nonsemantic * (alpha / temperature)  # (N, M)
-    logits = torch.cat([s.positive.unsqueeze(1) / temperature, n, t], dim=1)  # (N, 1 + K + M)
-    return F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))
+    return torch.cat([s.positive.unsqueeze(1) / temperature, n, t], dim=1)
 
 
 def simple_contrastive(s: Similarities, *, weight: float | None = None, alpha: float = 1.0) -> Tensor:

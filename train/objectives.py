@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from texneg.errors import InputError
-from texneg.losses import byol, info_nce, simple_contrastive, truncated_triplet
+from texneg.losses import byol, info_nce, info_nce_logits, simple_contrastive, truncated_triplet
 from texneg.similarity import Similarities
 from texneg.train.options import to_plain, to_settings
 from texneg.train.selection import SELECTING, Selection
@@ -39,6 +39,10 @@ class Loss(ABC):
 
     def count_as(self, negatives: int) -> "Loss | None":
         """Return the loss that counts its ordinary negatives as so many; None if it takes a mean."""
+        return None
+
+    def nonsemantic_share(self, s: Similarities) -> Tensor | None:
+        """Share of the non-semantic negatives in a softmax over all cosines; None without softmax."""
         return None
 
     def check(self) -> None:
@@ -72,6 +76,12 @@ class InfoNCE(Loss):
     def count_as(self, negatives: int) -> Loss:
         """Weight each negative by EqCo's factor."""
         return replace(self, eqco=negatives)
+
+    def nonsemantic_share(self, s: Similarities) -> Tensor:
+        """Mean over the queries of the share in the denominator, p_ns."""
+        logits = info_nce_logits(s, temperature=self.temperature, alpha=self.alpha, eqco=self.eqco)
+        M = s.nonsemantic.shape[1]
+        return logits.softmax(1)[:, logits.shape[1] - M :].sum(1).mean()
 
     def __call__(self, s: Similarities) -> Tensor:
         """Compute `texneg.info_nce`."""
@@ -187,6 +197,10 @@ class Objective:
     def __call__(self, parts: Sequence[Similarities]) -> Tensor:
         """Sum the losses of the parts of a step."""
         return torch.stack([self.weigh(s)(self.selection(s)) for s in parts]).sum()
+
+    def nonsemantic_share(self, s: Similarities) -> Tensor | None:
+        """Share of the non-semantic negatives in the softmax of what is kept of these similarities."""
+        return self.weigh(s).nonsemantic_share(self.selection(s))
 
     def weigh(self, s: Similarities) -> Loss:
         """Return the loss for what is kept of these similarities."""

@@ -1,7 +1,9 @@
 """Pre-training: from a configuration to a run folder with `encoder.pt`."""
 
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from texneg import __version__
-from texneg.cli.console import plural, print_status
+from texneg.cli.console import out, plural, print_status
 from texneg.cli.guard import refuse_rerun
 from texneg.datasets.cache import open_cache
 from texneg.datasets.fingerprint import sample_fingerprint
@@ -19,7 +21,7 @@ from texneg.datasets.images import ImageSet
 from texneg.datasets.pairs import pair
 from texneg.datasets.storage.json_files import read_json, write_json
 from texneg.datasets.storage.places import require_folder
-from texneg.errors import InputError
+from texneg.errors import InputError, RunFailed
 from texneg.train.config import PretrainConfig
 from texneg.train.data.groups import read_groups
 from texneg.train.data.loader import Batches, warn_if_oversubscribed
@@ -29,13 +31,14 @@ from texneg.train.data.sources import Cached, Files, Memory, Read
 from texneg.train.data.splits import open_textures, open_train, require_labels
 from texneg.train.data.workers import check_workers
 from texneg.train.device import pick_device
-from texneg.train.distributed import process_group, processes, rank, share
+from texneg.train.distributed import gather_dicts, process_group, processes, rank, share
 from texneg.train.engine import checkpoint
 from texneg.train.engine.graph import RecordedStep, compile_networks, records
 from texneg.train.engine.history import Stretch, extend_history, read_history
-from texneg.train.engine.loop import mean_cosines, train
+from texneg.train.engine.loop import train
 from texneg.train.engine.optimiser import make_optimiser
 from texneg.train.engine.run import Training
+from texneg.train.engine.step import mean_cosines
 from texneg.train.evaluate.online_knn import OnlineKnn
 from texneg.train.flags import read_flags
 from texneg.train.methods import Method
@@ -45,6 +48,9 @@ from texneg.train.networks.encoder import load_checkpoint
 from texneg.train.networks.imported import start_from
 from texneg.train.recipes import list_recipes
 
+NO_MEMORY = re.compile(
+    "can't allocate memory|out of memory|CUBLAS_STATUS_ALLOC_FAILED|Cannot allocate memory"
+)
 CONFIG, UNREADABLE = "config.json", "unreadable.json"
 
 
@@ -59,14 +65,20 @@ def read_command(words: list[str]) -> PretrainConfig:
 def pretrain(config: PretrainConfig) -> int:
     """Train a run, or go on training it; the verb `texneg pretrain`."""
     with process_group(pick_device(config.run.device)):
-        folder = run_pretraining(config, log=print_status)
+        bar = sys.stdout.isatty() and sys.stderr.isatty()
+        folder = run_pretraining(config, log=print_line if bar else print_status, bar=bar)
         if rank() == 0:
             stopped = "stopped as asked; run the same command again to go on"
             print_status(f"{folder}: {'finished' if is_finished(folder) else stopped}\n")
     return 0
 
 
-def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = print) -> Path:
+def print_line(text: str) -> None:
+    """Print a line beside a progress bar."""
+    out(text.rstrip())
+
+
+def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = print, bar: bool = False) -> Path:
     """Train, or go on training, and return the run folder: config, metrics, checkpoint and encoder.
 
     Under `torchrun` every process calls this. A folder that is finished returns at once; one that was stopped
@@ -76,6 +88,7 @@ def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = prin
     Args:
         config: the run.
         log: receives a line of progress now and then.
+        bar: show a progress bar in place of these lines, if standard error is a terminal.
 
     Raises:
         InputError: a configuration that cannot train, data that cannot be read, a folder of another run.
@@ -107,8 +120,12 @@ def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = prin
     for warning in (*config.warnings(world=processes()), config.check_images(len(train_set)), oversubscribed):
         if warning and rank() == 0:
             log(f"warning: {warning}\n")
-    training = assemble(config, folder, train_set, textures, device, log, cached)
+    with memory_errors(config, device):
+        training = assemble(config, folder, train_set, textures, device, log, cached)
+    training.bar = bar
     training.resume()
+    if len(set(gather_dicts({rank(): training.step}).values())) > 1:
+        raise InputError(f"--out {folder}: processes find other states there; all nodes must see one folder")
     if rank() == 0:
         now = Stretch(training.step, processes(), device.type, torch.__version__)
         earlier = read_history(read_json(folder / CONFIG)) if begun and saved else []
@@ -121,7 +138,8 @@ def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = prin
             else:
                 (folder / UNREADABLE).unlink(missing_ok=True)  # of a start that came to no checkpoint
             write_json(folder / CONFIG, describe_run(config, history))
-    train(training)
+    with memory_errors(config, device):
+        train(training)
     if training.step == training.total and rank() == 0:
         checkpoint.write_torch(folder / checkpoint.ENCODER, training.export())
     return folder
@@ -261,6 +279,7 @@ def assemble(
         device=device,
         data=sample_fingerprint(train_set),
         textures="" if textures is None else sample_fingerprint(textures),
+        labels=torch.from_numpy(train_set.labels) if (train_set.labels >= 0).all() else None,
         monitor=None if knn is None else knn.measure,
         log=log,
         recorded=recorded,
@@ -280,17 +299,39 @@ def find_groups(config: PretrainConfig, images: ImageSet) -> npt.NDArray[np.int6
     return require_labels(images).labels
 
 
+@contextmanager
+def memory_errors(config: PretrainConfig, device: torch.device) -> Iterator[None]:
+    """Name what to lower where memory is exhausted; the last checkpoint is kept.
+
+    Raises:
+        RunFailed: in place of the error of whatever asked for memory.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not (isinstance(error, torch.OutOfMemoryError | MemoryError) or NO_MEMORY.search(str(error))):
+            raise
+        o = config.optimisation
+        raise RunFailed(
+            f"out of memory on {device}: make steps in parts (--accumulate {2 * o.accumulate}), or use a"
+            f" smaller --batch (now {o.batch}) or --image-size (now {config.views.image_size}); in a new"
+            " --out, if this one has a checkpoint"
+        ) from error
+
+
 def require_statistics(config: PretrainConfig, method: Method) -> None:
     """Refuse batch norm over one image.
 
     Raises:
-        InputError: each process has one image a step.
+        InputError: each pass is of one image.
     """
-    lone = config.optimisation.batch == processes() and config.network.bn != "sync"
-    if lone and find_batch_norms(method):
+    images = config.optimisation.batch // config.optimisation.accumulate
+    alone = images // (1 if config.network.bn == "sync" else processes()) == 1
+    if alone and find_batch_norms(method):
         raise InputError(
-            f"--batch {config.optimisation.batch}: one image for each of {processes()} processes, and --arch"
-            f" {config.network.arch} normalises over batches; use a larger --batch, or --bn sync"
+            f"--batch {config.optimisation.batch} --accumulate {config.optimisation.accumulate}:"
+            f" one image a pass, and --arch {config.network.arch} normalises over several; use fewer parts or"
+            " a larger --batch"
         )
 
 

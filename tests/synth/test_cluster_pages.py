@@ -124,7 +124,7 @@ exec "$@"
 
 
 def test_a_training_is_requeued_where_the_signal_stopped_it(photos: Path, tmp_path: Path) -> None:
-    script, _, _ = blocks("slurm-pretrain.md", "bash")
+    script, *_ = blocks("slurm-pretrain.md", "bash")
     commands = {
         "srun": SRUN,
         "scontrol": f'#!/bin/sh\necho "$@" >> {tmp_path}/requeued\n',

@@ -76,12 +76,13 @@ def silent(_):
     """No progress lines."""
 
 
+TIMES = "seconds", "images_per_second", "data_wait"
+
+
 def lines(folder):
     """metrics.jsonl without wall time."""
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    for row in rows:
-        row.pop("seconds")
-    return rows
+    return [{k: v for k, v in row.items() if k not in TIMES} for row in rows]
 
 
 def assert_same_run(one, two):
@@ -153,22 +154,29 @@ def test_negatives_made_on_the_device_change_no_bit_of_a_run(data, tmp_path, mon
 
 KILLED = """
 import os, pickle, signal, torch
+from texneg.train.engine import checkpoint
 from texneg.train.pretrain import run_pretraining
 
-def log(text):
-    if "step 6/" in text:
-        os.kill(os.getpid(), signal.SIGKILL)
+write, seen = checkpoint.write_bytes, []
 
+def write_half(path, data):
+    seen.append(path)
+    if len(seen) == 2:
+        path.with_name(".half.tmp").write_bytes(data[:1000])
+        os.kill(os.getpid(), signal.SIGKILL)
+    write(path, data)
+
+checkpoint.write_bytes = write_half
 torch.set_num_threads(1)
 """
 
 
-def test_a_killed_run_goes_on_bit_for_bit(data, tmp_path):
+def test_a_run_that_is_killed_while_it_saves_goes_on_bit_for_bit(data, tmp_path):
     config = tiny(data, tmp_path / "parts")
     command = [
         sys.executable,
         "-c",
-        f"{KILLED}run_pretraining(pickle.loads({pickle.dumps(config)!r}), log=log)",
+        f"{KILLED}run_pretraining(pickle.loads({pickle.dumps(config)!r}), log=len)",
     ]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     assert torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)["step"] == 4
@@ -205,6 +213,17 @@ def test_a_finished_run_returns_at_once(data, tmp_path):
     assert (folder / "metrics.jsonl").read_text() == written
 
 
+def test_encoders_are_kept_every_few_epochs(data, tmp_path):
+    config = tiny(data, tmp_path / "run", keep_every=2, checkpoint_every=100)
+    run_pretraining(change(config, stop_after=12), log=silent)
+    folder = run_pretraining(config, log=silent)
+    assert sorted(path.name for path in folder.glob("encoder*")) == ["encoder-2.pt", "encoder.pt"]
+    kept = load_encoder(str(folder / "encoder-2.pt"))
+    assert kept.info["step"] == 10
+    half = run_pretraining(tiny(data, tmp_path / "half", stop_after=10), log=silent)
+    assert load_encoder(str(half)).fingerprint == kept.fingerprint != load_encoder(str(folder)).fingerprint
+
+
 def test_metrics_say_what_happened(data, tmp_path):
     rows = lines(run_pretraining(tiny(data, tmp_path / "run", knn_every=1), log=silent))
     assert [row["step"] for row in rows if "knn" in row] == [5, 10, 15]
@@ -212,6 +231,9 @@ def test_metrics_say_what_happened(data, tmp_path):
     assert all(
         {"step", "epoch", "loss", "lr", "positive", "negative", "nonsemantic"} <= row.keys() for row in rows
     )
+    assert all(row["gradient_norm"] > 0 and -8 <= row["uniformity"] <= 0 for row in rows)
+    assert all(-1 <= row["tolerance"] <= 1 for row in rows)
+    assert all(0 <= row[name] <= 1 for row in rows for name in ("accuracy", "nonsemantic_share"))
     assert all(0 <= row["knn"] <= 100 for row in rows if "knn" in row)
     assert rows[-1]["epoch"] == 3
 
@@ -352,6 +374,10 @@ VIT = {"arch": "vit_tiny_patch16_224", "stem": "standard", "width": 64, "layers"
         ({"bn_group": 3}, "must divide the 8 images"),
         ({**VIT, "bn": "split"}, "--bn split: neither this --arch nor its head has batch norm"),
         ({**VIT, "bn": "sync", "method": "memory_bank", "keys": 8}, "--bn sync: neither"),
+        (
+            {"accumulate": 8, "bn": "none"},
+            "--batch 8 --accumulate 8: one image a pass, and --arch resnet18 normalises over several",
+        ),
         ({"dim": 2**63}, "--dim and --hidden: 1 to 65536"),
         ({"width": 10**9}, "--width 1000000000: at most 65536"),
         ({"method": "byol"}, "BYOL has no keys to hide"),

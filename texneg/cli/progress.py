@@ -72,6 +72,10 @@ class Progress:
             self._printed = time.monotonic()
             info(self.line())
 
+    def note(self, text: str) -> None:
+        """Show a few words behind the bar."""
+        self._draw(lambda bar: bar.set_postfix_str(text, refresh=False))
+
     def _draw(self, change: "Callable[[tqdm[Any]], Any]") -> None:
         """Change the bar for as long as there is a terminal."""
         try:

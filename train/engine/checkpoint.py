@@ -3,14 +3,18 @@
 import io
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
+from copy import copy
 from pathlib import Path
+from threading import Thread
+from types import TracebackType
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from texneg.cli.signals import block_stop_signals
 from texneg.datasets.fingerprint import describe_change, is_same
 from texneg.datasets.storage.atomic import write_bytes
 from texneg.errors import InputError, RunFailed
@@ -26,6 +30,80 @@ def write_torch(path: Path, content: dict[str, Any]) -> None:
     torch.save(content, buffer)
     with write_errors(path):
         write_bytes(path, buffer.getvalue())
+
+
+class Saver:
+    """Writes files of a run in a thread, from copies of their content, while the next steps are made.
+
+    One save at a time; an error ends the run at the next `check`, `save` or `wait`.
+    """
+
+    def __init__(self) -> None:
+        self._thread: Thread | None = None
+        self._error: BaseException | None = None
+
+    def save(self, files: Mapping[Path, dict[str, Any]]) -> None:
+        """Begin to write files, one after the other, once those before are written."""
+        self.wait()
+        copies: dict[Any, Tensor] = {}
+        content = {path: copy_to_host(one, copies) for path, one in files.items()}
+        with block_stop_signals():  # they are the main thread's
+            self._thread = Thread(target=self._write, args=(content,), name="saver")
+            self._thread.start()
+
+    def _write(self, files: Mapping[Path, dict[str, Any]]) -> None:
+        try:
+            for path, content in files.items():
+                write_torch(path, content)
+        except BaseException as error:
+            self._error = error
+
+    def check(self) -> None:
+        """Raise the error of a save that failed.
+
+        Raises:
+            RunFailed: a file cannot be written.
+        """
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def wait(self) -> None:
+        """Wait until everything is written, then `check`."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self.check()
+
+    def __enter__(self) -> "Saver":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with suppress(RunFailed) if isinstance(error, Exception) else nullcontext():
+            self.wait()
+
+
+def copy_to_host(value: Any, copies: dict[Any, Tensor]) -> Any:
+    """Copy a structure with its tensors to the CPU; what is there twice is copied once.
+
+    Args:
+        value: tensors, and dictionaries and lists of such.
+        copies: made so far.
+    """
+    if isinstance(value, Tensor):
+        key = (value.device, value.data_ptr(), value.shape, value.stride(), value.dtype)
+        if key not in copies:
+            copies[key] = value.detach().to("cpu", copy=True)
+        return copies[key]
+    if isinstance(value, dict):
+        made = copy(value)
+        made.update((name, copy_to_host(one, copies)) for name, one in value.items())
+        return made
+    if isinstance(value, list | tuple):
+        return type(value)(copy_to_host(one, copies) for one in value)
+    return value
 
 
 @contextmanager

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from torch import Tensor
 from torch import device as Device
 from torch.optim import Optimizer
 
@@ -13,14 +14,14 @@ from texneg.train.data.loader import Batches
 from texneg.train.data.sources import Loader
 from texneg.train.distributed import rank
 from texneg.train.engine import checkpoint
+from texneg.train.engine.checkpoint import Saver
 from texneg.train.engine.graph import Graphs, RecordedStep
 from texneg.train.engine.metrics import Meter, truncate_after
 from texneg.train.engine.optimiser import Optimisation
+from texneg.train.engine.writers import METRICS, check_writers
 from texneg.train.methods import Method
 from texneg.train.networks.encoder import FORMAT, Encoder, export_encoder
 from texneg.train.objectives import Objective
-
-METRICS = "metrics.jsonl"
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class Run:
     """Steps between two lines of metrics.jsonl."""
     checkpoint_every: int = 1000
     """Steps between two checkpoints."""
+    keep_every: int = 0
+    """Epochs between two encoders that are kept, as encoder-EPOCH.pt; 0 for none."""
     knn_every: int = 0
     """Epochs between two measurements of kNN accuracy; 0 for none."""
     compile: bool = False
@@ -62,6 +65,8 @@ class Run:
     hardly faster."""
     graphs: Graphs = "auto"
     """Record a step as a CUDA graph; auto: on one GPU, for views of at most 96 pixels."""
+    log_to: tuple[Literal["tensorboard", "wandb"], ...] = ()
+    """Where metrics go besides metrics.jsonl: tensorboard (files in the run folder), wandb."""
     stop_after: int | None = None
     """Stop after this many steps and save; the same command goes on."""
 
@@ -80,6 +85,7 @@ class Run:
                 "--log-every and --checkpoint-every: at least 1 step",
             ),
             (self.knn_every < 0, f"--knn-every {self.knn_every}: epochs, 0 for never"),
+            (self.keep_every < 0, f"--keep-every {self.keep_every}: epochs, 0 for never"),
             (
                 self.stop_after is not None and self.stop_after < 1,
                 f"--stop-after {self.stop_after}: at least 1 step",
@@ -87,6 +93,7 @@ class Run:
         ):
             if wrong:
                 raise InputError(message)
+        check_writers(self.log_to)
 
 
 @dataclass
@@ -112,6 +119,11 @@ class Training:
     log: Callable[[str], None]
     recorded: RecordedStep | None = None
     """Computes gradients where steps are recorded."""
+    bar: bool = False
+    """Show a progress bar in place of lines of progress."""
+    labels: Tensor | None = None
+    """Classes of all images (n,), if they are known."""
+    saver: Saver = field(default_factory=Saver)
     meter: Meter = field(default_factory=Meter)
     step: int = 0
     """Steps done."""
@@ -137,11 +149,19 @@ class Training:
         """Return the content of `encoder.pt` at this step."""
         return export_encoder(self.method.encoder, info=self.info)
 
-    def save(self) -> None:
-        """Write the checkpoint, from the first process alone; the encoder in it shares tensors."""
+    def is_due(self, epochs: int) -> bool:
+        """Return True if the step done is the last of an epoch, of every `epochs` one; 0 is never."""
+        return epochs > 0 and self.step % (epochs * self.epoch_steps) == 0
+
+    def save(self, *, keep: bool = False) -> None:
+        """Begin to write the checkpoint, from the first process alone; the encoder in it shares tensors.
+
+        With `keep` the encoder is written to a file of its own, too.
+        """
         meter = self.meter.state()
         if rank() > 0:
             return
+        encoder = self.export()
         content = {
             "format": FORMAT,
             "identity": self.identity,
@@ -152,9 +172,10 @@ class Training:
             "method": self.method.state_dict(),
             "optimizer": self.optimiser.state_dict(),
             "meter": meter,
-            "encoder": self.export(),
+            "encoder": encoder,
         }
-        checkpoint.write_torch(self.folder / checkpoint.CHECKPOINT, content)
+        kept = {self.folder / f"encoder-{self.step // self.epoch_steps}.pt": encoder} if keep else {}
+        self.saver.save({**kept, self.folder / checkpoint.CHECKPOINT: content})
 
     def resume(self) -> None:
         """Go back to the folder's checkpoint, if there is one.

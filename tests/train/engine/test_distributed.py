@@ -1,5 +1,7 @@
 """Two gloo processes do what one process does with the joint batch: loss, gradient, queue, statistics."""
 
+import os
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,11 +12,20 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from texneg.errors import InputError
 from texneg.train.data.augmentations import MocoV2
 from texneg.train.data.loader import Batches
-from texneg.train.distributed import gather
-from texneg.train.engine.loop import distribute
+from texneg.train.distributed import (
+    Launch,
+    Vote,
+    choose_gpu,
+    choose_meeting,
+    gather,
+    process_group,
+    read_launch,
+)
 from texneg.train.engine.metrics import Meter
+from texneg.train.engine.step import distribute
 from texneg.train.methods import byol, memory_bank, moco, simclr, simo, triplet
 from texneg.train.negatives import Negatives, Patch, PatchPermutation, TextureLive
 from texneg.train.networks.backbone import Architecture
@@ -96,21 +107,43 @@ def meters(rank):
     return meter.read(), resumed.read()
 
 
+def votes(rank):
+    """Answers: the second process wishes to stop at the third question, the first, slow then, at the last."""
+    vote = Vote()
+    answers = [vote.ask(step == 2 and rank == 1) for step in range(4)]
+    answers += [vote.ask(step == 6 and rank == 0, slow=rank == 0) for step in range(4, 7)]
+    return answers, vote.read()
+
+
 def work(rank, folder):
+    """Join the other process as tasks of srun do."""
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=WORLD)
-    results = {name: run_steps(name, rank, WORLD) for name in CONFIGS}
-    results["layers"] = layers(rank, WORLD)
-    results["meter"] = meters(rank)
-    torch.save(results, f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
+    with process_group("cpu"):
+        results = {name: run_steps(name, rank, WORLD) for name in CONFIGS}
+        results["layers"] = layers(rank, WORLD)
+        results["meter"] = meters(rank)
+        results["votes"] = votes(rank)
+        torch.save(results, f"{folder}/{rank}.pt")
 
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
     """What both processes report. They start afresh: a fork of a process with threads may hang."""
     folder = tmp_path_factory.mktemp("gloo")
-    started = [subprocess.Popen([sys.executable, __file__, str(rank), str(folder)]) for rank in range(WORLD)]
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        step = {
+            "SLURM_STEP_NUM_TASKS": "2",
+            "MASTER_ADDR": "localhost",
+            "MASTER_PORT": str(probe.getsockname()[1]),
+        }
+    started = [
+        subprocess.Popen(
+            [sys.executable, __file__, str(rank), str(folder)],
+            env=os.environ | step | {"SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank)},
+        )
+        for rank in range(WORLD)
+    ]
     try:
         assert all(process.wait(timeout=600) == 0 for process in started)
     finally:
@@ -152,6 +185,68 @@ def test_synchronised_layers_equal_those_of_one_process(two):
 def test_a_resumed_meter_reads_what_an_uninterrupted_one_does(two):
     for result in two:
         assert result["meter"] == ({"loss": 5.5}, {"loss": 5.5})
+
+
+def test_all_processes_hear_a_wish_to_stop_at_the_same_step(two):
+    for result in two:
+        assert result["votes"] == ([False, False, False, True, False, False, True], False)
+
+
+TORCHRUN = {"RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4"}
+SRUN = {"SLURM_PROCID": "5", "SLURM_LOCALID": "1", "SLURM_STEP_NUM_TASKS": "8", "SLURM_NTASKS": "8"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, None),
+        (TORCHRUN, Launch(3, 1, 4)),
+        (SRUN, Launch(5, 1, 8)),
+        (SRUN | TORCHRUN, Launch(3, 1, 4)),
+        (SRUN | {"SLURM_STEP_NUM_TASKS": "1"}, None),
+        ({"SLURM_PROCID": "0", "SLURM_NTASKS": "8"}, None),  # the script of sbatch
+        ({"RANK": "1", "WORLD_SIZE": "2"}, Launch(1, 0, 2)),
+    ],
+)
+def test_a_process_knows_its_place(variables, expected):
+    assert read_launch(variables) == expected
+
+
+def test_a_place_that_is_missing_or_no_number_is_named():
+    for wrong, message in (({"WORLD_SIZE": "2"}, "RANK=:"), (TORCHRUN | {"RANK": "x"}, "RANK=x: no number")):
+        with pytest.raises(InputError, match=message):
+            read_launch(wrong)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "first"),
+    [
+        ("", "localhost"),
+        ("gpu7", "gpu7"),
+        ("gpu[007-009,12],cpu1", "gpu007"),
+        ("rack[2-3]-node[5,7]", "rack2-node5"),
+        ("a1,b[2-3]", "a1"),
+    ],
+)
+def test_processes_of_slurm_meet_at_the_first_node(nodes, first):
+    chosen = choose_meeting({"SLURM_STEP_NODELIST": nodes, "SLURM_JOB_ID": "4711", "SLURM_STEP_ID": "0"})
+    assert chosen["MASTER_ADDR"] == first
+    assert 20000 <= int(chosen["MASTER_PORT"]) < 32000
+    assert choose_meeting({"SLURM_NODELIST": nodes, "MASTER_PORT": "1", "MASTER_ADDR": "x"}) == {
+        "MASTER_ADDR": "x",
+        "MASTER_PORT": "1",
+    }
+
+
+def test_each_process_has_a_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [choose_gpu("cuda", local) for local in (0, 1)] == [0, 1]
+    with pytest.raises(InputError, match="process 2 of this machine has no GPU, 2 are visible"):
+        choose_gpu("cuda", 2)
+    with pytest.raises(InputError, match="--device cuda:1: each process takes a GPU of its own"):
+        choose_gpu("cuda:1", 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)  # srun --gpus-per-task=1
+    assert choose_gpu("cuda", 3) == 0
 
 
 if __name__ == "__main__":

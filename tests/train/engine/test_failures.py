@@ -15,7 +15,7 @@ from PIL import Image
 from texneg.errors import InputError, RunFailed
 from texneg.train import pretrain as verb
 from texneg.train.config import PretrainConfig
-from texneg.train.engine import checkpoint, loop
+from texneg.train.engine import checkpoint, loop, writers
 from texneg.train.flags import change
 from texneg.train.pretrain import run_pretraining
 
@@ -52,6 +52,9 @@ def write_images(root, *, seed=0, side=24):
 @pytest.fixture
 def config(tmp_path):
     return change(TINY, data=str(write_images(tmp_path / "images")), out=str(tmp_path / "run"))
+
+
+NO_MEMORY = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you"
 
 
 def silent(_):
@@ -91,7 +94,7 @@ def test_a_full_disk_ends_in_one_line_and_the_next_call_finishes(config, tmp_pat
 
     with monkeypatch.context() as patched:
         patched.setattr(checkpoint, "write_bytes", full(checkpoint.write_bytes))
-        patched.setattr(loop, "append_json_line", full(loop.append_json_line))
+        patched.setattr(writers, "append_json_line", full(writers.append_json_line))
         patched.setattr(verb, "write_json", full(verb.write_json))
         with pytest.raises(
             RunFailed, match=rf"{file} cannot be written \(No space left on device\); .*same command"
@@ -105,6 +108,21 @@ def test_a_full_disk_ends_in_one_line_and_the_next_call_finishes(config, tmp_pat
     whole = run_pretraining(change(config, out=str(tmp_path / "whole")), log=silent)
     one, two = (torch.load(path / "encoder.pt", weights_only=True) for path in (folder, whole))
     assert all(torch.equal(one["network"][name], two["network"][name]) for name in one["network"])
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA"), MemoryError(), RuntimeError(NO_MEMORY)])
+def test_exhausted_memory_names_what_to_lower(config, monkeypatch, error):
+    def fail(training):
+        raise error
+
+    monkeypatch.setattr(verb, "train", fail)
+    with pytest.raises(
+        RunFailed, match=r"out of memory on cpu: make steps in parts \(--accumulate 2\), or use"
+    ):
+        run_pretraining(config, log=silent)
+    error = RuntimeError("something else")
+    with pytest.raises(RuntimeError, match="something else"):
+        run_pretraining(config, log=silent)
 
 
 def test_remade_textures_are_refused(config, tmp_path):

@@ -10,8 +10,8 @@ from torch.utils._pytree import tree_leaves
 from texneg.errors import InputError
 from texneg.train.data.loader import Batch
 from texneg.train.engine.graph import WARM_UP, RecordedStep, compile_networks, records
-from texneg.train.engine.loop import mean_cosines
 from texneg.train.engine.optimiser import Optimisation, make_optimiser
+from texneg.train.engine.step import mean_cosines
 from texneg.train.methods import byol, memory_bank, moco, simclr, simo, triplet
 from texneg.train.networks.backbone import Architecture, Network
 from texneg.train.networks.normalise import Normalise, normalise

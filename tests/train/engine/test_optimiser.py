@@ -12,9 +12,9 @@ from torch import nn
 from texneg.errors import InputError
 from texneg.train.config import PretrainConfig
 from texneg.train.data.loader import Batch
-from texneg.train.engine.loop import advance
 from texneg.train.engine.metrics import Meter
 from texneg.train.engine.optimiser import Optimisation, limit_gradient, make_optimiser
+from texneg.train.engine.step import advance
 from texneg.train.flags import change
 from texneg.train.methods import byol, memory_bank, moco, triplet
 from texneg.train.networks.backbone import Architecture
@@ -37,6 +37,7 @@ def train(config, network, loss, parts):
     method = method.train() if network.bn == "split" else method.eval()
     optimisation = Optimisation(batch=N, accumulate=parts, optimizer="adamw", lr=0.01, clip_norm=0.5)
     training = SimpleNamespace(
+        recorded=None,
         optimisation=optimisation,
         epoch_steps=5,
         step=0,
@@ -45,7 +46,7 @@ def train(config, network, loss, parts):
         objective=Objective(loss),
         method=method,
         meter=Meter(),
-        batches=SimpleNamespace(complete=lambda batch: batch),
+        batches=SimpleNamespace(recorded=None, complete=lambda batch: batch),
         device=torch.device("cpu"),
     )
     for step in range(3):

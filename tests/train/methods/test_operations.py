@@ -10,9 +10,9 @@ from torch.utils._pytree import tree_leaves
 from texneg.bench.common.operations import count_operations
 from texneg.train.data.augmentations import MocoV2
 from texneg.train.data.loader import Batch, Batches
-from texneg.train.engine.loop import mean_cosines
 from texneg.train.engine.metrics import Meter
 from texneg.train.engine.optimiser import Optimisation, make_optimiser
+from texneg.train.engine.step import mean_cosines
 from texneg.train.methods import byol, memory_bank, moco, simclr, simo
 from texneg.train.negatives import Negatives, Patch
 from texneg.train.networks.backbone import Architecture

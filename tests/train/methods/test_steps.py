@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from texneg.losses import info_nce
 from texneg.similarity import similarities
 from texneg.train.data.loader import Batch
-from texneg.train.engine.loop import mean_cosines
+from texneg.train.engine.step import mean_cosines
 from texneg.train.methods import byol, moco
 from texneg.train.methods.byol import target_momentum
 from texneg.train.networks.backbone import Architecture

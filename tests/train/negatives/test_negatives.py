@@ -15,7 +15,7 @@ from texneg.train.data.augmentations import QUERY, MocoV2
 from texneg.train.data.loader import Batches
 from texneg.train.data.views import make_views
 from texneg.train.data.workers import load
-from texneg.train.engine.loop import move
+from texneg.train.engine.step import move
 from texneg.train.flags import change
 from texneg.train.negatives import KINDS as KINDS_TABLE
 from texneg.train.negatives import Negatives, Patch, PatchPermutation, Texture, TextureLive, read_negatives
