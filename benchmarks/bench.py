@@ -13,6 +13,11 @@ BENCHMARKS = {
     "published-tool": ("texneg.bench.published_tool:bench", "CPU time beside the published texture tool"),
     "batch-norm": ("texneg.bench.batch_norm:bench", "steps with batch norm of groups beside plain steps"),
     "step": ("texneg.bench.step:bench", "the trainer's step beside the official one and lightly's"),
+    "e2e": ("texneg.bench.e2e:bench", "a whole short training, and the shares of its parts"),
+    "gpu": (
+        "texneg.bench.gpu_session:bench",
+        "one timed session on a GPU: checks, speed, a study of three arms",
+    ),
     "study": ("texneg.bench.study:bench", "the study on imagenette and PACS"),
 }
 
