@@ -18,6 +18,11 @@ BENCHMARKS = {
         "texneg.bench.loader:bench",
         "decoding and two views beside the official pipeline, caches too",
     ),
+    "e2e": ("texneg.bench.e2e:bench", "a whole short training, and the shares of its parts"),
+    "gpu": (
+        "texneg.bench.gpu_session:bench",
+        "one timed session on a GPU: checks, speed, a study of three arms",
+    ),
     "study": ("texneg.bench.study:bench", "the study on imagenette and PACS"),
 }
 

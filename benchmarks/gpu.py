@@ -24,7 +24,9 @@ from texneg.philox.arrays import generator
 from texneg.textures.live.negatives import texture_negatives
 from texneg.train.config import PretrainConfig
 from texneg.train.data.loader import Batch
+from texneg.train.engine.graph import WARM_UP, RecordedStep
 from texneg.train.engine.optimiser import make_optimiser
+from texneg.train.engine.step import mean_cosines
 from texneg.train.methods import Method
 
 Variant = Callable[[Rule], Tensor]
@@ -143,6 +145,22 @@ def moco_step(config: PretrainConfig, batch: Batch) -> Callable[[], Tensor]:
         method.after_step()
         return loss.detach()
 
+    return step
+
+
+def recorded_step(config: PretrainConfig, batch: Batch) -> Callable[[], Tensor]:
+    """Return the same step, recorded as a CUDA graph, as the trainer's --graphs has it."""
+    method, optimiser = make_training(config, batch)
+    recorded = RecordedStep(method, config.objective, mean_cosines)
+
+    def step() -> Tensor:
+        loss = recorded(batch)[1]["loss"]
+        optimiser.step()
+        method.after_step()
+        return loss
+
+    for _ in range(WARM_UP + 1):
+        step()
     return step
 
 

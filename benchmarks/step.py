@@ -13,7 +13,7 @@ from texneg.bench.common.phases import NEGATIVES, Phases, train_step, watch
 from texneg.bench.common.ratios import Gate, Row, Timing, compare, one_thread, report
 from texneg.bench.common.results import RatioConfig
 from texneg.bench.common.rival_steps import lightly_step, official_step
-from texneg.bench.gpu import device_clock, make_training, moco_step
+from texneg.bench.gpu import device_clock, make_training, moco_step, recorded_step
 from texneg.train.config import PretrainConfig
 from texneg.train.data.loader import Batch
 from texneg.train.flags import change
@@ -23,6 +23,7 @@ OF_NONE, OF_OFFICIAL, OF_LIGHTLY = "speed, of no negative", "speed, of official"
 OF_FLOAT, SHARE = "speed, of float32", "share"
 OFFICIAL, LIGHTLY = "official structure", "lightly"
 NONE, SPLIT, HALF = "--bn none", "--bn split", "--bn split --amp-cpu"
+GRAPH = "--bn split --graphs on"
 ONE, PARTS = ", one negative", ", one negative, parts of --bn split"
 
 BASE = change(PretrainConfig(), arch="resnet18", queue=4096, image_size=64, batch=64, bn_group=16)
@@ -92,6 +93,8 @@ def measure(name: str, config: PretrainConfig, device: torch.device, *, rounds: 
     ):
         steps[case, OFFICIAL] = official_step(none, floats)
         steps |= {(case, variant): moco_step(changed, batch) for variant, changed in own.items()}
+        if device.type == "cuda":
+            steps[case, GRAPH] = recorded_step(split, batch)
     timings = compare(steps, rounds=rounds, clock=device_clock(device))
     rows = [
         Row(case, variant, timing.seconds * 1e6 / N, compare_with(timings, case, variant, name))

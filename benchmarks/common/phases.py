@@ -4,15 +4,17 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from texneg.train.data.loader import Batch
+from texneg.train.data.loader import Batch, Batches
 from texneg.train.methods import Method
 from texneg.train.methods.momentum import MomentumKeys
 from texneg.train.objectives import Objective
 
+WAIT, VIEWS = "data wait", "decoding and views"
 NEGATIVES, QUERY, KEYS, NEGATIVE_KEYS = "negatives", "queries", "keys", "keys of negatives"
 LOSS, BACKWARD, OPTIMISER = "input and loss", "backward", "optimiser"
 EMA, QUEUE = "momentum network", "queue"
@@ -63,6 +65,27 @@ def train_step(
     method.after_step()
     phases.charge(EMA)
     return loss.detach()
+
+
+@contextmanager
+def watch_loading(phases: Phases) -> Iterator[None]:
+    """Charge views, and negatives that are made with them, while this block loads in this process."""
+    make, make_negatives = Batches.make, Batches.make_negatives
+
+    def views(batches: Batches, step: int) -> Batch:
+        phases.charge(WAIT)
+        batch = make(batches, step)
+        phases.charge(VIEWS)
+        return batch
+
+    def negatives(batches: Batches, *given: Any) -> Any:
+        phases.charge(VIEWS)
+        made: Any = make_negatives(batches, *given)
+        phases.charge(NEGATIVES)
+        return made
+
+    with patch.multiple(Batches, make=views, make_negatives=negatives):
+        yield
 
 
 @contextmanager
