@@ -274,13 +274,15 @@ def require_statistics(config: PretrainConfig, method: Method) -> None:
     """Refuse batch norm over one image.
 
     Raises:
-        InputError: each process has one image a step.
+        InputError: each pass is of one image.
     """
-    lone = config.optimisation.batch == processes() and config.network.bn != "sync"
-    if lone and find_batch_norms(method):
+    images = config.optimisation.batch // config.optimisation.accumulate
+    alone = images // (1 if config.network.bn == "sync" else processes()) == 1
+    if alone and find_batch_norms(method):
         raise InputError(
-            f"--batch {config.optimisation.batch}: one image for each of {processes()} processes, and --arch"
-            f" {config.network.arch} normalises over batches; use a larger --batch, or --bn sync"
+            f"--batch {config.optimisation.batch} --accumulate {config.optimisation.accumulate}:"
+            f" one image a pass, and --arch {config.network.arch} normalises over several; use fewer parts"
+            " or a larger --batch"
         )
 
 

@@ -373,6 +373,10 @@ VIT = {"arch": "vit_tiny_patch16_224", "stem": "standard", "width": 64, "layers"
         ({"bn_group": 3}, "must divide the 8 images"),
         ({**VIT, "bn": "split"}, "--bn split: neither this --arch nor its head has batch norm"),
         ({**VIT, "bn": "sync", "method": "memory_bank", "keys": 8}, "--bn sync: neither"),
+        (
+            {"accumulate": 8, "bn": "none"},
+            "--batch 8 --accumulate 8: one image a pass, and --arch resnet18 normalises over several",
+        ),
         ({"dim": 2**63}, "--dim and --hidden: 1 to 65536"),
         ({"width": 10**9}, "--width 1000000000: at most 65536"),
         ({"method": "byol"}, "BYOL has no keys to hide"),
