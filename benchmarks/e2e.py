@@ -18,6 +18,7 @@ from texneg.bench.common.results import RatioConfig
 from texneg.bench.gpu import device_clock
 from texneg.datasets.toy.embedded import EmbeddedConfig, write_embedded
 from texneg.errors import InputError
+from texneg.train.assemble import assemble
 from texneg.train.config import PretrainConfig
 from texneg.train.data.loader import Batch
 from texneg.train.data.splits import open_train
@@ -26,7 +27,6 @@ from texneg.train.device import pick_device
 from texneg.train.engine.run import Training
 from texneg.train.engine.step import advance, move
 from texneg.train.flags import change
-from texneg.train.pretrain import assemble
 from texneg.train.recipes import find_recipe
 
 RATE, SHARE, WAITED = "images a second", "share", "share of waiting for data"

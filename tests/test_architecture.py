@@ -38,6 +38,7 @@ ROOMS = {  # folder: its folders and modules in order; each may import itself an
         "recipes",
         "flags",
         "convert",
+        "assemble",
         "pretrain",
         "study",
         "sweep",

@@ -4,54 +4,39 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from texneg import __version__
-from texneg.cli.console import out, plural, print_status
+from texneg.cli.console import out, print_status
 from texneg.cli.guard import refuse_rerun
 from texneg.datasets.cache import open_cache
-from texneg.datasets.fingerprint import sample_fingerprint
-from texneg.datasets.images import ImageSet
-from texneg.datasets.pairs import pair
 from texneg.datasets.storage.json_files import read_json, write_json
 from texneg.datasets.storage.places import require_folder
 from texneg.errors import InputError, RunFailed
+from texneg.train.assemble import UNREADABLE, assemble, choose_images, require_textures
 from texneg.train.config import PretrainConfig
-from texneg.train.data.groups import read_groups
-from texneg.train.data.loader import Batches, warn_if_oversubscribed
-from texneg.train.data.on_device import DeviceImages
-from texneg.train.data.reading import Reading, find_damaged, find_places, leave_out
-from texneg.train.data.sources import Cached, Files, Memory, Read
-from texneg.train.data.splits import open_textures, open_train, require_labels
+from texneg.train.data.loader import warn_if_oversubscribed
+from texneg.train.data.reading import find_places
+from texneg.train.data.sources import Cached
+from texneg.train.data.splits import open_train
 from texneg.train.data.workers import check_workers
 from texneg.train.device import pick_device
-from texneg.train.distributed import gather_dicts, process_group, processes, rank, share
+from texneg.train.distributed import gather_dicts, process_group, processes, rank
 from texneg.train.engine import checkpoint
-from texneg.train.engine.graph import RecordedStep, compile_networks, records
 from texneg.train.engine.history import Stretch, extend_history, read_history
 from texneg.train.engine.loop import train
-from texneg.train.engine.optimiser import make_optimiser
-from texneg.train.engine.run import Training
-from texneg.train.engine.step import mean_cosines
-from texneg.train.evaluate.online_knn import OnlineKnn
 from texneg.train.flags import read_flags
-from texneg.train.methods import Method
-from texneg.train.networks.backbone import Network
-from texneg.train.networks.batch_norm import find_batch_norms
 from texneg.train.networks.encoder import load_checkpoint
-from texneg.train.networks.imported import start_from
 from texneg.train.recipes import list_recipes
 
 NO_MEMORY = re.compile(
     "can't allocate memory|out of memory|CUBLAS_STATUS_ALLOC_FAILED|Cannot allocate memory"
 )
-CONFIG, UNREADABLE = "config.json", "unreadable.json"
+CONFIG = "config.json"
 
 
 def read_command(words: list[str]) -> PretrainConfig:
@@ -145,160 +130,6 @@ def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = prin
     return folder
 
 
-def require_textures(config: PretrainConfig, train_set: ImageSet) -> ImageSet:
-    """Open the textures of the training images.
-
-    Raises:
-        InputError: there are none; says how to come by them.
-    """
-    data = config.run.data
-    textures = open_textures(config.run.textures, train_set, data)
-    if textures is None:
-        raise InputError(
-            f"negatives of kind texture: {data} has no textures beside its images; name them by"
-            " --textures (texneg synth makes them), or train from tars of both (texneg synth --layout paired)"
-        )
-    return textures
-
-
-def choose_images(
-    reading: Reading,
-    folder: Path,
-    images: ImageSet,
-    textures: ImageSet | None,
-    log: Callable[[str], None],
-    known: dict[str, str] | None = None,
-) -> tuple[ImageSet, ImageSet | None, dict[str, str]]:
-    """Apply the policy for damaged images: the images and textures to train on, and those that are left out.
-
-    A run that has a checkpoint keeps its list; else each process decodes its share of the images once.
-
-    Args:
-        reading: the policy.
-        folder: of the run.
-        images: all that --data holds.
-        textures: of these.
-        log: receives a line before all is decoded, and one if something is left out.
-        known: why some images cannot be read, by full name, where a cache has decoded all.
-
-    Returns:
-        Images, textures, and why images are left out, by full name.
-
-    Raises:
-        InputError: no image can be read, or the list of a run that has a checkpoint is gone or damaged.
-    """
-    if reading.allow_truncated:
-        images = replace(images, allow_truncated=True)
-    textures = textures and replace(textures, allow_truncated=reading.allow_truncated)
-    if not reading.skip_unreadable:
-        return images, textures, {}
-    begun = rank() == 0 and (folder / checkpoint.CHECKPOINT).is_file()
-    damaged = share(read_left_out(folder / UNREADABLE) if begun else None)
-    if damaged is None:
-        if rank() == 0 and known is None:
-            log(f"decoding {len(images)} images once to find those that cannot be read\n")
-        damaged = find_damaged(images, textures, known)
-    kept = leave_out(images, damaged)
-    left = len(images) - len(kept)
-    if left == len(images):
-        raise InputError(f"no image of {images.root} can be read (first: {next(iter(damaged.values()))})")
-    if left and rank() == 0:
-        first = next(iter(damaged.values()))
-        log(f"warning: {plural(left, 'image')} of {len(images)} left out (first: {first})\n")
-    if textures is not None:
-        textures = textures.take(np.unique(pair(kept, textures)))
-    return kept, textures, damaged
-
-
-def read_left_out(path: Path) -> dict[str, str]:
-    """Read the list of images that a run goes without.
-
-    Raises:
-        InputError: there is none, or it is damaged.
-    """
-    remedy = "the run cannot go on without this list: bring the file back, or use another --out"
-    images = read_json(path, remedy=remedy).get("images")
-    if not isinstance(images, dict) or not all(isinstance(why, str) for why in images.values()):
-        raise InputError(f"{path} is damaged; {remedy}")
-    return images
-
-
-def assemble(
-    config: PretrainConfig,
-    folder: Path,
-    train_set: ImageSet,
-    textures: ImageSet | None,
-    device: torch.device,
-    log: Callable[[str], None],
-    cached: Cached | None = None,
-) -> Training:
-    """Make everything of a run, in its state before the first step."""
-    steps = config.optimisation.epochs * (len(train_set) // config.optimisation.batch)
-    method = config.method.build(
-        config.network, config.views.image_size, seed=config.seed, steps=steps, images=len(train_set)
-    )
-    if config.network.init and not (folder / checkpoint.CHECKPOINT).is_file():
-        networks = [part for part in method.modules() if isinstance(part, Network)]
-        keys = start_from(
-            config.network.init,
-            [network.backbone for network in networks],
-            config.network,
-            config.views.image_size,
-        )
-        for line in keys.describe() if rank() == 0 else ():
-            log(f"--init {config.network.init}: {line}\n")
-    if (groups := find_groups(config, train_set)) is not None:
-        method.use_groups(torch.from_numpy(groups))
-    require_statistics(config, method)
-    method.bfloat16_on = config.optimisation.bfloat16_on
-    method = method.to(device).to(memory_format=torch.channels_last)
-    if config.run.compile:
-        compile_networks(method)
-    recorded = None
-    if records(
-        config.run.graphs, method, config.views.image_size, device, parts=config.optimisation.accumulate
-    ):
-        recorded = RecordedStep(method, config.objective, mean_cosines)
-    batches = make_batches(config, train_set, textures, log, device=device, cached=cached)
-    on_device = isinstance(batches.image, DeviceImages)
-    watched = config.run.knn_every > 0 and rank() == 0
-    knn = None
-    if watched:
-        knn = OnlineKnn(train_set, config.run.data, config.views.image_size, config.reading)
-        if knn.warning:
-            log(f"warning: {knn.warning}\n")
-    return Training(
-        run=replace(config.run, workers=0) if on_device else config.run,  # nothing is left to them
-        folder=folder,
-        identity=config.identity(),
-        batches=batches,
-        method=method,
-        objective=config.objective,
-        optimiser=make_optimiser(method, config.optimisation),
-        optimisation=config.optimisation,
-        device=device,
-        data=sample_fingerprint(train_set),
-        textures="" if textures is None else sample_fingerprint(textures),
-        labels=torch.from_numpy(train_set.labels) if (train_set.labels >= 0).all() else None,
-        monitor=None if knn is None else knn.measure,
-        log=log,
-        recorded=recorded,
-    )
-
-
-def find_groups(config: PretrainConfig, images: ImageSet) -> npt.NDArray[np.int64] | None:
-    """Find the group of each image (n,), whose members are no negatives of each other; None where all are.
-
-    Raises:
-        InputError: images without classes, or see `read_groups`.
-    """
-    if config.objective.selection.exclude is None:
-        return None
-    if config.run.groups:
-        return read_groups(config.run.groups, images)
-    return require_labels(images).labels
-
-
 @contextmanager
 def memory_errors(config: PretrainConfig, device: torch.device) -> Iterator[None]:
     """Name what to lower where memory is exhausted; the last checkpoint is kept.
@@ -317,66 +148,6 @@ def memory_errors(config: PretrainConfig, device: torch.device) -> Iterator[None
             f" smaller --batch (now {o.batch}) or --image-size (now {config.views.image_size}); in a new"
             " --out, if this one has a checkpoint"
         ) from error
-
-
-def require_statistics(config: PretrainConfig, method: Method) -> None:
-    """Refuse batch norm over one image.
-
-    Raises:
-        InputError: each pass is of one image.
-    """
-    images = config.optimisation.batch // config.optimisation.accumulate
-    alone = images // (1 if config.network.bn == "sync" else processes()) == 1
-    if alone and find_batch_norms(method):
-        raise InputError(
-            f"--batch {config.optimisation.batch} --accumulate {config.optimisation.accumulate}:"
-            f" one image a pass, and --arch {config.network.arch} normalises over several; use fewer parts or"
-            " a larger --batch"
-        )
-
-
-def make_batches(
-    config: PretrainConfig,
-    train_set: ImageSet,
-    textures: ImageSet | None,
-    log: Callable[[str], None],
-    *,
-    device: torch.device | None = None,
-    cached: Cached | None = None,
-) -> Batches:
-    """Make the batches of a run from the source of images that --loader names.
-
-    Args:
-        config: of the run.
-        train_set: images.
-        textures: theirs, for kinds of negatives that need them.
-        log: receives a line on the loader.
-        device: of the training, which makes the negatives if it can; None: all is made in the loader.
-        cached: the images of --cache.
-    """
-    n, side, choice = len(train_set), config.optimisation.resident, config.choose_loader()
-    if rank() == 0:
-        log(f"loader {choice.loader}: {plural(n, 'image')}, {choice.why}\n")
-    read: Read = cached or Files(train_set, side=side)
-    texture: Read | None = None
-    if textures is not None:
-        texture = Files(textures, pair(train_set, textures), side)
-    if choice.loader in ("memory", "device"):
-        read, texture = Memory(read, n), texture and Memory(texture, n)
-    place = device or torch.device("cpu")
-    image = DeviceImages(read, n, place) if choice.loader == "device" else read
-    return Batches(
-        image=image,
-        n=n,
-        augmentation=config.views,
-        batch=config.optimisation.batch,
-        seed=config.seed,
-        negatives=config.negatives,
-        texture=texture,
-        deferred=choice.loader == "device" or (place.type == "cuda" and config.negatives.on_device),
-        rank=rank(),
-        world=processes(),
-    )
 
 
 def describe_run(config: PretrainConfig, history: list[Stretch]) -> dict[str, Any]:

@@ -16,13 +16,14 @@ from PIL import Image
 from texneg.cli.main import main
 from texneg.datasets.images import open_images
 from texneg.errors import InputError
-from texneg.train import pretrain as verb
+from texneg.train import assemble
+from texneg.train.assemble import choose_images
 from texneg.train.config import PretrainConfig
 from texneg.train.data.reading import Reading, find_damaged
 from texneg.train.engine import checkpoint
 from texneg.train.flags import change, read_flags
 from texneg.train.networks.encoder import load_encoder
-from texneg.train.pretrain import choose_images, run_pretraining
+from texneg.train.pretrain import run_pretraining
 
 TINY = change(
     PretrainConfig(),
@@ -167,7 +168,7 @@ def test_the_list_is_decided_once(data, start, tmp_path, monkeypatch):
     shutil.copy(tmp_path / "fresh" / BAD[0], tmp_path / "damaged" / BAD[0])
     (tmp_path / "damaged" / BAD[1]).unlink()
     with monkeypatch.context() as patched:
-        patched.setattr(verb, "find_damaged", lambda *_: pytest.fail("decoded again"))
+        patched.setattr(assemble, "find_damaged", lambda *_: pytest.fail("decoded again"))
         parts = start("parts", data["damaged"], skip_unreadable=True)
     assert weights(parts) == weights(whole)
     assert (parts / "metrics.jsonl").read_text().count("\n") == 4

@@ -16,9 +16,11 @@ from PIL import Image
 from texneg.cli.main import main
 from texneg.cli.signals import STOP_SIGNALS
 from texneg.errors import InputError, RunFailed
+from texneg.train import assemble
 from texneg.train import pretrain as verb
 from texneg.train.config import PretrainConfig
 from texneg.train.data import augmentations
+from texneg.train.data.splits import open_train
 from texneg.train.engine.checkpoint import require_same
 from texneg.train.flags import CHOICES, OTHERS, change, list_parts, read_flags
 from texneg.train.methods import METHODS
@@ -143,9 +145,9 @@ def test_a_stopped_run_goes_on_bit_for_bit(data, tmp_path, arm):
 def test_negatives_made_on_the_device_change_no_bit_of_a_run(data, tmp_path, monkeypatch):
     changes = {"negatives": "mixture", "mixture": (("patch", 0.3), ("texture_live", 0.7)), "epochs": 2}
     loaded = run_pretraining(tiny(data, tmp_path / "loaded", **changes), log=silent)
-    make = verb.make_batches
+    make = assemble.make_batches
     with monkeypatch.context() as patched:
-        patched.setattr(verb, "make_batches", lambda *given, **_: replace(make(*given), deferred=True))
+        patched.setattr(assemble, "make_batches", lambda *given, **_: replace(make(*given), deferred=True))
         late = tiny(data, tmp_path / "late", stop_after=7, **changes)
         for _ in range(2):
             run_pretraining(late, log=silent)
@@ -530,3 +532,21 @@ def test_the_authors_own_tiles_train(data, tmp_path):
     assert record["title"] == "patch paper α=2"
     baseline = change(TINY, epochs=1, negatives="none").settings()
     assert record["baseline"] == json.loads(json.dumps(baseline)) != record["settings"]
+
+
+def test_negatives_of_the_same_class_are_left_out_and_other_groups_are_another_run(data, tmp_path):
+    rows = lines(run_pretraining(tiny(data, tmp_path / "run", exclude="class", epochs=2), log=silent))
+    plain = lines(run_pretraining(tiny(data, tmp_path / "plain", epochs=2), log=silent))
+    assert rows[-1]["loss"] != plain[-1]["loss"]
+    assert all(math.isfinite(row["negative"]) for row in rows)
+    groups = tmp_path / "groups.csv"
+    keys = open_train(data).keys
+    text = "name,group\n" + "".join(f"{key},{i % 3}\n" for i, key in enumerate(keys))
+    groups.write_text(text)
+    config = tiny(data, tmp_path / "clusters", exclude="group", groups=str(groups), epochs=2)
+    run_pretraining(change(config, stop_after=3), log=silent)
+    groups.write_text(text.replace(",2\n", ",1\n"))
+    with pytest.raises(InputError, match=r"groups '\w+' -> '\w+'"):
+        run_pretraining(config, log=silent)
+    groups.write_text(text)
+    run_pretraining(config, log=silent)

@@ -11,12 +11,13 @@ from PIL import Image
 from texneg.errors import InputError
 from texneg.synth.config import SynthConfig
 from texneg.synth.run import synth
+from texneg.train.assemble import make_batches
 from texneg.train.config import PretrainConfig
 from texneg.train.data.splits import open_textures, open_train
 from texneg.train.data.workers import load
 from texneg.train.evaluate.analyses.similarity import read_textures
 from texneg.train.flags import change
-from texneg.train.pretrain import make_batches, run_pretraining
+from texneg.train.pretrain import run_pretraining
 from texneg.train.sheet.sheet import SheetConfig, sheet
 
 CLASSES, PER_CLASS = ("ant", "bee", "cow"), 7

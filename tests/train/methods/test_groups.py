@@ -103,7 +103,7 @@ def test_groups_are_read_by_name(data, tmp_path):
         ("name,cluster\nx,1\n", "every row needs a name and a group"),
         ("name,group\n", "every row needs a name and a group"),
         ("name,group\nx,1\nx,2\n", "1 names occur twice"),
-        ("name,group\nx,1\n", "names none of the .* images, such as"),
+        ("name,group\nx,1\n", "names none of the 6 images .class0/0, .* but x"),
     ],
 )
 def test_a_file_without_groups_is_refused(data, tmp_path, text, message):
