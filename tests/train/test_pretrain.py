@@ -540,7 +540,7 @@ def test_negatives_of_the_same_class_are_left_out_and_other_groups_are_another_r
     assert rows[-1]["loss"] != plain[-1]["loss"]
     assert all(math.isfinite(row["negative"]) for row in rows)
     groups = tmp_path / "groups.csv"
-    keys = open_train(data).keys
+    keys = open_train(str(data / "set")).keys
     text = "name,group\n" + "".join(f"{key},{i % 3}\n" for i, key in enumerate(keys))
     groups.write_text(text)
     config = tiny(data, tmp_path / "clusters", exclude="group", groups=str(groups), epochs=2)

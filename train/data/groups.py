@@ -47,6 +47,7 @@ def read_groups(path: str, images: ImageSet) -> npt.NDArray[np.int64]:
     found = [given.get(images.keys[i], given.get(images.name(i))) for i in range(len(images))]
     if all(group is None for group in found):
         raise InputError(
-            f"--groups {path}: names none of the {len(images)} images ({images.keys[0]}, ...) but {rows[0]['name']}"
+            f"--groups {path}: names none of the {len(images)} images ({images.keys[0]}, ...) but"
+            f" {rows[0]['name']}"
         )
     return np.array([NO_GROUP if group is None else numbers[group] for group in found], np.int64)
