@@ -29,7 +29,7 @@ VERBS: Verbs = {
         "texneg.train.data.cache:cache",
         "training images decoded and shrunk once, for fast loading",
     ),
-    "pretrain": ("texneg.train.pretrain:pretrain", "train MoCo-v2 or BYOL with or without negatives"),
+    "pretrain": ("texneg.train.pretrain:pretrain", "train a method with or without non-semantic negatives"),
     "study": ("texneg.train.sweep:study", "train and test a sweep of settings with several seeds"),
     "convert": ("texneg.train.convert:convert", "any encoder to a file that timm or torchvision loads"),
     "probe": ("texneg.train.evaluate.probe:probe", "linear probe on frozen features"),
