@@ -61,7 +61,7 @@ def choose_images(
     log: Callable[[str], None],
     known: dict[str, str] | None = None,
 ) -> tuple[ImageSet, ImageSet | None, dict[str, str]]:
-    """Apply the policy for damaged images: the images and textures to train on, and those that are left out.
+    """Apply the policy for damaged images and missing textures: what to train on, and what is left out.
 
     A run that has a checkpoint keeps its list; else each process decodes its share of the images once.
 
@@ -79,6 +79,8 @@ def choose_images(
     Raises:
         InputError: no image can be read, or the list of a run that has a checkpoint is gone or damaged.
     """
+    if textures is not None:
+        images = keep_textured(reading, images, textures, log)
     if reading.allow_truncated:
         images = replace(images, allow_truncated=True)
     textures = textures and replace(textures, allow_truncated=reading.allow_truncated)
@@ -100,6 +102,24 @@ def choose_images(
     if textures is not None:
         textures = textures.take(np.unique(pair(kept, textures)))
     return kept, textures, damaged
+
+
+def keep_textured(
+    reading: Reading, images: ImageSet, textures: ImageSet, log: Callable[[str], None]
+) -> ImageSet:
+    """Leave out images without a texture, and say how many, if that is the policy.
+
+    Raises:
+        InputError: no image has a texture.
+    """
+    if not reading.skip_untextured:
+        return images
+    missing = np.flatnonzero(pair(images, textures, allow_missing=True) < 0)
+    if len(missing) and rank() == 0:
+        first = images.full_name(int(missing[0]))
+        found = plural(len(missing), "image")
+        log(f"warning: {found} of {len(images)} without texture left out (first: {first})\n")
+    return images.take(np.setdiff1d(np.arange(len(images)), missing))
 
 
 def read_left_out(path: Path) -> dict[str, str]:

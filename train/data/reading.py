@@ -17,13 +17,15 @@ from texneg.train.options import later
 
 @dataclass(frozen=True)
 class Reading:
-    """Policy for damaged training images, decided when a run begins."""
+    """Policy for damaged training images and missing textures, decided when a run begins."""
 
     skip_unreadable: bool = False
     """Leave out images (and textures) that cannot be read: all are decoded once before the run begins, and
     unreadable.json in its folder names those that it goes without from then on."""
     allow_truncated: bool = False
     """Use truncated images as far as they go, as Pillow does with LOAD_TRUNCATED_IMAGES."""
+    skip_untextured: bool = later(False)
+    """Leave out images that have no texture, where negatives of kind texture need one."""
     jpeg: int | None = later(None)
     """Quality of the JPEG files that the images are read from; a --cache of format jpeg sets it."""
 

@@ -1,6 +1,7 @@
 """Training from what `texneg synth` wrote: folders or tars of textures, or tars of image and texture."""
 
 import json
+import shutil
 import tarfile
 
 import numpy as np
@@ -160,3 +161,23 @@ def test_a_class_is_the_same_in_splits_with_other_classes(root, tmp_path):
     assert val.classes == CLASSES[1:]
     for images in (train, val):
         assert [images.classes[n] for n in images.labels] == [key.partition("/")[0] for key in images.keys]
+
+
+def test_images_without_a_texture_are_named_or_left_out(root, tmp_path):
+    folder = tmp_path / "textures"
+    shutil.copytree(root / "textures", folder)
+    gone = sorted(path for path in folder.rglob("*.*") if path.is_file())[:2]
+    for path in gone:
+        path.unlink()
+    c = change(config(root, "folders of folders", out=str(tmp_path / "run")), textures=str(folder))
+    images, _ = opened(c)
+    with pytest.raises(InputError, match=f"2 of {len(images)} images .* have no texture .*first: "):
+        run_pretraining(c, log=str)
+    assert not (tmp_path / "run").exists()
+    said = []
+    run_pretraining(change(c, skip_untextured=True, stop_after=2), log=said.append)
+    assert f"warning: 2 images of {len(images)} without texture left out" in " ".join(said)
+    for path in gone:  # back again: other images than those of the run
+        shutil.copy(root / "textures" / path.relative_to(folder), path)
+    with pytest.raises(InputError, match="holds other images"):
+        run_pretraining(change(c, skip_untextured=True), log=str)
