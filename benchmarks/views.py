@@ -84,7 +84,7 @@ def read_files(photos: Path | None) -> list[bytes]:
 
 def generate_photo(seed: int) -> bytes:
     """Generate a JPEG of about 100 kB."""
-    draw = generator(seed, PHOTOS)
+    draw = generator(seed)
     coarse = draw.integers(0, 256, (6, 8, 3), dtype=np.uint8)
     smooth = np.asarray(Image.fromarray(coarse).resize(SIZE[::-1], Image.Resampling.BICUBIC), np.float64)
     pixels = (smooth + draw.normal(0, 8, (*SIZE, 1))).clip(0, 255).astype(np.uint8)
