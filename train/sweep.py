@@ -10,7 +10,7 @@ What is finished is kept: the same command goes on. A job array makes a share of
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -91,9 +91,8 @@ def read_command(words: list[str]) -> Command:
     for name, remedy in OURS.items():
         if any(word.partition("=")[0] == f"--{name}" for word in rest):
             raise InputError(f"--{name} is set for each run: {remedy}; leave it out")
-    return Command(
-        config, add_baselines(read_arms(config, rest)) if config.baseline else read_arms(config, rest)
-    )
+    arms = read_arms(config, rest)
+    return Command(config, add_baselines(arms) if config.baseline else arms)
 
 
 def study(config: Command) -> int:
@@ -127,7 +126,7 @@ def study(config: Command) -> int:
     return 0
 
 
-def finish(plan: Study, log: Any) -> None:
+def finish(plan: Study, log: Callable[[str], None]) -> None:
     """Write the report of the runs that are tested, if there are any."""
     tested = tuple(
         (arm, seed) for arm, seed in plan.jobs if (plan.run_folder(arm, seed) / "probe.json").is_file()
