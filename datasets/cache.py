@@ -8,7 +8,6 @@ of the index, so that building goes on where it was killed.
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from itertools import islice
@@ -25,6 +24,7 @@ from texneg.cores import available_cores
 from texneg.datasets.decode import DecodeError, Pixels
 from texneg.datasets.fingerprint import describe_change, is_same, sample_fingerprint
 from texneg.datasets.images import ImageSet
+from texneg.datasets.storage.atomic import write_errors
 from texneg.datasets.storage.json_files import read_json, write_json
 from texneg.datasets.storage.places import free_bytes, map_in_order
 from texneg.errors import InputError, RunFailed
@@ -157,7 +157,11 @@ def write_cache(
     if known is not None and known.get("finished"):
         return open_cache(folder)
     header = known or header
-    with disk_errors(folder), (folder / IMAGES).open("ab+") as data, (folder / INDEX).open("ab+") as rows:
+    with (
+        write_errors(folder, "it goes on"),
+        (folder / IMAGES).open("ab+") as data,
+        (folder / INDEX).open("ab+") as rows,
+    ):
         try:
             fcntl.flock(data, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -257,19 +261,3 @@ def shrink(pixels: npt.NDArray[np.uint8], side: int) -> Pixels:
         return pixels
     size = max(side, round(width * scale)), max(side, round(height * scale))
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
-
-
-@contextmanager
-def disk_errors(folder: Path) -> Iterator[None]:
-    """Name the remedy where a cache cannot be written.
-
-    Raises:
-        RunFailed: in place of OSError.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise RunFailed(
-            f"{folder} cannot be written ({error.strerror}); make room there, then run the same command"
-            " again: it goes on"
-        ) from error

@@ -14,6 +14,7 @@ from typing import BinaryIO, cast
 
 from texneg.datasets.storage.places import Place, map_in_order, parse_place
 from texneg.datasets.storage.url import Url
+from texneg.errors import RunFailed
 
 TEMPORARY_SUFFIX = ".tmp"
 _NAME_BYTES = 180  # of the target's name inside the temporary name, so that both stay under NAME_MAX (255)
@@ -124,3 +125,23 @@ def fsync_folder(folder: str | Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def write_errors(path: Path, goes_on: str) -> Iterator[None]:
+    """Name the remedy where a file or a folder cannot be written.
+
+    Args:
+        path: of the file or folder, for the message.
+        goes_on: what the same command does afterwards, such as "it goes on".
+
+    Raises:
+        RunFailed: in place of OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RunFailed(
+            f"{path} cannot be written ({error.strerror}); make room there, then run the same command again:"
+            f" {goes_on}"
+        ) from error

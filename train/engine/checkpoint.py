@@ -2,8 +2,8 @@
 
 import io
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from copy import copy
 from pathlib import Path
 from threading import Thread
@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from texneg.cli.signals import block_stop_signals
 from texneg.datasets.fingerprint import describe_change, is_same
+from texneg.datasets.storage import atomic
 from texneg.datasets.storage.atomic import write_bytes
 from texneg.errors import InputError, RunFailed
 from texneg.train.networks.encoder import load_checkpoint
@@ -106,20 +107,13 @@ def copy_to_host(value: Any, copies: dict[Any, Tensor]) -> Any:
     return value
 
 
-@contextmanager
-def write_errors(path: Path) -> Iterator[None]:
+def write_errors(path: Path) -> AbstractContextManager[None]:
     """Name the remedy where a file of a run cannot be written; what was saved before is kept.
 
     Raises:
         RunFailed: in place of OSError.
     """
-    try:
-        yield
-    except OSError as error:
-        raise RunFailed(
-            f"{path} cannot be written ({error.strerror}); make room there, then run the same command again:"
-            " it goes on from the last checkpoint"
-        ) from error
+    return atomic.write_errors(path, "it goes on from the last checkpoint")
 
 
 def load(path: Path, identity: Mapping[str, Any], *, data: str, textures: str) -> dict[str, Any]:
