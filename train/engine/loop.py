@@ -32,7 +32,7 @@ class Seen(NamedTuple):
 
 
 class Display(NamedTuple):
-    """Where the progress of a run is shown and kept; only the first process has writers."""
+    """Bar and writers of the progress of a run; only the first process has writers."""
 
     pace: Pace
     interval: Interval

@@ -66,7 +66,7 @@ class Run:
     graphs: Graphs = "auto"
     """Record a step as a CUDA graph; auto: on one GPU, for views of at most 96 pixels."""
     log_to: tuple[Literal["tensorboard", "wandb"], ...] = ()
-    """Where metrics go besides metrics.jsonl: tensorboard (files in the run folder), wandb."""
+    """Receivers of metrics besides metrics.jsonl: tensorboard (files in the run folder), wandb."""
     stop_after: int | None = None
     """Stop after this many steps and save; the same command goes on."""
 

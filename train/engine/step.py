@@ -87,8 +87,12 @@ def move(batch: Batch, device: torch.device) -> Batch:
 
 def mean_cosines(s: Similarities) -> dict[str, Tensor]:
     """Mean cosine of each kind of pair that is there: positive, negative, nonsemantic; without -inf."""
-    kinds = {"positive": s.positive, "negative": s.negatives, "nonsemantic": s.nonsemantic}
-    return {kind: finite_mean(cosines.detach()) for kind, cosines in kinds.items() if cosines.numel()}
+    means = {"positive": s.positive.detach().mean()}
+    if s.negatives.numel():
+        means["negative"] = finite_mean(s.negatives.detach())
+    if s.nonsemantic.numel():
+        means["nonsemantic"] = s.nonsemantic.detach().mean()
+    return means
 
 
 def finite_mean(values: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Where the metrics of a run go: a file of lines always, and what --log-to names."""
+"""Receivers of the metrics of a run: a file of lines always, and those that --log-to names."""
 
 import hashlib
 import json

@@ -198,24 +198,20 @@ def widen(x: Tensor) -> Tensor:
     return x.float() if x.dtype.itemsize < 4 else x
 
 
-def leave_out_same(s: Similarities, groups: Tensor | None, others: Tensor | None) -> Similarities:
+def leave_out_same(s: Similarities, groups: Tensor, others: Tensor) -> Similarities:
     """Leave out negatives of the query's own group.
 
     Args:
         s: similarities of N queries.
-        groups: (N,) of the queries, below 0 for none; None to leave nothing out.
+        groups: (N,) of the queries, below 0 for none.
         others: (K,) or (N, K), of the negatives.
     """
-    if groups is None or others is None:
-        return s
     own = groups.unsqueeze(1)
     return select(s, exclude=(own == others) & (own >= 0))
 
 
-def groups_in_batch(groups: Tensor | None) -> Tensor | None:
+def groups_in_batch(groups: Tensor) -> Tensor:
     """Return the groups (N, B - 1) of the images of the joint batch, for each query without its own."""
-    if groups is None:
-        return None
     N, gathered = len(groups), gather(groups)
     own = torch.arange(rank() * N, (rank() + 1) * N, device=groups.device)
     return drop_columns(gathered.expand(N, -1), own)

@@ -102,7 +102,7 @@ class MoCo(MomentumKeys):
         self.embedded = q.detach()
         groups = self.find_groups(batch)
         tag = () if groups is None else (groups,)
-        parts = (base.leave_out_same(similarities(q, k, self.queue.keys, t), groups, self.queue.tags),)
+        parts = (self.compare(q, k, t, groups),)
         if not self.symmetric:
             self.fresh.append((k, *tag))
             return parts
@@ -110,8 +110,14 @@ class MoCo(MomentumKeys):
             q = self.query(self.normalise(batch.key))
             of_query = base.widen(self.embed_keys(batch.query, batch.step, SECOND_VIEW))
         self.fresh.append((k, of_query, *tag))
-        second = similarities(base.widen(q), of_query, self.queue.keys, t)
-        return *parts, base.leave_out_same(second, groups, self.queue.tags)
+        return *parts, self.compare(base.widen(q), of_query, t, groups)
+
+    def compare(self, q: Tensor, k: Tensor, t: Tensor | None, groups: Tensor | None) -> Similarities:
+        """Compare queries with keys, queue and non-semantic negatives, but keys of their own group."""
+        s = similarities(q, k, self.queue.keys, t)
+        if groups is None or self.queue.tags is None:
+            return s
+        return base.leave_out_same(s, groups, self.queue.tags)
 
     def use_groups(self, groups: Tensor) -> None:
         """Keep the group of each key in the queue."""

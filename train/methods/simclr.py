@@ -80,7 +80,6 @@ class SimCLR(base.Method):
         self.embedded = first.detach()
         gathered = gather_with_gradient(first), gather_with_gradient(second)
         s = two_view_similarities(first, second, t, gathered=gathered, start=rank() * len(first))
-        groups = self.find_groups(batch)
-        if (others := base.groups_in_batch(groups)) is not None and groups is not None:
-            s = base.leave_out_same(s, groups.repeat(2), others.repeat(2, 2))
+        if (groups := self.find_groups(batch)) is not None:
+            s = base.leave_out_same(s, groups.repeat(2), base.groups_in_batch(groups).repeat(2, 2))
         return (s,)

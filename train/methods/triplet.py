@@ -102,10 +102,12 @@ class Triplet(byol.BYOL):
     def similarities(self, batch: Batch) -> tuple[Similarities, ...]:
         """Compare the predictions of either view with the target's embeddings of the other views."""
         pairs, t = self.embed(batch)
-        first, groups = rank() * len(batch.query), self.find_groups(batch)
-        others = base.groups_in_batch(groups)
-        parts = (in_batch_similarities(p, z, t, gathered=gather(z), start=first) for p, z in pairs)
-        return tuple(self.keep_group(base.leave_out_same(s, groups, others), first) for s in parts)
+        first = rank() * len(batch.query)
+        parts = [in_batch_similarities(p, z, t, gathered=gather(z), start=first) for p, z in pairs]
+        if (groups := self.find_groups(batch)) is not None:
+            others = base.groups_in_batch(groups)
+            parts = [base.leave_out_same(s, groups, others) for s in parts]
+        return tuple(self.keep_group(s, first) for s in parts)
 
     def keep_group(self, s: Similarities, first: int) -> Similarities:
         """Keep the negatives of a query's own group; `first` is the place of query 0 in the joint batch."""

@@ -1,4 +1,4 @@
-"""What a recipe says of itself beside its configuration."""
+"""A recipe: its configuration with source, published result and cost."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Where metrics go: lines, TensorBoard and wandb, with stand-ins for their packages."""
+"""Receivers of metrics: lines, TensorBoard and wandb, with stand-ins for their packages."""
 
 import json
 import sys
