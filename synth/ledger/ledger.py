@@ -279,12 +279,20 @@ class Ledger:
         remove_all(self.temporaries())
 
     def temporaries(self) -> Iterator[Place]:
-        """Temporary files that a kill left behind: this run's in DST, all in the ledger; none in a store."""
+        """Temporary files that a kill left behind: this run's in DST, all in the ledger.
+
+        A store puts files whole: there, only a worker's trial of writing to DST itself can be left.
+        """
         for root, mark in ((self.dst, f".{self.tag}-"), (self.root, "")):
-            for path in list_files(root) if isinstance(root, Path) else ():
+            for path in list_files(root) if isinstance(root, Path) else _names(root):
                 name = path.rpartition("/")[2]
                 if name.startswith(".") and mark in name and name.endswith(TEMPORARY_SUFFIX):
                     yield root / path
+
+
+def _names(folder: Url) -> Iterator[str]:
+    """Names of the objects directly below."""
+    return (entry.name for entry in folder.listing() if not entry.folder)
 
 
 def _is_complete(commit: Commit, sizes: dict[str, int], there: bool) -> bool:

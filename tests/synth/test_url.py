@@ -24,7 +24,10 @@ from texneg.datasets.storage.places import Place
 from texneg.datasets.storage.url import Url
 from texneg.errors import InputError, RunFailed
 from texneg.synth.config import SynthConfig
+from texneg.synth.executors.connect import check_files
 from texneg.synth.ledger import lease
+from texneg.synth.ledger.ledger import Ledger
+from texneg.synth.ledger.record import open_record
 from texneg.synth.run import synth
 from texneg.synth.status import StatusConfig, synth_status
 from texneg.synth.verify import VerifyConfig, verify
@@ -102,6 +105,25 @@ def test_tars_in_a_store(shards: Path, run: Run, state: State, bucket: Url, tmp_
     one = run(shards / "00001.tar", "one")
     assert synth(config(f"{src}/00001.tar", bucket / "single")) == 0
     assert (bucket / "single/00001.tar").read_bytes() == (one / "00001.tar").read_bytes()
+
+
+def test_what_a_killed_worker_left_in_a_store_is_removed(
+    photos: Path, run: Run, state: State, bucket: Url, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = state(run(photos, "local"))
+    dst = bucket / "out"
+    assert synth(config(photos, dst)) == 0
+    ledger, _ = open_record(Ledger(bucket / "out.texneg", dst))
+    with monkeypatch.context() as patch:
+        patch.setattr(Url, "unlink", lambda *_, **__: None)  # ends between the trial and its removal
+        check_files(ledger, "a worker")
+    assert any(name.endswith(".tmp") for name in places.list_files(dst))
+    (dst / ".other.tmp").put(b"of another program")
+    next(dst / name for name in places.list_files(dst) if not name.startswith(".")).unlink()
+    assert synth(config(photos, dst)) == 0
+    assert (dst / ".other.tmp").exists()
+    (dst / ".other.tmp").unlink()
+    assert state_of(bucket, tmp_path / "copy", state) == local
 
 
 def test_the_ledger_may_lie_elsewhere(photos: Path, run: Run, bucket: Url, tmp_path: Path) -> None:
