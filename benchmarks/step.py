@@ -20,8 +20,10 @@ from texneg.train.flags import change
 from texneg.train.networks.normalise import Normalise
 
 OF_NONE, OF_OFFICIAL, OF_LIGHTLY = "speed, of no negative", "speed, of official", "speed, of lightly"
+OF_OFFICIAL_HALF, OF_LIGHTLY_HALF = "speed, of official in bfloat16", "speed, of lightly in bfloat16"
 OF_FLOAT, SHARE = "speed, of float32", "share"
 OFFICIAL, LIGHTLY = "official structure", "lightly"
+OFFICIAL_HALF, LIGHTLY_HALF = "official structure, bfloat16", "lightly, bfloat16"
 NONE, SPLIT, HALF = "--bn none", "--bn split", "--bn split --amp-cpu"
 GRAPH = "--bn split --graphs on"
 ONE, PARTS = ", one negative", ", one negative, parts of --bn split"
@@ -79,19 +81,21 @@ def measure(name: str, config: PretrainConfig, device: torch.device, *, rounds: 
     images = [Normalise().to(device)(x).contiguous() for x in pixels]
     plain = Batch(pixels[0], pixels[1], None, torch.arange(N), 0)
     none, split = change(config, bn="none"), change(config, bn="split")
-    steps: dict[tuple[str, str], Callable[[], object]] = {}
-    if find_spec("lightly"):
-        steps[name, LIGHTLY] = lightly_step(none, images[:2])
-    else:
+    own, officials, lightlys = {NONE: none, SPLIT: split}, {OFFICIAL: none}, {LIGHTLY: none}
+    if multiplies_bfloat16(device):
+        own[HALF] = change(split, amp_cpu=True)
+        officials[OFFICIAL_HALF] = lightlys[LIGHTLY_HALF] = change(none, amp_cpu=True)
+    if not find_spec("lightly"):
         print('lightly is not installed (pip install "texneg[bench]"): its rows are left out')
-    own = {NONE: none, SPLIT: split} | (
-        {HALF: change(split, amp_cpu=True)} if multiplies_bfloat16(device) else {}
-    )
+        lightlys = {}
+    steps: dict[tuple[str, str], Callable[[], object]] = {
+        (name, variant): lightly_step(changed, images[:2]) for variant, changed in lightlys.items()
+    }
     for case, floats, batch in (
         (name, images[:2], plain),
         (name + ONE, images, plain._replace(negatives=pixels[2].unsqueeze(1))),
     ):
-        steps[case, OFFICIAL] = official_step(none, floats)
+        steps |= {(case, variant): official_step(changed, floats) for variant, changed in officials.items()}
         steps |= {(case, variant): moco_step(changed, batch) for variant, changed in own.items()}
         if device.type == "cuda":
             steps[case, GRAPH] = recorded_step(split, batch)
@@ -107,12 +111,17 @@ def measure(name: str, config: PretrainConfig, device: torch.device, *, rounds: 
 def compare_with(
     timings: Mapping[tuple[str, str], Timing], case: str, variant: str, plain: str
 ) -> dict[str, float]:
-    """Return the speed of a step over that of others of its case, and of its own without negatives."""
-    references = {OF_OFFICIAL: (case, OFFICIAL), OF_LIGHTLY: (case, LIGHTLY)}  # lightly's without negatives
+    """Return the speed of a step over that of others of its case, and of its own without negatives.
+
+    lightly's is without negatives.
+    """
+    references = {OF_OFFICIAL: (case, OFFICIAL), OF_LIGHTLY: (case, LIGHTLY)}
     if case != plain:
         references[OF_NONE] = plain, variant
     if variant == HALF:
         references[OF_FLOAT] = case, SPLIT
+        references[OF_OFFICIAL_HALF] = case, OFFICIAL_HALF
+        references[OF_LIGHTLY_HALF] = case, LIGHTLY_HALF
     own = timings[case, variant]
     return {ratio: timings[key].over(own) for ratio, key in references.items() if key in timings}
 

@@ -113,4 +113,5 @@ def _network(config: PretrainConfig, device: torch.device) -> nn.Module:
 
 def _autocast(config: PretrainConfig, x: Tensor) -> torch.autocast:
     """The precision of the trainer's own step."""
-    return torch.autocast(x.device.type, torch.bfloat16, enabled=config.optimisation.amp and x.is_cuda)
+    kind = x.device.type
+    return torch.autocast(kind, torch.bfloat16, enabled=kind in config.optimisation.bfloat16_on)
