@@ -22,6 +22,7 @@ from texneg.patches.patches import patch_negatives
 from texneg.patches.plan import Rule, Source, batch_key, default_size
 from texneg.philox.arrays import generator
 from texneg.textures.live.negatives import texture_negatives
+from texneg.train.assemble import place
 from texneg.train.config import PretrainConfig
 from texneg.train.data.loader import Batch
 from texneg.train.engine.graph import WARM_UP, RecordedStep
@@ -171,7 +172,7 @@ def make_training(config: PretrainConfig, batch: Batch) -> tuple[Method, Optimiz
         config.network, config.views.image_size, seed=config.seed, steps=1, images=len(batch.indices)
     )
     method.bfloat16_on = config.optimisation.bfloat16_on
-    method = method.to(batch.query.device).to(memory_format=torch.channels_last).train()
+    method = place(method, batch.query.device).train()
     return method, make_optimiser(method, config.optimisation)
 
 

@@ -33,6 +33,7 @@ from texneg.train.methods import Method
 from texneg.train.networks.backbone import Network
 from texneg.train.networks.batch_norm import find_batch_norms
 from texneg.train.networks.imported import start_from
+from texneg.train.networks.small_maps import replace_convolutions
 
 UNREADABLE = "unreadable.json"
 
@@ -165,7 +166,7 @@ def assemble(
         identity["groups"] = sha256(groups.tobytes()).hexdigest()[:16]
     require_statistics(config, method)
     method.bfloat16_on = config.optimisation.bfloat16_on
-    method = method.to(device).to(memory_format=torch.channels_last)
+    method = place(method, device)
     if config.run.compile:
         compile_networks(method)
     recorded = None
@@ -198,6 +199,14 @@ def assemble(
         log=log,
         recorded=recorded,
     )
+
+
+def place(method: Method, device: torch.device) -> Method:
+    """Move a method to a device, with networks as they are fast there; values and names stay the same."""
+    method = method.to(device).to(memory_format=torch.channels_last)
+    if device.type == "cpu":
+        replace_convolutions(method)
+    return method
 
 
 def find_groups(config: PretrainConfig, images: ImageSet) -> npt.NDArray[np.int64] | None:
