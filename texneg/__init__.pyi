@@ -22,8 +22,11 @@ from .similarity import Similarities as Similarities
 from .similarity import in_batch_similarities as in_batch_similarities
 from .similarity import similarities as similarities
 from .similarity import two_view_similarities as two_view_similarities
+from .synthetic import extend as extend
 from .textures.exemplars import exemplars as exemplars
 from .textures.live.negatives import texture_negatives as texture_negatives
 from .textures.texture import texture as texture
+from .weighting import modify_features as modify_features
+from .weighting import reweight as reweight
 
 __version__: str

@@ -16,30 +16,47 @@ from texneg.similarity import Similarities
 
 
 def info_nce(
-    s: Similarities, *, temperature: float = 0.2, alpha: float = 2.0, eqco: float | None = None
+    s: Similarities,
+    *,
+    temperature: float = 0.2,
+    alpha: float = 2.0,
+    eqco: float | None = None,
+    log_weights: Tensor | None = None,
+    decoupled: bool = False,
 ) -> Tensor:
     """Cross-entropy of the positive against ordinary and weighted non-semantic negatives.
 
         L = -log e^(p/T) / (e^(p/T) + w sum_j e^(n_j/T) + sum_m e^(alpha t_m/T))
 
     with w = 1, or w = eqco / K for EqCo. Ge et al., NeurIPS 2021 (MoCo form, as in the official code);
-    EqCo: Zhu et al., arXiv 2010.01929.
+    EqCo: Zhu et al., arXiv 2010.01929. Without e^(p/T) in the denominator, the loss is decoupled (DCL: Yeh et
+    al., ECCV 2022) and has no lower bound.
 
     Args:
         s: similarities; M = 0 is plain MoCo. alpha = 0 is not: it leaves the constant M in the denominator.
         temperature: T > 0.
         alpha: factor on t inside the exponent, >= 0; the non-semantic term has the temperature T / alpha.
         eqco: effective number of ordinary negatives, > 0; None or K is plain InfoNCE.
+        log_weights: (N, K) logarithms of a weight for each ordinary negative, such as `reweight` gives.
+        decoupled: leave the positive out of the denominator.
 
     Raises:
-        ValueError: a parameter outside its range, no negative of either kind, or eqco with K = 0.
+        ValueError: a parameter outside its range, no negative of either kind, eqco with K = 0, or weights of
+            another shape than the negatives.
     """
-    logits = info_nce_logits(s, temperature=temperature, alpha=alpha, eqco=eqco)
+    logits = info_nce_logits(s, temperature=temperature, alpha=alpha, eqco=eqco, log_weights=log_weights)
+    if decoupled:
+        return (torch.logsumexp(logits[:, 1:], 1) - logits[:, 0]).mean()
     return F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))
 
 
 def info_nce_logits(
-    s: Similarities, *, temperature: float = 0.2, alpha: float = 2.0, eqco: float | None = None
+    s: Similarities,
+    *,
+    temperature: float = 0.2,
+    alpha: float = 2.0,
+    eqco: float | None = None,
+    log_weights: Tensor | None = None,
 ) -> Tensor:
     """Logarithms of the terms in the denominator of `info_nce`, (N, 1 + K + M), that of the positive first.
 
@@ -58,6 +75,13 @@ def info_nce_logits(
             raise ValueError(f"eqco is {eqco}; it must be > 0 and finite")
         present = s.negatives.isfinite().sum(1, keepdim=True).clamp(min=1)  # (N, 1)
         n = n + (math.log(eqco) - present.to(n.dtype).log())
+    if log_weights is not None:
+        if log_weights.shape != s.negatives.shape:
+            raise ValueError(
+                f"log_weights has shape {tuple(log_weights.shape)}; the negatives have"
+                f" {tuple(s.negatives.shape)}"
+            )
+        n = n + log_weights
     t = s.nonsemantic * (alpha / temperature)  # (N, M)
     return torch.cat([s.positive.unsqueeze(1) / temperature, n, t], dim=1)
 

@@ -12,8 +12,9 @@ from torch import Tensor
 from texneg.errors import InputError
 from texneg.losses import byol, info_nce, info_nce_logits, simple_contrastive, truncated_triplet
 from texneg.similarity import Similarities
-from texneg.train.options import to_plain, to_settings
+from texneg.train.options import later, to_plain, to_settings
 from texneg.train.selection import SELECTING, Selection
+from texneg.weighting import modify_features, reweight
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,29 @@ class InfoNCE(Loss):
     """Weight of the non-semantic cosines, inside the exponent."""
     eqco: int | None = None
     """Effective number of negatives of EqCo's margin (Zhu et al.); None: the number there is."""
+    hardness: float = later(0.0)
+    """Weigh ordinary negatives by e^(hardness cosine / temperature), of mean 1 (HCL's beta); 0: alike."""
+    class_prior: float = later(0.0)
+    """Probability that an ordinary negative is of the query's class, whose part is taken off their sum
+    (debiased; with --hardness, HCL)."""
+    decoupled: bool = later(False)
+    """Leave the positive out of the denominator (DCL)."""
+    epsilon: float = later(0.0)
+    """Take the mean with the loss of modified features: positives lower, ordinary negatives higher by this
+    (IFM)."""
 
     def check(self) -> None:
-        """Refuse a temperature or a number of negatives outside its range."""
+        """Refuse options outside their range."""
         if not 0 < self.temperature < inf:
             raise InputError(f"--temperature {self.temperature}: above 0")
         if self.eqco is not None and self.eqco < 1:
             raise InputError(f"--eqco {self.eqco}: at least 1 negative")
+        if not 0 <= self.hardness < inf:
+            raise InputError(f"--hardness {self.hardness}: 0 or more")
+        if not 0 <= self.class_prior < 1:
+            raise InputError(f"--class-prior {self.class_prior}: 0 or more and below 1")
+        if not 0 <= self.epsilon < inf:
+            raise InputError(f"--epsilon {self.epsilon}: 0 or more")
 
     def count_as(self, negatives: int) -> Loss:
         """Weight each negative by EqCo's factor."""
@@ -79,13 +96,30 @@ class InfoNCE(Loss):
 
     def nonsemantic_share(self, s: Similarities) -> Tensor:
         """Mean over the queries of the share in the denominator, p_ns."""
-        logits = info_nce_logits(s, temperature=self.temperature, alpha=self.alpha, eqco=self.eqco)
+        logits = info_nce_logits(s, log_weights=self.weights(s), **self.options)
         M = s.nonsemantic.shape[1]
+        if self.decoupled:
+            logits = logits[:, 1:]
         return logits.softmax(1)[:, logits.shape[1] - M :].sum(1).mean()
 
     def __call__(self, s: Similarities) -> Tensor:
         """Compute `texneg.info_nce`."""
-        return info_nce(s, temperature=self.temperature, alpha=self.alpha, eqco=self.eqco)
+        given = [s, modify_features(s, self.epsilon)] if self.epsilon else [s]
+        losses = [
+            info_nce(x, log_weights=self.weights(x), decoupled=self.decoupled, **self.options) for x in given
+        ]
+        return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of the logits."""
+        return {"temperature": self.temperature, "alpha": self.alpha, "eqco": self.eqco}
+
+    def weights(self, s: Similarities) -> Tensor | None:
+        """Weigh ordinary negatives, if they are weighed."""
+        if not (self.hardness or self.class_prior):
+            return None
+        return reweight(s, temperature=self.temperature, hardness=self.hardness, class_prior=self.class_prior)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from texneg import info_nce, modify_features, reweight
 from texneg.errors import InputError
 from texneg.similarity import similarities
 from texneg.train.config import PretrainConfig
@@ -94,6 +95,25 @@ def test_compensation_lets_the_kept_weigh_as_much_as_all():
     positive, negatives = (s.positive / 0.3).exp(), 4 * (kept / 0.3).exp().sum(1)
     expected = -(positive / (positive + negatives)).log().mean()
     torch.testing.assert_close(Objective(loss, selection)(parts()), expected)
+
+
+def test_the_softmax_loss_weighs_decouples_and_modifies():
+    (s,) = parts()
+    weights = reweight(s, temperature=0.3, hardness=0.5, class_prior=0.1)
+    expected = info_nce(s, temperature=0.3, log_weights=weights)
+    torch.testing.assert_close(InfoNCE(0.3, hardness=0.5, class_prior=0.1)(s), expected)
+    torch.testing.assert_close(InfoNCE(0.3, decoupled=True)(s), info_nce(s, temperature=0.3, decoupled=True))
+    both = [info_nce(x, temperature=0.3) for x in (s, modify_features(s, 0.1))]
+    torch.testing.assert_close(InfoNCE(0.3, epsilon=0.1)(s), sum(both) / 2)
+
+
+@pytest.mark.parametrize(
+    "flags", [{"hardness": -1.0}, {"class_prior": 1.0}, {"epsilon": float("inf")}], ids=str
+)
+def test_weights_outside_their_range_are_refused(flags):
+    name = "--" + next(iter(flags)).replace("_", "-")
+    with pytest.raises(InputError, match=name):
+        change(PretrainConfig(), data="x", **flags).check()
 
 
 @pytest.mark.parametrize(
