@@ -171,6 +171,7 @@ def make_training(config: PretrainConfig, batch: Batch) -> tuple[Method, Optimiz
     method = config.method.build(
         config.network, config.views.image_size, seed=config.seed, steps=1, images=len(batch.indices)
     )
+    method.centring = config.objective.centring
     method.bfloat16_on = config.optimisation.bfloat16_on
     method = place(method, batch.query.device).train()
     return method, make_optimiser(method, config.optimisation)

@@ -28,6 +28,7 @@ ROOMS = {  # folder: its folders and modules in order; each may import itself an
         "data",
         "networks",
         "selection",
+        "centring",
         "objectives",
         "methods",
         "engine",

@@ -19,6 +19,7 @@ from .queue import KeyQueue as KeyQueue
 from .selection import select as select
 from .selection import suggest_k as suggest_k
 from .similarity import Similarities as Similarities
+from .similarity import centred_nonsemantic as centred_nonsemantic
 from .similarity import in_batch_similarities as in_batch_similarities
 from .similarity import similarities as similarities
 from .similarity import two_view_similarities as two_view_similarities

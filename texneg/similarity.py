@@ -3,6 +3,7 @@
 Shapes: N batch, D embedding, K ordinary negatives, M non-semantic negatives per query.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -110,6 +111,59 @@ def two_view_similarities(
 
     one, two = compare(first, second, all_second, all_first), compare(second, first, all_first, all_second)
     return Similarities(*map(torch.cat, zip(one, two, strict=True)))
+
+
+def centred_nonsemantic(
+    query: Tensor,
+    nonsemantic: Tensor,
+    *,
+    gathered: Tensor | None = None,
+    start: int = 0,
+    temperature: float | None = None,
+) -> Tensor:
+    """Cosines of queries with their own non-semantic negatives, less what those of other images get.
+
+        t'_im = q_i.t_im - mean over j != i of q_i.t_jm,
+
+    or, with a temperature, less T log mean_j e^(q_i.t_jm / T). All negatives have something in common that
+    images have not, such as seams: one direction of the embedding that holds it would lower every q.t at
+    once, and the softmax of a loss would not notice on the side of images. Here it cancels. Gradients flow
+    through both terms.
+
+    Args:
+        query: (N, D) embeddings, any scale.
+        nonsemantic: (N, M, D) or (N, D); row i belongs to query i.
+        gathered: (B, M, D) or (B, D) negatives of the images of all processes; None for those of this one.
+        start: row of `gathered` that belongs to query 0.
+        temperature: T > 0 of the soft maximum in place of the mean; None for the mean.
+
+    Returns:
+        (N, M), for `s._replace(nonsemantic=...)`; values of -2 ... 2.
+
+    Raises:
+        ValueError: fewer than two images, shapes that do not fit, or a temperature outside its range;
+            TypeError for what is no tensor.
+    """
+    _check_kinds(query=query, positive=query, negatives=gathered, nonsemantic=nonsemantic)
+    _check_shapes(query, query, None, nonsemantic)
+    own = nonsemantic.unsqueeze(1) if nonsemantic.ndim == 2 else nonsemantic  # (N, M, D)
+    joint = own if gathered is None else gathered.view(len(gathered), -1, query.shape[1])  # (B, M, D)
+    if joint.shape[1] != own.shape[1] or len(joint) < 2:
+        raise ValueError(
+            f"negatives of {len(joint)} images have {joint.shape[1]} each, those of the queries"
+            f" {own.shape[1]}; give as many of each image, and at least 2 images"
+        )
+    if temperature is not None and not 0 < temperature < math.inf:
+        raise ValueError(f"temperature is {temperature}; it must be > 0 and finite, or None")
+    q, t = F.normalize(query, dim=1), F.normalize(joint, dim=2)
+    cosines = torch.einsum("nd,bmd->mnb", q, t)
+    others = torch.stack([_leave_own_out(each, start) for each in cosines], dim=1)  # (N, M, B - 1)
+    rows = torch.arange(len(q), device=q.device)
+    mine = cosines[:, rows, rows + start].T  # (N, M)
+    if temperature is None:
+        return mine - others.mean(2)
+    mean = torch.logsumexp(others / temperature, dim=2) - math.log(others.shape[2])
+    return mine - temperature * mean
 
 
 def drop_columns(values: Tensor, columns: Tensor, kept: Tensor | None = None) -> Tensor:

@@ -165,6 +165,7 @@ def assemble(
         method.use_groups(torch.from_numpy(groups))
         identity["groups"] = sha256(groups.tobytes()).hexdigest()[:16]
     require_statistics(config, method)
+    method.centring = config.objective.centring
     method.bfloat16_on = config.optimisation.bfloat16_on
     method = place(method, device)
     if config.run.compile:

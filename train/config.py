@@ -49,6 +49,7 @@ class PretrainConfig:
         objective = self.objective.plain()
         if not self.negatives.kinds:
             objective["loss"] |= {"alpha": 0.0} if "alpha" in objective["loss"] else {}
+            objective.pop("centring", None)
         reading = {"reading": to_settings(self.reading)} if self.reading != Reading() else {}
         return {
             **reading,
@@ -87,6 +88,7 @@ class PretrainConfig:
         self.network.check(batch // self.optimisation.accumulate, world)
         self.negatives.check(self.views.image_size)
         self.objective.check(self.method.negatives(batch), self.method.name)
+        self.objective.centring.check(self.optimisation.accumulate, batch)
         self.check_loader()
         if (self.objective.selection.exclude == "group") != bool(self.run.groups):
             raise InputError(

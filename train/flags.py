@@ -68,7 +68,7 @@ def change(config: PretrainConfig, **flags: Any) -> PretrainConfig:
     for name in rest:
         if not any(name in part.flags() for part in parts):
             raise InputError(explain_unknown(config, name))
-    run, reading, views, network, optimisation, method, selection, loss, *kinds = (
+    run, reading, views, network, optimisation, method, selection, loss, centring, *kinds = (
         replace(part.options, **{own: rest[name] for name, own in part.flags().items() if name in rest})
         for part in parts
     )
@@ -82,7 +82,7 @@ def change(config: PretrainConfig, **flags: Any) -> PretrainConfig:
             tuple(zip(kinds, shares, strict=True)), flags.get("count", config.negatives.count)
         ),
         method=method,
-        objective=Objective(loss, selection),
+        objective=Objective(loss, selection, centring),
         network=network,
         optimisation=optimisation,
         run=run,
@@ -101,6 +101,7 @@ def list_parts(config: PretrainConfig) -> list[Part]:
         Part(f"method {method.name}", "", method),
         Part("selection", "", config.objective.selection),
         Part(f"loss {loss.name}", "", loss),
+        Part("centring", "", config.objective.centring),
         *(Part(f"negatives {kind.name}", f"{kind.name}_", kind) for kind, _ in config.negatives.kinds),
     ]
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from texneg.errors import InputError
 from texneg.losses import byol, info_nce, info_nce_logits, simple_contrastive, truncated_triplet
 from texneg.similarity import Similarities
+from texneg.train.centring import Centring
 from texneg.train.options import later, to_plain, to_settings
 from texneg.train.selection import SELECTING, Selection
 from texneg.weighting import modify_features, reweight
@@ -223,10 +224,14 @@ def best_positive(push: float, cosine: float) -> float:
 
 @dataclass(frozen=True)
 class Objective:
-    """A loss on the ordinary negatives that a selection keeps."""
+    """A loss on the ordinary negatives that a selection keeps.
+
+    A method centres non-semantic cosines, since it has the embeddings.
+    """
 
     loss: Loss = InfoNCE()
     selection: Selection = Selection()
+    centring: Centring = Centring()
 
     def __call__(self, parts: Sequence[Similarities]) -> Tensor:
         """Sum the losses of the parts of a step."""
@@ -243,7 +248,12 @@ class Objective:
 
     def plain(self) -> dict[str, Any]:
         """Return the settings as JSON has them."""
-        return {"loss": to_plain(self.loss), "selection": to_settings(self.selection)}
+        centring = to_settings(self.centring)
+        return {
+            "loss": to_plain(self.loss),
+            "selection": to_settings(self.selection),
+            **({"centring": centring} if centring else {}),
+        }
 
     def check(self, negatives: int, method: str) -> None:
         """Refuse options outside their range, and a loss or a selection without its negatives.
@@ -295,7 +305,8 @@ class Objective:
                 f"--eqco with {SELECTING}: its margin is for negatives drawn at random, and these"
                 " are chosen by their cosine; --compensate in its place makes up for their number"
             )
-        best = best_positive(self.loss.push, SIMILAR) if nonsemantic else 1.0
+        pushed = nonsemantic and self.centring.centre == "none"
+        best = best_positive(self.loss.push, SIMILAR) if pushed else 1.0
         if best < 0:
             usual = type(self.loss)()
             found.append(

@@ -116,6 +116,20 @@ def test_weights_outside_their_range_are_refused(flags):
         change(PretrainConfig(), data="x", **flags).check()
 
 
+def test_centring_is_a_setting_of_runs_with_negatives():
+    config = change(PretrainConfig(), data="x", method="byol", bn="none", alpha=2.0)
+    centred = change(config, centre="mean")
+    assert "centring" not in config.settings()["objective"]
+    assert centred.settings()["objective"]["centring"] == {"centre": "mean"}
+    assert centred.baseline().settings() == config.baseline().settings()
+    assert config.warnings() and not centred.warnings()  # a shared direction pushes nothing apart
+    centred.check()
+    with pytest.raises(InputError, match="--centre mean compares the images of a step"):
+        change(PretrainConfig(), data="x", centre="mean", accumulate=2).check()
+    with pytest.raises(InputError, match="--centre-temperature 0"):
+        change(centred, centre="soft_maximum", centre_temperature=0.0).check()
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

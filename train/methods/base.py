@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from texneg.errors import InputError
 from texneg.selection import select
 from texneg.similarity import Similarities, drop_columns
+from texneg.train.centring import Centring
 from texneg.train.data.loader import Batch
 from texneg.train.device import send
 from texneg.train.distributed import gather, rank
@@ -125,6 +126,8 @@ class Method(nn.Module, ABC):
         """Of the batch at hand."""
         self.fresh: list[tuple[Tensor, ...]] = []
         """Tensors that each part of a step leaves to `after_step`."""
+        self.centring = Centring()
+        """Centres the non-semantic cosines."""
         self.groups: Tensor | None = None
         self.embedded: Tensor | None = None
         """The last embeddings of query views (N, D), for metrics alone."""

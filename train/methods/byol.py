@@ -88,7 +88,7 @@ class BYOL(base.Method):
     def similarities(self, batch: Batch) -> tuple[Similarities, ...]:
         """Compare the predictions of either view with the target's embedding of the other."""
         pairs, t = self.embed(batch)
-        return tuple(similarities(p, z, None, t) for p, z in pairs)
+        return tuple(self.centring(similarities(p, z, None, t), p, t) for p, z in pairs)
 
     def embed(self, batch: Batch) -> tuple[tuple[tuple[Tensor, Tensor], ...], Tensor | None]:
         """Embed a batch.

@@ -114,6 +114,7 @@ class MemoryBank(base.Method):
         self.embedded = q.detach()
         self.fresh.append((places, self.embedded))
         s = similarities(q, self.bank[places], self.bank[drawn], t)  # negatives: (N, K + 1)
+        s = self.centring(s, q, t)
         if (all_groups := self.groups) is not None and (groups := self.find_groups(batch)) is not None:
             others = self.draw("others", lambda step, _: all_groups[self.choose(step)], device, *which)
             s = base.leave_out_same(s, groups, others)

@@ -114,7 +114,7 @@ class MoCo(MomentumKeys):
 
     def compare(self, q: Tensor, k: Tensor, t: Tensor | None, groups: Tensor | None) -> Similarities:
         """Compare queries with keys, queue and non-semantic negatives, but keys of their own group."""
-        s = similarities(q, k, self.queue.keys, t)
+        s = self.centring(similarities(q, k, self.queue.keys, t), q, t)
         if groups is None or self.queue.tags is None:
             return s
         return base.leave_out_same(s, groups, self.queue.tags)

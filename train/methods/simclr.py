@@ -8,6 +8,7 @@ Shapes: N batch of a process, M non-semantic negatives an image, D embedding.
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from texneg.errors import InputError
 from texneg.similarity import Similarities, two_view_similarities
@@ -80,6 +81,13 @@ class SimCLR(base.Method):
         self.embedded = first.detach()
         gathered = gather_with_gradient(first), gather_with_gradient(second)
         s = two_view_similarities(first, second, t, gathered=gathered, start=rank() * len(first))
+        s = self.centre(s, first, second, t)
         if (groups := self.find_groups(batch)) is not None:
             s = base.leave_out_same(s, groups.repeat(2), base.groups_in_batch(groups).repeat(2, 2))
         return (s,)
+
+    def centre(self, s: Similarities, first: Tensor, second: Tensor, t: Tensor | None) -> Similarities:
+        """Centre the non-semantic cosines of the queries of both views."""
+        sides = zip(s.nonsemantic.chunk(2), (first, second), strict=True)
+        made = [self.centring(s._replace(nonsemantic=side), z, t).nonsemantic for side, z in sides]
+        return s._replace(nonsemantic=torch.cat(made))

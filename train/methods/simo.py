@@ -69,7 +69,7 @@ class SiMo(MomentumKeys):
             k = base.widen(self.embed_keys(batch.key, batch.step, 0))  # (N, D)
             t = self.embed_negatives(batch)  # (N, M, D)
         self.embedded = q.detach()
-        s = similarities(q, k, gather(k), t)
+        s = self.centring(similarities(q, k, gather(k), t), q, t)
         if (groups := self.find_groups(batch)) is not None:
             s = base.leave_out_same(s, groups, gather(groups))
         N, B = s.negatives.shape

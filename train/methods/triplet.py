@@ -103,7 +103,10 @@ class Triplet(byol.BYOL):
         """Compare the predictions of either view with the target's embeddings of the other views."""
         pairs, t = self.embed(batch)
         first = rank() * len(batch.query)
-        parts = [in_batch_similarities(p, z, t, gathered=gather(z), start=first) for p, z in pairs]
+        parts = [
+            self.centring(in_batch_similarities(p, z, t, gathered=gather(z), start=first), p, t)
+            for p, z in pairs
+        ]
         if (groups := self.find_groups(batch)) is not None:
             others = base.groups_in_batch(groups)
             parts = [base.leave_out_same(s, groups, others) for s in parts]

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from texneg.errors import InputError
+from texneg.train.centring import Centring
 from texneg.train.config import PretrainConfig
 from texneg.train.flags import change
 from texneg.train.methods import METHODS
@@ -42,6 +43,18 @@ def test_every_method_learns_with_every_loss_that_it_provides_for(method, loss, 
         losses[-1].backward()
         optimiser.step()
     assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_centres_what_is_its_images_own(method, build, make_batch):
+    trained, _ = build(method(**OPTIONS.get(method.name, {})))
+    b = make_batch(count=2)
+    same = b._replace(negatives=b.negatives[:1].expand_as(b.negatives))
+    trained.centring = Centring("mean")
+    for batch, shared in ((b, False), (same, True)):
+        for s in trained(batch):
+            assert (s.nonsemantic.abs().max() < 1e-5) == shared
+            assert s.nonsemantic.shape[1] == 2
 
 
 @pytest.mark.parametrize("method", [cls for cls in METHODS if cls.name != "byol"])
