@@ -7,6 +7,7 @@ SciPy or ImageMagick, NumPy does the same work here, in less time. An image is u
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 from io import BytesIO
 from typing import Any
 
@@ -241,6 +242,7 @@ def elastic_transform(image: Image, c: Any, rng: Legacy) -> Image:
     return finish(bilinear(x, *inside).astype(np.float32))
 
 
+@cache
 def reflected_gaussian(side: int, sigma: float) -> F64:
     """The matrix (H, H) of a Gaussian of radius 3 sigma with half-sample reflection."""
     radius = int(3 * sigma + 0.5)

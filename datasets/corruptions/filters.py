@@ -157,8 +157,15 @@ def _add_zoomed(x: Any, first: Any, share: Any, total: Any) -> None:
         upper, lower, down = flat[first[i]], flat[first[i] + 1], share[i]
         for j in range(side * channels):
             line[j] = upper[j] * (1 - down) + lower[j] * down
-        for j in range(side):
-            at, right = first[j] * channels, share[j]
-            for c in range(channels):
-                value = line[at + c] * (1 - right) + line[at + channels + c] * right
-                out[i, j * channels + c] += total.dtype.type(value)
+        if channels == 3:  # written out, in half the time
+            for j in range(side):
+                at, left, right = 3 * first[j], 1 - share[j], share[j]
+                out[i, 3 * j] += total.dtype.type(line[at] * left + line[at + 3] * right)
+                out[i, 3 * j + 1] += total.dtype.type(line[at + 1] * left + line[at + 4] * right)
+                out[i, 3 * j + 2] += total.dtype.type(line[at + 2] * left + line[at + 5] * right)
+        else:
+            for j in range(side):
+                at, left, right = first[j] * channels, 1 - share[j], share[j]
+                for c in range(channels):
+                    value = line[at + c] * left + line[at + channels + c] * right
+                    out[i, j * channels + c] += total.dtype.type(value)
