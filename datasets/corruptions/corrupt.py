@@ -5,7 +5,7 @@ ICLR 2019. Given the legacy random stream, outputs equal those of the official g
 one level on few values (tests/datasets/corruptions/test_oracle.py).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from texneg.datasets.corruptions import blur, digital, extra, noise, weather
 from texneg.datasets.corruptions.draws import Source
 from texneg.datasets.corruptions.severities import SEVERITIES, Constants, Image, Severities, nearest_constants
+from texneg.errors import InputError
 
 Corruption = tuple[Callable[[Image, Any, Source], Image], Severities[Any]]
 
@@ -40,6 +41,43 @@ EXTRA: dict[str, Corruption] = {
     "saturate": (extra.saturate, extra.SATURATE),
 }
 ALL = CORRUPTIONS | EXTRA
+GROUPS = {"all": tuple(CORRUPTIONS), "extra": tuple(EXTRA)}
+VERSION = 1  # of the pixels
+
+
+def choose_corruptions(given: Sequence[str]) -> tuple[str, ...]:
+    """The corruptions that words name, each once: all (the fifteen), extra (the four others), or a name.
+
+    Raises:
+        InputError: an unknown word.
+    """
+    names = dict.fromkeys(name for word in given for name in GROUPS.get(word, (word,)))
+    for name in names:
+        if name not in ALL:
+            raise InputError(f"--corruptions {name}: allowed are all, extra, {', '.join(ALL)}")
+    if not names:
+        raise InputError("--corruptions names none; give all, extra, or names such as fog")
+    return tuple(names)
+
+
+def choose_severities(given: Sequence[int]) -> tuple[int, ...]:
+    """Severities, each once.
+
+    Raises:
+        InputError: one outside of 1 to 5, or none.
+    """
+    for severity in given:
+        if severity not in SEVERITIES:
+            raise InputError(f"--severities {severity}: allowed are 1 to 5")
+    if not given:
+        raise InputError("--severities names none; give some of 1 2 3 4 5")
+    return tuple(dict.fromkeys(given))
+
+
+def require_quality(quality: int) -> None:
+    """Refuse a quality that JPEG does not have; 0 is for no JPEG."""
+    if not 0 <= quality <= 100:
+        raise InputError(f"--jpeg-quality {quality}: allowed is 1 to 100, or 0 for no JPEG")
 
 
 def corrupt(

@@ -11,7 +11,8 @@ from texneg.datasets.sources.reader import open_reader
 from texneg.synth.driver.opening import Specification, check_space, plan_run, resume_run
 from texneg.synth.ledger.record import Run
 from texneg.synth.plan.plan import Plan, read_items
-from texneg.synth.task.images import PartResult, make_textures, prepare_process
+from texneg.synth.task.corrupted import choose_work
+from texneg.synth.task.images import PartResult, make_outputs, prepare_process
 
 SAMPLE = 8
 SHORTEST_S, GOOD_S, LONGEST_S = 2.0, 60.0, 600.0  # of a sensible task
@@ -38,7 +39,8 @@ def dry_run(spec: Specification, *, overwrite: bool, cores: int, command: str) -
 
 
 def _make(run: Run, items: list[Item]) -> PartResult:
-    return make_textures(items, [item.key for item in items], run.settings, lambda item: _read(run, item))
+    outs, work = [item.key for item in items], choose_work(run.settings)
+    return make_outputs(items, outs, run.settings, lambda item: _read(run, item), work=work)
 
 
 def _read(run: Run, item: Item) -> bytes:

@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, ClassVar, Literal
 
-from texneg.datasets.corruptions.corrupt import ALL, CORRUPTIONS, EXTRA, corrupt
+from texneg.datasets.corruptions.corrupt import (
+    VERSION,
+    choose_corruptions,
+    choose_severities,
+    corrupt,
+    require_quality,
+)
 from texneg.datasets.corruptions.digital import reencode
 from texneg.datasets.corruptions.draws import image_draws
 from texneg.datasets.corruptions.pictures import own_pictures, read_pictures
@@ -20,9 +26,6 @@ from texneg.errors import InputError
 from texneg.train.evaluate.features import U8, Edit
 from texneg.train.evaluate.sets.accuracy import measure_accuracy
 from texneg.train.evaluate.sets.base import Cell, Measurement, ProbedEncoder, Record, SetKind, parse_paths
-
-VERSION = 1  # of the corruptions' pixels; a new one measures everything again
-GROUPS = {"all": tuple(CORRUPTIONS), "extra": tuple(EXTRA)}
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,8 @@ class Corruptions(SetKind):
         sets = parse_paths(self.corrupt, "--corrupt")
         if not sets and self != type(self)():
             raise InputError("nothing to corrupt: name the images, --corrupt photos=/data/photos")
-        names, severities = self.check() if sets else ((), ())
+        names, severities = choose_corruptions(self.corruptions), choose_severities(self.severities)
+        require_quality(self.jpeg_quality)
         for set_name, path in sets.items():
             for name in names:
                 frost = self._frost_fingerprint() if name == "frost" else None
@@ -68,23 +72,6 @@ class Corruptions(SetKind):
                         "version": VERSION,
                     }
                     yield Cell(set_name, path, part=f"{name}-{severity}", options=options)
-
-    def check(self) -> tuple[tuple[str, ...], tuple[int, ...]]:
-        """The names of the corruptions and the severities, each once.
-
-        Raises:
-            InputError: an unknown name, a severity outside of 1 to 5, or a quality that JPEG does not have.
-        """
-        names = dict.fromkeys(name for given in self.corruptions for name in GROUPS.get(given, (given,)))
-        for name in names:
-            if name not in ALL:
-                raise InputError(f"--corruptions {name}: allowed are all, extra, {', '.join(ALL)}")
-        for severity in self.severities:
-            if severity not in SEVERITIES:
-                raise InputError(f"--severities {severity}: allowed are 1 to 5")
-        if not 0 <= self.jpeg_quality <= 100:
-            raise InputError(f"--jpeg-quality {self.jpeg_quality}: allowed is 1 to 100, or 0 for no JPEG")
-        return tuple(names), tuple(dict.fromkeys(self.severities))
 
     def _frost_fingerprint(self) -> str:
         return f"folder {read_pictures(self.frost_dir).fingerprint}" if self.frost_dir else "texneg"
