@@ -295,6 +295,7 @@ class RunConfig:
     """Put the ledger here instead of DST.texneg."""
 
     verb: ClassVar[str] = "synth"
+    made: ClassVar[str] = "textures"
 
     @classmethod
     def flat(cls, src: str = "", dst: str = "", **flags: Any) -> Self:
@@ -323,7 +324,7 @@ class RunConfig:
             InputError: naming what was given and what is allowed.
         """
         if not self.src or not self.dst:
-            raise InputError(f"give the images and a folder for the outputs: texneg {self.verb} SRC DST")
+            raise InputError(f"give the images and a folder for the {self.made}: texneg {self.verb} SRC DST")
         self.output.check()
         self.compute.check()
         self.policy.check()

@@ -6,6 +6,7 @@ DST/CORRUPTION/SEVERITY/CLASS/IMAGE, resuming and the manifest are those of any 
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import ClassVar, Literal
 
 from texneg.datasets.corruptions.corrupt import (
@@ -56,8 +57,8 @@ class CorruptOutput(RunOutput):
     """Use truncated files as far as they go."""
     naming: Literal["replace", "append"] = "replace"
     """Name of an output: the image's with its suffix replaced, or appended to it."""
-    shard_size: int = 1000
-    """Images per commit."""
+    shard_size: int = 500
+    """Images per commit. Their copies follow each other, so that workers still hold what they decoded."""
     limit: int | None = None
     """Take only this many outputs, spread evenly over all."""
 
@@ -80,7 +81,7 @@ class CorruptOutput(RunOutput):
             raise InputError(f"{src} has the splits {splits}: give one, such as {src / source.splits[0]}")
         names, severities = choose_corruptions(self.corruptions), choose_severities(self.severities)
         copies = tuple(make_split(name, severity) for name in names for severity in severities)
-        return CopiedSource(**vars(source), copies=copies)
+        return CopiedSource(**vars(source), copies=copies, run=self.shard_size)
 
     def settings(self, kind: SourceKind) -> Settings:
         """The settings of a run."""
@@ -122,12 +123,15 @@ class CopiedSource(Source):
     """A source whose images all come once for each copy, which stands where their split would."""
 
     copies: tuple[str, ...] = ()
+    run: int = 1
+    """Images whose copies follow each other."""
 
     def items(self, *, unique: bool = False) -> Iterator[Item]:
-        """Walk every image in order, copy by copy."""
-        images = list(super().items(unique=unique))
-        for copy in self.copies:
-            yield from (replace(item, split=copy) for item in images)
+        """Walk some images in order, copy by copy, then the next."""
+        images = super().items(unique=unique)
+        while group := list(islice(images, self.run)):
+            for copy in self.copies:
+                yield from (replace(item, split=copy) for item in group)
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,7 @@ class CorruptConfig(RunConfig):
     output: CorruptOutput = CorruptOutput()
 
     verb: ClassVar[str] = "corrupt"
+    made: ClassVar[str] = "corrupted images"
 
 
 def corrupt(config: CorruptConfig) -> int:

@@ -1,6 +1,11 @@
 """Corrupted images in place of textures: the stages of their way, and the choice between the two."""
 
+import hashlib
+from collections import OrderedDict
+from collections.abc import Hashable
 from functools import partial
+from threading import Lock
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -17,6 +22,8 @@ from texneg.synth.task.images import TEXTURES, StageClock, Work, decode_file, no
 from texneg.textures.presets import PRESETS
 
 METHOD = "corruption"
+OF_FILE = ("src_sha256", "width", "height", "mode", "format", "exif_orientation", "error")
+"""Fields of a row that `decode_file` fills in."""
 
 
 def choose_work(settings: Settings) -> Work:
@@ -55,10 +62,50 @@ def cut_square(pixels: Pixels, side: int, cut: Cut) -> Pixels:
     return np.array(reduced.crop((left, top, left + side, top + side)))
 
 
+class Squares:
+    """The latest squares of this process, each to be corrupted many times, and what rows say of them."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        """bytes"""
+        self._lock = Lock()
+        self._held: OrderedDict[Hashable, tuple[Pixels, dict[str, Any]]] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, key: Hashable) -> tuple[Pixels, dict[str, Any]] | None:
+        """The square that was put under a key, if it is still held."""
+        with self._lock:
+            if key in self._held:
+                self._held.move_to_end(key)
+            return self._held.get(key)
+
+    def put(self, key: Hashable, square: Pixels, about: dict[str, Any]) -> None:
+        """Hold a square, and let go of the oldest where they are too many."""
+        with self._lock:
+            if key not in self._held:
+                self._bytes += square.nbytes
+            self._held[key] = square, about
+            while self._bytes > self._most:
+                _, (oldest, _) = self._held.popitem(last=False)
+                self._bytes -= oldest.nbytes
+
+
+SQUARES = Squares(128 * 2**20)
+
+
 def _cut(data: bytes, row: Row, settings: Settings, clock: StageClock) -> list[Pixels]:
+    own = _own(settings)
+    content = hashlib.sha256(data).digest()
+    key = (content, settings.size, own.cut, settings.exif, settings.allow_truncated)
+    if (held := SQUARES.get(key)) is not None:
+        square, about = held
+        vars(row).update(about)
+        return [square]
     pixels = decode_file(data, row, settings, clock)
     with clock.time("synthesis"):
-        return [cut_square(pixels, settings.size, _own(settings).cut)]
+        square = cut_square(pixels, settings.size, own.cut)
+    SQUARES.put(key, square, {name: getattr(row, name) for name in OF_FILE})
+    return [square]
 
 
 def _make(patches: list[Pixels], row: Row, settings: Settings, clock: StageClock) -> Pixels:

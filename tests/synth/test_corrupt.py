@@ -28,7 +28,8 @@ from texneg.synth.config import Output
 from texneg.synth.corrupt import CorruptConfig, CorruptOutput
 from texneg.synth.corrupt import corrupt as corrupt_images
 from texneg.synth.plan.plan import Settings
-from texneg.synth.task.corrupted import cut_square
+from texneg.synth.plan.planning import cut_in_shards
+from texneg.synth.task.corrupted import Squares, cut_square
 
 NAMES, WEAK_AND_STRONG = ("glass_blur", "fog"), (1, 5)
 State = Callable[[Path], Any]
@@ -186,3 +187,32 @@ def test_settings_of_both_kinds_of_runs_are_read_again() -> None:
     assert "corrupting" not in settings.flat()
     assert CorruptOutput(corruptions=("all",)).settings("folder").corrupting is not None
     assert len(CORRUPTIONS) == 15
+
+
+def test_squares_are_held_up_to_a_size() -> None:
+    squares = Squares(most=3 * 48)
+    for number in (0, 1, 2):
+        squares.put(number, np.full((4, 4, 3), number, np.uint8), {"width": number})
+    assert squares.get(0) is not None
+    squares.put(3, np.full((4, 4, 3), 3, np.uint8), {"width": 3})
+    assert squares.get(1) is None  # the one that was longest out of use
+    found = {number: held[1]["width"] for number in (0, 2, 3) if (held := squares.get(number))}
+    assert found == {0: 0, 2: 2, 3: 3}
+
+
+def test_copies_of_some_images_follow_each_other(photos: Path, tmp_path: Path) -> None:
+    source = CorruptOutput(corruptions=NAMES, severities=(1,), shard_size=10).open(photos)
+    order = [(item.split, item.key) for item in source.items()]
+    assert len(set(order)) == len(order) == 48
+    assert [split for split, _ in order[::10]] == [
+        "glass_blur/1",
+        "fog/1",
+        "glass_blur/1",
+        "fog/1",
+        "glass_blur/1",
+    ]
+    settings = CorruptOutput(corruptions=NAMES, severities=(1,)).settings("folder")
+    shards = [shard for shard, _ in cut_in_shards(source.items(), source, settings, 10)]
+    assert [(shard.split, shard.number, shard.n) for shard in shards] == [
+        (split, number, n) for number, n in enumerate((10, 10, 4)) for split in ("glass_blur/1", "fog/1")
+    ]
