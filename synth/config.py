@@ -143,7 +143,7 @@ class Output(RunOutput):
 
 @dataclass(frozen=True)
 class Compute:
-    """The processes and machines that make the textures."""
+    """The processes and machines that make the outputs."""
 
     workers: int = 0
     """CPU cores to use; 0 is all of this machine."""
@@ -359,6 +359,8 @@ class RunConfig:
 class SynthConfig(RunConfig):
     """Make one texture for every image of a data set. Run the same command again to resume."""
 
+    dst: Positional[str] = ""
+    """Folder for the textures; the ledger of the run is DST.texneg beside it."""
     output: Output = Output()
 
 

@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import ClassVar, Literal
 
+from texneg.cli.fields import Positional
 from texneg.datasets.corruptions.corrupt import (
     VERSION,
     choose_corruptions,
     choose_severities,
     require_quality,
 )
-from texneg.datasets.corruptions.pictures import own_pictures, read_pictures
+from texneg.datasets.corruptions.pictures import read_pictures
 from texneg.datasets.corruptions.severities import SEVERITIES, Constants, nearest_constants
 from texneg.datasets.sources.items import Item
 from texneg.datasets.sources.sources import Source, SourceKind, open_source
@@ -86,10 +87,7 @@ class CorruptOutput(RunOutput):
     def settings(self, kind: SourceKind) -> Settings:
         """The settings of a run."""
         names = choose_corruptions(self.corruptions)
-        frost = None
-        if "frost" in names:
-            pictures = read_pictures(self.frost_dir) if self.frost_dir else own_pictures()
-            frost = pictures.fingerprint
+        published = "frost" in names and self.frost_dir
         own = Corrupting(
             corruptions=names,
             severities=choose_severities(self.severities),
@@ -97,7 +95,7 @@ class CorruptOutput(RunOutput):
             jpeg_quality=self.jpeg_quality,
             cut=("whole" if self.size <= SMALL else "centre") if self.cut == "auto" else self.cut,
             frost_dir=self.frost_dir,
-            frost=frost,
+            frost=read_pictures(published).fingerprint if published else None,
         )
         return Settings(
             format="folder",
@@ -138,6 +136,10 @@ class CopiedSource(Source):
 class CorruptConfig(RunConfig):
     """Corrupt every image of a test set as ImageNet-C does. Run the same command again to resume."""
 
+    src: Positional[str] = ""
+    """Tree of class folders."""
+    dst: Positional[str] = ""
+    """Folder for DST/CORRUPTION/SEVERITY/CLASS/IMAGE; the ledger of the run is DST.texneg beside it."""
     output: CorruptOutput = CorruptOutput()
 
     verb: ClassVar[str] = "corrupt"

@@ -30,7 +30,8 @@ def dry_run(spec: Specification, *, overwrite: bool, cores: int, command: str) -
         run = (None if overwrite else resume_run(spec)) or plan_run(spec, Path(folder))
         prepare_process()
         items = _sample(run.plan, min(SAMPLE, run.plan.images))
-        _make(run, items[:1])  # the costs of a process's first image are no part of the estimate
+        # The costs of a process's first image, or first of each corruption, are no part of the estimate.
+        _make(run, items if run.settings.corrupting else items[:1])
         begin = process_time()
         result = _make(run, items)
         ms = 1000 * (process_time() - begin) / len(result.rows)

@@ -57,7 +57,7 @@ class Corrupting:
     frost_dir: str | None
     """Folder of pictures of frost; None for frost drawn by texneg."""
     frost: str | None
-    """Fingerprint of these pictures."""
+    """Fingerprint of the pictures in that folder; None where none are used."""
 
     @property
     def suffix(self) -> str:

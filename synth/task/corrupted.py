@@ -13,9 +13,10 @@ from PIL import Image
 from texneg.datasets.corruptions.corrupt import VERSION, corrupt
 from texneg.datasets.corruptions.digital import encode_jpeg
 from texneg.datasets.corruptions.draws import image_draws
-from texneg.datasets.corruptions.pictures import own_pictures, read_pictures
+from texneg.datasets.corruptions.pictures import Pictures, own_pictures, read_pictures
 from texneg.datasets.decode import Pixels, decode
 from texneg.datasets.encode import encode
+from texneg.errors import InputError
 from texneg.synth.ledger.manifest import Row
 from texneg.synth.plan.plan import Corrupting, Cut, Settings
 from texneg.synth.task.images import TEXTURES, StageClock, Work, decode_file, note_output
@@ -111,10 +112,18 @@ def _cut(data: bytes, row: Row, settings: Settings, clock: StageClock) -> list[P
 def _make(patches: list[Pixels], row: Row, settings: Settings, clock: StageClock) -> Pixels:
     own = _own(settings)
     name, _, severity = row.split.rpartition("/")
-    pictures = partial(read_pictures, own.frost_dir) if own.frost_dir else own_pictures
+    pictures = partial(_read_frost, own.frost_dir, own.frost) if own.frost_dir else own_pictures
     draws = image_draws(settings.seed, name, int(severity), row.key, pictures)
     with clock.time("synthesis"):
         return corrupt(patches[0], name, severity=int(severity), draws=draws, constants=own.constants)
+
+
+def _read_frost(folder: str, fingerprint: str | None) -> Pictures:
+    """Read the pictures of frost; others than the run began with, perhaps on another machine, are refused."""
+    pictures = read_pictures(folder)
+    if pictures.fingerprint != fingerprint:
+        raise InputError(f"{folder} holds other pictures of frost than the run began with; bring those back")
+    return pictures
 
 
 def _encode(pixels: Pixels, row: Row, settings: Settings, clock: StageClock) -> bytes:
