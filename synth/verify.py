@@ -29,7 +29,7 @@ from texneg.synth.ledger.ledger import Commit, Ledger
 from texneg.synth.ledger.manifest import Row, Status
 from texneg.synth.ledger.record import Run, open_record
 from texneg.synth.plan.plan import is_drawn, load_plan, output_names, read_items
-from texneg.synth.task.corrupted import choose_work, current_version
+from texneg.synth.task.corrupted import choose_work
 from texneg.synth.task.images import make_one, prepare_process
 
 PROBLEMS_SHOWN = 10
@@ -77,10 +77,10 @@ def verify(config: VerifyConfig) -> int:
     if not ledger.manifest.exists():
         raise InputError(f"the run in {config.dst} is not finished; resume: {record.command}")
     plan, settings = load_plan(ledger.plan), record.settings
-    if config.resynth and settings.method_version != current_version(settings):
+    if config.resynth and settings.method_version != (version := choose_work(settings).version(settings)):
         raise InputError(
             f"--resynth: {config.dst} was made by version {settings.method_version} of method"
-            f" {settings.method}, this is version {current_version(settings)};"
+            f" {settings.method}, this is version {version};"
             f" install texneg {record.versions['texneg']}, or leave --resynth out"
         )
     run = Run(ledger, plan, settings, record.src, record.versions)

@@ -20,7 +20,6 @@ from texneg.errors import InputError
 from texneg.synth.ledger.manifest import Row
 from texneg.synth.plan.plan import Corrupting, Cut, Settings
 from texneg.synth.task.images import TEXTURES, StageClock, Work, decode_file, note_output
-from texneg.textures.presets import PRESETS
 
 METHOD = "corruption"
 OF_FILE = ("src_sha256", "width", "height", "mode", "format", "exif_orientation", "error")
@@ -30,11 +29,6 @@ OF_FILE = ("src_sha256", "width", "height", "mode", "format", "exif_orientation"
 def choose_work(settings: Settings) -> Work:
     """The work of a run's tasks."""
     return CORRUPTED if settings.corrupting else TEXTURES
-
-
-def current_version(settings: Settings) -> int:
-    """Version of the pixels that this process makes; a run records that of the process which began it."""
-    return VERSION if settings.corrupting else PRESETS[settings.method].version
 
 
 def make_split(corruption: str, severity: int) -> str:
@@ -143,4 +137,4 @@ def _own(settings: Settings) -> Corrupting:
     return settings.corrupting
 
 
-CORRUPTED = Work(_cut, _make, _encode)
+CORRUPTED = Work(_cut, _make, _encode, lambda _: VERSION)

@@ -22,7 +22,7 @@ from texneg.synth.ledger.ledger import STAGES
 from texneg.synth.ledger.manifest import Row, Status
 from texneg.synth.plan.plan import Settings, Small
 from texneg.textures.exemplars import exemplar_places, exemplars
-from texneg.textures.presets import SMALLEST_EXEMPLAR
+from texneg.textures.presets import PRESETS, SMALLEST_EXEMPLAR
 from texneg.textures.texture import texture, warm_up
 
 SMALLEST_SHARE = 3  # a patch smaller than a third of the nominal size shows no texture: 32 px of 96
@@ -209,7 +209,7 @@ def note_output(row: Row, encoded: bytes, pixels: Pixels) -> None:
 
 
 class Work(NamedTuple):
-    """What is made of an image, in three stages that fill in its row and charge their time to the clock."""
+    """What is made of an image: three stages that fill in its row and charge their time to the clock."""
 
     cut: Callable[[bytes, Row, Settings, StageClock], list[Pixels]]
     """Take from a file the pixels to work on; raises `DecodeError` where it cannot be used."""
@@ -217,9 +217,11 @@ class Work(NamedTuple):
     """Make the output of them."""
     encode: Callable[[Pixels, Row, Settings, StageClock], bytes]
     """Encode the output."""
+    version: Callable[[Settings], int]
+    """Version of the pixels that this process makes; a run records that of the process which began it."""
 
 
-TEXTURES = Work(cut_patches, synthesise, encode_texture)
+TEXTURES = Work(cut_patches, synthesise, encode_texture, lambda settings: PRESETS[settings.method].version)
 
 
 def make_one(data: bytes, row: Row, settings: Settings, work: Work) -> bytes:
@@ -259,7 +261,7 @@ def make_outputs(
     for start in range(0, len(items), GROUP):
         group = zip(items[start : start + GROUP], outs[start : start + GROUP], strict=True)
         states = [
-            ImageState(item, out, _new_row(item, settings, shard, first + start + i))
+            ImageState(item, out, _new_row(item, settings, work, shard, first + start + i))
             for i, (item, out) in enumerate(group)
         ]
         result.rows += [state.row for state in states]
@@ -281,7 +283,7 @@ def make_outputs(
     return result
 
 
-def _new_row(item: Item, settings: Settings, shard: int, index: int) -> Row:
+def _new_row(item: Item, settings: Settings, work: Work, shard: int, index: int) -> Row:
     return Row(
         key=item.key,
         split=item.split,
@@ -293,7 +295,7 @@ def _new_row(item: Item, settings: Settings, shard: int, index: int) -> Row:
         src_bytes=item.size,
         image_seed=image_seed(settings.seed, item.key),
         method=settings.method,
-        method_version=settings.method_version,
+        method_version=work.version(settings),
     )
 
 
