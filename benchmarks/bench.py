@@ -18,6 +18,10 @@ BENCHMARKS = {
         "texneg.bench.loader:bench",
         "decoding and two views beside the official pipeline, caches too",
     ),
+    "corruptions": (
+        "texneg.bench.corruptions:bench",
+        "corruptions beside a straight implementation of the published ones",
+    ),
     "e2e": ("texneg.bench.e2e:bench", "a whole short training, and the shares of its parts"),
     "gpu": (
         "texneg.bench.gpu_session:bench",

@@ -3,15 +3,17 @@
 import os
 import re
 import shlex
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from texneg.cli.console import plural
+from texneg.cli.console import info, plural
 from texneg.cli.fields import Positional
 from texneg.cores import available_cores
 from texneg.datasets.encode import Encoding
-from texneg.datasets.sources.sources import SourceKind
+from texneg.datasets.sources.sources import Source, SourceKind, open_source
+from texneg.datasets.sources.splits import find_nested
 from texneg.datasets.storage.places import Place, make_absolute, parse_place, resolve
 from texneg.datasets.storage.url import Url
 from texneg.errors import InputError
@@ -23,7 +25,36 @@ LARGEST_EXEMPLAR = 2048  # px
 
 
 @dataclass(frozen=True)
-class Output:
+class RunOutput(ABC):
+    """The outputs of a run; the fields are flags."""
+
+    @property
+    @abstractmethod
+    def shard_size(self) -> int:
+        """Images per commit."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Refuse values out of their range, and flags that exclude each other."""
+
+    @abstractmethod
+    def open(self, src: Place) -> Source:
+        """Open the images.
+
+        Raises:
+            InputError: there are none, or none that such a run takes.
+        """
+
+    @abstractmethod
+    def settings(self, kind: SourceKind) -> Settings:
+        """The settings of a run on a source of that kind."""
+
+    def check_places(self, src: str, dst: str) -> None:
+        """Refuse a DST where such outputs do not belong."""
+
+
+@dataclass(frozen=True)
+class Output(RunOutput):
     """The textures: formats, pixels and names."""
 
     format: SourceKind | None = None
@@ -70,6 +101,23 @@ class Output:
         if self.preset and self.format == "webdataset":
             raise InputError(f"--preset {self.preset} makes class folders: leave --format out")
 
+    def check_places(self, src: str, dst: str) -> None:
+        """Refuse a DST where the published loader would not look."""
+        wanted = f"{src.rstrip('/')}-texture"
+        if self.preset and resolve(parse_place(dst)) != resolve(parse_place(wanted)):
+            raise InputError(
+                f"--preset {self.preset}: the published loader looks in {wanted}; give that as DST"
+            )
+
+    def open(self, src: Place) -> Source:
+        """Open the images, and say where folders look like splits but are taken for none."""
+        source = open_source(src, splits=self.splits, naming=self.naming)
+        if self.splits == "auto" and source.kind == "folder" and source.splits == ("",):
+            for name in find_nested(src)[0][:1]:
+                line = f"the splits in {name} are taken for ordinary folders"
+                info(f"{line}; to tell them apart give {src / name}")
+        return source
+
     def settings(self, kind: SourceKind) -> Settings:
         """The settings of a run on a source of that kind."""
         paper = self.preset == "paper"
@@ -95,7 +143,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Compute:
-    """The processes and machines that make the textures."""
+    """The processes and machines that make the outputs."""
 
     workers: int = 0
     """CPU cores to use; 0 is all of this machine."""
@@ -232,26 +280,29 @@ class Action:
 
 
 @dataclass(frozen=True)
-class SynthConfig:
-    """Make one texture for every image of a data set. Run the same command again to resume."""
+class RunConfig:
+    """A run that makes outputs of the images of a data set."""
 
     src: Positional[str] = ""
     """Class-folder tree, flat folder of images, folder of WebDataset .tar shards, or one .tar."""
     dst: Positional[str] = ""
-    """Folder for the textures; the ledger of the run is DST.texneg beside it."""
-    output: Output = Output()
+    """Folder for the outputs; the ledger of the run is DST.texneg beside it."""
+    output: RunOutput = Output()
     compute: Compute = Compute()
     policy: Policy = Policy()
     action: Action = Action()
     ledger: str | None = None
     """Put the ledger here instead of DST.texneg."""
 
+    verb: ClassVar[str] = "synth"
+    made: ClassVar[str] = "textures"
+
     @classmethod
-    def flat(cls, src: str = "", dst: str = "", **flags: Any) -> "SynthConfig":
+    def flat(cls, src: str = "", dst: str = "", **flags: Any) -> Self:
         """A configuration from flags by name, whichever part they belong to."""
         return cls(src, dst).with_flags(**flags)
 
-    def with_flags(self, **flags: Any) -> "SynthConfig":
+    def with_flags(self, **flags: Any) -> Self:
         """A copy with other values of these flags."""
         config = self
         for name in ("output", "compute", "policy", "action"):
@@ -273,7 +324,7 @@ class SynthConfig:
             InputError: naming what was given and what is allowed.
         """
         if not self.src or not self.dst:
-            raise InputError("give the images and a folder for the textures: texneg synth SRC DST")
+            raise InputError(f"give the images and a folder for the {self.made}: texneg {self.verb} SRC DST")
         self.output.check()
         self.compute.check()
         self.policy.check()
@@ -285,11 +336,7 @@ class SynthConfig:
         self.action.check()
         if self.action.task and (self.compute.scheduler or self.compute.cluster):
             raise InputError("--task needs no scheduler; leave --scheduler and --cluster out")
-        wanted = f"{self.src.rstrip('/')}-texture"
-        if self.output.preset and resolve(parse_place(self.dst)) != resolve(parse_place(wanted)):
-            raise InputError(
-                f"--preset {self.output.preset}: the published loader looks in {wanted}; give that as DST"
-            )
+        self.output.check_places(self.src, self.dst)
 
     def command(self, *, once: bool = False, without: tuple[str, ...] = ()) -> str:
         """The command line of this run: positional arguments and the flags that differ from their defaults.
@@ -298,7 +345,7 @@ class SynthConfig:
             once: include what is asked for one time, which a resumed run has to leave out.
             without: further flags to leave out.
         """
-        words = ["texneg", "synth", self.src, self.dst]
+        words = ["texneg", self.verb, self.src, self.dst]
         for name, value, default in self.flags():
             if value == default or name in without or (name in ONCE and not once):
                 continue
@@ -306,6 +353,15 @@ class SynthConfig:
             if value is not True:
                 words += [str(v) for v in (value if isinstance(value, tuple) else (value,))]
         return shlex.join(words)
+
+
+@dataclass(frozen=True)
+class SynthConfig(RunConfig):
+    """Make one texture for every image of a data set. Run the same command again to resume."""
+
+    dst: Positional[str] = ""
+    """Folder for the textures; the ledger of the run is DST.texneg beside it."""
+    output: Output = Output()
 
 
 ONCE = (

@@ -9,12 +9,10 @@ from texneg.cli.console import info, out, plural
 from texneg.cli.guard import refuse_rerun
 from texneg.cli.progress import Progress
 from texneg.cli.signals import catch_stop_signals
-from texneg.datasets.sources.sources import open_source
-from texneg.datasets.sources.splits import find_nested
 from texneg.datasets.storage.places import make_absolute, parse_place
 from texneg.datasets.storage.retries import with_retries
 from texneg.errors import InputError, RunFailed
-from texneg.synth.config import Compute, SynthConfig, ledger_path
+from texneg.synth.config import Compute, RunConfig, SynthConfig, ledger_path
 from texneg.synth.driver import messages
 from texneg.synth.driver.finalize import (
     Call,
@@ -47,10 +45,15 @@ REMOTE_CORES = 64  # assumed behind a scheduler's address when the plan is made
 
 
 def synth(config: SynthConfig) -> int:
-    """Make the textures that are missing.
+    """Make the textures that are missing; see `make`."""
+    return make(config)
+
+
+def make(config: RunConfig) -> int:
+    """Make the outputs that are missing.
 
     Returns:
-        0 when every image has its texture or its row in the quarantine, 130 when interrupted.
+        0 when every image has its output or its row in the quarantine, 130 when interrupted.
 
     Raises:
         InputError: wrong usage or input; nothing was written.
@@ -91,7 +94,7 @@ def load_dask() -> None:
         raise InputError(f"{reason}; mend Dask's settings, or set DASK_CONFIG to an empty folder") from error
 
 
-def specify(config: SynthConfig, compute: Compute) -> Specification:
+def specify(config: RunConfig, compute: Compute) -> Specification:
     """Check a command and open its source; writes nothing."""
     config.check()
     if compute.cluster is not None or compute.scheduler is not None:
@@ -110,11 +113,8 @@ def specify(config: SynthConfig, compute: Compute) -> Specification:
         parse_place(config.dst),
         ledger_path(config.dst, config.ledger),
     )
-    source = open_source(src, splits=output.splits, naming=output.naming)
+    source = output.open(src)
     check_places(src, dst, ledger)
-    if output.splits == "auto" and source.kind == "folder" and source.splits == ("",):
-        for name in find_nested(src)[0][:1]:
-            info(f"the splits in {name} are taken for ordinary folders; to tell them apart give {src / name}")
     elsewhere = compute.scheduler or compute.cluster or config.action.plan_only
     return Specification(
         src=src,
@@ -128,7 +128,7 @@ def specify(config: SynthConfig, compute: Compute) -> Specification:
     )
 
 
-def _synth(config: SynthConfig, compute: Compute, spec: Specification) -> int:
+def _synth(config: RunConfig, compute: Compute, spec: Specification) -> int:
     action = config.action
     try:
         if action.array_task is not None:
@@ -151,7 +151,7 @@ def _synth(config: SynthConfig, compute: Compute, spec: Specification) -> int:
         raise RunFailed(f"{reason}; resume: {config.command()}") from error
 
 
-def open_run(config: SynthConfig, spec: Specification) -> Run:
+def open_run(config: RunConfig, spec: Specification) -> Run:
     """Resume the run, or begin it. The caller holds the lease."""
     action = config.action
     if not action.overwrite and (run := resume_run(spec)):
@@ -162,7 +162,7 @@ def open_run(config: SynthConfig, spec: Specification) -> Run:
     return begin_run(spec)
 
 
-def _change_run(config: SynthConfig, spec: Specification, run: Run) -> Run:
+def _change_run(config: RunConfig, spec: Specification, run: Run) -> Run:
     """Add new inputs and requeue images of the quarantine, where that is asked for."""
     if config.action.extend:
         plan = extend_plan(run.plan, run.settings, spec.source, spec.shard_size)
@@ -174,7 +174,7 @@ def _change_run(config: SynthConfig, spec: Specification, run: Run) -> Run:
     return run
 
 
-def _mend_run(config: SynthConfig, spec: Specification, run: Run) -> Run:
+def _mend_run(config: RunConfig, spec: Specification, run: Run) -> Run:
     """Reopen shards of an earlier call whose outputs are damaged or gone, or whose inputs changed."""
     from texneg.synth.driver.changes import make_changes_again  # loads decoders
 
@@ -182,7 +182,7 @@ def _mend_run(config: SynthConfig, spec: Specification, run: Run) -> Run:
     return make_changes_again(run, spec.source, content=config.action.recheck_sources)
 
 
-def _recheck(config: SynthConfig, run: Run) -> None:
+def _recheck(config: RunConfig, run: Run) -> None:
     """Reopen shards whose outputs are damaged, where that is asked for."""
     if config.action.recheck:
         from texneg.synth.ledger.audit import reopen_damaged  # loads decoders
@@ -190,7 +190,7 @@ def _recheck(config: SynthConfig, run: Run) -> None:
         info(f"{plural(reopen_damaged(run.ledger, run.plan), 'damaged shard')} to make again")
 
 
-def _run(config: SynthConfig, compute: Compute, run: Run, heartbeat: Callable[[], None]) -> int:
+def _run(config: RunConfig, compute: Compute, run: Run, heartbeat: Callable[[], None]) -> int:
     action, policy, array_task = config.action, config.policy, config.action.array_task
     if warning := compare_versions(run.versions, "this process", strict=policy.strict_versions):
         info(f"warning: {warning}")
@@ -256,7 +256,7 @@ def _close(queue: TaskQueue, verdict: Verdict, call: Call) -> Verdict:
     if verdict == Verdict.COMPLETE and run.plan.source.broken:
         verdict = Verdict.FAILED_SHARDS
     if inputs:
-        messages.print_inputs(inputs)
+        messages.print_inputs(inputs, run.settings)
     with suppress(OSError) if verdict == Verdict.STORAGE else nullcontext():
         write_stats(ledger, run.plan, verdict, failed=queue.failed, inputs=inputs, call=call)
     return verdict

@@ -29,8 +29,8 @@ from texneg.synth.ledger.ledger import Commit, Ledger
 from texneg.synth.ledger.manifest import Row, Status
 from texneg.synth.ledger.record import Run, open_record
 from texneg.synth.plan.plan import is_drawn, load_plan, output_names, read_items
-from texneg.synth.task.images import StageClock, make_texture, prepare_process
-from texneg.textures.presets import PRESETS
+from texneg.synth.task.corrupted import choose_work
+from texneg.synth.task.images import make_one, prepare_process
 
 PROBLEMS_SHOWN = 10
 REMADE = "made again with other bytes"
@@ -77,10 +77,10 @@ def verify(config: VerifyConfig) -> int:
     if not ledger.manifest.exists():
         raise InputError(f"the run in {config.dst} is not finished; resume: {record.command}")
     plan, settings = load_plan(ledger.plan), record.settings
-    if config.resynth and settings.method_version != PRESETS[settings.method].version:
+    if config.resynth and settings.method_version != (version := choose_work(settings).version(settings)):
         raise InputError(
             f"--resynth: {config.dst} was made by version {settings.method_version} of method"
-            f" {settings.method}, this is version {PRESETS[settings.method].version};"
+            f" {settings.method}, this is version {version};"
             f" install texneg {record.versions['texneg']}, or leave --resynth out"
         )
     run = Run(ledger, plan, settings, record.src, record.versions)
@@ -103,7 +103,7 @@ def verify(config: VerifyConfig) -> int:
         f"{min(config.resynth, ok)} made again": config.resynth > 0,
     }
     done = ", ".join(name for name, on in checks.items() if on)
-    print(f"{plural(ok, 'texture')} in {config.dst} as made ({done}); nothing unlisted")
+    print(f"{plural(ok, settings.noun)} in {config.dst} as made ({done}); nothing unlisted")
     return 0
 
 
@@ -190,6 +190,6 @@ def _resynth_problems(run: Run, commits: Commits, src: Place, count: int) -> Ite
             if isinstance(data, OSError) or hashlib.sha256(data).digest() != row.src_sha256:
                 continue
             with suppress(DecodeError):
-                remade = make_texture(data, replace(row), run.settings, StageClock())
+                remade = make_one(data, replace(row), run.settings, choose_work(run.settings))
                 if hashlib.sha256(remade).digest() != row.out_sha256:
                     yield f"{REMADE}: {show(row.out or '')}"

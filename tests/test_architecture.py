@@ -51,7 +51,7 @@ FLOORS = {  # folder: modules that share a place in the order
         **dict.fromkeys(("complaints", "metadata", "encode", "sampler", "corruptions"), "decode"),
         **dict.fromkeys(("pairs", "fingerprint", "cache"), "images"),
     },
-    "synth": dict.fromkeys(("run", "status", "verify", "preview"), "verbs"),
+    "synth": dict.fromkeys(("run", "corrupt", "status", "verify", "preview"), "verbs"),
     "train": {},
 }
 OF_SYNTH = {"texneg.synth.config", "texneg.synth.run", "texneg.synth.preview"}  # all that train may import

@@ -22,7 +22,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from texneg.datasets.corruptions import corrupt
+from texneg.datasets.corruptions.corrupt import corrupt
+from texneg.datasets.corruptions.draws import Draws
+from texneg.datasets.corruptions.extra import BLUR_SIGMA
+from texneg.datasets.corruptions.filters import to_bytes
+from texneg.datasets.corruptions.severities import Constants
 from texneg.datasets.storage.atomic import write_many
 from texneg.datasets.storage.json_files import read_json, write_json
 from texneg.datasets.toy.patterns import FAMILIES, UNSEEN_FAMILIES, Family, pattern
@@ -47,6 +51,7 @@ CORRUPTED_SETS = {
 }
 TEST_SETS = (*TEXTURED_SETS, *DRAWN_SETS, *CORRUPTED_SETS)
 SEVERITY = 3
+SMALL = 64  # px, up to which corruptions have the constants of CIFAR-C
 
 
 @dataclass(frozen=True)
@@ -98,8 +103,11 @@ def embedded_image(name: str, label: int, number: int, *, size: int, seed: int) 
     """Draw a uint8 (size, size, 3) image of a set; also returns its texture's class in `cue-conflict`."""
     if name in CORRUPTED_SETS:
         image, _ = embedded_image("same", label, number, size=size, seed=seed)
-        rng = generator(seed, _stream(name), label, number)
-        return corrupt(image, CORRUPTED_SETS[name], severity=SEVERITY, rng=rng), None
+        constants: Constants = "cifar-c" if size <= SMALL else "imagenet-c"
+        if name == "blur":
+            return _blur(image, BLUR_SIGMA.of(constants)[SEVERITY - 1]), None
+        draws = Draws(generator(seed, _stream(name), label, number))
+        return corrupt(image, CORRUPTED_SETS[name], severity=SEVERITY, draws=draws, constants=constants), None
     rng = generator(seed, _stream(name), label, number)
     outlines = _draw_outlines(label, rng)
     if name == "silhouettes":
@@ -139,6 +147,13 @@ def draw_family(name: str, label: int, rng: np.random.Generator) -> tuple[Family
 def _paint_black(mask: npt.NDArray[np.float32]) -> Image:
     grey = np.round(255 * (1 - mask)).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=2)
+
+
+def _blur(image: Image, sigma: float) -> Image:
+    """The corruption `gaussian_blur` with OpenCV's rounding, on which the bytes of this data set depend."""
+    side = 2 * int(4 * sigma + 0.5) + 1
+    x = cv2.GaussianBlur(image / 255.0, (side, side), sigma, borderType=cv2.BORDER_REPLICATE)
+    return to_bytes(np.asarray(x))
 
 
 def _encode_png(image: Image) -> bytes:

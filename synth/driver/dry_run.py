@@ -11,7 +11,8 @@ from texneg.datasets.sources.reader import open_reader
 from texneg.synth.driver.opening import Specification, check_space, plan_run, resume_run
 from texneg.synth.ledger.record import Run
 from texneg.synth.plan.plan import Plan, read_items
-from texneg.synth.task.images import PartResult, make_textures, prepare_process
+from texneg.synth.task.corrupted import choose_work
+from texneg.synth.task.images import PartResult, make_outputs, prepare_process
 
 SAMPLE = 8
 SHORTEST_S, GOOD_S, LONGEST_S = 2.0, 60.0, 600.0  # of a sensible task
@@ -29,7 +30,8 @@ def dry_run(spec: Specification, *, overwrite: bool, cores: int, command: str) -
         run = (None if overwrite else resume_run(spec)) or plan_run(spec, Path(folder))
         prepare_process()
         items = _sample(run.plan, min(SAMPLE, run.plan.images))
-        _make(run, items[:1])  # the costs of a process's first image are no part of the estimate
+        # The costs of a process's first image, or first of each corruption, are no part of the estimate.
+        _make(run, items if run.settings.corrupting else items[:1])
         begin = process_time()
         result = _make(run, items)
         ms = 1000 * (process_time() - begin) / len(result.rows)
@@ -38,7 +40,8 @@ def dry_run(spec: Specification, *, overwrite: bool, cores: int, command: str) -
 
 
 def _make(run: Run, items: list[Item]) -> PartResult:
-    return make_textures(items, [item.key for item in items], run.settings, lambda item: _read(run, item))
+    outs, work = [item.key for item in items], choose_work(run.settings)
+    return make_outputs(items, outs, run.settings, lambda item: _read(run, item), work=work)
 
 
 def _read(run: Run, item: Item) -> bytes:

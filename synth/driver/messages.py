@@ -11,6 +11,7 @@ from texneg.synth.driver.opening import bytes_to_write
 from texneg.synth.driver.queue import TaskQueue
 from texneg.synth.ledger.manifest import Status, iterate_rows
 from texneg.synth.ledger.record import Run
+from texneg.synth.plan.plan import Settings
 
 REASONS_SHOWN, SHARDS_SHOWN = 5, 10
 
@@ -18,11 +19,7 @@ REASONS_SHOWN, SHARDS_SHOWN = 5, 10
 def print_start(queue: TaskQueue, src: str, dst: str, where: str) -> None:
     """Print what is going to be made, from what and where."""
     settings, plan, done = queue.run.settings, queue.run.plan, queue.done
-    form = "images and textures in tars" if settings.layout == "paired" else settings.format
-    info(
-        f"{plural(plan.images, 'image')} of {src} -> {dst} ({form}, {settings.size} px"
-        f" {settings.encoding}, method {settings.method} v{settings.method_version}, seed {settings.seed})"
-    )
+    info(f"{plural(plan.images, 'image')} of {src} -> {dst} ({_describe(settings)}, seed {settings.seed})")
     for line in plan.source.passed_over.lines():
         info(f"passed over: {line}")
     if done:
@@ -34,8 +31,23 @@ def print_start(queue: TaskQueue, src: str, dst: str, where: str) -> None:
         info(f"{tasks} of {shards} on {where}; about {size} to write, {most} at most")
 
 
+def _describe(settings: Settings) -> str:
+    """Describe what is made."""
+    own = settings.corrupting
+    if own is None:
+        form = "images and textures in tars" if settings.layout == "paired" else settings.format
+        method = f"method {settings.method} v{settings.method_version}"
+        return f"{form}, {settings.size} px {settings.encoding}, {method}"
+    severities = f"severities {' '.join(map(str, own.severities))}"
+    file = f"JPEG of quality {own.jpeg_quality}" if own.jpeg_quality else "PNG"
+    return (
+        f"{plural(len(own.corruptions), 'corruption')}, {severities}, constants of {own.constants},"
+        f" {settings.size} px {file}"
+    )
+
+
 def print_plan(run: Run, command: str) -> None:
-    """Print how to make a frozen plan's textures."""
+    """Print how to make the outputs of a frozen plan."""
     plan = run.plan
     out(f"{plural(plan.images, 'image')} in {plural(len(plan.shards), 'shard')}: {run.ledger.plan}")
     out(f"make them, with I from 0 to N - 1:   {command} --task I/N")
@@ -56,10 +68,10 @@ def print_quarantine(queue: TaskQueue) -> None:
     info(f"  each with its reason: {quarantine}")
 
 
-def print_inputs(inputs: InputCounts) -> None:
+def print_inputs(inputs: InputCounts, settings: Settings) -> None:
     """Print how many inputs are duplicates, and how many truncated or damaged ones were used."""
     every = inputs.identical_counted_1_in
-    if inputs.identical:
+    if inputs.identical and not settings.corrupting:  # which takes every input many times
         estimated = "" if every == 1 else f", estimated from 1 in {every} contents,"
         found = plural(inputs.identical, "image") + estimated
         info(f"{found} with the bytes of another: equal src_sha256 in the manifest")
@@ -72,8 +84,8 @@ def print_inputs(inputs: InputCounts) -> None:
 def print_end(queue: TaskQueue, src: str, dst: str, *, made: int, seconds: float, whole: bool) -> None:
     """Print what was made and, of a whole run rather than a share, what to do with it."""
     pace = f"{plural(made, 'image')} in {format_duration(seconds)}, {made / max(seconds, 1e-9):.1f}/s"
-    textures = plural(queue.statuses[Status.OK], "texture")
-    out(f"{textures} in {dst}: {pace if made else 'nothing was left to do'}")
+    made_all = plural(queue.statuses[Status.OK], queue.run.settings.noun)
+    out(f"{made_all} in {dst}: {pace if made else 'nothing was left to do'}")
     if not whole:
         return
     out(f"manifest, checksums and timings: {queue.run.ledger.root}")
@@ -83,7 +95,9 @@ def print_end(queue: TaskQueue, src: str, dst: str, *, made: int, seconds: float
 
 
 def _sheet_arguments(run: Run, src: str, dst: str) -> list[str]:
-    """The arguments of `texneg sheet`; none where the images are in compressed tars, which it cannot open."""
+    """The arguments of `texneg sheet`; none for corrupted images and compressed tars: it opens neither."""
+    if run.settings.corrupting:
+        return []
     first = run.plan.shards[0]
     split = ["--split", first.split] if first.split else []
     if run.settings.layout == "paired":

@@ -29,7 +29,11 @@ from texneg.synth.plan.plan import Plan, Settings, Shard, load_plan, plan_file, 
 from texneg.synth.plan.planning import make_plan
 
 READ_ONLY = ("http", "https")
-BYTES_PER_PIXEL = {"webp": 1.5, "png": 1.9}  # of a lossless texture of a photograph
+BYTES_PER_PIXEL = {
+    "webp": 1.5,
+    "png": 1.9,
+    "JPEG": 0.4,
+}  # of a lossless texture of a photograph; of quality 85
 MOST_BYTES_PER_PIXEL = 3.1  # of a lossless texture of noise
 BYTES_PER_TEXTURE = 350  # of a file, however small
 BLOCK = 4096  # of a file system, of which a file takes whole ones
@@ -160,7 +164,7 @@ def check_space(run: Run, images: int) -> None:
 def bytes_to_write(run: Run, images: int, *, most: bool = False) -> float:
     """Size of the outputs of that many images, as expected of photographs, or at most, as of noise."""
     settings = run.settings
-    pixel = MOST_BYTES_PER_PIXEL if most else BYTES_PER_PIXEL[settings.encoding]
+    pixel = MOST_BYTES_PER_PIXEL if most else BYTES_PER_PIXEL[settings.suffix]
     own = pixel * settings.size**2 + BYTES_PER_TEXTURE + (BLOCK if most else 0)
     if settings.format == "webdataset":
         own += BYTES_PER_MEMBER

@@ -91,13 +91,15 @@ def load_record(ledger: Ledger) -> Record:
     try:
         stored = parse_json(ledger.config.read_bytes())
     except FileNotFoundError:
-        raise InputError(f"{ledger.root} holds no run of texneg synth; give the DST of one") from None
+        raise InputError(
+            f"{ledger.root} holds no run of texneg synth or corrupt; give the DST of one"
+        ) from None
     except ValueError as error:
         raise InputError(
             f"{ledger.config} is damaged ({error}); remove {ledger.root} and {ledger.dst}"
         ) from None
     try:
-        return Record(**{**stored, "settings": Settings(**stored["settings"])})
+        return Record(**{**stored, "settings": Settings.parse(stored["settings"])})
     except (KeyError, TypeError) as error:
         raise InputError(
             f"{ledger.config} was written by another version of texneg ({error}); use that version,"

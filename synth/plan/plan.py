@@ -14,6 +14,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from texneg.datasets.corruptions.severities import Constants
 from texneg.datasets.encode import Encoding
 from texneg.datasets.sources.items import Item
 from texneg.datasets.sources.passed_over import PassedOver
@@ -26,6 +27,8 @@ from texneg.datasets.storage.places import Place, open_read
 Small = Literal["shrink-patch", "upscale", "skip"]
 Layout = Literal["textures", "paired"]
 Exif = Literal["ignore", "apply"]
+Cut = Literal["centre", "whole"]
+"""Of a photograph: the centre of its reduction to 8/7 of the side, or all of it, whatever its shape."""
 DECODE_POLICY = 2
 """Raised whenever the pixels of any input change."""
 NO_SPLIT = "all"
@@ -39,6 +42,27 @@ _SCHEMA = pa.schema(
     ]
 )
 _ITEM_FIELDS = tuple(field.name for field in fields(Item))
+
+
+@dataclass(frozen=True)
+class Corrupting:
+    """The settings of a run that makes corrupted images in place of textures."""
+
+    corruptions: tuple[str, ...]
+    severities: tuple[int, ...]
+    constants: Constants
+    jpeg_quality: int
+    """0 for PNG."""
+    cut: Cut
+    frost_dir: str | None
+    """Folder of pictures of frost; None for frost drawn by texneg."""
+    frost: str | None
+    """Fingerprint of the pictures in that folder; None where none are used."""
+
+    @property
+    def suffix(self) -> str:
+        """Suffix of the images."""
+        return "JPEG" if self.jpeg_quality else "png"
 
 
 @dataclass(frozen=True)
@@ -62,16 +86,44 @@ class Settings:
     layout: Layout = "textures"
     exif: Exif = "ignore"
     allow_truncated: bool = False
+    corrupting: Corrupting | None = None
+    """Corruptions to make; None for textures."""
+
+    @property
+    def suffix(self) -> str:
+        """Suffix of an output."""
+        return self.corrupting.suffix if self.corrupting else self.encoding
+
+    @property
+    def noun(self) -> str:
+        """Name of an output, for messages."""
+        return "corrupted image" if self.corrupting else "texture"
+
+    def flat(self) -> dict[str, Any]:
+        """All values by name, those of the corruptions among them where there are any."""
+        values = asdict(self)
+        return values | (values.pop("corrupting") or {})
 
     def fingerprint(self, plan_digest: str) -> str:
         """Hex sha256 of the settings and the plan."""
-        value = {**asdict(self), "plan": plan_digest}
+        value = {**self.flat(), "plan": plan_digest}
         return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
     def differences(self, stored: "Settings") -> list[str]:
         """List `field: stored -> own` for each field in which the settings of a stored run differ."""
-        pairs = zip(asdict(stored).items(), asdict(self).values(), strict=True)
-        return [f"{name}: {other} -> {own}" for (name, other), own in pairs if other != own]
+        was, now = stored.flat(), self.flat()
+        names = dict.fromkeys([*was, *now])
+        return [
+            f"{name}: {was.get(name)} -> {now.get(name)}" for name in names if was.get(name) != now.get(name)
+        ]
+
+    @classmethod
+    def parse(cls, stored: dict[str, Any]) -> "Settings":
+        """The settings that were stored as JSON; a missing or unknown name raises `TypeError`."""
+        if corrupting := stored.get("corrupting"):
+            lists = {name: tuple(corrupting[name]) for name in ("corruptions", "severities")}
+            stored = {**stored, "corrupting": Corrupting(**{**corrupting, **lists})}
+        return cls(**stored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +253,7 @@ def out_name(item: Item, shard: Shard, settings: Settings, kind: SourceKind) -> 
     else:
         filed = item.label is None or "/" in item.key
         path = str(PurePosixPath(escape(item.key if filed else f"{item.label}/{item.key}")))
-    return f"{item.split}/{path}.{settings.encoding}" if item.split else f"{path}.{settings.encoding}"
+    return f"{item.split}/{path}.{settings.suffix}" if item.split else f"{path}.{settings.suffix}"
 
 
 def output_names(plan: Plan, shard: Shard, settings: Settings) -> list[str]:

@@ -2,6 +2,7 @@
 
 import ctypes
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -137,9 +138,11 @@ def cut_in_shards(
     taken = {name for out in outputs for name in _claims(out)}
     by_size = partial(_by_size, size=shard_size)
     row_group = 0
+    numbers = Counter(first)
     for split, of_split in itertools.groupby(items, key=lambda item: item.split):
-        begin = (first or {}).get(split, 0)
-        for number, group in enumerate((_by_tar if whole_tars else by_size)(of_split), begin):
+        for group in (_by_tar if whole_tars else by_size)(of_split):
+            number = numbers[split]
+            numbers[split] += 1
             name = group[0].path if whole_tars else _tar_name(split, number)
             tar = plain_tar_name(name) if settings.format == "webdataset" else ""
             whole = whole_tars and is_compressed(name)

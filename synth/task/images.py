@@ -152,18 +152,8 @@ def enlarge(pixels: Pixels, zoom: float) -> Pixels:
     return np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC))
 
 
-def make_texture(data: bytes, row: Row, settings: Settings, clock: StageClock) -> bytes:
-    """Make the encoded texture of one image file, and fill in its row as far as that gets.
-
-    Raises:
-        DecodeError: the image cannot be used.
-    """
-    patches = cut_patches(data, row, settings, clock)
-    return encode_texture(synthesise(patches, row, settings, clock), row, settings, clock)
-
-
-def cut_patches(data: bytes, row: Row, settings: Settings, clock: StageClock) -> list[Pixels]:
-    """Cut the exemplars out of one image file, and fill in the row's fields about the file and about them.
+def decode_file(data: bytes, row: Row, settings: Settings, clock: StageClock) -> Pixels:
+    """Decode one image file, and fill in the row's fields about it.
 
     Raises:
         DecodeError: the image cannot be used.
@@ -177,10 +167,20 @@ def cut_patches(data: bytes, row: Row, settings: Settings, clock: StageClock) ->
         row.error = f"used as it decodes: {decoded.damage}"
     row.width, row.height = decoded.width, decoded.height
     row.mode, row.format, row.exif_orientation = decoded.mode, decoded.format, decoded.exif_orientation
+    return decoded.pixels
+
+
+def cut_patches(data: bytes, row: Row, settings: Settings, clock: StageClock) -> list[Pixels]:
+    """Cut the exemplars out of one image file, and fill in the row's fields about the file and about them.
+
+    Raises:
+        DecodeError: the image cannot be used.
+    """
+    decoded = decode_file(data, row, settings, clock)
     with clock.time("synthesis"):
-        height, width = decoded.pixels.shape[:2]
+        height, width = decoded.shape[:2]
         side, zoom = patch_size(height, width, size=settings.exemplar_size, small=settings.small)
-        pixels, seed = enlarge(decoded.pixels, zoom), row.image_seed
+        pixels, seed = enlarge(decoded, zoom), row.image_seed
         (ay, ax), (by, bx) = exemplar_places(*pixels.shape[:2], size=side, seed=seed)
         row.patch_size = side
         row.patch_a_x, row.patch_a_y, row.patch_b_x, row.patch_b_y = ax, ay, bx, by
@@ -197,28 +197,63 @@ def encode_texture(pixels: Pixels, row: Row, settings: Settings, clock: StageClo
     """Encode a texture, and fill in the row's fields about it."""
     with clock.time("encode"):
         encoded = encode(pixels, settings.encoding)
-    row.out_bytes = len(encoded)
-    row.out_sha256 = hashlib.sha256(encoded).digest()
-    row.pixels_blake2b = hashlib.blake2b(pixels.data, digest_size=16).digest()
+    note_output(row, encoded, pixels)
     return encoded
 
 
-def make_textures(
+def note_output(row: Row, encoded: bytes, pixels: Pixels) -> None:
+    """Fill in the row's fields about an output: its file, and the pixels that this has."""
+    row.out_bytes = len(encoded)
+    row.out_sha256 = hashlib.sha256(encoded).digest()
+    row.pixels_blake2b = hashlib.blake2b(pixels.data, digest_size=16).digest()
+
+
+class Work(NamedTuple):
+    """What is made of an image: three stages that fill in its row and charge their time to the clock."""
+
+    cut: Callable[[bytes, Row, Settings, StageClock], list[Pixels]]
+    """Take from a file the pixels to work on; raises `DecodeError` where it cannot be used."""
+    make: Callable[[list[Pixels], Row, Settings, StageClock], Pixels]
+    """Make the output of them."""
+    encode: Callable[[Pixels, Row, Settings, StageClock], bytes]
+    """Encode the output."""
+    version: Callable[[Settings], int]
+    """Version of the pixels that this process makes; a run records that of the process which began it."""
+
+
+TEXTURES = Work(cut_patches, synthesise, encode_texture, lambda settings: PRESETS[settings.method].version)
+
+
+def make_one(data: bytes, row: Row, settings: Settings, work: Work) -> bytes:
+    """Make the encoded output of one image file, and fill in its row as far as that gets.
+
+    Raises:
+        DecodeError: the image cannot be used.
+    """
+    clock = StageClock()
+    return work.encode(
+        work.make(work.cut(data, row, settings, clock), row, settings, clock), row, settings, clock
+    )
+
+
+def make_outputs(
     items: Sequence[Item],
     outs: Sequence[str],
     settings: Settings,
     read: Callable[[Item], bytes],
     *,
+    work: Work = TEXTURES,
     shard: int = 0,
     first: int = 0,
 ) -> PartResult:
-    """Make textures and rows of consecutive images; a bad image becomes a row with its reason.
+    """Make outputs and rows of consecutive images; a bad image becomes a row with its reason.
 
     Args:
         items: the images.
-        outs: names of their textures.
+        outs: names of their outputs.
         settings: of the run.
         read: bytes of an item; an exception that it raises ends the part.
+        work: what is made of each image.
         shard: number of the shard, for the rows.
         first: position of the first item in the shard.
     """
@@ -226,29 +261,29 @@ def make_textures(
     for start in range(0, len(items), GROUP):
         group = zip(items[start : start + GROUP], outs[start : start + GROUP], strict=True)
         states = [
-            ImageState(item, out, _new_row(item, settings, shard, first + start + i))
+            ImageState(item, out, _new_row(item, settings, work, shard, first + start + i))
             for i, (item, out) in enumerate(group)
         ]
         result.rows += [state.row for state in states]
         for state in states:
             with _errors_in(state.row):
                 data = _load(state.item, read, result.clock)
-                state.patches = cut_patches(data, state.row, settings, result.clock)
+                state.patches = work.cut(data, state.row, settings, result.clock)
                 state.image = data if settings.layout == "paired" else b""
         for state in states:
             with _errors_in(state.row):
                 if state.row.ok:
-                    state.pixels = synthesise(state.patches, state.row, settings, result.clock)
+                    state.pixels = work.make(state.patches, state.row, settings, result.clock)
         for state in states:
             with _errors_in(state.row):
                 if state.row.ok:
-                    encoded = encode_texture(state.pixels, state.row, settings, result.clock)
+                    encoded = work.encode(state.pixels, state.row, settings, result.clock)
                     state.row.out, state.row.out_name = state.out, plain_name(state.out)
                     result.textures.append(Texture(state.out, encoded, state.image))
     return result
 
 
-def _new_row(item: Item, settings: Settings, shard: int, index: int) -> Row:
+def _new_row(item: Item, settings: Settings, work: Work, shard: int, index: int) -> Row:
     return Row(
         key=item.key,
         split=item.split,
@@ -260,7 +295,7 @@ def _new_row(item: Item, settings: Settings, shard: int, index: int) -> Row:
         src_bytes=item.size,
         image_seed=image_seed(settings.seed, item.key),
         method=settings.method,
-        method_version=PRESETS[settings.method].version,
+        method_version=work.version(settings),
     )
 
 

@@ -11,7 +11,8 @@ from texneg.datasets.storage.retries import PermanentError, with_retries
 from texneg.synth.ledger.audit import read_kept
 from texneg.synth.ledger.manifest import Row, Status
 from texneg.synth.plan.plan import out_name, read_items
-from texneg.synth.task.images import PartResult, make_textures
+from texneg.synth.task.corrupted import choose_work
+from texneg.synth.task.images import PartResult, make_outputs
 from texneg.synth.task.task import Task
 
 LONGEST_NAME = 255  # bytes
@@ -43,11 +44,12 @@ def make_part(task: Task, start: int, stop: int, *, blame: tuple[Status, str] | 
     if not task.shard.tar:
         items = [_check_name(item, out) for item, out in zip(items, outs, strict=True)]
     with open_reader(task.src, items) as read:
-        result = make_textures(
+        result = make_outputs(
             items,
             outs,
             task.settings,
             lambda item: with_retries(lambda: _read(task, item, read)),
+            work=choose_work(task.settings),
             shard=task.shard.number,
         )
     for i, row in zip(places, result.rows, strict=True):

@@ -9,7 +9,7 @@ from texneg.datasets.sources.sources import open_source
 from texneg.errors import InputError
 from texneg.synth.config import Output
 from texneg.synth.task import images
-from texneg.synth.task.images import GROUP, make_textures
+from texneg.synth.task.images import GROUP, make_outputs
 
 
 @pytest.mark.parametrize("layout", ["textures", "paired"])
@@ -30,8 +30,8 @@ def test_a_group_gives_what_its_images_give_alone(
     def read(item):
         return b"\xff\xd8\xff" if item is items[GROUP] else read_item(photos, item)
 
-    part = make_textures(items, outs, settings, read, first=5)
-    alone = [make_textures([item], [item.key], settings, read, first=5 + i) for i, item in enumerate(items)]
+    part = make_outputs(items, outs, settings, read, first=5)
+    alone = [make_outputs([item], [item.key], settings, read, first=5 + i) for i, item in enumerate(items)]
     assert part.rows == [one.rows[0] for one in alone]
     assert part.textures == [texture for one in alone for texture in one.textures]
     assert len(part.textures) == len(items) - 2
@@ -47,4 +47,4 @@ def test_an_error_of_the_run_is_not_a_row(photos: Path) -> None:
     items = list(open_source(photos).items())[:2]
     settings = Output().settings("folder")
     with pytest.raises(InputError, match="needs a package"):
-        make_textures(items, ["a", "b"], settings, read)
+        make_outputs(items, ["a", "b"], settings, read)

@@ -417,7 +417,7 @@ def test_ctrl_c_again_leaves_a_drain_for_another_reason(photos: Path, tmp_path: 
 def test_a_second_ctrl_c_interrupts_a_task_of_this_process(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    whole, calls = part.make_textures, iter(range(2))
+    whole, calls = part.make_outputs, iter(range(2))
 
     def press(*args: Any, **options: Any) -> Any:
         if next(calls) == 0:
@@ -426,7 +426,7 @@ def test_a_second_ctrl_c_interrupts_a_task_of_this_process(
             signal.raise_signal(signal.SIGINT)
         pytest.fail("it went on")
 
-    monkeypatch.setattr(part, "make_textures", press)
+    monkeypatch.setattr(part, "make_outputs", press)
     settings = config(photos, tmp_path / "out", executor="sync", part_size=6)
     assert synth(settings) == 130
     assert f"6 of 24 images are done; resume: {settings.command()}" in capsys.readouterr().err

@@ -267,7 +267,7 @@ def test_resynth_makes_as_many_as_asked_for(
     for asked, done in ((13, 13), (99, 22)):
         assert verify(VerifyConfig(str(dst), str(copy), resynth=asked)) == 0
         assert f"inputs, {done} made again)" in capsys.readouterr().out
-    monkeypatch.setattr("texneg.synth.verify.make_texture", lambda *_: b"of another version")
+    monkeypatch.setattr("texneg.synth.verify.make_one", lambda *_: b"of another version")
     with pytest.raises(RunFailed, match=r"^13 problems in .*; for the same bytes install the versions that"):
         verify(VerifyConfig(str(dst), str(copy), resynth=13))
     assert "made again with other bytes: ant/ant.002.webp" in capsys.readouterr().err

@@ -116,6 +116,16 @@ class Features:
         return marked
 
 
+@dataclass(frozen=True)
+class Edit:
+    """A change of every image between its crop and the network."""
+
+    identity: str
+    """names everything that decides the change; part of the name of cached features"""
+    apply: Callable[[U8, str], U8]
+    """from a crop and the image's key to pixels of the same shape"""
+
+
 def crop(pixels: U8, preprocessing: Preprocessing) -> U8:
     """Resize the shorter side, antialiased, then cut the centre out.
 
@@ -228,6 +238,7 @@ def extract(
     flip: bool = False,
     cache: str | None = None,
     bad: Bad = "error",
+    edit: Edit | None = None,
 ) -> Features:
     """Compute features of every image under the test transform; weights and BN statistics stay as they are.
 
@@ -238,13 +249,15 @@ def extract(
         flip: average with the features of the mirrored image.
         cache: a folder for the result, keyed by weights, transform and data. None keeps nothing.
         bad: policy for an image that cannot be read; `error` raises `InputError`.
+        edit: change of every crop.
     """
     if not len(images):
         raise InputError("the image set is empty; give a folder of images in class folders")
-    kept = make_cache_path(cache, encoder, images, flip=flip) if cache else None
+    kept = make_cache_path(cache, encoder, images, flip=flip, edit=edit) if cache else None
     found = read_cache(kept, len(images)) if kept else None
     if found is None:
-        found = compute_features(encoder, images, batch=batch, flip=flip, stop=bad == "error")
+        stop = bad == "error"
+        found = compute_features(encoder, images, batch=batch, flip=flip, stop=stop, edit=edit)
         if kept:
             values, faults = found
             places, why = np.array(list(faults), np.int64), np.array(list(faults.values()), np.str_)
@@ -264,7 +277,7 @@ def read_cache(path: Path, n: int) -> tuple[Tensor, dict[int, str]] | None:
 
 
 def compute_features(
-    encoder: Encoder, images: ImageSet, *, batch: int, flip: bool, stop: bool
+    encoder: Encoder, images: ImageSet, *, batch: int, flip: bool, stop: bool, edit: Edit | None = None
 ) -> tuple[Tensor, dict[int, str]]:
     """Compute features (N, F), 0 for images that cannot be read, and why each of these cannot, by place.
 
@@ -277,10 +290,14 @@ def compute_features(
         faults[place] = str(error)
         return np.zeros((side, side, 3), np.uint8)
 
+    def prepare(pixels: U8, place: int) -> U8:
+        cut = crop(pixels, encoder.preprocessing)
+        return cut if edit is None else edit.apply(cut, images.keys[place])
+
     with evaluation_mode(encoder):
         for crops in read_crops(
             images,
-            lambda pixels, _: crop(pixels, encoder.preprocessing),
+            prepare,
             block=batch,
             replace=None if stop else blank,
         ):
@@ -337,7 +354,9 @@ def describe_unreadable(count: int, bad: Bad) -> str:
     return f"; {plural(count, 'unreadable image')} {done}" if count else ""
 
 
-def make_cache_path(folder: str, encoder: Encoder, images: ImageSet, *, flip: bool) -> Path:
+def make_cache_path(
+    folder: str, encoder: Encoder, images: ImageSet, *, flip: bool, edit: Edit | None = None
+) -> Path:
     """Name the cache of these features by a hash of weights, transform and data, and make its folder."""
     parts = [
         encoder.fingerprint,
@@ -347,6 +366,7 @@ def make_cache_path(folder: str, encoder: Encoder, images: ImageSet, *, flip: bo
         encoder.std,
         flip,
     ]
+    parts += [edit.identity] if edit else []
     text = "\0".join(map(str, [*parts, images.allow_truncated, fingerprint(images, folder)]))
     Path(folder).mkdir(parents=True, exist_ok=True)
     return Path(folder) / f"features-{hashlib.sha256(text.encode()).hexdigest()[:24]}.npz"

@@ -202,5 +202,8 @@ def test_a_report_names_the_kind_that_it_does_not_know(runs, tmp_path, capsys):
         {"transform": "", "sets": [{"kind": "corrupted", "name": "x", "data": ""}]},
     )
     assert main(["report", runs[0], "--out", str(tmp_path / "report.html")]) == 2
-    assert "kind 'corrupted', which is none of accuracy, shape-bias; append" in capsys.readouterr().err
+    assert (
+        "kind 'corrupted', which is none of accuracy, shape-bias, corruptions; append"
+        in capsys.readouterr().err
+    )
     assert read_run(runs[0]).analyses == {}

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from texneg.datasets.images import ImageSet
 from texneg.datasets.storage.arrays import read_arrays, write_arrays
 from texneg.errors import InputError
-from texneg.train.evaluate.features import Bad, Encoder, Features, extract
+from texneg.train.evaluate.features import Bad, Edit, Encoder, Features, extract
 from texneg.train.evaluate.figures import Look
 from texneg.train.evaluate.intervals import Interval, bootstrap, mcnemar
 from texneg.train.evaluate.linear import Head
@@ -109,14 +109,14 @@ class ProbedEncoder:
         """Features of the head's training images that can be read, labelled by its classes; made once."""
         self._options: dict[str, Any] = {"batch": batch, "cache": cache}
 
-    def features(self, images: ImageSet) -> Features:
-        """Features of the images in their order; of those that cannot be read as the policy says."""
-        return self._extract(images, self.bad)
+    def features(self, images: ImageSet, edit: Edit | None = None) -> Features:
+        """Features of the images in their order, edited or not; of unreadable ones as the policy says."""
+        return self._extract(images, self.bad, edit)
 
-    def _extract(self, images: ImageSet, bad: Bad) -> Features:
+    def _extract(self, images: ImageSet, bad: Bad, edit: Edit | None = None) -> Features:
         if images.allow_truncated != self.allow_truncated:
             images = replace(images, allow_truncated=self.allow_truncated)
-        found = extract(self.encoder, images, bad=bad, **self._options)
+        found = extract(self.encoder, images, bad=bad, edit=edit, **self._options)
         self.unreadable[images.root] = found.unreadable
         return found
 

@@ -1,0 +1,138 @@
+"""Accuracy on images that are corrupted on the fly: one set with a cell for each corruption and severity.
+
+The crop is what is corrupted, as for the published files, and re-encoded as JPEG of quality 85, as they are:
+that removes much of the noise, so that numbers with and without it are not to be mixed. An image's noise is a
+function of the seed, the corruption, the severity and the image's key.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any, ClassVar, Literal
+
+from texneg.datasets.corruptions.corrupt import (
+    VERSION,
+    choose_corruptions,
+    choose_severities,
+    corrupt,
+    require_quality,
+)
+from texneg.datasets.corruptions.digital import reencode
+from texneg.datasets.corruptions.draws import image_draws
+from texneg.datasets.corruptions.pictures import own_pictures, read_pictures
+from texneg.datasets.corruptions.severities import SEVERITIES, SIDES, Constants, nearest_constants
+from texneg.datasets.images import ImageSet
+from texneg.errors import InputError
+from texneg.train.evaluate.features import U8, Edit
+from texneg.train.evaluate.sets.accuracy import measure_accuracy
+from texneg.train.evaluate.sets.base import Cell, Measurement, ProbedEncoder, Record, SetKind, parse_paths
+
+
+@dataclass(frozen=True)
+class Corruptions(SetKind):
+    """Accuracy on corrupted versions of a set, over the classes that it shares with the head."""
+
+    corrupt: tuple[str, ...] = ()
+    """sets to corrupt, as NAME=PATH"""
+    corruptions: tuple[str, ...] = ("all",)
+    """all (the fifteen of mCE), extra (the four others), or names such as fog"""
+    severities: tuple[int, ...] = SEVERITIES
+    """of the corruptions, 1 to 5"""
+    constants: Literal[Constants, "nearest"] = "nearest"
+    """data set whose constants are taken: those of the nearest image size, or a named one"""
+    jpeg_quality: int = 85
+    """JPEG that follows the corruption, as in the published files; 0 for none"""
+    frost_dir: str | None = None
+    """folder of the published pictures of frost (frost1.png ...); without it they are drawn by texneg"""
+    corruption_seed: int = 0
+    """seed of the corruptions"""
+
+    name: ClassVar[str] = "corruptions"
+    note: ClassVar[str] = "mean over corruptions and severities, made on the fly"
+    averaged: ClassVar[bool] = False
+
+    def cells(self) -> Iterator[Cell]:
+        """One for each corruption and severity of each set."""
+        sets = parse_paths(self.corrupt, "--corrupt")
+        if not sets and self != type(self)():
+            raise InputError("nothing to corrupt: name the images, --corrupt photos=/data/photos")
+        names, severities = choose_corruptions(self.corruptions), choose_severities(self.severities)
+        require_quality(self.jpeg_quality)
+        for set_name, path in sets.items():
+            for name in names:
+                frost = self._frost_fingerprint() if name == "frost" else None
+                for severity in severities:
+                    options = {
+                        "corruption": name,
+                        "severity": severity,
+                        "constants": self.constants,
+                        "jpeg_quality": self.jpeg_quality,
+                        "frost": frost,
+                        "seed": self.corruption_seed,
+                        "version": VERSION,
+                    }
+                    yield Cell(set_name, path, part=f"{name}-{severity}", options=options)
+
+    def _frost_fingerprint(self) -> str:
+        return f"folder {read_pictures(self.frost_dir).fingerprint}" if self.frost_dir else "texneg"
+
+    def measure(self, cell: Cell, images: ImageSet, probed: ProbedEncoder) -> Measurement:
+        """Masked and unmasked accuracy."""
+        name, severity = cell.options["corruption"], cell.options["severity"]
+        side = probed.encoder.image_size
+        constants = nearest_constants(side) if self.constants == "nearest" else self.constants
+        frost_dir, quality, seed = self.frost_dir, self.jpeg_quality, self.corruption_seed
+
+        def edit(crop: U8, key: str) -> U8:
+            pictures = (lambda: read_pictures(frost_dir)) if frost_dir else own_pictures
+            draws = image_draws(seed, name, severity, key, pictures)
+            changed = corrupt(crop, name, severity=severity, draws=draws, constants=constants)
+            return reencode(changed, quality) if quality else changed
+
+        identity = repr(sorted((cell.options | {"constants": constants}).items(), key=lambda item: item[0]))
+        features = probed.features(images, Edit(identity, edit))
+        found = measure_accuracy(probed.head, features, images.classes)
+        found.numbers["constants"] = constants
+        found.numbers["published_size"] = side == SIDES[constants]
+        return found
+
+    @classmethod
+    def value(cls, record: Record) -> float | None:
+        """Masked accuracy of a cell; of a set the mean over its cells."""
+        return float(record["masked"]["accuracy"] if "masked" in record else record["value"])
+
+    @classmethod
+    def headline(cls, cells: Sequence[Record]) -> dict[str, Any]:
+        """Mean over all cells, masked and unmasked, and the mean over the severities of each corruption."""
+        by_name: dict[str, list[float]] = {}
+        for cell in cells:
+            by_name.setdefault(cell["options"]["corruption"], []).append(cell["masked"]["accuracy"])
+        first = cells[0]
+        return {
+            **super().headline(cells),
+            "unmasked_mean": fmean(cell["unmasked"]["accuracy"] for cell in cells),
+            "by_corruption": {name: fmean(values) for name, values in by_name.items()},
+            "left_out": first["left_out"],
+            "constants": first["constants"],
+            "published_size": first["published_size"],
+            "jpeg_quality": first["options"]["jpeg_quality"],
+            "own_frost": any(cell["options"]["frost"] == "texneg" for cell in cells),
+        }
+
+    @classmethod
+    def summary(cls, record: Record) -> str:
+        """Lines for the terminal: the mean, how it was made, and each corruption."""
+        quality = record["jpeg_quality"]
+        other = "" if record["published_size"] else ", which are for another image size"
+        made = [
+            f"JPEG {quality} after it" if quality else "no JPEG after it",
+            f"constants of {record['constants']}{other}",
+            *(["frost drawn by texneg"] if record["own_frost"] else []),
+        ]
+        lines = [
+            f"{record['name']}: {100 * record['value']:.1f} % over {len(record['cells'])} cells of "
+            f"{record['n']} images in {record['classes']} classes (chance {100 * record['chance']:.1f} %), "
+            f"unmasked {100 * record['unmasked_mean']:.1f} %; corrupted on the fly: {', '.join(made)}"
+        ]
+        lines += [f"  {name:<18}{100 * value:5.1f} %" for name, value in record["by_corruption"].items()]
+        return "\n".join(lines)
