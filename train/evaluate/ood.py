@@ -27,7 +27,6 @@ from texneg.train.evaluate.linear import load_head
 from texneg.train.evaluate.sets import KINDS
 from texneg.train.evaluate.sets.base import Cell, ProbedEncoder, SetKind, save_outcomes
 from texneg.train.networks.imported import Foreign
-from texneg.train.networks.preprocessing import DEFAULT_TRANSFORM
 
 PROTOCOL = "ood-1"  # a new name measures everything again
 
@@ -174,7 +173,11 @@ def measure_cell(
     part = {"part": cell.part} if cell.part else {}
     reading = {"bad": probed.bad, "allow_truncated": probed.allow_truncated}
     options = cell.options | ({} if cell.train is None else {"train": fingerprint(cell.train, out)})
-    decisive = {"data": data, "kind": kind.name, "name": cell.name, **part, **reading, **options}
+    transform = probed.preprocessing(ready_cut=cell.ready_cut).transform
+    decisive = {
+        "data": data, "kind": kind.name, "name": cell.name, **part, **reading, **options,
+        "transform": transform,
+    }  # fmt: skip
     name = hash_fields(**probed.weights, **decisive)
     record = finished.get(name)
     if record is not None and record.get("parts", 1) == parts and read_arrays(out / record["outcomes"]):
@@ -186,7 +189,7 @@ def measure_cell(
         **found.numbers, **probed.weights, **part, **({"parts": parts} if part else {}), **reading,
         "unreadable": probed.unreadable.get(images.root, 0),
         "cell": name, "kind": kind.name, "name": cell.name, "path": cell.path, "data": data,
-        "outcomes": outcomes, "options": options, "version": __version__,
+        "outcomes": outcomes, "options": options, "transform": transform, "version": __version__,
     }  # fmt: skip
     append_json_line(out / "cells.jsonl", record)
     return record
@@ -219,12 +222,9 @@ def join_cells(kind: type[SetKind], records: Sequence[Record]) -> Record:
 
 
 def hash_fields(**fields: Any) -> str:
-    """sha256 over everything that decides a cell's numbers.
-
-    Another preprocessing than the usual one is part of the encoder's fingerprint.
-    """
+    """sha256 over everything that decides a cell's numbers."""
     return hashlib.sha256(
-        json.dumps([PROTOCOL, DEFAULT_TRANSFORM, fields], sort_keys=True).encode("utf-8", "surrogateescape")
+        json.dumps([PROTOCOL, fields], sort_keys=True).encode("utf-8", "surrogateescape")
     ).hexdigest()
 
 

@@ -78,7 +78,14 @@ def probe(config: ProbeConfig) -> int:
 
     fitted = features(train, "error" if config.bad == "error" else "skip")
     head = fit_probe(fitted.values, fitted.labels, classes=train.classes, seed=config.seed, device=device)
-    head = replace(head, encoder=encoder.fingerprint)
+    prepared = encoder.preprocessing
+    head = replace(
+        head,
+        encoder=encoder.fingerprint,
+        flip=config.flip,
+        resize="torchvision" if prepared.enlarges else "no-enlargement",
+        transform=prepared.transform,
+    )
     out = Path(config.out)
     (out / "probe.json").unlink(missing_ok=True)  # numbers of an earlier head
     save_head(str(out / "head.pt"), head)

@@ -1,6 +1,7 @@
 """Test sets: shared classes, both argmax rules, resuming, and what bad input gets."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from texneg.errors import InputError, RunFailed
 from texneg.train.evaluate import ood
 from texneg.train.evaluate.features import Features, extract
 from texneg.train.evaluate.linear import fit_probe, load_head, save_head
+from texneg.train.evaluate.sets import base
 from texneg.train.evaluate.sets.accuracy import Accuracy, measure_accuracy, predict, score, share_classes
 from texneg.train.evaluate.sets.base import align, load_outcomes, parse_paths, save_outcomes
 
@@ -184,3 +186,28 @@ def test_what_bad_input_gets(probed, colours, tmp_path, encoder):
         encoder.body[0].bias += 1
     with pytest.raises(InputError, match="was fitted on encoder"):
         load_head(probed["head"], encoder)
+
+
+def test_the_head_says_how_its_images_are_prepared(probed, colours, tmp_path, encoder, monkeypatch, capsys):
+    """Flip and resize are the head's; sets that are cut to size are not enlarged."""
+    images = colours("set", seed=1)
+    head = load_head(probed["head"], encoder)
+    assert "fitted by an earlier version" in capsys.readouterr().err
+    mirrored = replace(head, flip=True, resize="torchvision", transform="x")
+    save_head(probed["head"], mirrored)
+    assert load_head(probed["head"], encoder).flip
+    asked = []
+    monkeypatch.setattr(
+        base, "extract", lambda *_, **options: asked.append(options) or extract(*_, **options)
+    )
+    sets = Accuracy((f"one={images}", f"two={colours('other', seed=2)}"), ready_cut=("two",))
+    ood.ood(ood.OodConfig(**probed, kinds=(sets,)))
+    assert [(one["flip"], one["resize"]) for one in asked] == [
+        (True, "torchvision"),
+        (True, "no-enlargement"),
+    ]
+    rows = json.loads((tmp_path / "run" / "ood.json").read_text())["sets"]
+    assert [row["transform"].startswith("torchvision") for row in rows] == [True, False]
+    assert capsys.readouterr().err == ""
+    with pytest.raises(InputError, match="--ready-cut three: no set has this name; the sets are one"):
+        list(Accuracy((f"one={images}",), ready_cut=("three",)).cells())

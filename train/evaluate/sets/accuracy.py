@@ -31,6 +31,7 @@ from texneg.train.evaluate.sets.base import (
     Record,
     SetKind,
     parse_paths,
+    require_known,
 )
 
 K, TEMPERATURE = 20, 0.07  # of the kNN vote
@@ -47,17 +48,24 @@ class Accuracy(SetKind):
     strict: bool = False
     """refuse test sets with class folders that the head lacks, instead of leaving those images out"""
 
+    ready_cut: tuple[str, ...] = ()
+    """names of sets whose images are cut to size already, such as ImageNet-C: they are not enlarged first"""
+
     name: ClassVar[str] = "accuracy"
 
     def cells(self) -> Iterator[Cell]:
         """One for each set."""
-        for name, path in parse_paths(self.sets, "--sets").items():
-            yield Cell(name, path, train=self.train)
+        paths = parse_paths(self.sets, "--sets")
+        require_known(self.ready_cut, paths, "--ready-cut")
+        for name, path in paths.items():
+            yield Cell(name, path, train=self.train, ready_cut=name in self.ready_cut)
 
     def measure(self, cell: Cell, images: ImageSet, probed: ProbedEncoder) -> Measurement:
         """Masked, unmasked and, with `data`, kNN accuracy."""
         bank = probed.bank(self.train) if self.train else None
-        found = measure_accuracy(probed.head, probed.features(images), images.classes, bank=bank)
+        found = measure_accuracy(
+            probed.head, probed.features(images, ready_cut=cell.ready_cut), images.classes, bank=bank
+        )
         unknown = found.numbers["left_out"]["classes"]
         if self.strict and unknown:
             raise InputError(f"the head lacks {', '.join(unknown[:5])}; remove the folders or drop --strict")

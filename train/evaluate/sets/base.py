@@ -25,6 +25,7 @@ from texneg.train.evaluate.features import Bad, Encoder, Features, extract
 from texneg.train.evaluate.figures import Look
 from texneg.train.evaluate.intervals import Interval, bootstrap, mcnemar
 from texneg.train.evaluate.linear import Head
+from texneg.train.networks.preprocessing import Preprocessing, Resize
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,6 +50,8 @@ class Cell:
     """what decides its numbers besides the images, the encoder and the head"""
     train: ImageSet | None = None
     """training images, where they decide its numbers, too"""
+    ready_cut: bool = False
+    """its images are cut to size already: smaller ones than the resize asks for are not enlarged"""
 
 
 @dataclass(frozen=True)
@@ -107,16 +110,23 @@ class ProbedEncoder:
         """Fingerprints of both."""
         self.bank = functools.cache(self._make_bank)
         """Features of the head's training images that can be read, labelled by its classes; made once."""
-        self._options: dict[str, Any] = {"batch": batch, "cache": cache}
+        self._options: dict[str, Any] = {"batch": batch, "cache": cache, "flip": head.flip}
 
-    def features(self, images: ImageSet) -> Features:
+    def features(self, images: ImageSet, *, ready_cut: bool = False) -> Features:
         """Features of the images in their order; of those that cannot be read as the policy says."""
-        return self._extract(images, self.bad)
+        return self._extract(images, self.bad, ready_cut=ready_cut)
 
-    def _extract(self, images: ImageSet, bad: Bad) -> Features:
+    def preprocessing(self, *, ready_cut: bool) -> Preprocessing:
+        """The encoder's, with the resize that the head was fitted on, or that of images cut to size."""
+        resize: Resize | None = "no-enlargement" if ready_cut else self.head.resize
+        prepared = self.encoder.preprocessing
+        return replace(prepared, resize=resize) if resize else prepared
+
+    def _extract(self, images: ImageSet, bad: Bad, *, ready_cut: bool = False) -> Features:
         if images.allow_truncated != self.allow_truncated:
             images = replace(images, allow_truncated=self.allow_truncated)
-        found = extract(self.encoder, images, bad=bad, **self._options)
+        resize = self.preprocessing(ready_cut=ready_cut).resize
+        found = extract(self.encoder, images, bad=bad, resize=resize, **self._options)
         self.unreadable[images.root] = found.unreadable
         return found
 
@@ -265,3 +275,10 @@ def parse_paths(texts: Sequence[str], flag: str) -> dict[str, str]:
             raise InputError(f"{flag}: the name {name!r} is given twice; give every set its own name")
         paths[name] = path
     return paths
+
+
+def require_known(names: Sequence[str], sets: Mapping[str, str], flag: str) -> None:
+    """Refuse names of a flag that no set has; raises `InputError`."""
+    for name in names:
+        if name not in sets:
+            raise InputError(f"{flag} {name}: no set has this name; the sets are {', '.join(sets) or 'none'}")

@@ -75,11 +75,11 @@ class ShapeBias(SetKind):
         """One for each set."""
         mapping = read_mapping(self.mapping)
         for name, path in parse_paths(self.cue_conflict, "--cue-conflict").items():
-            yield Cell(name, path, options={"mapping": mapping})
+            yield Cell(name, path, options={"mapping": mapping}, ready_cut=True)
 
     def measure(self, cell: Cell, images: ImageSet, probed: ProbedEncoder) -> Measurement:
         """Decisions for shape and texture, pooled and by category."""
-        features, mapping = probed.features(images), cell.options["mapping"]
+        features, mapping = probed.features(images, ready_cut=cell.ready_cut), cell.options["mapping"]
         return measure_shape_bias(probed.head, features, images.classes, mapping=mapping)
 
     @classmethod
