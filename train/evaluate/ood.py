@@ -22,6 +22,7 @@ from texneg.datasets.storage.json_files import append_json_line, read_json_lines
 from texneg.datasets.storage.places import parse_place, require_folder
 from texneg.errors import InputError, RunFailed
 from texneg.train.data.splits import open_test
+from texneg.train.evaluate.class_space import find_class_map
 from texneg.train.evaluate.features import Bad, describe_encoder, describe_unreadable, open_encoder
 from texneg.train.evaluate.linear import load_head
 from texneg.train.evaluate.sets import KINDS
@@ -173,6 +174,8 @@ def measure_cell(
     part = {"part": cell.part} if cell.part else {}
     reading = {"bad": probed.bad, "allow_truncated": probed.allow_truncated}
     options = cell.options | ({} if cell.train is None else {"train": fingerprint(cell.train, out)})
+    if declared := find_class_map(cell.classes, cell.name, images):
+        options |= {"classes": declared.fingerprint}
     transform = probed.preprocessing(ready_cut=cell.ready_cut).transform
     decisive = {
         "data": data, "kind": kind.name, "name": cell.name, **part, **reading, **options,

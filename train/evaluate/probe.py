@@ -13,6 +13,7 @@ from texneg.datasets.storage.json_files import read_json, write_json
 from texneg.datasets.storage.places import require_folder
 from texneg.errors import InputError, RunFailed
 from texneg.train.data.splits import find_test, open_test, open_train, require_labels
+from texneg.train.evaluate.class_space import find_class_map
 from texneg.train.evaluate.features import (
     Bad,
     Features,
@@ -23,7 +24,7 @@ from texneg.train.evaluate.features import (
     open_encoder,
 )
 from texneg.train.evaluate.linear import PENALTIES, VALIDATION_SHARE, fit_probe, save_head
-from texneg.train.evaluate.sets.accuracy import measure_accuracy
+from texneg.train.evaluate.sets.accuracy import describe_accuracy, measure_accuracy
 from texneg.train.evaluate.sets.base import save_outcomes
 from texneg.train.networks.imported import Foreign
 
@@ -57,6 +58,10 @@ class ProbeConfig:
     training images that cannot be read are left out unless it is error"""
     allow_truncated: bool = False
     """use truncated files as far as they go"""
+    classes: str | None = None
+    """class map of the test images' folders: a file, a map that comes with texneg, or folders"""
+    leave_out: bool = False
+    """leave out test images in unknown class folders or in none, instead of refusing them"""
     foreign: Foreign = Foreign()
 
 
@@ -93,16 +98,16 @@ def probe(config: ProbeConfig) -> int:
     if test is not None:
         try:
             seen = features(test, config.bad)
-            found = measure_accuracy(head, seen, test.classes)
+            declared = find_class_map(config.classes, "", test)
+            found = measure_accuracy(head, seen, test.classes, declared=declared, leave_out=config.leave_out)
         except (InputError, OSError) as error:
             raise RunFailed(
                 f"the test on {test.root} failed: {error}; {out / 'head.pt'} is written, probe.json is not"
             ) from error
         save_outcomes(out / "probe-outcomes.npz", found.keys, found.values)
-        shared = {name: found.numbers[name] for name in ("classes", "chance", "left_out")}
         tested = {
             **found.numbers["masked"],
-            **shared,
+            **found.numbers,
             "data": fingerprint(test, config.cache),
             "unreadable": seen.unreadable,
             "bad": config.bad,
@@ -164,7 +169,4 @@ def summary(result: dict[str, Any], bad: Bad) -> str:
     test = result["test"]
     if test is None:
         return f"{line}; no test set given"
-    interval = f"[{100 * test['low']:.1f}, {100 * test['high']:.1f}]"
-    number = f"test {100 * test['accuracy']:.1f} % {interval} of {test['n']} images"
-    trivial = " in one class, so that every answer is right" if test["classes"] == 1 else ""
-    return f"{line}, {number}{trivial}{describe_unreadable(test['unreadable'], bad)}"
+    return f"{line}; test: {describe_accuracy(test)}{describe_unreadable(test['unreadable'], bad)}"

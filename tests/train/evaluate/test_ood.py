@@ -1,6 +1,7 @@
 """Test sets: shared classes, both argmax rules, resuming, and what bad input gets."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,7 @@ from texneg.train.evaluate import ood
 from texneg.train.evaluate.features import Features, extract
 from texneg.train.evaluate.linear import fit_probe, load_head, save_head
 from texneg.train.evaluate.sets import base
-from texneg.train.evaluate.sets.accuracy import Accuracy, measure_accuracy, predict, score, share_classes
+from texneg.train.evaluate.sets.accuracy import Accuracy, measure_accuracy
 from texneg.train.evaluate.sets.base import align, load_outcomes, parse_paths, save_outcomes
 
 
@@ -38,30 +39,11 @@ def features_of(encoder, images):
     return found.values, found.labels
 
 
-def test_masked_and_unmasked_on_a_toy():
-    """Head a b c; the set has c, a and an unknown z. Image 1 prefers b, which the mask takes away."""
-    shared = share_classes(("a", "b", "c"), ("c", "z", "a"), torch.tensor([0, 2, 1, -1]))
-    assert shared.names == ("a", "c")
-    assert shared.unknown == ("z",)
-    assert shared.targets.tolist() == [2, 0, -1, -1]
-    logits = torch.tensor([[0.0, 1.0, 3.0], [2.0, 9.0, 1.0]])
-    chosen = predict(logits, shared)
-    assert chosen["masked"].tolist() == [2, 0]
-    assert chosen["unmasked"].tolist() == [2, 1]
-    row = score(chosen["unmasked"] == shared.targets[shared.known])
-    assert (row.correct, row.n, row.accuracy) == (1, 2, 0.5)
-
-
-def test_no_shared_class_and_no_class_folder_are_refused():
-    with pytest.raises(InputError, match="no shared classes"):
-        share_classes(("a", "b"), ("x",), torch.tensor([0]))
-    with pytest.raises(InputError, match="no class folders"):
-        share_classes(("a", "b"), (), torch.tensor([-1]))
-
-
 def test_a_finished_set_is_not_measured_again(probed, colours, tmp_path, monkeypatch):
     same, fewer = colours("same", seed=1), colours("fewer", seed=2, classes=("red", "blue"))
-    sets = Accuracy((f"same={same}", f"fewer={fewer}"), data=str(tmp_path / "train"))
+    sets = Accuracy(
+        (f"same={same}", f"fewer={fewer}"), data=str(tmp_path / "train"), classes=("fewer=folders",)
+    )
     config = ood.OodConfig(**probed, kinds=(sets,))
     assert ood.ood(config) == 0
     first = (tmp_path / "run" / "ood.json").read_bytes()
@@ -83,12 +65,17 @@ def test_a_bank_smaller_than_k_is_said(probed, colours, tmp_path, capsys):
     for path in (tmp_path / "train").rglob("*1*.png"):
         path.unlink()  # leaves nine images of each class
     same, fewer = colours("same", seed=1), colours("fewer", seed=2, classes=("red", "blue"))
-    sets = Accuracy((f"same={same}", f"fewer={fewer}"), data=str(tmp_path / "train"))
+    sets = Accuracy(
+        (f"same={same}", f"fewer={fewer}"), data=str(tmp_path / "train"), classes=("fewer=folders",)
+    )
     ood.ood(ood.OodConfig(**probed, kinds=(sets,)))
     rows = json.loads((tmp_path / "run" / "ood.json").read_text())["sets"]
     assert [(row["knn"]["k"], row["knn"]["asked"]) for row in rows] == [(20, 20), (18, 20)]
     first, second = capsys.readouterr().out.splitlines()
     assert first.endswith("kNN 100.0 %")
+    assert first.startswith(
+        "same: masked 100.0 % [90.4, 100.0] of 36 images in 3 classes (chance 33.3 %), unm"
+    )
     assert second.endswith("kNN 100.0 % (k = 18, the whole bank)")
 
 
@@ -211,3 +198,21 @@ def test_the_head_says_how_its_images_are_prepared(probed, colours, tmp_path, en
     assert capsys.readouterr().err == ""
     with pytest.raises(InputError, match="--ready-cut three: no set has this name; the sets are one"):
         list(Accuracy((f"one={images}",), ready_cut=("three",)).cells())
+
+
+def test_unknown_folders_end_a_set_unless_they_are_left_out(probed, colours, tmp_path, capsys):
+    folder = colours("set", seed=1)
+    shutil.copytree(folder / "red", folder / "Red")
+    words = ["ood", "tiny", "--head", probed["head"], "--out", probed["out"], "--device", "cpu"]
+    sets = ["--sets", f"one={folder}", "--classes"]
+    assert main([*words, *sets[:2]]) == 1
+    assert "1 class folder unknown to the head: Red (but for case and blanks, 'Red' is 'red')" in (
+        capsys.readouterr().err
+    )
+    assert main([*words, *sets[:2], "--leave-out"]) == 0
+    assert "; 12 images of 1 class that the head lacks (Red) left out" in capsys.readouterr().out
+    (tmp_path / "map.json").write_text('{"Red": "red", "green": [], "blue": [], "red": []}')
+    assert main([*words, *sets, f"one={tmp_path / 'map.json'}"]) == 0
+    assert "of 48 images in 3 classes of " in capsys.readouterr().out
+    assert main([*words, *sets, "two=pacs"]) == 2
+    assert "--classes two: no set has this name; the sets are one" in capsys.readouterr().err

@@ -50,6 +50,8 @@ class Cell:
     """what decides its numbers besides the images, the encoder and the head"""
     train: ImageSet | None = None
     """training images, where they decide its numbers, too"""
+    classes: str | None = None
+    """class map of its folders, by name or path"""
     ready_cut: bool = False
     """its images are cut to size already: smaller ones than the resize asks for are not enlarged"""
 
