@@ -239,6 +239,7 @@ def evaluate(evaluation: Evaluation, folder: Path, device: str) -> None:
         evaluation.data,
         str(out),
         test=evaluation.test,
+        in_distribution=evaluation.test is not None,
         device=device,
         leave_out=evaluation.leave_out,
     )
@@ -251,7 +252,7 @@ def evaluate(evaluation: Evaluation, folder: Path, device: str) -> None:
             Accuracy(evaluation.sets, classes=evaluation.classes, leave_out=evaluation.leave_out),
             ShapeBias(evaluation.cue_conflict),
         )
-        ood(OodConfig(str(folder), f"{out}/head.pt", str(out), kinds=kinds, device=device))
+        ood(OodConfig(str(folder), str(out), kinds=kinds, device=device))
 
 
 def write_report(

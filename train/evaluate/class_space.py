@@ -81,6 +81,7 @@ class ClassSpace:
             "class_names": list(self.names),
             "declared": self.declared,
             "choices": len(self.columns),
+            "head_classes": self.right.shape[1],
             "chance": self.chance,
             "present": len(counts),
             "images_per_class": [int(counts.min()), int(counts.max())],
@@ -156,6 +157,14 @@ def declare(
         lacking=tuple(name for name in folders if name not in shared),
         folders=tuple(folders),
     )
+
+
+def check_classes(
+    head: Sequence[str], images: ImageSet, declared: ClassMap | None, *, leave_out: bool
+) -> None:
+    """Refuse a set of which `declare` makes no class space, before anything is computed."""
+    labels = torch.from_numpy(images.labels)
+    declare(head, images.classes, labels, declared, leave_out=leave_out)
 
 
 def describe_unknown(unknown: Sequence[str], stray: int, known: Sequence[str], where: str) -> str:

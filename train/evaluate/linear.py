@@ -246,6 +246,21 @@ def make_own_head(encoder: Encoder) -> Head:
     return Head(torch.zeros(features), torch.ones(features), weight, bias, classes, encoder.fingerprint)
 
 
+def head_file(out: str | Path, name: str) -> Path:
+    """Place of a head in a run folder."""
+    return Path(out) / (f"head-{name}.pt" if name else "head.pt")
+
+
+def find_head(text: str, out: str) -> tuple[str, str]:
+    """Find name and path of a head that was given as a path, as its name in a run folder, or as `own`."""
+    if text == OWN and not Path(text).is_file():
+        return OWN, OWN
+    if not Path(text).is_file() and head_file(out, text).is_file():
+        return text, str(head_file(out, text))
+    stem = Path(text).stem
+    return stem.removeprefix("head").removeprefix("-"), text
+
+
 def load_head(path: str, encoder: Encoder) -> Head:
     """Read a head and check that it belongs to this encoder; anything else raises `InputError`.
 

@@ -36,7 +36,7 @@ def measure_sets(tiny, colours, tmp_path):
 
     def measure(*sets, data=None, **options):
         paths = tuple(f"{name}={tmp_path / name}" for name in sets)
-        files = {"head": str(tmp_path / "head.pt"), "out": str(tmp_path / "run"), "device": "cpu"}
+        files = {"head": (str(tmp_path / "head.pt"),), "out": str(tmp_path / "run"), "device": "cpu"}
         try:
             ood.ood(ood.OodConfig("tiny", **files, kinds=(Accuracy(paths, data=data),), **options))
         finally:

@@ -10,7 +10,7 @@ import torch
 from texneg.cli.main import main
 from texneg.datasets.images import open_images
 from texneg.errors import InputError, RunFailed
-from texneg.train.evaluate import ood
+from texneg.train.evaluate import ood, probe
 from texneg.train.evaluate.features import Features, extract
 from texneg.train.evaluate.linear import fit_probe, load_head, save_head
 from texneg.train.evaluate.sets import base
@@ -28,7 +28,7 @@ def probed(encoder, colours, tmp_path, monkeypatch):
     save_head(str(tmp_path / "head.pt"), head)
     return {
         "checkpoint": "tiny",
-        "head": str(tmp_path / "head.pt"),
+        "head": (str(tmp_path / "head.pt"),),
         "out": str(tmp_path / "run"),
         "device": "cpu",
     }
@@ -164,7 +164,7 @@ def test_what_bad_input_gets(probed, colours, tmp_path, encoder):
     (tmp_path / "text.pt").write_text("no head")
     with pytest.raises(InputError, match="cannot be read as a head"):
         load_head(str(tmp_path / "text.pt"), encoder)
-    saved = torch.load(probed["head"], weights_only=True)
+    saved = torch.load(probed["head"][0], weights_only=True)
     for lacking in ("classes", "weight"):
         torch.save({k: v for k, v in saved.items() if k != lacking}, tmp_path / "lacking.pt")
         with pytest.raises(InputError, match="is damaged; make it again with texneg probe"):
@@ -172,17 +172,17 @@ def test_what_bad_input_gets(probed, colours, tmp_path, encoder):
     with torch.no_grad():
         encoder.body[0].bias += 1
     with pytest.raises(InputError, match="was fitted on encoder"):
-        load_head(probed["head"], encoder)
+        load_head(probed["head"][0], encoder)
 
 
 def test_the_head_says_how_its_images_are_prepared(probed, colours, tmp_path, encoder, monkeypatch, capsys):
     """Flip and resize are the head's; sets that are cut to size are not enlarged."""
     images = colours("set", seed=1)
-    head = load_head(probed["head"], encoder)
+    head = load_head(probed["head"][0], encoder)
     assert "fitted by an earlier version" in capsys.readouterr().err
     mirrored = replace(head, flip=True, resize="torchvision", transform="x")
-    save_head(probed["head"], mirrored)
-    assert load_head(probed["head"], encoder).flip
+    save_head(probed["head"][0], mirrored)
+    assert load_head(probed["head"][0], encoder).flip
     asked = []
     monkeypatch.setattr(
         base, "extract", lambda *_, **options: asked.append(options) or extract(*_, **options)
@@ -203,7 +203,7 @@ def test_the_head_says_how_its_images_are_prepared(probed, colours, tmp_path, en
 def test_unknown_folders_end_a_set_unless_they_are_left_out(probed, colours, tmp_path, capsys):
     folder = colours("set", seed=1)
     shutil.copytree(folder / "red", folder / "Red")
-    words = ["ood", "tiny", "--head", probed["head"], "--out", probed["out"], "--device", "cpu"]
+    words = ["ood", "tiny", "--head", *probed["head"], "--out", probed["out"], "--device", "cpu"]
     sets = ["--sets", f"one={folder}", "--classes"]
     assert main([*words, *sets[:2]]) == 1
     assert "1 class folder unknown to the head: Red (but for case and blanks, 'Red' is 'red')" in (
@@ -216,3 +216,109 @@ def test_unknown_folders_end_a_set_unless_they_are_left_out(probed, colours, tmp
     assert "of 48 images in 3 classes of " in capsys.readouterr().out
     assert main([*words, *sets, "two=pacs"]) == 2
     assert "--classes two: no set has this name; the sets are one" in capsys.readouterr().err
+
+
+@pytest.fixture
+def several(encoder, colours, tmp_path, monkeypatch):
+    """A run folder with heads of three and of two colours, and the words that name both."""
+    for module in (ood, probe):
+        monkeypatch.setattr(module, "open_encoder", lambda *_: encoder)
+    run = str(tmp_path / "run")
+    for name, classes in (("three", ("blue", "green", "red")), ("two", ("red", "blue"))):
+        words = ["--data", str(colours(name, classes=classes)), "--name", name, "--device", "cpu"]
+        assert main(["probe", "tiny", "--out", run, *words]) == 0
+    return ["ood", "tiny", "--out", run, "--head", "three", "two", "--device", "cpu"]
+
+
+def results(tmp_path):
+    """Sets of ood.json by head and name."""
+    found = json.loads((tmp_path / "run" / "ood.json").read_text())
+    return {(row["head_name"], row["name"]): row for row in found["sets"]}
+
+
+def test_every_head_is_tested_on_every_set(several, colours, tmp_path, capsys, monkeypatch):
+    folder, asked = colours("a", seed=1, classes=("red", "blue")), []
+    monkeypatch.setattr(base, "extract", lambda *_, **options: asked.append(1) or extract(*_, **options))
+    assert main([*several, "--sets", f"a={folder}", "--in-distribution", "a"]) == 0
+    assert {key: row["classes"] for key, row in results(tmp_path).items()} == {
+        ("three", "a"): 3,
+        ("two", "a"): 2,
+    }
+    assert len(asked) == 1  # both heads look at the same features
+    assert "[two] a: masked 100.0 %" in capsys.readouterr().out
+    assert all(row["in_distribution"] for row in results(tmp_path).values())
+    assert main([*several, "--sets", f"a={folder}"]) == 0
+    assert len(asked) == 1
+    assert not any(row["in_distribution"] for row in results(tmp_path).values())
+    again = ["--data", str(tmp_path / "two"), "--name", "two", "--device", "cpu", "--seed", "1"]
+    (tmp_path / "two" / "red" / "red1.png").unlink()
+    assert main(["probe", "tiny", "--out", str(tmp_path / "run"), *again]) == 0
+    assert main([*several[:4], "--head", "three", "--sets", f"a={folder}", "--device", "cpu"]) == 0
+    assert list(results(tmp_path)) == [("three", "a")]  # what was measured of the earlier head is gone
+
+
+def test_a_probe_does_not_write_over_another(several, colours, tmp_path, capsys):
+    run, other = tmp_path / "run", str(colours("other", seed=3))
+    words = ["probe", "tiny", "--out", str(run), "--device", "cpu", "--data"]
+    assert main([*words, other]) == 0
+    kept = (run / "head.pt").read_bytes()
+    assert main([*words, str(tmp_path / "three")]) == 2
+    said = capsys.readouterr().err
+    assert f"is of a head fitted on {other}: give this one a name, such as --name three" in said
+    assert (run / "head.pt").read_bytes() == kept
+    assert main([*words, other, "--name", "own"]) == 2
+    assert main([*words, other, "--seed", "1"]) == 0
+    names = {path.name for path in run.iterdir()}
+    assert {"head.pt", "head-two.pt", "head-three.pt", "probe-two.json", "probe.json"} <= names
+
+
+def test_a_set_is_removed_and_the_same_images_are_no_second_set(several, colours, tmp_path, capsys):
+    a, b = colours("a", seed=1), colours("b", seed=2)
+    (tmp_path / "copy").mkdir()
+    shutil.copytree(a, tmp_path / "copy" / "a")
+    sets = ["--sets", f"a={a}", f"b={b}", f"again={tmp_path / 'copy' / 'a'}", "--leave-out"]
+    assert main([*several, *sets]) == 1
+    said = capsys.readouterr().err
+    assert "set 'again'" in said
+    assert "the same images as set 'a': they would count twice; give them one name, or take" in said
+    assert {name for _, name in results(tmp_path)} == {"a", "b"}
+    outcomes = [
+        tmp_path / "run" / row["outcomes"] for (_, name), row in results(tmp_path).items() if name == "a"
+    ]
+    assert main([*several[:4], "--remove", "a"]) == 0
+    assert {name for _, name in results(tmp_path)} == {"b"}
+    assert not any(path.exists() for path in outcomes)
+    assert main([*several, *sets[:1], sets[3], "--leave-out"]) == 0
+    assert {name for _, name in results(tmp_path)} == {"b", "again"}
+    assert main([*several[:4], "--remove", "c"]) == 2
+    assert "--remove c: no such set in" in capsys.readouterr().err
+
+
+def test_sets_of_an_earlier_version_are_named_and_left_out(probed, colours, tmp_path, capsys):
+    old = ood.OodConfig(**probed, kinds=(Accuracy((f"old={colours('old', seed=4)}",)),))
+    ood.ood(old)
+    cells = tmp_path / "run" / "cells.jsonl"
+    line = json.loads(cells.read_text())
+    del line["transform"]
+    cells.write_text(json.dumps({**line, "cell": "f" * 64}) + "\n")
+    new = ood.OodConfig(**probed, kinds=(Accuracy((f"new={colours('new', seed=5)}",)),))
+    ood.ood(new)
+    assert "earlier version: old; give these sets once more" in capsys.readouterr().err
+    assert [name for _, name in results(tmp_path)] == ["new"]
+    ood.ood(old)
+    assert "give these sets" not in capsys.readouterr().err
+    assert sorted(name for _, name in results(tmp_path)) == ["new", "old"]
+
+
+@pytest.mark.parametrize(
+    ("data", "test", "same"),
+    [
+        ("x/train", "x/val", True),
+        ("x", "x/test", True),
+        ("x", None, True),
+        ("x/photo", "x/cartoon", False),
+        ("x/train", "y/val", False),
+    ],
+)
+def test_a_split_beside_the_training_images_is_in_distribution(data, test, same):
+    assert probe.is_split_of(data, test) is same

@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 
-from texneg.errors import InputError, RunFailed
+from texneg.errors import InputError
 from texneg.train.device import pick_device
 from texneg.train.evaluate import knn, probe
 from texneg.train.evaluate.linear import load_head
@@ -135,7 +135,7 @@ def test_one_shared_class_proves_nothing(tiny, colours, tmp_path):
         config = probe.ProbeConfig(
             "tiny", train, str(tmp_path / "run"), test=test, device="cpu", classes=classes
         )
-        with pytest.raises(RunFailed, match="one shared class, 'red'"):
+        with pytest.raises(InputError, match="one shared class, 'red'"):
             probe.probe(config)
 
 

@@ -23,6 +23,7 @@ from texneg.train.data.splits import open_train, require_labels
 from texneg.train.evaluate.class_space import (
     HEAD,
     ClassSpace,
+    check_classes,
     choose,
     declare,
     describe_left_out,
@@ -63,6 +64,8 @@ class Accuracy(SetKind):
     """leave out images in unknown class folders or in none, instead of refusing the set"""
     ready_cut: tuple[str, ...] = ()
     """names of sets whose images are cut to size already, such as ImageNet-C: they are not enlarged first"""
+    in_distribution: tuple[str, ...] = ()
+    """names of sets that are of the distribution of the head's training images"""
 
     name: ClassVar[str] = "accuracy"
 
@@ -71,16 +74,26 @@ class Accuracy(SetKind):
         paths, maps = parse_paths(self.sets, "--sets"), parse_paths(self.classes, "--classes")
         require_known(self.ready_cut, paths, "--ready-cut")
         require_known(maps, paths, "--classes")
+        require_known(self.in_distribution, paths, "--in-distribution")
         for name, path in paths.items():
-            yield Cell(name, path, train=self.train, ready_cut=name in self.ready_cut, classes=maps.get(name))
+            yield Cell(
+                name,
+                path,
+                train=self.train,
+                classes=maps.get(name),
+                ready_cut=name in self.ready_cut,
+                in_distribution=name in self.in_distribution,
+            )
 
     def measure(self, cell: Cell, images: ImageSet, probed: ProbedEncoder) -> Measurement:
         """Masked, unmasked and, with `data`, kNN accuracy."""
+        declared = find_class_map(cell.classes, cell.name, images)
+        check_classes(probed.head.classes, images, declared, leave_out=self.leave_out)
         return measure_accuracy(
             probed.head,
             probed.features(images, ready_cut=cell.ready_cut),
             images.classes,
-            declared=find_class_map(cell.classes, cell.name, images),
+            declared=declared,
             leave_out=self.leave_out,
             bank=probed.bank(self.train) if self.train else None,
         )

@@ -9,7 +9,7 @@ Shapes: N images, S runs.
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
@@ -52,6 +52,8 @@ class Cell:
     """training images, where they decide its numbers, too"""
     classes: str | None = None
     """class map of its folders, by name or path"""
+    in_distribution: bool = False
+    """as the user says: it is of the distribution of the head's training images"""
     ready_cut: bool = False
     """its images are cut to size already: smaller ones than the resize asks for are not enlarged"""
 
@@ -99,9 +101,13 @@ class ProbedEncoder:
         cache: str | None = None,
         bad: Bad = "wrong",
         allow_truncated: bool = False,
+        name: str = "",
+        memo: dict[Hashable, Features] | None = None,
     ) -> None:
         self.encoder = encoder
         self.head = head
+        self.name = name
+        """Of the head, among those of the run folder; empty for the only one."""
         self.bad: Bad = bad
         """Policy for an image of a test set that cannot be read."""
         self.allow_truncated = allow_truncated
@@ -112,6 +118,8 @@ class ProbedEncoder:
         """Fingerprints of both."""
         self.bank = functools.cache(self._make_bank)
         """Features of the head's training images that can be read, labelled by its classes; made once."""
+        self._memo: dict[Hashable, Features] = {} if memo is None else memo
+        """The latest features, which several heads of one encoder share."""
         self._options: dict[str, Any] = {"batch": batch, "cache": cache, "flip": head.flip}
 
     def features(self, images: ImageSet, *, ready_cut: bool = False) -> Features:
@@ -128,9 +136,13 @@ class ProbedEncoder:
         if images.allow_truncated != self.allow_truncated:
             images = replace(images, allow_truncated=self.allow_truncated)
         resize = self.preprocessing(ready_cut=ready_cut).resize
-        found = extract(self.encoder, images, bad=bad, resize=resize, **self._options)
-        self.unreadable[images.root] = found.unreadable
-        return found
+        key = (images.root, len(images), bad, resize, self.head.flip)
+        if key not in self._memo:
+            found = extract(self.encoder, images, bad=bad, resize=resize, **self._options)
+            self._memo.clear()
+            self._memo[key] = found
+        self.unreadable[images.root] = self._memo[key].unreadable
+        return self._memo[key]
 
     def _make_bank(self, train: ImageSet) -> Features:
         if set(train.classes) != set(self.head.classes):
