@@ -49,6 +49,7 @@ def join_cells(kind: type[SetKind], records: Sequence[Record]) -> Record:
             "head",
             "head_name",
             "in_distribution",
+            "fitted_on",
             "transform",
             "version",
             "bad",

@@ -24,6 +24,10 @@ from texneg.train.data.splits import SHOWN
 HEAD = "head"  # declares, where nothing else does
 
 
+class NothingShared(InputError):
+    """A head and a set have no class in common."""
+
+
 @dataclass(frozen=True)
 class ClassSpace:
     """The choices of a head on a set, and the right ones of each image."""
@@ -125,7 +129,7 @@ def declare(
     unknown = [name for name in folders if name not in groups]
     shared = {name: group for name, group in groups.items() if group}
     if not any(name in shared for name in folders):
-        raise InputError(
+        raise NothingShared(
             f"no shared classes: the set has {list_some(folders)}, the head {list_some(head)};"
             " declare what the folders mean with a class map (--classes), rename them, or fit the probe on"
             f" the same names{hint_at(folders, head)}"

@@ -58,6 +58,8 @@ class Head:
     """Of the images it was fitted on; None for that of the encoder."""
     transform: str = ""
     """Name of their resize and crop; empty in files of earlier versions."""
+    data: str = ""
+    """Fingerprint of a sample of each of them; empty in files of earlier versions."""
 
     def logits(self, features: Tensor) -> Tensor:
         """Scores (N, C) of features (N, F)."""

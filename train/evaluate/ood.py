@@ -13,7 +13,7 @@ from texneg import __version__
 from texneg.cli import console
 from texneg.cli.fields import Positional
 from texneg.cli.main import parse
-from texneg.datasets.fingerprint import fingerprint
+from texneg.datasets.fingerprint import fingerprint, sample_fingerprint
 from texneg.datasets.storage.arrays import read_arrays
 from texneg.datasets.storage.json_files import append_json_line, read_json, write_json
 from texneg.datasets.storage.places import parse_place, require_folder
@@ -24,6 +24,7 @@ from texneg.train.evaluate.cells import (
     PROTOCOL,
     RESULT,
     Record,
+    get_content,
     hash_fields,
     join_cells,
     join_sets,
@@ -31,7 +32,7 @@ from texneg.train.evaluate.cells import (
     remove_set,
     require_other_images,
 )
-from texneg.train.evaluate.class_space import find_class_map
+from texneg.train.evaluate.class_space import NothingShared, find_class_map
 from texneg.train.evaluate.features import (
     Bad,
     Encoder,
@@ -169,9 +170,13 @@ def measure_sets(
                 try:
                     record = measure_cell(out, kind, cell, probed, finished, parts=len(cells))
                 except (InputError, OSError) as error:
+                    forget_cell(finished, kind, cell, probed)
+                    if isinstance(error, NothingShared) and len(heads) > 1:
+                        console.info(f"set {cell.name!r} shares no class with head {probed.name}: not tested")
+                        total -= 1
+                        continue
                     part = f" {cell.part}" if cell.part else ""
                     failed.append(f"set {cell.name!r}{part} ({cell.path}){with_head}: {error}")
-                    forget_cell(finished, kind, cell, probed)
                     continue
                 finished.pop(record["cell"], None)  # the latest of a name stands last
                 finished[record["cell"]] = record
@@ -180,6 +185,9 @@ def measure_sets(
                 whole = join_cells(type(kind), records)
                 head = f"[{probed.name or 'head'}] " if len(heads) > 1 else ""
                 notes = describe_unreadable(whole["unreadable"], probed.bad)
+                notes += (
+                    "; these are the images that the head was fitted on" if whole.get("fitted_on") else ""
+                )
                 console.out(f"{head}{kind.summary(whole)}{notes}")
     encoder = heads[0].encoder
     mine, earlier = choose_current(out, list(finished.values()), heads)
@@ -258,7 +266,10 @@ def measure_cell(
     }  # fmt: skip
     name = hash_fields(**probed.weights, **decisive)
     record = finished.get(name)
-    told = {"in_distribution": cell.in_distribution, "head_name": probed.name}
+    fitted = bool(probed.head.data) and get_content(sample_fingerprint(images)) == get_content(
+        probed.head.data
+    )
+    told = {"in_distribution": cell.in_distribution, "head_name": probed.name, "fitted_on": fitted}
     if record is not None and record.get("parts", 1) == parts and read_arrays(out / record["outcomes"]):
         if record.items() >= told.items():
             return record

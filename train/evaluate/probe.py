@@ -100,6 +100,7 @@ def probe(config: ProbeConfig) -> int:
         flip=config.flip,
         resize="torchvision" if prepared.enlarges else "no-enlargement",
         transform=prepared.transform,
+        data=sample_fingerprint(train),
     )
     out = Path(config.out)
     record_path, head_path = record_file(out, config.name), head_file(out, config.name)

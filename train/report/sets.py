@@ -16,7 +16,8 @@ from texneg.train.evaluate.sets.base import Record, SetKind
 from texneg.train.report.runs import Run
 
 PROBE_ROW = "probe test"
-CLEAN, OUT, RENDITIONS, CORRUPTIONS, SUBSETS, CUES = GROUPS = (
+FITTED, CLEAN, OUT, RENDITIONS, CORRUPTIONS, SUBSETS, CUES = GROUPS = (
+    "images that the head was fitted on",
     "in distribution",
     "out of distribution",
     "renditions",
@@ -112,6 +113,8 @@ def require_same_test(name: str, everywhere: Sequence[SetResult]) -> None:
 
 def find_group(name: str, kind: type[SetKind], record: Record, *, clean: bool) -> str:
     """Find the group of a set that the user has put in none."""
+    if record.get("fitted_on"):
+        return FITTED
     if not kind.averaged:
         return CUES
     if clean:

@@ -17,6 +17,7 @@ from texneg.train.evaluate.intervals import Interval, mean_sd, t_interval, wilso
 from texneg.train.evaluate.sets.base import ArmResult, SetKind, Values, align, load_outcomes
 from texneg.train.report.runs import Arm
 from texneg.train.report.sets import (
+    FITTED,
     GROUPS,
     Key,
     SetResult,
@@ -135,8 +136,8 @@ def build_table(arms: Sequence[Arm], groups: Mapping[str, str] | None = None) ->
 
 
 def find_headline(table: Sequence[Row]) -> Row | None:
-    """Choose the row that stands for a report: the first mean out of distribution, or else the first set."""
-    accuracies = [row for row in table if row.averaged]
+    """Choose the row that stands for a report: the first mean of sets, else the first out of distribution."""
+    accuracies = [row for row in table if row.averaged and row.group != FITTED]
     shifted = [row for row in accuracies if not row.clean]
     means = [row for row in shifted if row.kind is None]
     return next(iter([*means, *shifted, *accuracies]), None)

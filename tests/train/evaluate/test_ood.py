@@ -310,6 +310,30 @@ def test_sets_of_an_earlier_version_are_named_and_left_out(probed, colours, tmp_
     assert sorted(name for _, name in results(tmp_path)) == ["new", "old"]
 
 
+def test_heads_without_a_class_of_a_set_and_images_that_they_were_fitted_on(
+    several, colours, tmp_path, capsys
+):
+    (tmp_path / "map.json").write_text('{"one": "green", "two": "yellow", "three": "green"}')
+    other = colours("other", seed=6, classes=("green",))
+    (other / "green").rename(other / "one")
+    shutil.copytree(other / "one", other / "two")
+    (tmp_path / "map.json").write_text('{"one": "green", "two": ["grass"]}')
+    sets = [
+        "--sets",
+        f"mine={tmp_path / 'two'}",
+        f"plants={other}",
+        "--classes",
+        f"plants={tmp_path}/map.json",
+    ]
+    assert main([*several, *sets]) == 1  # one shared class with one head, none with the other
+    printed = capsys.readouterr()
+    assert "set 'plants' shares no class with head two: not tested" in printed.err
+    assert "1 of 3 could not be measured" in printed.err
+    assert "[two] mine: masked 100.0 %" in printed.out
+    assert printed.out.count("; these are the images that the head was fitted on") == 1
+    assert results(tmp_path)["two", "mine"]["fitted_on"]
+
+
 @pytest.mark.parametrize(
     ("data", "test", "same"),
     [
