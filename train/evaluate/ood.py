@@ -223,7 +223,7 @@ def choose_current(
     now = {one.name: one.weights["head"] for one in heads}
     for path in out.glob("probe*.json"):
         found = read_json(path)
-        now.setdefault(found.get("name", ""), found.get("head"))
+        now.setdefault(found.get("name", ""), str(found.get("head")))
     encoder = heads[0].weights["encoder"]
     mine = [
         record

@@ -84,7 +84,7 @@ def probe(config: ProbeConfig) -> int:
     device = find_device(encoder)
     train, test = open_sets(config)
     require_own_place(config, train)
-    declared = test and find_class_map(config.classes, "", test)
+    declared = None if test is None else find_class_map(config.classes, "", test)
     if test is not None:
         check_classes(train.classes, test, declared, leave_out=config.leave_out)
 

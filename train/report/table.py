@@ -223,8 +223,8 @@ def _mean_row(arms: Sequence[Arm], rows: Sequence[Row], name: str) -> Row:
         values.append({seed: fmean(part[seed] for part in parts) for seed in seeds})
     entries = []
     for i, entry in enumerate(_compare(arms, values)):
-        parts = [one for row in rows if (one := row.entries[i])]
-        entries.append(entry and _average(entry, parts))
+        averaged = [one for row in rows if (one := row.entries[i])]
+        entries.append(entry and _average(entry, averaged))
     first = rows[0]
     return Row(
         name, None, entries, head=first.head, group=first.group, classes=first.classes, chance=first.chance

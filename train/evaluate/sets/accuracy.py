@@ -73,7 +73,7 @@ class Accuracy(SetKind):
         """One for each set."""
         paths, maps = parse_paths(self.sets, "--sets"), parse_paths(self.classes, "--classes")
         require_known(self.ready_cut, paths, "--ready-cut")
-        require_known(maps, paths, "--classes")
+        require_known(tuple(maps), paths, "--classes")
         require_known(self.in_distribution, paths, "--in-distribution")
         for name, path in paths.items():
             yield Cell(
