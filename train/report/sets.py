@@ -16,24 +16,20 @@ from texneg.train.evaluate.sets.base import Record, SetKind
 from texneg.train.report.runs import Run
 
 PROBE_ROW = "probe test"
-FITTED, CLEAN, OUT, RENDITIONS, CORRUPTIONS, SUBSETS, CUES = GROUPS = (
+FITTED, CLEAN, OUT, RENDITIONS, CUES, SUBSETS, CORRUPTIONS = GROUPS = (
     "images that the head was fitted on",
     "in distribution",
     "out of distribution",
     "renditions",
-    "corruptions",
-    "subsets of the classes",
     "cue sets",
+    "subsets of the classes",
+    "corruptions",
 )
-KNOWN = {  # names of sets whose group they tell
-    **dict.fromkeys(
-        ("imagenet-r", "imagenet-sketch", "stylized-imagenet", "sketch", "cartoon", "art_painting"),
-        RENDITIONS,
-    ),
-    **dict.fromkeys(("imagenet-c", "imagenet-c-bar", "cifar-10-c", "cifar-100-c"), CORRUPTIONS),
-    **dict.fromkeys(("edges", "silhouettes", "filled-silhouettes"), CUES),
+KNOWN = {  # sets whose names tell their group
+    RENDITIONS: "imagenet-r imagenet-sketch stylized-imagenet sketch cartoon art_painting line-drawings",
+    CUES: "edges silhouettes filled-silhouettes cue-conflict",
+    CORRUPTIONS: "imagenet-c imagenet-c-bar cifar-10-c cifar-100-c noise blur contrast pixelate",
 }
-
 
 Key = tuple[str, str, str]
 """Head, kind and name of a set."""
@@ -67,7 +63,7 @@ def read_sets(run: Run) -> dict[Key, SetResult]:
             clean[head] = test["data"]
         if all(record["data"] != test["data"] or record.get("head_name", "") != head for record in sets):
             name = f"probe-{head}-outcomes.npz" if head else "probe-outcomes.npz"
-            record = {"masked": test, **test}
+            record = {"masked": test, "transform": probe.get("transform"), **test}
             found[head, Accuracy.name, PROBE_ROW] = SetResult(
                 Accuracy, record, record["masked"]["accuracy"], (run.path / name,), told
             )
@@ -102,7 +98,7 @@ def require_same_test(name: str, everywhere: Sequence[SetResult]) -> None:
             " measure it again with the same --bad and --allow-truncated"
         )
     spaces = {(one.record.get("declared"), one.record.get("classes")) for one in everywhere}
-    cuts = {one.record.get("transform") for one in everywhere if one.record.get("transform")}
+    cuts = {one.record.get("transform", "those of an earlier version") for one in everywhere}
     for what, ways in (("classes", spaces), ("crops", cuts)):
         if len(ways) > 1:
             raise InputError(
@@ -121,8 +117,9 @@ def find_group(name: str, kind: type[SetKind], record: Record, *, clean: bool) -
         return CLEAN
     if "cells" in record:
         return CORRUPTIONS
-    if known := KNOWN.get(name.casefold()) or KNOWN.get(str(record.get("declared"))):
-        return known
+    for group, names in KNOWN.items():
+        if {name.casefold(), record.get("declared")} & set(names.split()):
+            return group
     return SUBSETS if record.get("choices", 0) < record.get("head_classes", 0) else OUT
 
 

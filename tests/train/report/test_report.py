@@ -464,10 +464,10 @@ def test_only_what_is_alike_is_averaged(tmp_path):
         ("out of distribution", "b"),
         ("out of distribution", "out of distribution, mean of 2 sets"),
         ("renditions", "cartoon"),
+        ("cue sets", "cue conflict"),
         ("subsets of the classes", "c"),
         ("subsets of the classes", "d"),
         ("subsets of the classes", "subsets of the classes, mean of 2 sets"),
-        ("cue sets", "cue conflict"),
     ]
     assert find_headline(table).name == "out of distribution, mean of 2 sets"
     grouped = {row.name: row.group for row in build_table(arms, {"a": "drawings", "b": "drawings"})}
@@ -544,3 +544,12 @@ def test_what_was_left_out_is_said(tmp_path, runs):
     out = made(runs, tmp_path)
     for text in (out.read_text(), out.with_suffix(".md").read_text()):
         assert "2 in no folder, 5 images of 2 classes that the head lacks" in text
+
+
+def test_other_crops_or_classes_in_one_run_are_refused(runs):
+    for changed, said in (({"transform": "new"}, "crops"), ({"declared": "pacs"}, "classes")):
+        before = (runs[0] / "ood.json").read_bytes()
+        change_sets(runs[0], {"same": changed})
+        with pytest.raises(InputError, match=f"set 'same' was measured with other {said} in some runs"):
+            build_table(group_runs([read_run(str(folder)) for folder in runs]))
+        (runs[0] / "ood.json").write_bytes(before)
