@@ -29,6 +29,7 @@ from texneg.train.evaluate.linear import OWN, PENALTIES, VALIDATION_SHARE, fit_p
 from texneg.train.evaluate.sets.accuracy import describe_accuracy, measure_accuracy
 from texneg.train.evaluate.sets.base import save_outcomes
 from texneg.train.networks.imported import Foreign
+from texneg.train.networks.preprocessing import VERSION
 
 PROTOCOL = "lbfgs"
 
@@ -193,11 +194,13 @@ def open_sets(config: ProbeConfig) -> tuple[ImageSet, ImageSet | None]:
 
 
 def is_current(config: ProbeConfig) -> bool:
-    """Return True if probe.json is there, and of the images that are there now, if they still are."""
+    """Return True if the record is there, of today's crops and of the images that are there, if they are."""
     path = record_file(Path(config.out), config.name)
     if not path.is_file():
         return False
     found = read_json(path)
+    if not str(found.get("transform")).endswith(VERSION):
+        return False  # of crops of an earlier version
     try:
         train, test = open_sets(config)
     except InputError:

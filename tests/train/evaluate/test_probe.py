@@ -100,6 +100,9 @@ def test_a_probe_is_current_until_its_images_change(tiny, colours, tmp_path):
         assert probe.is_current(config)
     train.rename(tmp_path / "away")
     assert probe.is_current(config)
+    record = tmp_path / "run" / "probe.json"
+    record.write_text(record.read_text().replace("-crop-v2", "-crop-v1"))
+    assert not probe.is_current(config)
 
 
 @pytest.mark.parametrize("k", [(5, 20, 200), (13,), (24,)], ids=str)
