@@ -39,6 +39,10 @@ class Evaluation:
     """Other test sets, NAME=PATH."""
     cue_conflict: tuple[str, ...] = ()
     """Cue-conflict sets for shape bias, NAME=PATH."""
+    classes: tuple[str, ...] = ()
+    """Class maps of the other test sets, NAME=MAP."""
+    leave_out: bool = False
+    """Leave out images of classes that the head does not know, instead of refusing their set."""
     name: str = ""
     """Subfolder of the run for its results; empty: the run folder itself."""
 
@@ -230,14 +234,25 @@ def evaluate(evaluation: Evaluation, folder: Path, device: str) -> None:
     from texneg.train.evaluate.sets.shape_bias import ShapeBias
 
     out = folder / evaluation.name
-    probed = ProbeConfig(str(folder), evaluation.data, str(out), test=evaluation.test, device=device)
+    probed = ProbeConfig(
+        str(folder),
+        evaluation.data,
+        str(out),
+        test=evaluation.test,
+        in_distribution=evaluation.test is not None,
+        device=device,
+        leave_out=evaluation.leave_out,
+    )
     if not is_current(probed):
         probe(probed)
     if evaluation.name:
         shutil.copy(folder / "config.json", out / "config.json")
     if evaluation.sets or evaluation.cue_conflict:
-        kinds = (Accuracy(evaluation.sets), ShapeBias(evaluation.cue_conflict))
-        ood(OodConfig(str(folder), f"{out}/head.pt", str(out), kinds=kinds, device=device))
+        kinds = (
+            Accuracy(evaluation.sets, classes=evaluation.classes, leave_out=evaluation.leave_out),
+            ShapeBias(evaluation.cue_conflict),
+        )
+        ood(OodConfig(str(folder), str(out), kinds=kinds, device=device))
 
 
 def write_report(

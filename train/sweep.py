@@ -61,6 +61,10 @@ class StudyConfig:
     """other test sets, NAME=PATH"""
     cue_conflict: tuple[str, ...] = ()
     """cue-conflict sets for shape bias, NAME=PATH"""
+    classes: tuple[str, ...] = ()
+    """class maps of the other test sets, NAME=MAP, as for texneg ood"""
+    leave_out: bool = False
+    """leave out test images in class folders that the head lacks, instead of refusing their set"""
     processes: int = 0
     """runs at a time; 0: one for each of --devices, or for each core"""
     threads: int = 1
@@ -146,7 +150,12 @@ def plan_study(config: StudyConfig, arms: Mapping[str, PretrainConfig]) -> Study
         raise InputError("--processes: 0 or more; --threads: 1 or more")
     first = next(iter(arms.values()))
     evaluation = Evaluation(
-        config.labelled or first.run.data, config.test, sets=config.sets, cue_conflict=config.cue_conflict
+        config.labelled or first.run.data,
+        config.test,
+        sets=config.sets,
+        cue_conflict=config.cue_conflict,
+        classes=config.classes,
+        leave_out=config.leave_out,
     )
     return Study(
         folder=config.out or f"runs/study-{config.recipe}",

@@ -1,10 +1,16 @@
-"""A tiny encoder and a tiny data set for the evaluation tests; processes to send signals to."""
+"""A tiny encoder and a tiny data set for the evaluation tests; processes to send signals to.
+
+`TEXNEG_TEST_IMAGES` names a folder with imagenet-photos/imagenet-photos-000000.tar, 250 photographs whose
+names begin with their WordNet ids; tests that look at them are left out without it.
+"""
 
 import hashlib
 import os
 import signal
 import subprocess
+import tarfile
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -100,3 +106,20 @@ def start_until():
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory):
+    """250 photographs of 250 classes of ImageNet, in folders by WordNet id."""
+    archive = (
+        Path(os.environ.get("TEXNEG_TEST_IMAGES", "")) / "imagenet-photos" / "imagenet-photos-000000.tar"
+    )
+    if not archive.is_file():
+        pytest.skip("TEXNEG_TEST_IMAGES names no folder with the photographs")
+    root = tmp_path_factory.mktemp("photographs")
+    with tarfile.open(archive) as tar:
+        for member in tar.getmembers():
+            folder = root / member.name[:9]
+            folder.mkdir(exist_ok=True)
+            (folder / member.name).write_bytes(tar.extractfile(member).read())
+    return root

@@ -206,4 +206,8 @@ def test_a_supervised_model_answers_with_its_own_classifier(tmp_path, colours):
     command = ["ood", str(tmp_path / "r.pth"), "--head", "own", "--sets", f"photos={photos}"]
     assert main([*command, "--image-size", "32", "--out", str(tmp_path / "out")]) == 0
     found = json.loads((tmp_path / "out" / "ood.json").read_text())
-    assert (len(found["classes"]), found["sets"][0]["n"], found["sets"][0]["classes"]) == (1000, 24, 2)
+    assert (len(found["heads"][0]["classes"]), found["sets"][0]["n"], found["sets"][0]["classes"]) == (
+        1000,
+        24,
+        1000,
+    )

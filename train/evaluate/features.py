@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -30,7 +30,7 @@ from texneg.train.networks.encoder import Encoder as LoadedEncoder
 from texneg.train.networks.encoder import load_encoder
 from texneg.train.networks.imported import Foreign
 from texneg.train.networks.normalise import normalise
-from texneg.train.networks.preprocessing import Preprocessing
+from texneg.train.networks.preprocessing import Preprocessing, Resize
 
 Bad = Literal["wrong", "skip", "error"]
 """Policy for an image that cannot be read: a wrong answer, left out, or the end of the measurement."""
@@ -129,21 +129,15 @@ class Edit:
 def crop(pixels: U8, preprocessing: Preprocessing) -> U8:
     """Resize the shorter side, antialiased, then cut the centre out.
 
-    An image that is not that large is only resized, so that a 64 px image fills a 64 px encoder.
-
     Args:
         pixels: uint8 (H, W, 3).
         preprocessing: S, and the sizes and the interpolation of the resize. Returns uint8 (S, S, 3).
     """
-    height, width = pixels.shape[:2]
-    side = preprocessing.image_size
-    shorter, large = min(height, width), preprocessing.resized
-    scale = (large if shorter >= large else side) / shorter
-    size = max(side, round(width * scale)), max(side, round(height * scale))
+    size, left, top = preprocessing.plan(*pixels.shape[:2])
     image = Image.fromarray(pixels)
     if image.size != size:
         image = image.resize(size, Image.Resampling[preprocessing.interpolation.upper()])
-    left, top = (size[0] - side) // 2, (size[1] - side) // 2
+    side = preprocessing.image_size
     return np.asarray(image.crop((left, top, left + side, top + side)))
 
 
@@ -204,19 +198,19 @@ def read_crops(
     *,
     block: int,
     index: npt.NDArray[np.int64] | None = None,
-    replace: Callable[[DecodeError, int], T] | None = None,
+    instead: Callable[[DecodeError, int], T] | None = None,
 ) -> Iterator[list[T]]:
     """Yield `make(pixels, place)` of the images at `index` (all) in lists of `block`, one list made ahead.
 
-    `replace(error, place)` stands in for an image that cannot be read; without it, that raises `InputError`.
+    `instead(error, place)` stands in for an image that cannot be read; without it, that raises `InputError`.
     """
 
     def one(place: int) -> T:
         try:
             return make(images[place][0], place)
         except DecodeError as error:
-            if replace is not None:
-                return replace(error, place)
+            if instead is not None:
+                return instead(error, place)
             raise InputError(f"{error}; {REMEDY}") from error
 
     if block < 1:
@@ -238,6 +232,7 @@ def extract(
     flip: bool = False,
     cache: str | None = None,
     bad: Bad = "error",
+    resize: Resize | None = None,
     edit: Edit | None = None,
 ) -> Features:
     """Compute features of every image under the test transform; weights and BN statistics stay as they are.
@@ -249,15 +244,17 @@ def extract(
         flip: average with the features of the mirrored image.
         cache: a folder for the result, keyed by weights, transform and data. None keeps nothing.
         bad: policy for an image that cannot be read; `error` raises `InputError`.
+        resize: kind of resize in place of the encoder's.
         edit: change of every crop.
     """
     if not len(images):
         raise InputError("the image set is empty; give a folder of images in class folders")
-    kept = make_cache_path(cache, encoder, images, flip=flip, edit=edit) if cache else None
+    prepared = replace(encoder.preprocessing, resize=resize) if resize else encoder.preprocessing
+    kept = make_cache_path(cache, encoder, prepared, images, flip=flip, edit=edit) if cache else None
     found = read_cache(kept, len(images)) if kept else None
     if found is None:
         stop = bad == "error"
-        found = compute_features(encoder, images, batch=batch, flip=flip, stop=stop, edit=edit)
+        found = compute_features(encoder, prepared, images, batch=batch, flip=flip, stop=stop, edit=edit)
         if kept:
             values, faults = found
             places, why = np.array(list(faults), np.int64), np.array(list(faults.values()), np.str_)
@@ -277,7 +274,14 @@ def read_cache(path: Path, n: int) -> tuple[Tensor, dict[int, str]] | None:
 
 
 def compute_features(
-    encoder: Encoder, images: ImageSet, *, batch: int, flip: bool, stop: bool, edit: Edit | None = None
+    encoder: Encoder,
+    prepared: Preprocessing,
+    images: ImageSet,
+    *,
+    batch: int,
+    flip: bool,
+    stop: bool,
+    edit: Edit | None = None,
 ) -> tuple[Tensor, dict[int, str]]:
     """Compute features (N, F), 0 for images that cannot be read, and why each of these cannot, by place.
 
@@ -291,7 +295,7 @@ def compute_features(
         return np.zeros((side, side, 3), np.uint8)
 
     def prepare(pixels: U8, place: int) -> U8:
-        cut = crop(pixels, encoder.preprocessing)
+        cut = crop(pixels, prepared)
         return cut if edit is None else edit.apply(cut, images.keys[place])
 
     with evaluation_mode(encoder):
@@ -299,7 +303,7 @@ def compute_features(
             images,
             prepare,
             block=batch,
-            replace=None if stop else blank,
+            instead=None if stop else blank,
         ):
             x = to_network_input(torch.from_numpy(np.stack(crops)).to(device), encoder)
             y = encoder(x).float()
@@ -355,12 +359,18 @@ def describe_unreadable(count: int, bad: Bad) -> str:
 
 
 def make_cache_path(
-    folder: str, encoder: Encoder, images: ImageSet, *, flip: bool, edit: Edit | None = None
+    folder: str,
+    encoder: Encoder,
+    prepared: Preprocessing,
+    images: ImageSet,
+    *,
+    flip: bool,
+    edit: Edit | None = None,
 ) -> Path:
     """Name the cache of these features by a hash of weights, transform and data, and make its folder."""
     parts = [
         encoder.fingerprint,
-        encoder.preprocessing.transform,
+        prepared.transform,
         encoder.image_size,
         encoder.mean,
         encoder.std,

@@ -4,8 +4,6 @@ import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import torch
-
 from texneg import __version__
 from texneg.cli import console
 from texneg.cli.fields import Positional
@@ -13,9 +11,9 @@ from texneg.datasets.storage.json_files import write_json
 from texneg.datasets.storage.places import require_folder
 from texneg.errors import InputError
 from texneg.train.data.splits import find_test, open_test, open_train, require_labels
+from texneg.train.evaluate.class_space import declare, describe_left_out, find_class_map
 from texneg.train.evaluate.features import Bad, describe_encoder, describe_unreadable, extract, open_encoder
-from texneg.train.evaluate.neighbours import knn_scores
-from texneg.train.evaluate.sets.accuracy import score, share_classes
+from texneg.train.evaluate.sets.accuracy import score, summarise, vote
 from texneg.train.networks.imported import Foreign
 
 
@@ -46,6 +44,10 @@ class KnnConfig:
     images to search in that cannot be read are left out unless it is error"""
     allow_truncated: bool = False
     """use truncated files as far as they go"""
+    classes: str | None = None
+    """class map of the test images' folders: a file, a map that comes with texneg, or folders"""
+    leave_out: bool = False
+    """leave out test images in unknown class folders or in none, instead of refusing them"""
     foreign: Foreign = Foreign()
 
 
@@ -74,33 +76,28 @@ def knn(config: KnnConfig) -> int:
         )
         for images, bad in ((train, searched), (test, config.bad))
     )
-    shared = share_classes(train.classes, test.classes, seen.labels)
-    near, known = torch.isin(bank.labels, shared.columns), shared.known
-    readable, largest = seen.mark_wrong(known)[known], int(near.sum())
-    notes = describe_unreadable(seen.unreadable, config.bad)
+    declared = find_class_map(config.classes, "", test)
+    space = declare(train.classes, test.classes, seen.labels, declared, leave_out=config.leave_out)
+    known = space.known
+    readable = seen.mark_wrong(known)[known]
+    notes = describe_left_out(space.left_out) + describe_unreadable(seen.unreadable, config.bad)
     if bank.unreadable:
         notes += f"; of the images to search in, {bank.unreadable} unreadable left out"
     rows = {}
     for k in config.k:
-        blocks = knn_scores(
-            bank.values[near],
-            bank.labels[near],
-            seen.values[known],
-            classes=len(train.classes),
-            k=k,
-            temperature=config.temperature,
+        votes, how = vote(
+            bank, seen.values[known], space, classes=len(train.classes), k=k, temperature=config.temperature
         )
-        found = score((torch.cat([b.argmax(1) for b in blocks]) == shared.targets[known]) & readable)
-        used = min(k, largest)
-        rows[str(k)] = {**asdict(found), "k": used, "asked": k}
+        used = how["k"]
+        found = score(correct := space.judge(votes) & readable)
+        rows[str(k)] = {**summarise(space, correct), "k": used, "asked": k}
         asked = f" (asked for {k})" if used < k else ""
-        console.out(f"kNN k = {used}{asked}: {found}{notes}")
-    if largest < max(config.k):
+        of = f"in {space.kinds} classes (chance {100 * space.chance:.1f} %)"
+        console.out(f"kNN k = {used}{asked}: {found} {of}{notes}")
+    if largest := max((row["k"] for row in rows.values() if row["k"] < row["asked"]), default=0):
         console.info(
             f"warning: --k {max(config.k)} is more than the {largest} images to search in, which all vote"
         )
-    if len(shared.names) == 1:
-        console.info(f"warning: {shared.names[0]} is the only shared class, so that every answer is right")
     if config.out:
         record = {
             "encoder": encoder.fingerprint,
@@ -111,6 +108,6 @@ def knn(config: KnnConfig) -> int:
         unreadable = {"test": seen.unreadable, "searched": bank.unreadable}
         write_json(
             Path(config.out) / "knn.json",
-            {"k": rows, "classes": list(shared.names), "unreadable": unreadable, **record},
+            {"k": rows, **space.describe(), "unreadable": unreadable, **record},
         )
     return 0

@@ -18,11 +18,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from texneg.cli import console
 from texneg.datasets.storage.atomic import write_bytes
 from texneg.errors import InputError
 from texneg.philox.arrays import generator
 from texneg.philox.streams import Stream
 from texneg.train.evaluate.features import Encoder
+from texneg.train.networks.preprocessing import Resize
 
 FORMAT = "texneg-head-1"
 OWN = "own"  # in place of a path
@@ -50,6 +52,14 @@ class Head:
     """Chosen on the validation split: penalty / 2 * ||weight||^2 was added to the mean cross-entropy."""
     validation: float | None = 0.0
     """Top-1 share on that split, before the refit on everything; None where nothing could be held out."""
+    flip: bool = False
+    """Its features are means over an image and its mirror image."""
+    resize: Resize | None = None
+    """Of the images it was fitted on; None for that of the encoder."""
+    transform: str = ""
+    """Name of their resize and crop; empty in files of earlier versions."""
+    data: str = ""
+    """Fingerprint of a sample of each of them; empty in files of earlier versions."""
 
     def logits(self, features: Tensor) -> Tensor:
         """Scores (N, C) of features (N, F)."""
@@ -238,6 +248,21 @@ def make_own_head(encoder: Encoder) -> Head:
     return Head(torch.zeros(features), torch.ones(features), weight, bias, classes, encoder.fingerprint)
 
 
+def head_file(out: str | Path, name: str) -> Path:
+    """Place of a head in a run folder."""
+    return Path(out) / (f"head-{name}.pt" if name else "head.pt")
+
+
+def find_head(text: str, out: str) -> tuple[str, str]:
+    """Find name and path of a head that was given as a path, as its name in a run folder, or as `own`."""
+    if text == OWN and not Path(text).is_file():
+        return OWN, OWN
+    if not Path(text).is_file() and head_file(out, text).is_file():
+        return text, str(head_file(out, text))
+    stem = Path(text).stem
+    return stem.removeprefix("head").removeprefix("-"), text
+
+
 def load_head(path: str, encoder: Encoder) -> Head:
     """Read a head and check that it belongs to this encoder; anything else raises `InputError`.
 
@@ -263,5 +288,9 @@ def load_head(path: str, encoder: Encoder) -> Head:
         raise InputError(
             f"head {path!r} was fitted on encoder {head.encoder[:12]}, this one is "
             f"{encoder.fingerprint[:12]}; run texneg probe on this checkpoint"
+        )
+    if not head.transform:
+        console.info(
+            f"{path}: fitted by an earlier version, whose crops differ by a pixel; texneg probe fits it anew"
         )
     return head

@@ -97,7 +97,7 @@ def read_test_crops(images: ImageSet, places: npt.NDArray[np.int64], side: int) 
         raise make_image_error(error) from error
 
     blocks = read_crops(
-        images, lambda pixels, _: crop(pixels, Preprocessing(side)), block=BLOCK, index=places, replace=stop
+        images, lambda pixels, _: crop(pixels, Preprocessing(side)), block=BLOCK, index=places, instead=stop
     )
     made = [made for block in blocks for made in block]
     return torch.from_numpy(np.stack(made)), torch.from_numpy(images.labels[places])

@@ -1,49 +1,65 @@
-"""`texneg ood`: one encoder with one head on named test sets of every kind, resumable cell by cell.
+"""`texneg ood`: one encoder with one or more heads on named test sets of every kind, resumable cell by cell.
 
 The output folder holds `cells.jsonl` (one line for each finished cell, appended, never rewritten), `ood.json`
-(all finished sets of this encoder and head) and `outcomes/*.npz` (every image, for paired comparisons). A
-cell is measured again only when the weights, the head, its images, its options or the protocol changed.
+(all finished sets of this encoder and its heads) and `outcomes/*.npz` (every image, for paired comparisons).
+A cell is measured again only when the weights, the head, its images, its options or the protocol changed.
 """
 
-import hashlib
-import json
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, make_dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from texneg import __version__
 from texneg.cli import console
 from texneg.cli.fields import Positional
 from texneg.cli.main import parse
-from texneg.datasets.fingerprint import fingerprint
+from texneg.datasets.fingerprint import fingerprint, sample_fingerprint
 from texneg.datasets.storage.arrays import read_arrays
-from texneg.datasets.storage.json_files import append_json_line, read_json_lines, write_json
+from texneg.datasets.storage.json_files import append_json_line, read_json, write_json
 from texneg.datasets.storage.places import parse_place, require_folder
 from texneg.errors import InputError, RunFailed
 from texneg.train.data.splits import open_test
-from texneg.train.evaluate.features import Bad, describe_encoder, describe_unreadable, open_encoder
-from texneg.train.evaluate.linear import load_head
+from texneg.train.evaluate.cells import (
+    CELLS,
+    PROTOCOL,
+    RESULT,
+    Record,
+    get_content,
+    hash_fields,
+    join_cells,
+    join_sets,
+    read_cells,
+    remove_set,
+    require_other_images,
+)
+from texneg.train.evaluate.class_space import NothingShared, find_class_map
+from texneg.train.evaluate.features import (
+    Bad,
+    Encoder,
+    Features,
+    describe_encoder,
+    describe_unreadable,
+    open_encoder,
+)
+from texneg.train.evaluate.linear import find_head, head_file, load_head
 from texneg.train.evaluate.sets import KINDS
 from texneg.train.evaluate.sets.base import Cell, ProbedEncoder, SetKind, save_outcomes
 from texneg.train.networks.imported import Foreign
-from texneg.train.networks.preprocessing import DEFAULT_TRANSFORM
-
-PROTOCOL = "ood-1"  # a new name measures everything again
-
-Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class OodOptions:
-    """Test one encoder with one head on named sets of images."""
+    """Test one encoder with its heads on named sets of images."""
 
     checkpoint: Positional[str]
     """run folder, encoder.pt, file of another project's weights, or timm:NAME"""
-    head: str
-    """head.pt of texneg probe on the same checkpoint; own: the classifier of a model of ImageNet's classes"""
     out: str
     """run folder for ood.json"""
+    head: tuple[str, ...] = ()
+    """heads of texneg probe on the same checkpoint, by file or by --name; own: the classifier of a model of
+    ImageNet's classes; without it, head.pt in --out. Each is tested on every set"""
+    remove: tuple[str, ...] = ()
+    """names of measured sets to take out of the results, of all heads"""
     batch: int = 256
     """images a forward pass"""
     device: str = "auto"
@@ -76,23 +92,46 @@ def ood(config: OodConfig) -> int:
         require_folder(config.cache, "--cache")
     if config.batch < 1:
         raise InputError(f"--batch {config.batch}: at least 1 image")
-    encoder = open_encoder(config.checkpoint, config.device, config.foreign)
-    probed = ProbedEncoder(
-        encoder,
-        load_head(config.head, encoder),
-        batch=config.batch,
-        cache=config.cache,
-        bad=config.bad,
-        allow_truncated=config.allow_truncated,
-    )
     sets = [(kind, cells) for kind in config.kinds for cells in group_cells(kind)]
-    if not sets:
-        raise InputError("no test set given; name one or more: --sets sketch=/data/sketch")
     for cell in (cell for _, cells in sets for cell in cells):
         if not parse_place(cell.path).exists():
             raise InputError(f"set {cell.name!r}: {cell.path} does not exist; give its folder or .tar")
-    measure_sets(Path(config.out), sets, probed)
+    if not sets and not config.remove:
+        raise InputError("no test set given; name one or more: --sets sketch=/data/sketch")
+    for name in config.remove:
+        remove_set(Path(config.out), name)
+        console.out(f"{name}: removed from {Path(config.out) / 'ood.json'}")
+    if sets:
+        encoder = open_encoder(config.checkpoint, config.device, config.foreign)
+        measure_sets(Path(config.out), sets, open_heads(config, encoder))
     return 0
+
+
+def open_heads(config: OodConfig, encoder: Encoder) -> list[ProbedEncoder]:
+    """Open the heads that were asked for.
+
+    Raises:
+        InputError: there is none, it belongs to another encoder, or two have the same name.
+    """
+    found = [find_head(text, config.out) for text in config.head or (str(head_file(config.out, "")),)]
+    if len(dict(found)) < len(found):
+        raise InputError(
+            f"--head {' '.join(config.head)}: two heads of one name; give their files other names"
+        )
+    memo: dict[Hashable, Features] = {}
+    return [
+        ProbedEncoder(
+            encoder,
+            load_head(path, encoder),
+            batch=config.batch,
+            cache=config.cache,
+            bad=config.bad,
+            allow_truncated=config.allow_truncated,
+            name=name,
+            memo=memo,
+        )
+        for name, path in found
+    ]
 
 
 def read_command(words: list[str]) -> OodConfig:
@@ -113,45 +152,89 @@ def group_cells(kind: SetKind) -> list[list[Cell]]:
     return list(sets.values())
 
 
-def measure_sets(out: Path, sets: Sequence[tuple[SetKind, Sequence[Cell]]], probed: ProbedEncoder) -> Record:
+def measure_sets(
+    out: Path, sets: Sequence[tuple[SetKind, Sequence[Cell]]], heads: Sequence[ProbedEncoder]
+) -> Record:
     """Measure the cells without a finished line; returns and writes what ood.json holds.
 
     Raises:
         RunFailed: after all others are measured and written, if a cell could not be measured.
     """
-    finished, failed = read_cells(out / "cells.jsonl"), list[str]()
+    finished, failed, total = read_cells(out / CELLS), list[str](), 0
     for kind, cells in sets:
-        records = []
-        for cell in cells:
-            try:
-                record = measure_cell(out, kind, cell, probed, finished, parts=len(cells))
-            except (InputError, OSError) as error:
-                part = f" {cell.part}" if cell.part else ""
-                failed.append(f"set {cell.name!r}{part} ({cell.path}): {error}")
-                forget_cell(finished, kind, cell, probed)
-                continue
-            finished.pop(record["cell"], None)  # the latest of a name stands last
-            finished[record["cell"]] = record
-            records.append(record)
-        if len(records) == len(cells):
-            whole = join_cells(type(kind), records)
-            console.out(f"{kind.summary(whole)}{describe_unreadable(whole['unreadable'], probed.bad)}")
-    mine = [record for record in finished.values() if record.items() >= probed.weights.items()]
+        for probed in heads:
+            records = []
+            total += len(cells)
+            with_head = f" with head {probed.name}" if len(heads) > 1 else ""
+            for cell in cells:
+                try:
+                    record = measure_cell(out, kind, cell, probed, finished, parts=len(cells))
+                except (InputError, OSError) as error:
+                    forget_cell(finished, kind, cell, probed)
+                    if isinstance(error, NothingShared) and len(heads) > 1:
+                        console.info(f"set {cell.name!r} shares no class with head {probed.name}: not tested")
+                        total -= 1
+                        continue
+                    part = f" {cell.part}" if cell.part else ""
+                    failed.append(f"set {cell.name!r}{part} ({cell.path}){with_head}: {error}")
+                    continue
+                finished.pop(record["cell"], None)  # the latest of a name stands last
+                finished[record["cell"]] = record
+                records.append(record)
+            if len(records) == len(cells):
+                whole = join_cells(type(kind), records)
+                head = f"[{probed.name or 'head'}] " if len(heads) > 1 else ""
+                notes = describe_unreadable(whole["unreadable"], probed.bad)
+                notes += (
+                    "; these are the images that the head was fitted on" if whole.get("fitted_on") else ""
+                )
+                console.out(f"{head}{kind.summary(whole)}{notes}")
+    encoder = heads[0].encoder
+    mine, earlier = choose_current(out, list(finished.values()), heads)
+    if earlier:
+        console.info(
+            f"left out of ood.json, for their images were cut otherwise by an earlier version:"
+            f" {', '.join(earlier)}; give these sets once more"
+        )
     result = {
         "protocol": PROTOCOL,
-        **describe_encoder(probed.encoder),
-        **probed.weights,
-        "classes": list(probed.head.classes),
+        **describe_encoder(encoder),
+        "encoder": encoder.fingerprint,
+        "heads": [
+            {"name": one.name, "head": one.weights["head"], "classes": list(one.head.classes)}
+            for one in heads
+        ],
         "sets": join_sets(mine, [*KINDS, *(type(kind) for kind, _ in sets)]),
         "version": __version__,
     }
-    write_json(out / "ood.json", result)
+    write_json(out / RESULT, result)
     if failed:
         raise RunFailed(
-            f"{len(failed)} of {sum(len(cells) for _, cells in sets)} could not be measured"
-            f" (what is finished is in {out / 'ood.json'}): {'; '.join(failed)}"
+            f"{len(failed)} of {total} could not be measured"
+            f" (what is finished is in {out / RESULT}): {'; '.join(failed)}"
         )
     return result
+
+
+def choose_current(
+    out: Path, records: Sequence[Record], heads: Sequence[ProbedEncoder]
+) -> tuple[list[Record], list[str]]:
+    """Choose the records of this encoder and its heads as they are now; name sets of earlier versions."""
+    now = {one.name: one.weights["head"] for one in heads}
+    for path in out.glob("probe*.json"):
+        found = read_json(path)
+        now.setdefault(found.get("name", ""), str(found.get("head")))
+    encoder = heads[0].weights["encoder"]
+    mine = [
+        record
+        for record in records
+        if record["encoder"] == encoder
+        and record["head"] == now.get(record.get("head_name", ""), record["head"])
+    ]
+    there = {(record["head"], record["name"]) for record in mine if "transform" in record}
+    lost = [record for record in mine if "transform" not in record]
+    names = dict.fromkeys(record["name"] for record in lost if (record["head"], record["name"]) not in there)
+    return [record for record in mine if "transform" in record], list(names)
 
 
 def forget_cell(finished: dict[str, Record], kind: SetKind, cell: Cell, probed: ProbedEncoder) -> None:
@@ -174,61 +257,36 @@ def measure_cell(
     part = {"part": cell.part} if cell.part else {}
     reading = {"bad": probed.bad, "allow_truncated": probed.allow_truncated}
     options = cell.options | ({} if cell.train is None else {"train": fingerprint(cell.train, out)})
-    decisive = {"data": data, "kind": kind.name, "name": cell.name, **part, **reading, **options}
+    if declared := find_class_map(cell.classes, cell.name, images):
+        options |= {"classes": declared.fingerprint}
+    transform = probed.preprocessing(ready_cut=cell.ready_cut).transform
+    decisive = {
+        "data": data, "kind": kind.name, "name": cell.name, **part, **reading, **options,
+        "transform": transform,
+    }  # fmt: skip
     name = hash_fields(**probed.weights, **decisive)
     record = finished.get(name)
+    fitted = bool(probed.head.data) and get_content(sample_fingerprint(images)) == get_content(
+        probed.head.data
+    )
+    told = {"in_distribution": cell.in_distribution, "head_name": probed.name, "fitted_on": fitted}
     if record is not None and record.get("parts", 1) == parts and read_arrays(out / record["outcomes"]):
+        if record.items() >= told.items():
+            return record
+        record = record | told
+        append_json_line(out / CELLS, record)
         return record
+    require_other_images(
+        finished.values(), {**probed.weights, "kind": kind.name, **part, "options": options}, cell, data
+    )
     found = kind.measure(cell, images, probed)
     outcomes = f"outcomes/{name[:16]}.npz"
     save_outcomes(out / outcomes, found.keys, found.values)
     record = {
-        **found.numbers, **probed.weights, **part, **({"parts": parts} if part else {}), **reading,
+        **found.numbers, **probed.weights, **told, **part, **({"parts": parts} if part else {}), **reading,
         "unreadable": probed.unreadable.get(images.root, 0),
         "cell": name, "kind": kind.name, "name": cell.name, "path": cell.path, "data": data,
-        "outcomes": outcomes, "options": options, "version": __version__,
+        "outcomes": outcomes, "options": options, "transform": transform, "version": __version__,
     }  # fmt: skip
-    append_json_line(out / "cells.jsonl", record)
+    append_json_line(out / CELLS, record)
     return record
-
-
-def join_sets(records: Sequence[Record], kinds: Sequence[type[SetKind]]) -> list[Record]:
-    """The sets of these kinds whose cells are all finished; the latest record of a cell counts."""
-    known = {kind.name: kind for kind in kinds}
-    sets: dict[tuple[str, str], dict[str, Record]] = {}
-    for record in records:
-        sets.setdefault((record["kind"], record["name"]), {})[record.get("part", "")] = record
-    joined = []
-    for (kind, _), cells in sets.items():
-        parts = list(cells.values())[-1].get("parts", 1)
-        records = [record for record in cells.values() if record.get("parts", 1) == parts]
-        if kind in known and len(records) == parts:
-            joined.append(join_cells(known[kind], records))
-    return joined
-
-
-def join_cells(kind: type[SetKind], records: Sequence[Record]) -> Record:
-    """The record of a set: that of its only cell, or a headline and all cells."""
-    first = records[0]
-    if "part" not in first:
-        return first
-    same = {name: first.get(name) for name in ("kind", "name", "encoder", "head", "version", "bad")}
-    same["unreadable"] = sum(record.get("unreadable", 0) for record in records)
-    data = hash_fields(data=[record["data"] for record in records])
-    return {**kind.headline(records), **same, "data": data, "cells": list(records)}
-
-
-def hash_fields(**fields: Any) -> str:
-    """sha256 over everything that decides a cell's numbers.
-
-    Another preprocessing than the usual one is part of the encoder's fingerprint.
-    """
-    return hashlib.sha256(
-        json.dumps([PROTOCOL, DEFAULT_TRANSFORM, fields], sort_keys=True).encode("utf-8", "surrogateescape")
-    ).hexdigest()
-
-
-def read_cells(path: Path) -> dict[str, Record]:
-    """Read the finished cells, by id; a line that lacks something is left out."""
-    needed = {"cell", "kind", "name", "data", "outcomes"}
-    return {record["cell"]: record for record in read_json_lines(path) if needed <= record.keys()}

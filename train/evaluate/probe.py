@@ -1,5 +1,6 @@
 """`texneg probe`: a linear probe on frozen features, its head and its accuracy."""
 
+import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,12 @@ from texneg.cli import console
 from texneg.cli.fields import Positional
 from texneg.datasets.fingerprint import fingerprint, sample_fingerprint
 from texneg.datasets.images import ImageSet
+from texneg.datasets.sources.splits import HELD_OUT, TRAIN
 from texneg.datasets.storage.json_files import read_json, write_json
 from texneg.datasets.storage.places import require_folder
 from texneg.errors import InputError, RunFailed
 from texneg.train.data.splits import find_test, open_test, open_train, require_labels
+from texneg.train.evaluate.class_space import check_classes, find_class_map
 from texneg.train.evaluate.features import (
     Bad,
     Features,
@@ -22,10 +25,11 @@ from texneg.train.evaluate.features import (
     find_device,
     open_encoder,
 )
-from texneg.train.evaluate.linear import PENALTIES, VALIDATION_SHARE, fit_probe, save_head
-from texneg.train.evaluate.sets.accuracy import measure_accuracy
+from texneg.train.evaluate.linear import OWN, PENALTIES, VALIDATION_SHARE, fit_probe, head_file, save_head
+from texneg.train.evaluate.sets.accuracy import describe_accuracy, measure_accuracy
 from texneg.train.evaluate.sets.base import save_outcomes
 from texneg.train.networks.imported import Foreign
+from texneg.train.networks.preprocessing import VERSION
 
 PROTOCOL = "lbfgs"
 
@@ -42,6 +46,10 @@ class ProbeConfig:
     """run folder for head.pt and probe.json"""
     test: str | None = None
     """test images; without it, the `val`, `validation` or `test` split of --data where there is one"""
+    name: str = ""
+    """of this head, where a run has several: its files are head-NAME.pt and probe-NAME.json"""
+    in_distribution: bool = False
+    """--test is of the distribution of --data; so is a split beside its training images without this flag"""
     flip: bool = False
     """average the features of each image and its mirror image"""
     seed: int = 0
@@ -57,6 +65,10 @@ class ProbeConfig:
     training images that cannot be read are left out unless it is error"""
     allow_truncated: bool = False
     """use truncated files as far as they go"""
+    classes: str | None = None
+    """class map of the test images' folders: a file, a map that comes with texneg, or folders"""
+    leave_out: bool = False
+    """leave out test images in unknown class folders or in none, instead of refusing them"""
     foreign: Foreign = Foreign()
 
 
@@ -72,31 +84,44 @@ def probe(config: ProbeConfig) -> int:
     encoder = open_encoder(config.checkpoint, config.device, config.foreign)
     device = find_device(encoder)
     train, test = open_sets(config)
+    require_own_place(config, train)
+    declared = None if test is None else find_class_map(config.classes, "", test)
+    if test is not None:
+        check_classes(train.classes, test, declared, leave_out=config.leave_out)
 
     def features(images: ImageSet, bad: Bad) -> Features:
         return extract(encoder, images, batch=config.batch, flip=config.flip, cache=config.cache, bad=bad)
 
     fitted = features(train, "error" if config.bad == "error" else "skip")
     head = fit_probe(fitted.values, fitted.labels, classes=train.classes, seed=config.seed, device=device)
-    head = replace(head, encoder=encoder.fingerprint)
+    prepared = encoder.preprocessing
+    head = replace(
+        head,
+        encoder=encoder.fingerprint,
+        flip=config.flip,
+        resize="torchvision" if prepared.enlarges else "no-enlargement",
+        transform=prepared.transform,
+        data=sample_fingerprint(train),
+    )
     out = Path(config.out)
-    (out / "probe.json").unlink(missing_ok=True)  # numbers of an earlier head
-    save_head(str(out / "head.pt"), head)
+    record_path, head_path = record_file(out, config.name), head_file(out, config.name)
+    record_path.unlink(missing_ok=True)  # numbers of an earlier head
+    save_head(str(head_path), head)
     tested = None
     if test is not None:
         try:
             seen = features(test, config.bad)
-            found = measure_accuracy(head, seen, test.classes)
+            found = measure_accuracy(head, seen, test.classes, declared=declared, leave_out=config.leave_out)
         except (InputError, OSError) as error:
             raise RunFailed(
-                f"the test on {test.root} failed: {error}; {out / 'head.pt'} is written, probe.json is not"
+                f"the test on {test.root} failed: {error}; {head_path} is written, {record_path.name} is not"
             ) from error
-        save_outcomes(out / "probe-outcomes.npz", found.keys, found.values)
-        shared = {name: found.numbers[name] for name in ("classes", "chance", "left_out")}
+        save_outcomes(out / outcomes_name(config.name), found.keys, found.values)
         tested = {
             **found.numbers["masked"],
-            **shared,
+            **found.numbers,
             "data": fingerprint(test, config.cache),
+            "in_distribution": config.in_distribution or is_split_of(config.data, config.test),
             "unreadable": seen.unreadable,
             "bad": config.bad,
         }
@@ -104,6 +129,7 @@ def probe(config: ProbeConfig) -> int:
         "protocol": PROTOCOL,
         **describe_encoder(encoder),
         "encoder": encoder.fingerprint,
+        "name": config.name,
         "head": head.fingerprint,
         "classes": list(head.classes),
         "data": sample_fingerprint(train),
@@ -117,9 +143,46 @@ def probe(config: ProbeConfig) -> int:
         "config": asdict(config),
         "version": __version__,
     }
-    write_json(out / "probe.json", result)
-    console.out(f"{summary(result, config.bad)} -> {out / 'head.pt'}")
+    write_json(record_path, result)
+    console.out(f"{summary(result, config.bad)} -> {head_path}")
     return 0
+
+
+def record_file(out: Path, name: str) -> Path:
+    """Place of the record of a head in a run folder."""
+    return out / (f"probe-{name}.json" if name else "probe.json")
+
+
+def outcomes_name(name: str) -> str:
+    """File of the outcomes of a head's test in a run folder."""
+    return f"probe-{name}-outcomes.npz" if name else "probe-outcomes.npz"
+
+
+def require_own_place(config: ProbeConfig, train: ImageSet) -> None:
+    """Refuse to write over the head that was fitted on other images.
+
+    Raises:
+        InputError: asks for a name for this one.
+    """
+    if not re.fullmatch(r"[\w.-]*", config.name) or config.name == OWN:
+        raise InputError(f"--name {config.name!r}: letters, digits, dots, hyphens and underscores; not {OWN}")
+    path = record_file(Path(config.out), config.name)
+    found = read_json(path) if path.is_file() else {}
+    before = found.get("config", {}).get("data")
+    if before not in (None, config.data) and found.get("data") != sample_fingerprint(train):
+        raise InputError(
+            f"{path} is of a head fitted on {before}: give this one a name, such as"
+            f" --name {Path(config.data).name}"
+        )
+
+
+def is_split_of(data: str, test: str | None) -> bool:
+    """Return True for test images in a split beside the training images."""
+    if test is None:
+        return True
+    train, other = Path(data).absolute(), Path(test).absolute()
+    root = train.parent if train.name == TRAIN else train
+    return other.name in HELD_OUT and other.parent == root
 
 
 def open_sets(config: ProbeConfig) -> tuple[ImageSet, ImageSet | None]:
@@ -131,11 +194,13 @@ def open_sets(config: ProbeConfig) -> tuple[ImageSet, ImageSet | None]:
 
 
 def is_current(config: ProbeConfig) -> bool:
-    """Return True if probe.json is there, and of the images that are there now, if they still are."""
-    path = Path(config.out) / "probe.json"
+    """Return True if the record is there, of today's crops and of the images that are there, if they are."""
+    path = record_file(Path(config.out), config.name)
     if not path.is_file():
         return False
     found = read_json(path)
+    if not str(found.get("transform")).endswith(VERSION):
+        return False  # of crops of an earlier version
     try:
         train, test = open_sets(config)
     except InputError:
@@ -157,7 +222,4 @@ def summary(result: dict[str, Any], bad: Bad) -> str:
     test = result["test"]
     if test is None:
         return f"{line}; no test set given"
-    interval = f"[{100 * test['low']:.1f}, {100 * test['high']:.1f}]"
-    number = f"test {100 * test['accuracy']:.1f} % {interval} of {test['n']} images"
-    trivial = " in one class, so that every answer is right" if test["classes"] == 1 else ""
-    return f"{line}, {number}{trivial}{describe_unreadable(test['unreadable'], bad)}"
+    return f"{line}; test: {describe_accuracy(test)}{describe_unreadable(test['unreadable'], bad)}"

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +77,13 @@ class Encoder(nn.Module):
                 continue
             digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-        if self.imported or self.preprocessing != Preprocessing(self.network.image_size):
+        prepared = asdict(self.preprocessing)
+        del prepared["resize"]
+        if self.imported or replace(self.preprocessing, resize=None) != Preprocessing(
+            self.network.image_size
+        ):
             heads = self.imported.heads if self.imported else None
-            used = [asdict(self.network.architecture), heads, asdict(self.preprocessing)]
+            used = [asdict(self.network.architecture), heads, prepared]
             digest.update(json.dumps(used, sort_keys=True).encode())
         return digest.hexdigest()
 

@@ -12,7 +12,13 @@ from torch import Tensor, nn
 from texneg.errors import InputError
 from texneg.train.networks.backbone import Architecture, Network, make_backbone
 from texneg.train.networks.foreign import Import, match
-from texneg.train.networks.preprocessing import Channels, Interpolation, Preprocessing, read_timm_config
+from texneg.train.networks.preprocessing import (
+    Channels,
+    Interpolation,
+    Preprocessing,
+    Resize,
+    read_timm_config,
+)
 from texneg.train.networks.recognise import Recognised, recognise
 from texneg.train.networks.timm_weights import (
     download,
@@ -48,6 +54,8 @@ class Foreign:
     """of the resize"""
     crop: float | None = None
     """share of the resized image's shorter side that the centre crop keeps; 0.875: 224 of 256"""
+    resize: Resize | None = None
+    """torchvision: every image; no-enlargement: take smaller ones as they are (usual up to 64 px)"""
 
     def change(self, found: Preprocessing) -> Preprocessing:
         """Return a preprocessing with these settings in place of those found.

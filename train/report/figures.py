@@ -90,14 +90,16 @@ def draw_sets(arms: Sequence[Arm], rows: Sequence[Row]) -> "Figure":
             if entry.difference is not None:
                 _draw_change(right, arm.look, entry.difference, y)
     places = [height * (place + 0.5) for place in range(len(rows))]
-    left.set_yticks(places, [row.name for row in rows], color=INK, size=14)
+    left.set_yticks(
+        places, [f"{row.name} [{row.head}]" if row.head else row.name for row in rows], color=INK, size=14
+    )
     left.set_ylim(height * len(rows), 0)
     for axes in (left, right):
         axes.grid(False, axis="y")
         for place in range(len(rows)):
             axes.axhline(height * place, color=GRID, linewidth=1)
     left.set_xlim(0, 100)
-    left.set_title("Accuracy, %")
+    left.set_title("Masked accuracy, %")
     right.set_xlim(-reach, reach)
     right.axvline(0, color=AXIS)
     right.set_title("Change to the baseline, points")

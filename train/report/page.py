@@ -14,12 +14,13 @@ from PIL import Image, UnidentifiedImageError
 from texneg.errors import InputError
 from texneg.train.evaluate.analyses.base import Analysis
 from texneg.train.evaluate.figures import ARMS, to_svg
+from texneg.train.evaluate.linear import OWN
 from texneg.train.evaluate.sets.base import ArmResult, SetKind
 from texneg.train.report import text
 from texneg.train.report.figures import draw_sets, draw_training, read_curves
 from texneg.train.report.runs import Arm
 from texneg.train.report.sweeps import Sweep, draw_sweep, find_sweeps
-from texneg.train.report.table import Row
+from texneg.train.report.table import Row, find_headline
 
 SHEET_WIDTH = 2080  # pixels, twice the width of the page
 SHAPES = (  # of the markers in legends, the same as in the figures
@@ -68,11 +69,16 @@ def render(
         "signed": text.with_sign,
         "interval": text.interval,
         "marker": marker,
+        "name_group": text.name_group,
+        "left_out": text.describe_left_out,
     }
     curves = read_curves(arms)
     accuracies = [row for row in table if row.averaged]
     return pages.get_template("report.html.jinja").render(
-        **{name: numbers[name] for name in ("title", "settings", "protocol", "environment", "version")},
+        **{
+            name: numbers[name]
+            for name in ("title", "equality", "settings", "protocol", "environment", "version")
+        },
         arms=arms,
         table=table,
         points=text.points,
@@ -84,7 +90,11 @@ def render(
         sets_svg=accuracies and to_svg("Accuracy by test set and arm", lambda: draw_sets(arms, accuracies)),
         sweeps=[section for sweep in find_sweeps(arms) if (section := sweep_section(arms, sweep, table))],
         kinds=list(set_sections(arms, table)),
-        headline=next((row for row in table if row.kind is None), accuracies[0] if accuracies else None),
+        headline=find_headline(table),
+        heads=list(dict.fromkeys(row.head for row in table)),
+        both=text.BOTH,
+        own=bool(table) and all(row.head == OWN for row in table),
+        negatives=any(run.settings != run.baseline for arm in arms for run in arm.runs),
     )
 
 

@@ -17,10 +17,11 @@ from texneg.datasets.storage.atomic import write_bytes
 from texneg.datasets.storage.json_files import write_json
 from texneg.datasets.storage.places import require_folder
 from texneg.errors import InputError
+from texneg.train.evaluate.sets.base import parse_paths
 from texneg.train.networks.preprocessing import Preprocessing
 from texneg.train.report.page import embed_image, render
-from texneg.train.report.runs import Run, find_shared_settings, group_runs, read_run
-from texneg.train.report.table import build_analyses, build_table
+from texneg.train.report.runs import Run, describe_equality, find_shared_settings, group_runs, read_run
+from texneg.train.report.table import build_analyses, build_table, find_headline
 from texneg.train.report.text import render_markdown, render_plain
 
 SHEETS = ("sheet*.png", "sheet*.jpg", "sheet*.webp")
@@ -38,6 +39,9 @@ class ReportConfig:
     """headline"""
     sheets: tuple[str, ...] = ()
     """contact sheets to show (PNG, JPEG or WebP)"""
+    groups: tuple[str, ...] = ()
+    """groups of sets as NAME=GROUP, such as line-drawings=renditions; only sets of a group with the same
+    classes are averaged"""
 
 
 def report(config: ReportConfig) -> int:
@@ -50,7 +54,8 @@ def report(config: ReportConfig) -> int:
     require_folder(out.parent, "--out")
     runs = [read_run(folder) for folder in config.runs]
     arms = group_runs(runs)
-    table, analyses = build_table(arms), build_analyses(arms)
+    table = build_table(arms, parse_paths(config.groups, "--groups"))
+    analyses = build_analyses(arms)
     settings, protocol, machine = find_shared_settings(runs), describe_protocol(runs), environment()
     numbers = {
         "title": config.title,
@@ -66,6 +71,8 @@ def report(config: ReportConfig) -> int:
         ],
         "table": [row.to_json() for row in table],
         "analyses": {analysis.name: [row.to_json() for row in rows] for analysis, rows in analyses},
+        "headline": headline.name if (headline := find_headline(table)) else None,
+        "equality": describe_equality(arms),
         "settings": settings,
         "protocol": protocol,
         "environment": machine,
@@ -74,7 +81,9 @@ def report(config: ReportConfig) -> int:
     sheets = [Path(sheet) for sheet in config.sheets] or find_sheets(runs)
     page = render(numbers, arms, table, analyses, sheets=[(path.stem, embed_image(path)) for path in sheets])
     facts = {**protocol, **machine}
-    markdown = render_markdown(config.title, arms, table, analyses, settings=settings, facts=facts)
+    markdown = render_markdown(
+        config.title, arms, table, analyses, settings=settings, facts=facts, equality=describe_equality(arms)
+    )
     write_bytes(out, page.encode("utf-8", "replace"))
     write_json(out.with_suffix(".json"), numbers)
     write_bytes(out.with_suffix(".md"), markdown.encode("utf-8", "replace"))
@@ -87,13 +96,18 @@ def report(config: ReportConfig) -> int:
 
 def describe_protocol(runs: Sequence[Run]) -> dict[str, str]:
     """Describe probe, transform and pre-training; every way that occurs among the runs."""
-    probes = [run.probe for run in runs if run.probe]
+    probes = [(name, probe) for run in runs for name, probe in run.probes.items()]
     tested = [run.ood for run in runs if run.ood]
     seconds = [max(line.get("seconds", 0) for line in run.metrics) for run in runs if run.metrics]
     facts = {
-        "probe": [f"{p['protocol']}, {describe_choice(p)}" for p in probes],
-        "probe images": [f"{p['n_train']} in {len(p['classes'])} classes" for p in probes],
-        "test transform": [measured["transform"] for measured in [*probes, *tested]],
+        "probe": [f"{p['protocol']}, {describe_choice(p)}" for _, p in probes],
+        "probe images": [
+            f"{name}{': ' if name else ''}{p['n_train']} in {len(p['classes'])} classes" for name, p in probes
+        ],
+        "test transform": [
+            *(p["transform"] for _, p in probes),
+            *(one.get("transform") or found["transform"] for found in tested for one in found["sets"]),
+        ],
         "pre-trained with": [run.versions for run in runs if run.trained],
         "trained elsewhere": [describe_foreign(run) for run in runs if not run.trained],
         "pre-training": [f"{min(seconds):.0f} to {max(seconds):.0f} s a run"] if seconds else [],
@@ -103,7 +117,7 @@ def describe_protocol(runs: Sequence[Run]) -> dict[str, str]:
 
 def describe_foreign(run: Run) -> str:
     """Describe an encoder that was trained elsewhere: its file, architecture and preprocessing."""
-    measured = next(one for one in (run.probe, run.ood, *run.analyses.values()) if one)
+    measured = next(one for one in (*run.probes.values(), run.ood, *run.analyses.values()) if one)
     imported = measured.get("imported") or {}
     arch = imported.get("architecture", {}).get("arch", "unknown architecture")
     images = measured.get("preprocessing")

@@ -3,7 +3,8 @@
 A run is a folder with `config.json` (written by `texneg pretrain`) and any of
 
     metrics.jsonl       curves of the pre-training
-    probe.json          the linear probe          (texneg probe ... --out RUN)
+    probe.json          a linear probe            (texneg probe ... --out RUN)
+    probe-NAME.json     another one               (texneg probe ... --out RUN --name NAME)
     ood.json            test sets                 (texneg ood ... --out RUN)
     NAME.json           an analysis               (texneg analyze NAME ... --out RUN)
 
@@ -48,7 +49,8 @@ class Run:
     versions: str
     """of the packages it was made with"""
     metrics: Sequence[Mapping[str, Any]]
-    probe: Mapping[str, Any] | None
+    probes: Mapping[str, Mapping[str, Any]]
+    """linear probes by the names of their heads, the only one's empty"""
     ood: Mapping[str, Any] | None
     analyses: Mapping[str, Mapping[str, Any]]
     """results by the name of the analysis"""
@@ -82,11 +84,12 @@ def read_run(folder: str) -> Run:
     path = Path(folder)
     results = {
         name: read_json(path / f"{name}.json")
-        for name in ("probe", "ood", *(analysis.name for analysis in ANALYSES))
+        for name in ("ood", *(analysis.name for analysis in ANALYSES))
         if (path / f"{name}.json").is_file()
     }
+    probes = {found.get("name", ""): found for found in map(read_json, sorted(path.glob("probe*.json")))}
     if not (path / "config.json").is_file():
-        return make_foreign_run(path, results)
+        return make_foreign_run(path, results, probes)
     record = read_json(path / "config.json")
     if missing := {"title", "seed", "settings", "baseline"} - set(record):
         raise InputError(
@@ -102,19 +105,20 @@ def read_run(folder: str) -> Run:
         baseline=record["baseline"],
         versions=f"texneg {record.get('version', '?')}, torch {record.get('torch', '?')}",
         metrics=read_json_lines(path / "metrics.jsonl"),
-        probe=results.pop("probe", None),
+        probes=probes,
         ood=results.pop("ood", None),
         analyses=results,
     )
 
 
-def make_foreign_run(path: Path, results: dict[str, Any]) -> Run:
+def make_foreign_run(path: Path, results: dict[str, Any], probes: Mapping[str, Mapping[str, Any]]) -> Run:
     """Make a run of the results of an encoder that was trained elsewhere, which is its own baseline.
 
     Raises:
         InputError: there are no results, or those of several encoders.
     """
-    encoders = {str(found["encoder"]) for found in results.values() if "encoder" in found}
+    every = [*results.values(), *probes.values()]
+    encoders = {str(found["encoder"]) for found in every if "encoder" in found}
     if len(encoders) != 1:
         what = "results of several encoders" if encoders else "neither config.json nor results"
         raise InputError(
@@ -122,7 +126,7 @@ def make_foreign_run(path: Path, results: dict[str, Any]) -> Run:
             " analyze with one encoder"
         )
     settings = {"encoder": encoders.pop(), "folder": str(path.absolute())}
-    versions = {f"texneg {found.get('version', '?')}" for found in results.values()}
+    versions = {f"texneg {found.get('version', '?')}" for found in every}
     return Run(
         path=path,
         title=path.absolute().name,
@@ -132,7 +136,7 @@ def make_foreign_run(path: Path, results: dict[str, Any]) -> Run:
         baseline=settings,
         versions=", ".join(sorted(versions)),
         metrics=(),
-        probe=results.pop("probe", None),
+        probes=probes,
         ood=results.pop("ood", None),
         analyses=results,
         trained=False,
@@ -199,3 +203,26 @@ def _differing_settings(baselines: Sequence[Settings]) -> dict[str, dict[str, An
 
 def _key(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
+
+
+def describe_equality(arms: Sequence[Arm]) -> str:
+    """Say what the arms of a report have in common: all but their negatives, or what else differs."""
+    runs = [run for arm in arms for run in arm.runs]
+    foreign = [arm.label for arm in arms if not arm.runs[0].trained]
+    parts = []
+    if foreign:
+        parts.append(f"{', '.join(foreign)} {'was' if len(foreign) == 1 else 'were'} trained elsewhere")
+    differing = _differing_settings([run.baseline for run in runs if run.trained])
+    if names := [name.replace("_", " ") for name in next(iter(differing.values()), {})]:
+        parts.append(f"settings beside the negatives differ ({', '.join(names)})")
+    if len({run.versions for run in runs if run.trained}) > 1:
+        parts.append("versions of texneg or torch differ")
+    if len({arm.seeds for arm in arms}) > 1:
+        parts.append("seeds differ")
+    if len({_key([(name, found.get("data")) for name, found in run.probes.items()]) for run in runs}) > 1:
+        parts.append("heads were fitted on different images")
+    if len(arms) == 1 and not parts:
+        return ""
+    if not parts:
+        return "Everything else is equal."
+    return f"Not everything else is equal: {'; '.join(parts)}."

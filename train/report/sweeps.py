@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from texneg.train.evaluate.figures import AXIS, FAINT, INK, SOFT, Look, subplots
 from texneg.train.options import flatten
 from texneg.train.report.runs import Arm
-from texneg.train.report.table import MEAN_ROW, OOD_ROW, Entry, Row
+from texneg.train.report.table import Entry, Row, find_headline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,9 +81,7 @@ def draw_sweep(sweep: Sweep, arms: Sequence[Arm], rows: Sequence[Row]) -> "Figur
         None where neither accuracy was measured.
     """
     clean = next((row for row in rows if row.clean), None)
-    other = next((row for row in rows if row.kind is None and row.name in (OOD_ROW, MEAN_ROW)), None)
-    if other is None:
-        other = next((row for row in rows if row.averaged and not row.clean), None)
+    other = find_headline([row for row in rows if not row.clean])
     measured = [row for row in (clean, other) if row is not None]
     if not measured:
         return None

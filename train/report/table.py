@@ -5,24 +5,27 @@ the set; a change holds the interval over images (seeds fixed) and over seeds (S
 images fixed).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from texneg.errors import InputError
 from texneg.train.evaluate.analyses import ANALYSES
 from texneg.train.evaluate.analyses.base import Analysis
 from texneg.train.evaluate.intervals import Interval, mean_sd, t_interval, wilson
-from texneg.train.evaluate.sets import KINDS
-from texneg.train.evaluate.sets.accuracy import Accuracy
-from texneg.train.evaluate.sets.base import ArmResult, Record, SetKind, Values, align, load_outcomes
-from texneg.train.report.runs import Arm, Run
-
-MEAN_ROW = "mean of the sets"
-OOD_ROW = "mean out of distribution"
-PROBE_ROW = "probe test"
+from texneg.train.evaluate.sets.base import ArmResult, SetKind, Values, align, load_outcomes
+from texneg.train.report.runs import Arm
+from texneg.train.report.sets import (
+    FITTED,
+    GROUPS,
+    Key,
+    SetResult,
+    find_group,
+    read_sets,
+    require_other_images,
+    require_same_test,
+)
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,17 @@ class Entry:
     low: float | None = None
     high: float | None = None
     difference: Change | None = None
+    at_chance: bool = False
+    """the interval reaches down to chance"""
     details: Mapping[str, Any] = field(default_factory=dict)
     """further numbers of the kind of set"""
     remarks: Sequence[str] = ()
     """these in words"""
+
+    @property
+    def unmasked(self) -> float | None:
+        """Accuracy among all classes of the head, where the mean is the masked one."""
+        return self.details.get("unmasked")
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, the details among them."""
@@ -68,8 +78,14 @@ class Row:
     kind: type[SetKind] | None
     entries: Sequence[Entry | None]
     """one for each arm; None where no run of the arm has the number"""
+    head: str = ""
+    """name of the head that answers"""
+    group: str = ""
+    """sets that may be averaged, if their classes are the same, too"""
     clean: bool = False
-    """the probe's own test, which stays out of the mean"""
+    """in the distribution of the head's training images"""
+    space: str = ""
+    """declared classes, their number and chance, as a key"""
     n: int | None = None
     classes: int | None = None
     chance: float | None = None
@@ -90,39 +106,41 @@ class Row:
     def to_json(self) -> dict[str, Any]:
         """Plain values for report.json."""
         entries = [None if entry is None else entry.to_json() for entry in self.entries]
-        fields = ("name", "clean", "n", "classes", "chance", "left_out", "unreadable")
+        fields = ("name", "head", "group", "clean", "n", "classes", "chance", "left_out", "unreadable")
         kind = "mean" if self.kind is None else self.kind.name
         return {**{name: getattr(self, name) for name in fields}, "kind": kind, "cells": entries}
 
     @property
     def averaged(self) -> bool:
-        """An accuracy: it counts towards the mean and stands in the figure of accuracies."""
+        """An accuracy, or a mean of some: it stands in the figure of accuracies."""
         return self.kind is None or self.kind.averaged
 
 
-@dataclass(frozen=True)
-class SetResult:
-    """One set as one run was tested on it."""
+def build_table(arms: Sequence[Arm], groups: Mapping[str, str] | None = None) -> list[Row]:
+    """Rows head by head and group by group, in order of appearance, with the mean of what is alike.
 
-    kind: type[SetKind]
-    record: Record
-    """as in ood.json"""
-    value: float | None
-    outcomes: tuple[Path, ...]
-    """a file for each cell of the set"""
-    clean: bool
-
-
-def build_table(arms: Sequence[Arm]) -> list[Row]:
-    """Rows in order of appearance: accuracies, their mean, then the other kinds of sets."""
+    Args:
+        arms: of the report.
+        groups: of sets by name, as the user says.
+    """
     tested = [[read_sets(run) for run in arm.runs] for arm in arms]
-    names = list(dict.fromkeys(name for arm in tested for run in arm for name in run))
-    rows = [_set_row(arms, tested, name) for name in names]
-    accuracies = [row for row in rows if row.averaged]
-    others = [row for row in accuracies if not row.clean]
-    name = MEAN_ROW if len(others) == len(accuracies) else OOD_ROW
-    mean = [_mean_row(arms, others, name)] if len(others) > 1 else []
-    return accuracies + mean + [row for row in rows if not row.averaged]
+    keys = list(dict.fromkeys(key for arm in tested for run in arm for key in run))
+    rows = [_set_row(arms, tested, key, groups or {}) for key in keys]
+    order = [*dict.fromkeys([*GROUPS, *(row.group for row in rows)])]
+    table = []
+    for head in dict.fromkeys(row.head for row in rows):
+        for group in order:
+            found = [row for row in rows if (row.head, row.group) == (head, group)]
+            table += [*found, *_mean_rows(arms, found)]
+    return table
+
+
+def find_headline(table: Sequence[Row]) -> Row | None:
+    """Choose the row that stands for a report: the first mean of sets, else the first out of distribution."""
+    accuracies = [row for row in table if row.averaged and row.group != FITTED]
+    shifted = [row for row in accuracies if not row.clean]
+    means = [row for row in shifted if row.kind is None]
+    return next(iter([*means, *shifted, *accuracies]), None)
 
 
 def build_analyses(arms: Sequence[Arm]) -> list[tuple[type[Analysis], list[Row]]]:
@@ -145,45 +163,17 @@ def build_analyses(arms: Sequence[Arm]) -> list[tuple[type[Analysis], list[Row]]
     return sections
 
 
-def read_sets(run: Run) -> dict[tuple[str, str], SetResult]:
-    """The sets of a run by kind and name; the probe's test only where `ood` has not the same data."""
-    kinds = {kind.name: kind for kind in KINDS}
-    sets = run.ood["sets"] if run.ood else []
-    test = run.probe["test"] if run.probe else None
-    clean = test["data"] if test else None
-    found: dict[tuple[str, str], SetResult] = {}
-    if test and all(record["data"] != clean for record in sets):
-        paths = (run.path / "probe-outcomes.npz",)
-        record = {**test, "masked": test}
-        found[Accuracy.name, PROBE_ROW] = SetResult(Accuracy, record, test["accuracy"], paths, True)
-    for record in sets:
-        kind = kinds.get(record["kind"])
-        if kind is None:
-            raise InputError(
-                f"{run.path / 'ood.json'} has a set of kind {record['kind']!r}, which is none of "
-                f"{', '.join(kinds)}; append its class to texneg.train.evaluate.sets.KINDS"
-            )
-        paths = tuple(run.path / cell["outcomes"] for cell in record.get("cells", [record]))
-        name, same = record["name"], record["data"] == clean
-        found[kind.name, name] = SetResult(kind, record, kind.value(record), paths, same)
-    return found
-
-
 def _set_row(
-    arms: Sequence[Arm], tested: Sequence[Sequence[Mapping[tuple[str, str], SetResult]]], key: tuple[str, str]
+    arms: Sequence[Arm],
+    tested: Sequence[Sequence[Mapping[Key, SetResult]]],
+    key: Key,
+    groups: Mapping[str, str],
 ) -> Row:
+    head, _, name = key
     everywhere = [run[key] for runs in tested for run in runs if key in run]
-    if len({one.record["data"] for one in everywhere}) > 1:
-        raise InputError(
-            f"set {key[1]!r} is not the same images in all runs; measure it again with texneg ood"
-        )
+    require_same_test(name, everywhere)
     kind, first = everywhere[0].kind, everywhere[0].record
-    unreadable = {(one.record.get("unreadable", 0), one.record.get("bad", "wrong")) for one in everywhere}
-    if len(unreadable) > 1 and any(count for count, _ in unreadable):
-        raise InputError(
-            f"set {key[1]!r} was measured with other policies for unreadable images in some runs;"
-            " measure it again with the same --bad and --allow-truncated"
-        )
+    require_other_images(key, everywhere[0], [run for runs in tested for run in runs])
     found: list[dict[str, SetResult]] = []
     values: list[dict[str, float]] = []
     for arm, runs in zip(arms, tested, strict=True):
@@ -194,16 +184,34 @@ def _set_row(
         entry and _add_images(kind, arm, entry, sets, {} if arm.baseline is None else found[arm.baseline])
         for arm, entry, sets in zip(arms, _compare(arms, values), found, strict=True)
     ]
+    clean = any(one.clean for one in everywhere)
     return Row(
-        key[1],
+        name,
         kind,
         entries,
-        clean=any(one.clean for one in everywhere),
+        head=head,
+        group=groups.get(name) or find_group(name, kind, first, clean=clean),
+        clean=clean,
+        space=repr([first.get(field) for field in ("declared", "class_names", "classes", "chance")]),
         parts=len(first.get("cells", ())),
         unreadable=first.get("unreadable", 0),
         bad=first.get("bad", "wrong"),
         **{name: first.get(name) for name in ("n", "classes", "chance", "left_out")},
     )
+
+
+def _mean_rows(arms: Sequence[Arm], rows: Sequence[Row]) -> list[Row]:
+    """Means over the sets of a group that have the same classes, where there are two or more."""
+    alike: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.averaged and not row.clean:
+            alike.setdefault(row.space, []).append(row)
+    several = [same for same in alike.values() if len(same) > 1]
+    means = []
+    for same in several:
+        classes = f", {same[0].classes} classes" if len(several) > 1 else ""
+        means.append(_mean_row(arms, same, f"{same[0].group}, mean of {len(same)} sets{classes}"))
+    return means
 
 
 def _mean_row(arms: Sequence[Arm], rows: Sequence[Row], name: str) -> Row:
@@ -213,9 +221,31 @@ def _mean_row(arms: Sequence[Arm], rows: Sequence[Row], name: str) -> Row:
         parts = [entry.seeds if (entry := row.entries[i]) else {} for row in rows]
         seeds = [seed for seed in map(str, arm.seeds) if all(seed in part for part in parts)]
         values.append({seed: fmean(part[seed] for part in parts) for seed in seeds})
-    chances = [row.chance for row in rows if row.chance is not None]
+    entries = []
+    for i, entry in enumerate(_compare(arms, values)):
+        averaged = [one for row in rows if (one := row.entries[i])]
+        entries.append(entry and _average(entry, averaged))
+    first = rows[0]
     return Row(
-        name, None, _compare(arms, values), chance=fmean(chances) if len(chances) == len(rows) else None
+        name, None, entries, head=first.head, group=first.group, classes=first.classes, chance=first.chance
+    )
+
+
+def _average(entry: Entry, parts: Sequence[Entry]) -> Entry:
+    """Add to a mean what its sets say: the unmasked accuracy, and the interval of the change over images.
+
+    Sets are independent: half the width of the interval is the root of the sum of squares over their number.
+    """
+    unmasked = [part.unmasked for part in parts if part.unmasked is not None]
+    if len(unmasked) == len(parts):
+        entry = replace(entry, details={"unmasked": fmean(unmasked)})
+    ends = [part.difference.over_images for part in parts if part.difference and part.difference.over_images]
+    if entry.difference is None or len(ends) < len(parts):
+        return entry
+    half = math.sqrt(sum((high - low) ** 2 for low, high in ends)) / 2 / len(ends)
+    middle = fmean((low + high) / 2 for low, high in ends)
+    return replace(
+        entry, difference=replace(entry.difference, over_images=Interval(middle - half, middle + half))
     )
 
 
@@ -257,7 +287,16 @@ def _add_images(
             found = kind.compare(values[: len(seeds)], values[len(seeds) :])
             tests = None if found.p is None else dict(zip(seeds, found.p, strict=True))
             change = replace(change, over_images=found.over_images, mcnemar=tests)
-    return replace(entry, low=low, high=high, details=details, remarks=remarks, difference=change)
+    chance = records[0].get("chance") if kind.averaged else None
+    return replace(
+        entry,
+        low=low,
+        high=high,
+        details=details,
+        remarks=remarks,
+        difference=change,
+        at_chance=low is not None and chance is not None and low <= chance,
+    )
 
 
 def _load_values(tested: Sequence[SetResult]) -> Values | None:

@@ -8,6 +8,8 @@ from texneg.train.report.runs import Arm
 from texneg.train.report.table import Change, Entry, Row
 
 ABSENT = "–"
+BOTH = "masked / unmasked"
+AT_CHANCE = "°"
 NAME_WIDTH = 26
 HARMLESS = (
     ("\\", "\\\\"), ("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("](", "]\\("), ("\n", " "),
@@ -44,23 +46,48 @@ def interval(ends: Sequence[float | None] | None, form: Callable[[float], str] =
 
 
 def render_plain(arms: Sequence[Arm], table: Sequence[Row]) -> str:
-    """A line a test set, a column an arm: percent, and in brackets the change to the baseline in points."""
-    width = max(18, *(len(arm.label) + 2 for arm in arms))
-    lines = [" " * NAME_WIDTH + "".join(f"{arm.label:>{width}}" for arm in arms)]
-    for row in table:
-        note = row.kind.note if row.kind else ""
-        name = f"{row.name} ({note})" if note else row.name
-        lines.append(
-            f"{name:<{NAME_WIDTH}}" + "".join(f"{_plain_entry(entry):>{width}}" for entry in row.entries)
-        )
+    """A line a test set, a column an arm: masked and unmasked percent, in brackets the change in points."""
+    if not table:
+        return ""
+    cells = [[_plain_entry(entry) for entry in row.entries] for row in table]
+    heads = [f"{arm.label}, {BOTH}" for arm in arms]
+    width = 2 + max(map(len, [*heads, *(cell for line in cells for cell in line)]))
+    name_width = max(NAME_WIDTH, 2 + max(len(name_set(row)) + 2 for row in table))
+    lines = [" " * name_width + "".join(f"{head:>{width}}" for head in heads)]
+    above = None
+    for row, line in zip(table, cells, strict=True):
+        if (row.head, row.group) != above:
+            above = row.head, row.group
+            lines.append(name_group(row))
+        lines.append(f"{'  ' + name_set(row):<{name_width}}" + "".join(f"{cell:>{width}}" for cell in line))
+    if any(entry and entry.at_chance for row in table for entry in row.entries):
+        lines.append(f"{AT_CHANCE} no better than chance")
     return "\n".join(lines)
+
+
+def name_set(row: Row) -> str:
+    """Name of a set with its number of classes and what its number is."""
+    notes = [f"{row.classes} classes"] if row.classes and row.averaged else []
+    notes += [row.kind.note] if row.kind and row.kind.note else []
+    return f"{row.name} ({', '.join(notes)})" if notes else row.name
+
+
+def name_group(row: Row) -> str:
+    """Name of a row's group, with the head that answers where it has a name."""
+    return f"{row.group}, head {row.head}" if row.head else row.group
+
+
+def pair(entry: Entry, form: Format) -> str:
+    """Masked and unmasked accuracy; one number where there is no such difference."""
+    return form(entry.mean) + ("" if entry.unmasked is None else f" / {form(entry.unmasked)}")
 
 
 def _plain_entry(entry: Entry | None) -> str:
     if entry is None:
         return "-"
     change = entry.difference
-    return f"{100 * entry.mean:.1f}" + ("" if change is None else f" ({100 * change.mean:+5.1f})")
+    text = pair(entry, lambda share: f"{100 * share:.1f}") + (AT_CHANCE if entry.at_chance else "")
+    return text + ("" if change is None else f" ({100 * change.mean:+5.1f})")
 
 
 def render_markdown(
@@ -71,17 +98,26 @@ def render_markdown(
     *,
     settings: Mapping[str, Any],
     facts: Mapping[str, str],
+    equality: str = "",
 ) -> str:
     """Tables of test sets and analyses, then the settings that all runs share, protocol and machine."""
     lines = [f"# {escape_markdown(title)}", ""]
+    if equality:
+        lines += [equality, ""]
     for arm in arms:
         seeds, paths = ", ".join(map(str, arm.seeds)), ", ".join(str(run.path) for run in arm.runs)
         lines.append(f"- **{escape_markdown(arm.label)}**: seeds {seeds}; {escape_markdown(paths)}")
     labels = [arm.label for arm in arms]
     if table:
         lines += ["", "## Test sets", ""]
-        lines += ["In %, mean ± sd over seeds, [95 % over images]; change to the baseline in points.", ""]
-        lines += markdown_table(["set", "n", "classes", "chance", *labels], map(_set_cells, table))
+        lines += [
+            f"In %, masked / unmasked, ± sd over seeds, [95 % over images] of the masked; {AT_CHANCE} no"
+            " better than chance; change to the baseline in points.",
+            "",
+        ]
+        heads = [f"{label}, {BOTH}" for label in labels]
+        columns = ["group", "set", "n", "left out", "classes", "chance", *heads]
+        lines += markdown_table(columns, map(_set_cells, table))
     for analysis, rows in analyses:
         lines += ["", f"## {escape_markdown(analysis.heading)}", ""]
         lines += ["Mean ± sd over seeds; change to the baseline.", ""]
@@ -109,8 +145,25 @@ def escape_markdown(text: str) -> str:
 def _set_cells(row: Row) -> list[str]:
     note = f" ({row.kind.note})" if row.kind and row.kind.note else ""
     bad = f" ({row.unreadable_note})" if row.unreadable else ""
-    head = [f"{row.name}{note}", f"{row.n or ''}{bad}", str(row.classes or ""), percent(row.chance)]
+    left = describe_left_out(row)
+    head = [name_group(row), f"{row.name}{note}", f"{row.n or ''}{bad}", left]
+    head += [str(row.classes or ""), percent(row.chance)]
     return head + [_entry(entry, percent, points) for entry in row.entries]
+
+
+def describe_left_out(row: Row) -> str:
+    """Numbers of what does not count, with their reasons; empty without any."""
+    found = row.left_out or {}
+    parts = [
+        f"{value} {name.replace('_', ' ')}"
+        for name, value in found.items()
+        if isinstance(value, int) and value and name != "images"
+    ]
+    names = found.get("classes") or ()
+    images = found.get("images", 0) - found.get("in_no_folder", 0)
+    if images:
+        parts.append(f"{images} images of {len(names)} classes that the head lacks")
+    return ", ".join(parts)
 
 
 def _entry(entry: Entry | None, form: Format, change_form: Format) -> str:
@@ -119,7 +172,8 @@ def _entry(entry: Entry | None, form: Format, change_form: Format) -> str:
     spread = "" if entry.sd is None else f" ± {form(entry.sd)}"
     ends = "" if entry.low is None else f" {interval((entry.low, entry.high), form)}"
     remarks = "".join(f", {remark}" for remark in entry.remarks)
-    return f"{form(entry.mean)}{spread}{ends}{remarks}{_change(entry.difference, change_form)}"
+    mark = AT_CHANCE if entry.at_chance else ""
+    return f"{pair(entry, form)}{mark}{spread}{ends}{remarks}{_change(entry.difference, change_form)}"
 
 
 def _change(change: Change | None, form: Format) -> str:

@@ -36,7 +36,7 @@ def measure_sets(tiny, colours, tmp_path):
 
     def measure(*sets, data=None, **options):
         paths = tuple(f"{name}={tmp_path / name}" for name in sets)
-        files = {"head": str(tmp_path / "head.pt"), "out": str(tmp_path / "run"), "device": "cpu"}
+        files = {"head": (str(tmp_path / "head.pt"),), "out": str(tmp_path / "run"), "device": "cpu"}
         try:
             ood.ood(ood.OodConfig("tiny", **files, kinds=(Accuracy(paths, data=data),), **options))
         finally:
@@ -124,8 +124,8 @@ def test_one_set_that_fails_leaves_the_others_and_is_measured_once_mended(measur
     colours("first", seed=1)
     damage(colours("second", seed=2))
     colours("third", seed=3)
-    empty = colours("fourth", seed=4, classes=("red",), per_class=2)
-    for path in (empty / "red").iterdir():
+    empty = colours("fourth", seed=4, classes=("red", "blue"), per_class=1)
+    for path in empty.rglob("*.png"):
         path.write_bytes(b"")
     names = ("first", "second", "third", "fourth")
     with pytest.raises(
@@ -137,7 +137,7 @@ def test_one_set_that_fails_leaves_the_others_and_is_measured_once_mended(measur
     with pytest.raises(RunFailed, match=r"1 of 4 .*none of 2 images of .*fourth can be read \(first: empty"):
         measure_sets(*names)
     colours("second", seed=2)
-    colours("fourth", seed=4, classes=("red",), per_class=2)
+    colours("fourth", seed=4, classes=("red", "blue"), per_class=1)
     rows = measure_sets(*names, bad="error")
     assert [(row["n"], row["unreadable"]) for row in rows.values()] == [(36, 0)] * 3 + [(2, 0)]
 
@@ -171,7 +171,7 @@ def test_the_probe_leaves_damaged_training_images_out_and_counts_damaged_answers
     assert (found["test"]["n"], found["test"]["correct"], found["test"]["unreadable"]) == (36, 33, 3)
     said = capsys.readouterr().out
     assert "33 training images, 3 classes; 3 unreadable images left out" in said
-    assert "of 36 images; 3 unreadable images counted as wrong" in said
+    assert "; 3 unreadable images counted as wrong" in said
     with pytest.raises(InputError, match="red3"):
         probe.probe(probe.ProbeConfig(**config, device="cpu", bad="error"))
 

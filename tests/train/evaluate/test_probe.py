@@ -30,7 +30,8 @@ def test_probe_writes_a_head_and_what_it_is_worth(tiny, colours, tmp_path, capsy
     found = json.loads((out / "probe.json").read_text())
     assert (found["n_train"], found["classes"]) == (36, ["blue", "green", "red"])
     assert found["penalty"] in found["penalties"]
-    assert (found["test"]["n"], found["test"]["classes"], found["test"]["chance"]) == (24, 2, 0.5)
+    assert (found["test"]["n"], found["test"]["classes"], found["test"]["chance"]) == (24, 3, 1 / 3)
+    assert (found["test"]["declared"], found["test"]["present"]) == ("head", 2)
     assert found["test"]["low"] <= found["test"]["accuracy"] == 1.0
     assert "24 images" in capsys.readouterr().out
     assert load_outcomes(out / "probe-outcomes.npz").values.tolist() == [1] * 24
@@ -55,13 +56,13 @@ def test_the_test_split_is_found_and_a_folder_of_sets_is_not_one(tiny, colours, 
 
 
 def test_knn_verb(tiny, colours, tmp_path):
-    train, test = colours("train"), colours("test", seed=1, classes=("red",))
+    train, test = colours("train"), colours("test", seed=1, classes=("red", "blue"))
     config = knn.KnnConfig(
         "tiny", str(train), test=str(test), out=str(tmp_path / "run"), k=(1, 5), device="cpu"
     )
     assert knn.knn(config) == 0
     found = json.loads((tmp_path / "run" / "knn.json").read_text())
-    assert found["classes"] == ["red"]
+    assert found["class_names"] == ["blue", "green", "red"]
     assert {k: row["accuracy"] for k, row in found["k"].items()} == {"1": 1.0, "5": 1.0}
     with pytest.raises(InputError, match="no val, validation or test split"):
         knn.knn(knn.KnnConfig("tiny", str(train), device="cpu"))
@@ -80,7 +81,7 @@ def test_one_image_of_each_class_is_probed_without_validation(tiny, colours, tmp
     assert found["validation"] is None
     assert found["penalty"] == max(found["penalties"])
     assert found["test"]["accuracy"] == 1.0
-    assert "penalty 1, chosen without validation, test 100.0 %" in capsys.readouterr().out
+    assert "penalty 1, chosen without validation; test: masked 100.0 %" in capsys.readouterr().out
     assert load_head(str(out / "head.pt"), tiny).validation is None
 
 
@@ -99,6 +100,9 @@ def test_a_probe_is_current_until_its_images_change(tiny, colours, tmp_path):
         assert probe.is_current(config)
     train.rename(tmp_path / "away")
     assert probe.is_current(config)
+    record = tmp_path / "run" / "probe.json"
+    record.write_text(record.read_text().replace("-crop-v2", "-crop-v1"))
+    assert not probe.is_current(config)
 
 
 @pytest.mark.parametrize("k", [(5, 20, 200), (13,), (24,)], ids=str)
@@ -126,12 +130,16 @@ def test_k_beyond_the_bank_is_said(tiny, colours, tmp_path, capsys, k):
     assert said.err == (warned if max(k) > 24 else "")
 
 
-def test_one_shared_class_is_said_to_prove_nothing(tiny, colours, tmp_path, capsys):
+def test_one_shared_class_proves_nothing(tiny, colours, tmp_path):
     train, test = str(colours("train")), str(colours("test", seed=1, classes=("red",)))
-    knn.knn(knn.KnnConfig("tiny", train, test=test, k=(1,), device="cpu"))
-    assert "red is the only shared class, so that every answer is right" in capsys.readouterr().err
-    probe.probe(probe.ProbeConfig("tiny", train, str(tmp_path / "run"), test=test, device="cpu"))
-    assert "of 12 images in one class, so that every answer is right" in capsys.readouterr().out
+    for classes in (None, "folders"):
+        with pytest.raises(InputError, match="one shared class, 'red'"):
+            knn.knn(knn.KnnConfig("tiny", train, test=test, k=(1,), device="cpu", classes=classes))
+        config = probe.ProbeConfig(
+            "tiny", train, str(tmp_path / "run"), test=test, device="cpu", classes=classes
+        )
+        with pytest.raises(InputError, match="one shared class, 'red'"):
+            probe.probe(config)
 
 
 def test_one_class_and_no_cuda_are_refused(tiny, colours, tmp_path, monkeypatch):

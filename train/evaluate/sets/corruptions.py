@@ -23,9 +23,18 @@ from texneg.datasets.corruptions.pictures import own_pictures, read_pictures
 from texneg.datasets.corruptions.severities import SEVERITIES, SIDES, Constants, nearest_constants
 from texneg.datasets.images import ImageSet
 from texneg.errors import InputError
+from texneg.train.evaluate.class_space import check_classes, find_class_map
 from texneg.train.evaluate.features import U8, Edit
 from texneg.train.evaluate.sets.accuracy import measure_accuracy
-from texneg.train.evaluate.sets.base import Cell, Measurement, ProbedEncoder, Record, SetKind, parse_paths
+from texneg.train.evaluate.sets.base import (
+    Cell,
+    Measurement,
+    ProbedEncoder,
+    Record,
+    SetKind,
+    parse_paths,
+    require_known,
+)
 
 
 @dataclass(frozen=True)
@@ -46,14 +55,19 @@ class Corruptions(SetKind):
     """folder of the published pictures of frost (frost1.png ...); without it they are drawn by texneg"""
     corruption_seed: int = 0
     """seed of the corruptions"""
+    corrupt_classes: tuple[str, ...] = ()
+    """class maps of these sets as NAME=MAP, as for --classes"""
+    corrupt_leave_out: bool = False
+    """leave out images of these sets in unknown class folders, as --leave-out does"""
 
     name: ClassVar[str] = "corruptions"
     note: ClassVar[str] = "mean over corruptions and severities, made on the fly"
-    averaged: ClassVar[bool] = False
 
     def cells(self) -> Iterator[Cell]:
         """One for each corruption and severity of each set."""
         sets = parse_paths(self.corrupt, "--corrupt")
+        maps = parse_paths(self.corrupt_classes, "--corrupt-classes")
+        require_known(tuple(maps), sets, "--corrupt-classes")
         if not sets and self != type(self)():
             raise InputError("nothing to corrupt: name the images, --corrupt photos=/data/photos")
         names, severities = choose_corruptions(self.corruptions), choose_severities(self.severities)
@@ -71,7 +85,8 @@ class Corruptions(SetKind):
                         "seed": self.corruption_seed,
                         "version": VERSION,
                     }
-                    yield Cell(set_name, path, part=f"{name}-{severity}", options=options)
+                    part, classes = f"{name}-{severity}", maps.get(set_name)
+                    yield Cell(set_name, path, part=part, options=options, classes=classes)
 
     def _frost_fingerprint(self) -> str:
         return f"folder {read_pictures(self.frost_dir).fingerprint}" if self.frost_dir else "texneg"
@@ -90,8 +105,15 @@ class Corruptions(SetKind):
             return reencode(changed, quality) if quality else changed
 
         identity = repr(sorted((cell.options | {"constants": constants}).items(), key=lambda item: item[0]))
-        features = probed.features(images, Edit(identity, edit))
-        found = measure_accuracy(probed.head, features, images.classes)
+        declared = find_class_map(cell.classes, cell.name, images)
+        check_classes(probed.head.classes, images, declared, leave_out=self.corrupt_leave_out)
+        found = measure_accuracy(
+            probed.head,
+            probed.features(images, edit=Edit(identity, edit)),
+            images.classes,
+            declared=declared,
+            leave_out=self.corrupt_leave_out,
+        )
         found.numbers["constants"] = constants
         found.numbers["published_size"] = side == SIDES[constants]
         return found
@@ -112,12 +134,17 @@ class Corruptions(SetKind):
             **super().headline(cells),
             "unmasked_mean": fmean(cell["unmasked"]["accuracy"] for cell in cells),
             "by_corruption": {name: fmean(values) for name, values in by_name.items()},
-            "left_out": first["left_out"],
+            **{name: first[name] for name in ("declared", "choices", "head_classes", "left_out")},
             "constants": first["constants"],
             "published_size": first["published_size"],
             "jpeg_quality": first["options"]["jpeg_quality"],
             "own_frost": any(cell["options"]["frost"] == "texneg" for cell in cells),
         }
+
+    @classmethod
+    def details(cls, records: Sequence[Record]) -> dict[str, Any]:
+        """Unmasked accuracy, mean over runs."""
+        return {"unmasked": fmean(record["unmasked_mean"] for record in records)}
 
     @classmethod
     def summary(cls, record: Record) -> str:

@@ -18,8 +18,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from texneg.datasets.class_maps import read_class_map
 from texneg.datasets.images import UNLABELLED, ImageSet
-from texneg.datasets.storage.json_files import read_json
 from texneg.errors import InputError
 from texneg.philox.arrays import generator
 from texneg.philox.streams import Stream
@@ -55,7 +55,8 @@ class ShapeBias(SetKind):
     cue_conflict: tuple[str, ...] = ()
     """cue-conflict sets as NAME=PATH; files named <shape><i>-<texture><j> in folders by shape"""
     mapping: str | None = None
-    """JSON file {category: [head classes]} for cue-conflict sets whose categories group the head's classes"""
+    """class map {category: [head classes]} for cue-conflict sets whose categories group the head's classes;
+    for the 16 categories of the published set and a head of ImageNet's classes: sixteen"""
 
     name: ClassVar[str] = "shape-bias"
     note: ClassVar[str] = "shape bias"
@@ -75,11 +76,11 @@ class ShapeBias(SetKind):
         """One for each set."""
         mapping = read_mapping(self.mapping)
         for name, path in parse_paths(self.cue_conflict, "--cue-conflict").items():
-            yield Cell(name, path, options={"mapping": mapping})
+            yield Cell(name, path, options={"mapping": mapping}, ready_cut=True)
 
     def measure(self, cell: Cell, images: ImageSet, probed: ProbedEncoder) -> Measurement:
         """Decisions for shape and texture, pooled and by category."""
-        features, mapping = probed.features(images), cell.options["mapping"]
+        features, mapping = probed.features(images, ready_cut=cell.ready_cut), cell.options["mapping"]
         return measure_shape_bias(probed.head, features, images.classes, mapping=mapping)
 
     @classmethod
@@ -139,16 +140,10 @@ class ShapeBias(SetKind):
 
 
 def read_mapping(path: str | None) -> Mapping[str, list[str]] | None:
-    """Read category to class names from a JSON file."""
+    """Read category to class names from a class map; a category also means the class of its own name."""
     if path is None:
         return None
-    mapping = read_json(path, remedy="--mapping takes {category: [class folder names]}")
-    good = all(
-        isinstance(group, list) and all(isinstance(name, str) for name in group) for group in mapping.values()
-    )
-    if not good:
-        raise InputError(f"--mapping {path!r} must hold {{category: [class folder names]}}")
-    return mapping
+    return {name: [*names, name] for name, names in read_class_map(path).folders.items()}
 
 
 def _pool(records: Sequence[Record], category: str) -> float | None:
@@ -188,7 +183,7 @@ def measure_shape_bias(
     if not kept.any():
         raise InputError(
             f"no image has two different cues among {', '.join(categories[:6])}, ...; "
-            "name a --mapping file from its categories to the head's classes"
+            "name a class map from its categories to the head's classes, such as --mapping sixteen"
         )
     at = np.flatnonzero(kept)
     shapes, textures = [shapes[i] for i in at], [textures[i] for i in at]

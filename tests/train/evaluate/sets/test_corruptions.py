@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ def probed(encoder, colours, tmp_path, monkeypatch):
     save_head(str(tmp_path / "head.pt"), replace(fitted, encoder=encoder.fingerprint))
     return {
         "checkpoint": "tiny",
-        "head": str(tmp_path / "head.pt"),
+        "head": (str(tmp_path / "head.pt"),),
         "out": str(tmp_path / "run"),
         "device": "cpu",
     }
@@ -71,8 +72,9 @@ def test_the_network_sees_the_corrupted_crop(encoder, colours, tmp_path):
 
         def __init__(self):
             self.encoder = encoder
+            self.head = SimpleNamespace(classes=images.classes)
 
-        def features(self, images, edit):
+        def features(self, images, *, edit):
             for i, key in enumerate(images.keys):
                 seen[key] = edit.apply(crop(images[i][0], encoder.preprocessing), key)
             raise InputError("enough")
@@ -115,6 +117,6 @@ def test_all_and_extra_and_what_is_refused(tmp_path):
 
 
 def test_corruptions_without_images_are_refused(probed, capsys):
-    words = ["ood", "tiny", "--head", probed["head"], "--out", probed["out"], "--corruptions", "fog"]
+    words = ["ood", "tiny", "--head", *probed["head"], "--out", probed["out"], "--corruptions", "fog"]
     assert main(words) == 2
     assert "nothing to corrupt: name the images, --corrupt photos=/data/photos" in capsys.readouterr().err
