@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from texneg.philox.arrays import fold, fold_array, philox
 from texneg.philox.streams import Stream
-from texneg.train.data.augment import ORDERS, augment
+from texneg.train.data.augment import ORDERS, augment, measure_memory
 from texneg.train.data.augmentations import SIGMA, Augmentation
 
 TRIES = 10  # crops drawn before the largest central one is taken, as in torchvision
@@ -56,8 +56,9 @@ def make_views(
         for image, row, pixels in zip(images, plan, out, strict=True):
             pixels[:] = np.asarray(augment_pillow(image, row, augmentation.image_size))
         return out
+    memory = np.empty(measure_memory(plan, augmentation.image_size), np.float32)
     for image, row, pixels in zip(images, plan, out, strict=True):
-        augment(np.ascontiguousarray(image), row, pixels)
+        augment(np.ascontiguousarray(image), row, pixels, memory)
     return out
 
 
