@@ -1,9 +1,8 @@
 """One augmented view of one image in compiled code: crop, flip, colour jitter, grey, blur, solarise.
 
-The operators mean what torchvision v2's functional ones mean on float images, with fixed parameters; rounding
-happens once, at the end. Between the operators the image is three float32 planes in 0 ... 1. They hold columns
-in place of rows, for resizing and blurring along a row then add up whole columns; OpenCV transposes there and
-back. Columns go through all operators in chunks that the fastest memory holds.
+The operators mean what torchvision v2's functional ones mean on float images, with fixed parameters. Between
+them the image is three planes of levels times 256: uint16, or float32 where the resize overshoots. Planes
+hold columns in place of rows, for resizing and blurring along a row then add up whole columns.
 
 Shapes: S view side, P numbers of a plane.
 """
@@ -14,27 +13,41 @@ import numpy as np
 import numpy.typing as npt
 
 from texneg.jit import compiled
-from texneg.train.data.resize import combine, compute_taps, find_stride, resize_rows, round_up
-from texneg.train.data.vectors import BLOCK, SIDE, transpose_block
-
-# The 24 orders of brightness, contrast, saturation and hue.
-ORDERS = np.array(
-    [[a, b, c, 6 - a - b - c] for a in range(4) for b in range(4) for c in range(4) if len({a, b, c}) == 3],
-    np.int64,
+from texneg.train.data.colours import (
+    CHUNK,
+    CONTRAST,
+    HALF,
+    ORDERS,
+    TOP,
+    ZERO,
+    add_up,
+    adjust,
+    choose_steps,
+    clip,
 )
-BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
-RED, GREEN, BLUE = np.float32(0.2989), np.float32(0.587), np.float32(0.114)
-ZERO, HALF, ONE, LEVELS = np.float32(0), np.float32(0.5), np.float32(1), np.float32(255)
-LANES = 16
-CHUNK = 2048  # numbers of each plane
+from texneg.train.data.resize import combine, compute_taps, convert, find_stride, resize_rows, round_up
+from texneg.train.data.vectors import BLOCK, SIDE, round_level, transpose_block
+
 DEVIATIONS = 3  # the blur's kernel ends here
 
 
-def measure_memory(plan: npt.NDArray[np.float64], side: int) -> int:
-    """Compute the float32 numbers that `augment` needs at most for the plans of a batch."""
+def allocate(plan: npt.NDArray[np.float64], side: int) -> npt.NDArray[np.uint16] | npt.NDArray[np.float32]:
+    """Allocate the memory that `augment` works in for the plans of a batch."""
     width, radius = int(plan[:, 3].max()), math.ceil(DEVIATIONS * plan[:, 11].max())
-    columns, plane = round_up(3 * width) * find_stride(side), side * (side + 2 * radius)
-    return int(columns + 3 * (round_up(plane) + CHUNK) + BLOCK)
+    size = measure_columns(width, side) + 3 * measure_plane(side, radius)
+    return np.empty(size, np.float32 if plan[:, 13].any() else np.uint16)
+
+
+@compiled()
+def measure_columns(width, S):  # type: ignore[no-untyped-def]
+    """Compute the numbers of the columns of a crop."""
+    return round_up(3 * width) * find_stride(S) + BLOCK
+
+
+@compiled()
+def measure_plane(S, radius):  # type: ignore[no-untyped-def]
+    """Compute the numbers of a plane with `radius` unused ones on every side."""
+    return round_up((S + 2 * radius) * (S + 2 * radius)) + CHUNK + BLOCK
 
 
 @compiled()
@@ -45,76 +58,86 @@ def augment(image, plan, out, memory):  # type: ignore[no-untyped-def]
         image: as it was decoded.
         plan: a row of `views.Plan`.
         out: the view.
-        memory: `measure_memory` float32 numbers to work in; new ones would take as long as the work.
+        memory: of `allocate`.
     """
     S = out.shape[0]
     radius = int(min(math.ceil(DEVIATIONS * plan[11]), S - 1, plan[14]))
-    size = round_up(3 * int(plan[3])) * find_stride(S)
-    columns, planes = memory[: size + BLOCK], memory[size + BLOCK :]
-    planes = planes[: 3 * (round_up(S * (S + 2 * radius)) + CHUNK)]
+    size, P = measure_columns(int(plan[3]), S), measure_plane(S, radius)
+    columns, planes = memory[:size], memory[size : size + 3 * P]
     resize_rows(image, plan, S, columns)
-    order, split = ORDERS[int(plan[9])], 0
-    while order[split] != CONTRAST:
+    split = 0
+    while ORDERS[int(plan[9]), split] != CONTRAST:
         split += 1
-    sums = np.zeros(CHUNK, np.float64)
-    resize_columns(columns, plan, order[:split], S, radius, planes, sums)
-    write_view(planes, plan, order[split:], np.float32(sums.sum() / (S * S)), radius, out)
+    mean = resize_columns(columns, plan, split, S, radius, planes)
+    write_view(planes, plan, split, mean, radius, out)
 
 
 @compiled()
-def resize_columns(columns, plan, steps, S, radius, planes, sums):  # type: ignore[no-untyped-def]
-    """Resize columns to planes, and take the steps before contrast; for that add up grey values.
+def resize_columns(columns, plan, split, S, radius, planes):  # type: ignore[no-untyped-def]
+    """Resize columns to planes, and take the steps before contrast, at `split`; return the mean grey value.
 
-    Column x of a plane begins at x (S + 2 radius) and has `radius` unused numbers at either end, 0 until the blur.
+    Column x of a plane begins at (x + radius) stride and has `radius` zeros at either end until the blur.
     """
-    P, stride, n, done = planes.size // 3, S + 2 * radius, round_up(S), 0
-    step = find_stride(S)
+    P, stride, step = planes.size // 3, S + 2 * radius, find_stride(S)
+    begin, done = radius * stride, 0
     first, end, across = compute_taps(int(plan[3]), S, plan[13] > 0)
+    taps, weights = across.shape[1], convert(across, planes)
+    chunks, sums = np.empty(6 * CHUNK, np.float32), np.zeros(CHUNK, np.int32)
+    steps, summed = choose_steps(plan, 0, split), plan[5 + CONTRAST] != 1
     for c in range(3):
-        planes[c * P : c * P + radius] = ZERO
+        planes[c * P + begin : c * P + begin + radius] = 0
     for x in range(S):
-        o = S - 1 - x if plan[4] > 0 else x
+        o, at = S - 1 - x if plan[4] > 0 else x, begin + x * stride + radius
         for c in range(3):
-            to = c * P + x * stride + radius
-            combine(planes, to, n, across[o], end[o] - first[o], columns, (3 * first[o] + c) * step, 3 * step)
+            source = (3 * first[o] + c) * step
+            combine(planes, c * P + at, S, weights, o * taps, end[o] - first[o], columns, source, 3 * step)
             if plan[13] > 0:  # the bicubic filter overshoots at edges
-                brighten(planes, to, n, ONE, ZERO)
-            for i in range(to + S, (c + 1) * P if x == S - 1 else to + stride):
-                planes[np.uint64(i)] = ZERO
+                clip_column(planes, np.uint64(c * P + at), np.uint64(S))
+            for i in range(c * P + at + S, (c + 1) * P if x == S - 1 else c * P + at + stride):
+                planes[np.uint64(i)] = 0
         while done + CHUNK <= (x + 1) * stride or (x == S - 1 and done < S * stride):
-            adjust(planes, done, plan, steps, ZERO)
-            if plan[5 + CONTRAST] != 1:
-                add_up(planes, np.uint64(done), np.uint64(P), sums)
+            adjust(planes, begin + done, plan, steps, ZERO, chunks)
+            if summed:
+                add_up(planes, np.uint64(begin + done), np.uint64(P), sums)
             done += CHUNK
+    return np.float32(sums.sum() / (S * S))
 
 
 @compiled()
-def write_view(planes, plan, steps, mean, radius, out):  # type: ignore[no-untyped-def]
-    """Take the other steps, `mean` being the mean grey value, make grey, blur, and write the levels of a view."""
+def clip_column(planes, at, n):  # type: ignore[no-untyped-def]
+    """Clip a column to the levels."""
+    for i in range(n):
+        planes[at + i] = clip(np.float32(planes[at + i]))
+
+
+@compiled()
+def write_view(planes, plan, split, mean, radius, out):  # type: ignore[no-untyped-def]
+    """Take the steps from `split` on, `mean` being the mean grey value, blur, and write a view."""
     S, P, done = out.shape[0], planes.size // 3, 0
-    stride, n, channels = S + 2 * radius, round_up(S), 1 if plan[10] > 0 else 3
-    kernel = compute_kernel(radius, plan[11])
-    across = np.zeros(round_up(SIDE * stride) + 3 * BLOCK, np.float32)
-    down = np.zeros(across.size, np.float32)
-    levels = np.empty(3 * SIDE * n, np.uint8)
+    stride, length, channels = S + 2 * radius, round_up(S), 1 if plan[10] > 0 else 3
+    begin, chunks, steps = radius * stride, np.empty(6 * CHUNK, np.float32), choose_steps(plan, split, 5)
+    kernel = convert(compute_kernel(radius, plan[11]), planes)
+    across = np.zeros(SIDE * stride + 2 * radius + 2 * BLOCK if radius > 0 else 0, planes.dtype)
+    down = np.zeros(across.size, planes.dtype)
+    levels = np.empty(3 * SIDE * length, np.uint8)
     for start in range(0, S, SIDE):
         end = min(start + SIDE, S)
         while done < min(end + radius, S) * stride:
-            adjust(planes, done, plan, steps, mean)
-            if channels == 1:
-                make_grey(planes, np.uint64(done), np.uint64(P))
+            adjust(planes, begin + done, plan, steps, mean, chunks)
             done += CHUNK
         for c in range(channels):
             if radius > 0:
-                blur(planes, c * P, start, end, S, kernel, across, down)
+                if start == 0 or end + radius >= S:
+                    mirror_columns(planes, c * P, S, radius)
+                blur(planes, c * P + start * stride, end - start, S, kernel, across, down)
             for x in range(start, end):
                 for copy in range(c, 3 if channels == 1 else c + 1):
-                    to = (3 * (x - start) + copy) * n
+                    to = (3 * (x - start) + copy) * length
                     if radius > 0:
-                        write_levels(down, (x - start) * stride, n, plan[12] > 0, levels, to)
+                        write_levels(down, (x - start) * stride, length, plan[12] > 0, levels, to)
                     else:
-                        write_levels(planes, c * P + x * stride, n, plan[12] > 0, levels, to)
-        write_columns(levels, n, 3 * (end - start), out.reshape(-1), 3 * start, S)
+                        write_levels(planes, c * P + x * stride, length, plan[12] > 0, levels, to)
+        write_columns(levels, length, 3 * (end - start), out.reshape(-1), 3 * start, S)
 
 
 @compiled()
@@ -132,92 +155,9 @@ def write_columns(levels, stride, count, out, to, S):  # type: ignore[no-untyped
 
 
 @compiled()
-def adjust(planes, at, plan, steps, mean):  # type: ignore[no-untyped-def]
-    """Adjust the colours of a chunk in these steps; `mean` is the mean grey value."""
-    P = planes.size // 3
-    for which in steps:
-        factor = np.float32(plan[5 + which])
-        if (which == BRIGHTNESS or which == CONTRAST) and factor != ONE:
-            rest = (ONE - factor) * mean if which == CONTRAST else ZERO
-            for c in range(3):
-                brighten(planes, c * P + at, CHUNK, factor, rest)
-        elif which == SATURATION and factor != ONE:
-            saturate(planes, np.uint64(at), np.uint64(P), factor)
-        elif which == HUE and factor != ZERO:
-            turn_hue(planes, np.uint64(at), np.uint64(P), factor)
-
-
-@compiled()
-def clip(x):  # type: ignore[no-untyped-def]
-    """Clip to 0 ... 1."""
-    return min(max(x, ZERO), ONE)
-
-
-@compiled()
-def brighten(planes, at, n, factor, rest):  # type: ignore[no-untyped-def]
-    """Multiply by the factor, and add the rest."""
-    at = np.uint64(at)
-    for i in range(np.uint64(n)):
-        planes[at + i] = clip(factor * planes[at + i] + rest)
-
-
-@compiled()
-def add_up(planes, red, P, sums):  # type: ignore[no-untyped-def]
-    """Add the grey values of a chunk to sums; doubles hold them exactly, in whatever order."""
-    green, blue = red + P, red + P + P
-    for i in range(np.uint64(CHUNK)):
-        sums[i] += RED * planes[red + i] + GREEN * planes[green + i] + BLUE * planes[blue + i]
-
-
-@compiled()
-def saturate(planes, red, P, factor):  # type: ignore[no-untyped-def]
-    """Blend with the grey image."""
-    green, blue = red + P, red + P + P
-    for i in range(np.uint64(CHUNK)):
-        r, g, b = planes[red + i], planes[green + i], planes[blue + i]
-        grey = (ONE - factor) * (RED * r + GREEN * g + BLUE * b)
-        planes[red + i] = clip(factor * r + grey)
-        planes[green + i] = clip(factor * g + grey)
-        planes[blue + i] = clip(factor * b + grey)
-
-
-@compiled()
-def make_grey(planes, red, P):  # type: ignore[no-untyped-def]
-    """Write the grey image in place of red."""
-    green, blue = red + P, red + P + P
-    for i in range(np.uint64(CHUNK)):
-        planes[red + i] = clip(RED * planes[red + i] + GREEN * planes[green + i] + BLUE * planes[blue + i])
-
-
-@compiled()
-def turn_hue(planes, red, P, turn):  # type: ignore[no-untyped-def]
-    """Rotate the hue of HSV by `turn` full turns, -1/2 ... 1/2, saturation and value unchanged."""
-    green, blue = red + P, red + P + P
-    for i in range(np.uint64(CHUNK)):
-        r, g, b = planes[red + i], planes[green + i], planes[blue + i]
-        top, low = max(r, g, b), min(r, g, b)
-        # The place on the colour hexagon, whose sides have the length of the chroma: red at 0, green at 2, blue at 4.
-        chroma = top - low
-        side, ahead = (b - r, np.float32(2)) if top == g else (r - g, np.float32(4))
-        side, ahead = (g - b, ZERO) if top == r else (side, ahead)
-        place, around = side + (ahead + np.float32(6) * turn) * chroma, np.float32(6) * chroma
-        place = place + around if place < ZERO else place
-        place = place - around if place >= around else place
-        two = chroma + chroma
-        from_cyan, from_green, from_blue = (
-            abs(place - (two + chroma)),
-            abs(place - two),
-            abs(place - (two + two)),
-        )
-        planes[red + i] = min(max(from_cyan + (low - chroma), low), top)
-        planes[green + i] = min(max((low + two) - from_green, low), top)
-        planes[blue + i] = min(max((low + two) - from_blue, low), top)
-
-
-@compiled()
 def compute_kernel(radius, sigma):  # type: ignore[no-untyped-def]
     """Compute the weights (2 radius + 1,) of a Gaussian."""
-    kernel = np.ones(2 * radius + 1, np.float32)
+    kernel = np.ones(2 * radius + 1, np.float64)
     for k in range(2 * radius + 1) if radius > 0 else range(0):
         kernel[k] = math.exp(-0.5 * ((k - radius) / sigma) ** 2)
     kernel /= kernel.sum()
@@ -225,61 +165,37 @@ def compute_kernel(radius, sigma):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def blur(planes, plane, start, end, S, kernel, across, down):  # type: ignore[no-untyped-def]
-    """Blur some columns of a plane, mirrored at the edges: along rows to `across`, then along columns to `down`."""
+def mirror_columns(planes, plane, S, radius):  # type: ignore[no-untyped-def]
+    """Copy columns from inside to before the first and behind the last, which are not repeated."""
+    stride = S + 2 * radius
+    first, last = plane + radius * stride, plane + (radius + S - 1) * stride
+    for k in range(1, radius + 1):
+        for i in range(stride):
+            planes[first - k * stride + i] = planes[first + k * stride + i]
+            planes[last + k * stride + i] = planes[last - k * stride + i]
+
+
+@compiled()
+def blur(planes, start, n, S, kernel, across, down):  # type: ignore[no-untyped-def]
+    """Blur n columns, the first sum from `start` on: along rows to `across`, then along columns to `down`."""
     radius = kernel.size // 2
     stride = S + 2 * radius
-    inside = min(max(start, radius), end), max(min(S - radius, end), start)
-    for x in range(start, end):
-        to = (x - start) * stride
-        if x == inside[0] and x < inside[1]:
-            n = round_up((inside[1] - x) * stride)
-            combine(across, to, n, kernel, kernel.size, planes, plane + (x - radius) * stride, stride)
-        if x < inside[0] or x >= inside[1]:
-            across[to : to + round_up(stride)] = ZERO
-            for k in range(kernel.size):
-                at = plane + mirror_index(x + k - radius, S) * stride
-                add_weighted(across, to, round_up(stride), kernel[k], planes, at)
-    for x in range(end - start):
+    combine(across, 0, n * stride, kernel, 0, kernel.size, planes, start, stride)
+    for x in range(n):
         low, high = x * stride + radius, x * stride + radius + S - 1
         for k in range(1, radius + 1):
             across[low - k], across[high + k] = across[low + k], across[high - k]
-    combine(down, 0, round_up((end - start) * stride), kernel, kernel.size, across, 0, 1)
+    combine(down, 0, n * stride, kernel, 0, kernel.size, across, 0, 1)
 
 
 @compiled()
-def add_weighted(out, to, n, weight, source, at):  # type: ignore[no-untyped-def]
-    """Add a weighted row."""
-    to, at = np.uint64(to), np.uint64(at)
-    for x in range(np.uint64(n)):
-        out[to + x] += weight * source[at + x]
-
-
-@compiled()
-def mirror_index(x, n):  # type: ignore[no-untyped-def]
-    """Mirror an index into 0 ... n - 1, the edge pixel not repeated."""
-    return abs(x) if x < n else 2 * (n - 1) - x
-
-
-@compiled()
-def write_levels(values, at, n, solarised, levels, to):  # type: ignore[no-untyped-def]
-    """Round values to 8-bit levels."""
+def write_levels(values, start, n, solarised, levels, to):  # type: ignore[no-untyped-def]
+    """Round n values to 8-bit levels; if solarised, from half of the range up inverted."""
+    at, out = np.uint64(start), np.uint64(to)
     if solarised:
-        write_solarised(values, np.uint64(at), np.uint64(n), levels, np.uint64(to))
+        for i in range(np.uint64(n)):
+            value = np.float32(values[at + i])
+            levels[out + i] = round_level(TOP - value if value >= TOP * HALF else value)
     else:
-        write_rounded(values, np.uint64(at), np.uint64(n), levels, np.uint64(to))
-
-
-@compiled()
-def write_rounded(values, at, n, levels, to):  # type: ignore[no-untyped-def]
-    """Round values to levels."""
-    for i in range(n):
-        levels[to + i] = np.uint8(values[at + i] * LEVELS + HALF)
-
-
-@compiled()
-def write_solarised(values, at, n, levels, to):  # type: ignore[no-untyped-def]
-    """Round values to levels, inverted from 1/2 up."""
-    for i in range(n):
-        value = ONE - values[at + i] if values[at + i] >= HALF else values[at + i]
-        levels[to + i] = np.uint8(value * LEVELS + HALF)
+        for i in range(np.uint64(n)):
+            levels[out + i] = round_level(values[at + i])

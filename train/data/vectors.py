@@ -1,7 +1,7 @@
 """Vector instructions for compiled code, where LLVM makes poor ones of a loop.
 
-Indices are of flat arrays, unsigned; nothing is checked. Sums and products are rounded one by one, so processors
-with other vector units give the same numbers.
+Indices are of flat arrays, unsigned; nothing is checked. Sums and products are rounded one by one, so that
+processors with other vector units give the same numbers.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ def point(array: Any, vector: ir.VectorType, builder: ir.IRBuilder, start: Any, 
     return builder.bitcast(at, vector.as_pointer())
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def transpose_block(typing: Any, source: Any, at: Any, step: Any, out: Any, to: Any, stride: Any) -> Any:
     """Copy SIDE rows of SIDE numbers, `step` apart, as columns to rows `stride` apart."""
 
@@ -54,39 +54,69 @@ def transpose_block(typing: Any, source: Any, at: Any, step: Any, out: Any, to: 
     return types.void(source, u, u, out, u, u), generate
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def combine_block(
-    typing: Any, out: Any, to: Any, weights: Any, count: Any, source: Any, at: Any, step: Any
+    typing: Any, out: Any, to: Any, weights: Any, first: Any, count: Any, source: Any, at: Any, step: Any
 ) -> Any:
-    """Write BLOCK sums over k from 0 to count of weights[k] times the number at `at` + k step, in float32."""
+    """Write BLOCK sums over k from 0 to count of weights[first + k] times the numbers at `at` + k step.
+
+    In float32, or in uint16 with weights of which 2^16 is 1: each product is then cut to a whole number, and
+    what that takes on average is added. 8-bit levels are taken times 2^8.
+    """
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Sequence[Any]) -> Any:
         end, factors, begin = (
-            context.make_array(signature.args[i])(context, builder, args[i]) for i in (0, 2, 4)
+            context.make_array(signature.args[i])(context, builder, args[i]) for i in (0, 2, 5)
         )
-        sums = ir.VectorType(ir.FloatType(), SIDE)
-        wide, values = (
-            ir.VectorType(ir.IntType(32), SIDE),
-            ir.VectorType(context.get_data_type(source.dtype), SIDE),
-        )
+        number, exact = context.get_data_type(out.dtype), out.dtype == types.float32
+        sums = ir.VectorType(number, SIDE)
+        wide = ir.VectorType(ir.IntType(32), SIDE)
+        values = ir.VectorType(context.get_data_type(source.dtype), SIDE)
+        none = ir.Constant(wide, [0] * SIDE)
+
+        def spread(value: Any) -> Any:
+            lane = builder.insert_element(ir.Constant(sums, ir.Undefined), value, ir.IntType(32)(0))
+            return builder.shuffle_vector(lane, lane, none)
+
+        def multiply(weight: Any, value: Any) -> Any:
+            if source.dtype == types.uint8:
+                value = builder.shl(builder.zext(value, wide), ir.Constant(wide, [8] * SIDE))
+                value = builder.uitofp(value, sums) if exact else builder.trunc(value, sums)
+            if exact:
+                return builder.fmul(weight, value)
+            product = builder.mul(builder.zext(weight, wide), builder.zext(value, wide))
+            return builder.trunc(builder.lshr(product, ir.Constant(wide, [16] * SIDE)), sums)
+
         places = [INDEX(i) for i in range(0, BLOCK, SIDE)]
         totals = [cgutils.alloca_once(builder, sums) for _ in places]
-        zeros = ir.Constant(wide, [0] * SIDE)
+        half = builder.lshr(builder.add(args[4], INDEX(1)), INDEX(1))
+        initial = ir.Constant(sums, [0.0] * SIDE) if exact else spread(builder.trunc(half, number))
         for total in totals:
-            builder.store(ir.Constant(sums, [0.0] * SIDE), total)
-        with cgutils.for_range(builder, args[3], intp=INDEX) as loop:
-            weight = builder.load(builder.gep(factors.data, [loop.index]))
-            first = builder.insert_element(ir.Constant(sums, ir.Undefined), weight, ir.IntType(32)(0))
-            spread = builder.shuffle_vector(first, first, zeros)
-            start = builder.add(args[5], builder.mul(loop.index, args[6]))
+            builder.store(initial, total)
+        with cgutils.for_range(builder, args[4], intp=INDEX) as loop:
+            weight = spread(builder.load(builder.gep(factors.data, [builder.add(args[3], loop.index)])))
+            start = builder.add(args[6], builder.mul(loop.index, args[7]))
             for place, total in zip(places, totals, strict=True):
                 value = builder.load(point(begin, values, builder, start, place), align=1)
-                if isinstance(source.dtype, types.Integer):
-                    value = builder.sitofp(builder.zext(value, wide), sums)
-                builder.store(builder.fadd(builder.load(total), builder.fmul(spread, value)), total)
+                add = builder.fadd if exact else builder.add
+                builder.store(add(builder.load(total), multiply(weight, value)), total)
         for place, total in zip(places, totals, strict=True):
             builder.store(builder.load(total), point(end, sums, builder, args[1], place), align=1)
         return context.get_dummy_value()
 
     u = types.uint64
-    return types.void(out, u, weights, u, source, u, u), generate
+    return types.void(out, u, weights, u, u, source, u, u), generate
+
+
+@intrinsic
+def round_level(typing: Any, value: Any) -> Any:
+    """Round a level times 256 to the level."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Sequence[Any]) -> Any:
+        if value == types.float32:
+            more = builder.fadd(args[0], ir.FloatType()(128))
+            return builder.fptoui(builder.fmul(more, ir.FloatType()(1 / 256)), ir.IntType(8))
+        more = builder.add(builder.zext(args[0], ir.IntType(32)), ir.IntType(32)(128))
+        return builder.trunc(builder.lshr(more, ir.IntType(32)(8)), ir.IntType(8))
+
+    return types.uint8(value), generate
