@@ -39,9 +39,16 @@ def allocate(plan: npt.NDArray[np.float64], side: int) -> npt.NDArray[np.uint16]
 
 
 @compiled()
+def copy(source, out):  # type: ignore[no-untyped-def]
+    """Copy numbers."""
+    for i in range(np.uint64(out.size)):
+        out[i] = source[i]
+
+
+@compiled()
 def measure_columns(width, S):  # type: ignore[no-untyped-def]
-    """Compute the numbers of the columns of a crop."""
-    return round_up(3 * width) * find_stride(S) + BLOCK
+    """Compute the numbers of the columns of a crop; a view fits in, too."""
+    return max(round_up(3 * width) * find_stride(S) + BLOCK, 2 * S * S)
 
 
 @compiled()
@@ -69,7 +76,9 @@ def augment(image, plan, out, memory):  # type: ignore[no-untyped-def]
     while ORDERS[int(plan[9]), split] != CONTRAST:
         split += 1
     mean = resize_columns(columns, plan, split, S, radius, planes)
-    write_view(planes, plan, split, mean, radius, out)
+    view = columns.view(np.uint8)[: out.size]  # columns go to memory at hand, and the whole view from there
+    write_view(planes, plan, split, mean, radius, S, view)
+    copy(view, out.reshape(-1))
 
 
 @compiled()
@@ -111,9 +120,9 @@ def clip_column(planes, at, n):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def write_view(planes, plan, split, mean, radius, out):  # type: ignore[no-untyped-def]
+def write_view(planes, plan, split, mean, radius, S, view):  # type: ignore[no-untyped-def]
     """Take the steps from `split` on, `mean` being the mean grey value, blur, and write a view."""
-    S, P, done = out.shape[0], planes.size // 3, 0
+    P, done = planes.size // 3, 0
     stride, length, channels = S + 2 * radius, round_up(S), 1 if plan[10] > 0 else 3
     begin, chunks, steps = radius * stride, np.empty(6 * CHUNK, np.float32), choose_steps(plan, split, 5)
     kernel = convert(compute_kernel(radius, plan[11]), planes)
@@ -131,13 +140,13 @@ def write_view(planes, plan, split, mean, radius, out):  # type: ignore[no-untyp
                     mirror_columns(planes, c * P, S, radius)
                 blur(planes, c * P + start * stride, end - start, S, kernel, across, down)
             for x in range(start, end):
-                for copy in range(c, 3 if channels == 1 else c + 1):
-                    to = (3 * (x - start) + copy) * length
+                for channel in range(c, 3 if channels == 1 else c + 1):
+                    to = (3 * (x - start) + channel) * length
                     if radius > 0:
                         write_levels(down, (x - start) * stride, length, plan[12] > 0, levels, to)
                     else:
                         write_levels(planes, c * P + x * stride, length, plan[12] > 0, levels, to)
-        write_columns(levels, length, 3 * (end - start), out.reshape(-1), 3 * start, S)
+        write_columns(levels, length, 3 * (end - start), view, 3 * start, S)
 
 
 @compiled()
