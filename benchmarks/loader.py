@@ -43,8 +43,8 @@ FULL, CROPS = MocoV2(224), MocoV2(224, jitter=0.0, grey=0.0, blur=0.0)
 
 GATES = (
     Gate(CASE, FILES, X_OFFICIAL, "at least", 4.5),
-    Gate(CASE, RAW, X_OFFICIAL, "at least", 9),
-    Gate(CASE, JPEG, X_OFFICIAL, "at least", 6),
+    Gate(CASE, RAW, X_OFFICIAL, "at least", 18),
+    Gate(CASE, JPEG, X_OFFICIAL, "at least", 9),
 )
 
 

@@ -41,7 +41,7 @@ CASES: dict[str, Augmentation] = {
     "64 px, moco_v2 without blur": MocoV2(64, blur=0.0),
     "32 px, wang_liu": WangLiu(32),
 }
-LIMITS = 5, 5, 11, 6.5, 8.5
+LIMITS = 9, 7.5, 17, 7.5, 9
 GATES = tuple(
     Gate(case, COMPILED, X_PILLOW, "at least", limit) for case, limit in zip(CASES, LIMITS, strict=True)
 )
