@@ -66,7 +66,7 @@ class Cache:
         if len(index) != recipe.n or (index[:, 0] + index[:, 1]).max(initial=0) > size:
             raise InputError(f"{folder} is not whole; remove it, and make it again with texneg cache")
         self._index = index
-        self._bytes = np.memmap(folder / IMAGES, np.uint8, "r") if size else np.empty(0, np.uint8)
+        self._bytes = np.asarray(np.memmap(folder / IMAGES, np.uint8, "r")) if size else np.empty(0, np.uint8)
 
     def __call__(self, i: int) -> Pixels:
         """Return image i, uint8 (height, width, 3); raw pixels are a view of the file."""

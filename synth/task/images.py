@@ -1,10 +1,9 @@
 """One image to one texture, many images to textures and rows. Knows no cluster and writes no file."""
 
-import ctypes
 import hashlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import NamedTuple
@@ -18,6 +17,7 @@ from texneg.datasets.encode import encode
 from texneg.datasets.sources.items import Item
 from texneg.datasets.storage.names import plain_name
 from texneg.errors import InputError
+from texneg.memory import tune_allocator
 from texneg.synth.ledger.ledger import STAGES
 from texneg.synth.ledger.manifest import Row, Status
 from texneg.synth.plan.plan import Settings, Small
@@ -28,10 +28,6 @@ from texneg.textures.texture import texture, warm_up
 SMALLEST_SHARE = 3  # a patch smaller than a third of the nominal size shows no texture: 32 px of 96
 LARGEST_ZOOM = 8
 GROUP = 8  # images that go through a stage before the next begins: its code and data stay in the caches
-
-# Names of glibc's mallopt, and bytes.
-M_TRIM_THRESHOLD, KEPT = -1, 2**28
-M_MMAP_THRESHOLD, LARGEST_KEPT = -3, 2**25
 
 
 class Texture(NamedTuple):
@@ -101,17 +97,6 @@ def prepare_process() -> None:
     warnings.filterwarnings("ignore", module=r"PIL\.")
     tune_allocator()
     warm_up()
-
-
-def tune_allocator() -> None:
-    """Let the allocator reuse the memory of one image for the next.
-
-    By default, and more so in Dask's workers, it maps every large array anew: a page fault for each 4 kB.
-    """
-    with suppress(AttributeError, OSError):  # a C library other than glibc
-        library = ctypes.CDLL(None)
-        library.mallopt(M_TRIM_THRESHOLD, KEPT)
-        library.mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)
 
 
 def image_seed(seed: int, key: str) -> int:

@@ -15,10 +15,11 @@ from torch import Tensor
 
 from texneg.cli.console import format_bytes
 from texneg.errors import InputError
-from texneg.train.data.augment import DEVIATIONS, ORDERS
+from texneg.train.data.augment import DEVIATIONS
 from texneg.train.data.augmentations import Augmentation
+from texneg.train.data.colours import NEUTRAL, ORDERS
 from texneg.train.data.sources import U8, Read
-from texneg.train.data.views import NEUTRAL, Plan, plan_views
+from texneg.train.data.views import Plan, plan_views
 
 LUMA = 0.2989, 0.587, 0.114
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)

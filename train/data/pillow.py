@@ -12,7 +12,7 @@ from PIL import Image, ImageFilter, ImageOps
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as tv
 
-from texneg.train.data.augment import ORDERS
+from texneg.train.data.colours import ORDERS
 
 THRESHOLD = 128
 ADJUST = tv.adjust_brightness, tv.adjust_contrast, tv.adjust_saturation, tv.adjust_hue

@@ -13,18 +13,18 @@ import numpy.typing as npt
 
 from texneg.philox.arrays import fold, fold_array, philox
 from texneg.philox.streams import Stream
-from texneg.train.data.augment import ORDERS, augment
+from texneg.train.data.augment import allocate, augment
 from texneg.train.data.augmentations import SIGMA, Augmentation
+from texneg.train.data.colours import NEUTRAL, ORDERS
 
 TRIES = 10  # crops drawn before the largest central one is taken, as in torchvision
 RATIO = 3 / 4, 4 / 3
-NEUTRAL = np.array([1.0, 1.0, 1.0, 0.0])
 
 U8 = npt.NDArray[np.uint8]
 F64 = npt.NDArray[np.float64]
 Plan = npt.NDArray[np.float64]
 """(N, 15): top, left, height, width of the crop in pixels; flip; brightness, contrast, saturation, hue;
-row of `augment.ORDERS`; grey; sigma of the blur in pixels, 0 for none; solarise; bicubic crop; reach of the
+row of `colours.ORDERS`; grey; sigma of the blur in pixels, 0 for none; solarise; bicubic crop; reach of the
 blur in pixels."""
 
 
@@ -56,8 +56,9 @@ def make_views(
         for image, row, pixels in zip(images, plan, out, strict=True):
             pixels[:] = np.asarray(augment_pillow(image, row, augmentation.image_size))
         return out
+    memory = allocate(plan, augmentation.image_size)
     for image, row, pixels in zip(images, plan, out, strict=True):
-        augment(np.ascontiguousarray(image), row, pixels)
+        augment(np.ascontiguousarray(image), row, pixels, memory)
     return out
 
 

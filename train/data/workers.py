@@ -31,6 +31,7 @@ from torch.utils.data._utils import signal_handling
 from texneg.cli.console import format_bytes
 from texneg.cli.signals import block_stop_signals, ignore_stop_signals
 from texneg.errors import InputError, RunFailed
+from texneg.memory import tune_allocator
 from texneg.train.data.loader import Batch, Batches
 
 PREFETCH = 4  # batches a loader process
@@ -188,6 +189,7 @@ def load(
         InputError: an image that cannot be read.
         LoaderFailed: no batch comes any more.
     """
+    tune_allocator()  # of this process and of those that are forked
     patience = patience or max(PATIENCE_S, IMAGE_S * batches.batch / batches.world)
     number = next(NUMBERS)
     if workers:

@@ -13,7 +13,7 @@ from torchvision.transforms import functional as pil
 from torchvision.transforms.v2 import functional as reference
 
 from texneg.errors import InputError
-from texneg.train.data.augment import ORDERS, augment
+from texneg.train.data.augment import allocate, augment
 from texneg.train.data.augmentations import (
     AUGMENTATIONS,
     KEY,
@@ -24,6 +24,7 @@ from texneg.train.data.augmentations import (
     WangLiu,
     read_augmentation,
 )
+from texneg.train.data.colours import ORDERS
 from texneg.train.data.views import make_views, plan_views
 
 NEUTRAL = {
@@ -60,7 +61,8 @@ def picture(height, width, seed=0):
 def ours(image, size, box, **changes):
     values = {**NEUTRAL, **changes}
     out = np.zeros((size, size, 3), np.uint8)
-    augment(image, np.array([*box, *values.values()], np.float64), out)
+    plan = np.array([*box, *values.values()], np.float64)
+    augment(image, plan, out, allocate(plan[None], size))
     return out
 
 
