@@ -82,11 +82,17 @@ def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = prin
     """
     refuse_rerun()
     config.check(world=processes())
-    cache = open_cache(config.run.cache) if config.run.cache else None
-    config = config.read_from(cache)
     folder = Path(config.run.out or f"runs/{config.recipe}-s{config.seed}")
     begun = is_finished(folder) or (folder / checkpoint.CHECKPOINT).is_file()
-    if (saved := read_identity(folder)) and begun:
+    saved = read_identity(folder)
+    try:
+        cache = open_cache(config.run.cache) if config.run.cache else None
+        config = config.read_from(cache)
+    except InputError:
+        if not (saved and config.run.cache and is_finished(folder)):
+            raise
+        config = config.read_as(saved["settings"])  # the cache was needed for training alone
+    if saved and begun:
         checkpoint.require_same(folder, saved, config.identity())
     if is_finished(folder):
         return folder
