@@ -1,4 +1,4 @@
-"""What can go wrong around a run: bad images, a full disk, changed textures, signals to the whole group."""
+"""Failures around a run: bad images, a full disk, changed textures, signals to the whole group."""
 
 import errno
 import os
