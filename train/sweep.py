@@ -25,6 +25,7 @@ from texneg.errors import InputError, RunFailed
 from texneg.train.config import PretrainConfig
 from texneg.train.evaluate.probe import ProbeConfig, open_sets
 from texneg.train.flags import read_flags
+from texneg.train.pretrain import find_run
 from texneg.train.study import Evaluation, Study, run_study, stopwatch, write_report
 
 BASELINE = "baseline"
@@ -107,6 +108,7 @@ def study(config: Command) -> int:
     (evaluation,) = plan.evaluations
     open_sets(ProbeConfig("", evaluation.data, "", test=evaluation.test))  # labels that a probe would miss
     jobs = share_jobs(plan.jobs, own.task)
+    require_same_runs(plan)
     if own.dry_run:
         console.out("\n".join(f"{plan.run_folder(arm, seed)}  {arm}, seed {seed}" for arm, seed in jobs))
         return 0
@@ -124,6 +126,16 @@ def study(config: Command) -> int:
     if failure:
         raise failure
     return 0
+
+
+def require_same_runs(plan: Study) -> None:
+    """Refuse a folder that holds a run of the study with other settings, before any is made with these.
+
+    Raises:
+        InputError: naming the first one.
+    """
+    for arm, seed in plan.jobs:
+        find_run(plan.run_config(arm, seed))
 
 
 def finish(plan: Study, log: Callable[[str], None]) -> None:

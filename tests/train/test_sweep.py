@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -102,6 +103,16 @@ def test_a_study_that_is_killed_goes_on_to_the_same_encoders(toy, tmp_path, caps
 
     code = "import sys; from texneg.cli.main import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", code, *words, "--out", str(parts)]
+    options = {"start_new_session": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **options) as stopped:
+        while not list(parts.glob("*/log.txt")):
+            assert stopped.poll() is None
+            time.sleep(0.05)
+        for _ in range(3):  # an impatient user
+            os.killpg(stopped.pid, signal.SIGINT)
+            time.sleep(0.1)
+        _, said = stopped.communicate(timeout=120)
+    assert said.decode().splitlines() == ["texneg study: interrupted; run the same command again to go on"]
     killed = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL)
     while not list(parts.glob("*/metrics.jsonl")):
         assert killed.poll() is None
@@ -115,6 +126,9 @@ def test_a_study_that_is_killed_goes_on_to_the_same_encoders(toy, tmp_path, caps
     capsys.readouterr()
     assert main([*words, "--out", str(parts)]) == 0
     assert "report of 3 runs" in capsys.readouterr().out
+    assert main([*words, "--out", str(parts), "--seeds", "2", "--lr", "0.1"]) == 2
+    assert "alpha-1-s0 was made with other settings (lr 0.25 -> 0.1)" in capsys.readouterr().err
+    assert not list(parts.glob("*-s1"))
     for one in whole.glob("*/encoder.pt"):
         assert one.read_bytes() == (parts / one.parent.name / "encoder.pt").read_bytes()
     page = (parts / "report.html").read_text()
