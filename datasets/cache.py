@@ -123,7 +123,10 @@ def open_cache(path: str | Path) -> Cache:
     try:
         return Cache(folder, recipe, unreadable)
     except OSError as error:
-        raise InputError(f"--cache {folder} cannot be read ({error.strerror})") from error
+        raise InputError(
+            f"--cache {folder} cannot be read ({error.strerror}); remove it, and make it again with texneg"
+            " cache"
+        ) from error
 
 
 def write_cache(
