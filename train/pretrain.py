@@ -146,11 +146,12 @@ def find_run(config: PretrainConfig) -> Found:
     saved, cache = read_identity(folder), None
     try:
         cache = open_cache(config.run.cache) if config.run.cache else None
-        config = config.read_from(cache)
     except InputError:
-        if not (saved and config.run.cache and is_finished(folder)):
+        if not (saved and is_finished(folder)):
             raise
         config = config.read_as(saved["settings"])  # the cache was needed for training alone
+    else:
+        config = config.read_from(cache)
     begun = is_finished(folder) or (folder / checkpoint.CHECKPOINT).is_file()
     if saved and begun:
         checkpoint.require_same(folder, saved, config.identity())

@@ -21,7 +21,7 @@ from texneg.cli.fields import Positional
 from texneg.cli.main import parse_known
 from texneg.cores import available_cores
 from texneg.datasets.storage.places import require_folder
-from texneg.errors import InputError, RunFailed
+from texneg.errors import InputError, RunFailed, describe_error
 from texneg.train.config import PretrainConfig
 from texneg.train.evaluate.probe import ProbeConfig, open_sets
 from texneg.train.flags import read_flags
@@ -48,8 +48,8 @@ class StudyConfig:
     combinations are arms"""
     arms: str | None = None
     """TOML file with a table of flags for each arm, in place of --sweep"""
-    baseline: bool = True
-    """compare with the same runs without negatives"""
+    no_baseline: bool = False
+    """leave out the same runs without negatives, with which all are compared"""
     seeds: int = 3
     """runs of each arm, seeds 0, 1, ..."""
     out: str = ""
@@ -93,7 +93,7 @@ def read_command(words: list[str]) -> Command:
         if any(word.partition("=")[0] == f"--{name}" for word in rest):
             raise InputError(f"--{name} is set for each run: {remedy}; leave it out")
     arms = read_arms(config, rest)
-    return Command(config, add_baselines(arms) if config.baseline else arms)
+    return Command(config, arms if config.no_baseline else add_baselines(arms))
 
 
 def study(config: Command) -> int:
@@ -115,7 +115,9 @@ def study(config: Command) -> int:
     require_folder(plan.folder, "--out")
     processes = own.processes or len(own.devices) or available_cores()
     log = stopwatch()
-    log(f"{len(jobs)} runs of {len(arms)} arms, {processes} at a time -> {plan.folder}; each writes log.txt")
+    log(
+        f"{len(jobs)} runs of {len(arms)} arms, {processes} at a time, each with its log.txt -> {plan.folder}"
+    )
     failure = None
     try:
         run_study(plan, processes=processes, threads=own.threads, log=log, jobs=jobs)
@@ -247,7 +249,9 @@ def read_arms_file(path: Path) -> dict[str, dict[str, Any]]:
     try:
         arms = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"--arms {path}: {error}; it takes TOML, a table of flags for each arm") from error
+        raise InputError(
+            f"--arms {path}: {describe_error(error)}; it takes TOML, a table of flags for each arm"
+        ) from error
     if not arms or not all(isinstance(flags, dict) for flags in arms.values()):
         raise InputError(f'--arms {path}: give a table for each arm, such as ["patch, alpha 2"] alpha = 2')
     return arms
