@@ -59,6 +59,6 @@ def test_longest_name_has_room_for_its_temporary_name(tmp_path: Path) -> None:
     [(errno.ENOSPC, "make room there"), (errno.EACCES, "allow writing there"), (errno.ENOENT, "mend that")],
 )
 def test_the_remedy_is_that_of_the_error(number: int, remedy: str, tmp_path: Path) -> None:
-    with pytest.raises(RunFailed, match=f"{remedy}.*, then run the same command again: it goes on"):
-        with atomic.write_errors(tmp_path, "it goes on"):
-            raise OSError(number, os.strerror(number))
+    message = f"{remedy}.*, then run the same command again: it goes on"
+    with pytest.raises(RunFailed, match=message), atomic.write_errors(tmp_path, "it goes on"):
+        raise OSError(number, os.strerror(number))
