@@ -198,7 +198,7 @@ def test_a_cache_with_holes_is_for_runs_that_go_without(config, tmp_path):
     where, skip = str(tmp_path / "cache"), {"skip_unreadable": True}
     assert cache(CacheConfig(config.run.data, where, side=24, **skip)) == 0
     cached = change(config, cache=where, resident=None)
-    with pytest.raises(InputError, match=r"lacks 1 images that could not be read .*give --skip-unreadable"):
+    with pytest.raises(InputError, match=r"lacks 1 image that could not be read .*give --skip-unreadable"):
         run_pretraining(cached, log=str)
     said = []
     for name, changed in (("cache", change(cached, **skip)), ("memory", change(config, **skip))):
