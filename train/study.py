@@ -152,8 +152,11 @@ def join_failures(failures: Mapping[str, BaseException], total: int) -> BaseExce
     others = [error for error in errors if not isinstance(error, OURS)]
     if others or len(errors) == 1:
         return (others or errors)[0]
-    causes = "; ".join(f"{name}: {error}" for name, error in failures.items())
-    return RunFailed(f"{len(errors)} of {total} failed: {causes}")
+    causes: dict[str, list[str]] = {}
+    for name, error in failures.items():
+        causes.setdefault(str(error), []).append(name)
+    listed = "; ".join(f"{' and '.join(names)}: {cause}" for cause, names in causes.items())
+    return RunFailed(f"{len(errors)} of {total} failed: {listed}")
 
 
 def run_jobs(

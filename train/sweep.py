@@ -23,6 +23,7 @@ from texneg.cores import available_cores
 from texneg.datasets.storage.places import require_folder
 from texneg.errors import InputError, RunFailed, describe_error
 from texneg.train.config import PretrainConfig
+from texneg.train.device import pick_device
 from texneg.train.evaluate.probe import ProbeConfig, open_sets
 from texneg.train.flags import read_flags
 from texneg.train.pretrain import find_run
@@ -158,6 +159,10 @@ def plan_study(config: StudyConfig, arms: Mapping[str, PretrainConfig]) -> Study
     """
     if min(config.processes, config.threads - 1) < 0:
         raise InputError("--processes: 0 or more; --threads: 1 or more")
+    if len(set(config.devices)) < len(config.devices):
+        raise InputError(f"--devices {' '.join(config.devices)}: name each once; it has one run at a time")
+    for device in config.devices:
+        pick_device(device)
     first = next(iter(arms.values()))
     evaluation = Evaluation(
         config.labelled or first.run.data, config.test, sets=config.sets, cue_conflict=config.cue_conflict
@@ -197,7 +202,10 @@ def read_arms(config: StudyConfig, rest: Sequence[str]) -> dict[str, PretrainCon
     if config.arms:
         arms = read_arms_file(Path(config.arms))
     else:
-        arms = dict(combine(dict(map(read_sweep, config.sweep))))
+        sweeps = list(map(read_sweep, config.sweep))
+        if len({name.replace("-", "_") for name, _ in sweeps}) < len(sweeps):
+            raise InputError(f"--sweep {' '.join(config.sweep)}: name each flag once")
+        arms = dict(combine(dict(sweeps)))
     made = {}
     for name, flags in arms.items():
         words = [
@@ -222,7 +230,9 @@ def read_sweep(text: str) -> tuple[str, list[Any]]:
     if not name or not all(value.strip() for value in values.split(",")):
         raise InputError(f"--sweep {text}: give a flag and its values, such as alpha=1,2,4")
     switches = {"true": True, "false": False}
-    words = (value.split() for value in values.split(","))
+    words = [value.split() for value in values.split(",")]
+    if any(one in words[:i] for i, one in enumerate(words)):
+        raise InputError(f"--sweep {text}: give each value once")
     return name, [one if len(one) > 1 else switches.get(one[0], one[0]) for one in words]
 
 

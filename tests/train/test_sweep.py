@@ -64,6 +64,8 @@ def test_a_file_names_its_arms(tmp_path):
         (("--sweep", "alphaa=1,2"), "arm alphaa 1: --alphaa is not understood; did you mean --alpha?"),
         (("--sweep", "alpha=one,2"), "arm alpha one: .*--alpha"),
         (("--sweep", "alpha=1,2", "--out=a", "--seed=3"), "--seed is set for each run: --seeds counts them"),
+        (("--sweep", "alpha=1,1"), "--sweep alpha=1,1: give each value once"),
+        (("--sweep", "bn-group=4,8", "bn_group=2"), "name each flag once"),
         (("--epoch", "3"), "--epoch is not understood; did you mean --epochs?"),
         (("--arms", "none.toml"), "--arms none.toml: .*takes TOML"),
         (("--arms", "none.toml", "--sweep", "alpha=1,2"), "give one of them"),
@@ -152,4 +154,12 @@ def test_a_study_without_labels_is_refused_before_its_runs(tmp_path, toy, capsys
     ]
     assert main(words) == 2
     assert "no class folders" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("devices", [("cuda:0", "cuda:0"), ("tpu",)], ids=str)
+def test_devices_that_are_none_are_refused_before_any_run(devices, toy, tmp_path, capsys):
+    words = ["study", "demo", "--data", str(toy / "train"), *TINY, "--devices", *devices]
+    assert main([*words, "--out", str(tmp_path / "out")]) == 2
+    assert "--device" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
