@@ -66,7 +66,7 @@ class SessionConfig(BenchConfig):
 
 
 class Session:
-    """What is done, and the time that is left."""
+    """Results so far, and the time that is left."""
 
     def __init__(self, config: SessionConfig) -> None:
         self.config, self.path = config, config.out / "session.json"

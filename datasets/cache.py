@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from texneg.cli.console import format_bytes
+from texneg.cli.console import format_bytes, plural
 from texneg.cores import available_cores
 from texneg.datasets.decode import DecodeError, Pixels
 from texneg.datasets.fingerprint import describe_change, is_same, sample_fingerprint
@@ -98,8 +98,8 @@ class Cache:
             )
         if self.unreadable and not skip_unreadable:
             raise InputError(
-                f"--cache {self.folder} lacks {len(self.unreadable)} images that could not be read (first:"
-                f" {next(iter(self.unreadable.values()))}): give --skip-unreadable"
+                f"--cache {self.folder} lacks {plural(len(self.unreadable), 'image')} that could not be read"
+                f" (first: {next(iter(self.unreadable.values()))}): give --skip-unreadable"
             )
         if self.recipe.allow_truncated != allow_truncated:
             flag = "--allow-truncated" if self.recipe.allow_truncated else "--no-allow-truncated"
@@ -123,7 +123,10 @@ def open_cache(path: str | Path) -> Cache:
     try:
         return Cache(folder, recipe, unreadable)
     except OSError as error:
-        raise InputError(f"--cache {folder} cannot be read ({error.strerror})") from error
+        raise InputError(
+            f"--cache {folder} cannot be read ({error.strerror}); remove it, and make it again with texneg"
+            " cache"
+        ) from error
 
 
 def write_cache(

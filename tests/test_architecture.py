@@ -41,6 +41,7 @@ ROOMS = {  # folder: its folders and modules in order; each may import itself an
         "convert",
         "assemble",
         "pretrain",
+        "worker",
         "study",
         "sweep",
         "demo",

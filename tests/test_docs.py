@@ -46,7 +46,7 @@ def run(heading, namespace=None):
 
 
 class Steps:
-    """How far each optimiser step moved the weights."""
+    """Distances that the optimiser steps moved the weights."""
 
     def __enter__(self):
         self.moved = []

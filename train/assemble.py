@@ -214,13 +214,18 @@ def find_groups(config: PretrainConfig, images: ImageSet) -> npt.NDArray[np.int6
     """Find the group of each image (n,), whose members are no negatives of each other; None where all are.
 
     Raises:
-        InputError: images without classes, or see `read_groups`.
+        InputError: images without classes, all of one group, or see `read_groups`.
     """
-    if config.objective.selection.exclude is None:
+    exclude = config.objective.selection.exclude
+    if exclude is None:
         return None
-    if config.run.groups:
-        return read_groups(config.run.groups, images)
-    return require_labels(images).labels
+    found = read_groups(config.run.groups, images) if config.run.groups else require_labels(images).labels
+    if (found == found[0]).all() and found[0] >= 0:
+        raise InputError(
+            f"--exclude {exclude}: all {len(images)} images are of one {exclude}, and no negatives are left;"
+            " leave it out"
+        )
+    return found
 
 
 def require_statistics(config: PretrainConfig, method: Method) -> None:

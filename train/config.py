@@ -1,5 +1,6 @@
 """The configuration of a pre-training run: frozen parts, each beside the code that it configures."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -137,10 +138,23 @@ class PretrainConfig:
                     f"{flag} {asked}: --cache {self.run.cache} has {flag} {is_there}; give that, or make"
                     " another cache"
                 )
+        return self.read_with(*held)
+
+    def read_as(self, settings: Mapping[str, Any]) -> "PretrainConfig":
+        """Return the configuration with what the cache of a run with these settings decided.
+
+        Flags that ask for something else stay, so that they are seen to differ.
+        """
+        resident = settings.get("optimisation", {}).get("resident")
+        jpeg = settings.get("reading", {}).get("jpeg")
+        return self.read_with(self.optimisation.resident or resident, self.reading.jpeg or jpeg)
+
+    def read_with(self, resident: int | None, jpeg: int | None) -> "PretrainConfig":
+        """Return the configuration with images of this side, from JPEG files of this quality."""
         return replace(
             self,
-            optimisation=replace(self.optimisation, resident=held[0]),
-            reading=replace(self.reading, jpeg=held[1]),
+            optimisation=replace(self.optimisation, resident=resident),
+            reading=replace(self.reading, jpeg=jpeg),
         )
 
     def warnings(self, *, world: int = 1) -> list[str]:

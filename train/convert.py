@@ -10,7 +10,7 @@ from torch import Tensor
 
 from texneg.cli import console
 from texneg.cli.fields import Positional
-from texneg.datasets.storage.atomic import write_bytes
+from texneg.datasets.storage.atomic import write_bytes, write_errors
 from texneg.datasets.storage.places import require_folder
 from texneg.errors import InputError
 from texneg.train.networks.encoder import Encoder, load_encoder
@@ -50,6 +50,8 @@ def convert(config: ConvertConfig) -> int:
     if out.suffix != ".safetensors":
         raise InputError(f"--out {config.out}: the file must end in .safetensors")
     require_folder(out.parent, "--out")
+    if out.exists() and Path(config.checkpoint).exists() and out.samefile(config.checkpoint):
+        raise InputError(f"--out {config.out}: is the file to read, which would be lost; name another")
     encoder = load_encoder(config.checkpoint, foreign=config.foreign)
     for line in describe_keys(encoder, in_full=config.keys):
         console.out(line)
@@ -61,7 +63,8 @@ def convert(config: ConvertConfig) -> int:
 
     content = {name: value.contiguous() for name, value in tensors.items()}
     metadata = {"format": "pt", RECORD: json.dumps(describe(encoder), sort_keys=True)}
-    write_bytes(out, save(content, metadata))
+    with write_errors(out, "it begins anew"):
+        write_bytes(out, save(content, metadata))
     console.out(f"{out}: {len(tensors)} tensors; {how_to_load(encoder, config)}")
     return 0
 

@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from texneg.errors import InputError, RunFailed
+from texneg.errors import InputError, RunFailed, describe_error
 
 PORT, PORTS = 20000, 12000  # below those that systems give to others
 T = TypeVar("T")
@@ -57,6 +57,26 @@ class _Gather(torch.autograd.Function):
         total = gradient.contiguous().clone()
         dist.all_reduce(total)
         return total.chunk(processes())[rank()]
+
+
+def sum_with_gradient(x: Tensor) -> Tensor:
+    """Sum a tensor over all processes; gradients are summed over them, too."""
+    total: Tensor = _Sum.apply(x) if processes() > 1 else x
+    return total
+
+
+class _Sum(torch.autograd.Function):
+    """A sum over the processes, and what flows back into it."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.contiguous().clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return _Sum.forward(ctx, gradient)
 
 
 def mean_over_processes(x: Tensor) -> Tensor:
@@ -203,7 +223,7 @@ def process_group(device: str) -> Iterator[None]:
     try:
         dist.init_process_group("nccl" if on_gpu else "gloo", rank=launch.rank, world_size=launch.world)
     except (RuntimeError, ValueError) as error:
-        place, reason = ":".join(meeting.values()), " ".join(str(error).split())[:160]
+        place, reason = ":".join(meeting.values()), describe_error(error)
         raise InputError(
             f"{launch.world} processes do not meet at {place} ({reason}); see that all are started, and set"
             " MASTER_ADDR and MASTER_PORT"

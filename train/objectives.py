@@ -271,7 +271,8 @@ class Objective:
         selects, needed = self.selection.active, self.loss.negatives_needed
         if not negatives and (selects or needed):
             what = f"{SELECTING} act" if selects else f"--loss {self.loss.name} acts"
-            raise InputError(f"{what} on ordinary negatives, which --method {method} has none of")
+            remedy = "leave them out" if selects else "use --loss byol"
+            raise InputError(f"{what} on ordinary negatives, which --method {method} has none of; {remedy}")
         if self.selection.exclude and not (negatives and needed):
             raise InputError(
                 f"--exclude {self.selection.exclude}: --method {method} with --loss {self.loss.name} has no"
@@ -290,7 +291,7 @@ class Objective:
         if kept < needed:
             raise InputError(
                 f"--loss {self.loss.name} needs {needed} ordinary negatives a query,"
-                f" --method {method} leaves {kept}"
+                f" --method {method} leaves {kept}; give it more, or use another --loss"
             )
 
     def warnings(self, *, nonsemantic: bool) -> list[str]:

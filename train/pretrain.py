@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from texneg import __version__
 from texneg.cli.console import out, print_status
 from texneg.cli.guard import refuse_rerun
-from texneg.datasets.cache import open_cache
+from texneg.datasets.cache import Cache, open_cache
 from texneg.datasets.storage.json_files import read_json, write_json
 from texneg.datasets.storage.places import require_folder
 from texneg.errors import InputError, RunFailed
@@ -82,12 +82,7 @@ def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = prin
     """
     refuse_rerun()
     config.check(world=processes())
-    cache = open_cache(config.run.cache) if config.run.cache else None
-    config = config.read_from(cache)
-    folder = Path(config.run.out or f"runs/{config.recipe}-s{config.seed}")
-    begun = is_finished(folder) or (folder / checkpoint.CHECKPOINT).is_file()
-    if (saved := read_identity(folder)) and begun:
-        checkpoint.require_same(folder, saved, config.identity())
+    config, folder, cache, begun = find_run(config)
     if is_finished(folder):
         return folder
     require_folder(folder, "--out")
@@ -113,7 +108,7 @@ def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = prin
         raise InputError(f"--out {folder}: processes find other states there; all nodes must see one folder")
     if rank() == 0:
         now = Stretch(training.step, processes(), device.type, torch.__version__)
-        earlier = read_history(read_json(folder / CONFIG)) if begun and saved else []
+        earlier = read_history(read_json(folder / CONFIG)) if begun else []
         history, changed = extend_history(earlier, now)
         if changed:
             log(f"warning: {changed}\n")
@@ -128,6 +123,39 @@ def run_pretraining(config: PretrainConfig, *, log: Callable[[str], None] = prin
     if training.step == training.total and rank() == 0:
         checkpoint.write_torch(folder / checkpoint.ENCODER, training.export())
     return folder
+
+
+class Found(NamedTuple):
+    """A run with what is there of it."""
+
+    config: PretrainConfig
+    """With what its cache decides."""
+    folder: Path
+    cache: Cache | None
+    begun: bool
+    """It has a checkpoint or an encoder, and the record of its settings."""
+
+
+def find_run(config: PretrainConfig) -> Found:
+    """Find the folder of a run and its cache.
+
+    Raises:
+        InputError: the folder is that of another run, or there is no such cache.
+    """
+    folder = Path(config.run.out or f"runs/{config.recipe}-s{config.seed}")
+    saved, cache = read_identity(folder), None
+    try:
+        cache = open_cache(config.run.cache) if config.run.cache else None
+    except InputError:
+        if not (saved and is_finished(folder)):
+            raise
+        config = config.read_as(saved["settings"])  # the cache was needed for training alone
+    else:
+        config = config.read_from(cache)
+    begun = is_finished(folder) or (folder / checkpoint.CHECKPOINT).is_file()
+    if saved and begun:
+        checkpoint.require_same(folder, saved, config.identity())
+    return Found(config, folder, cache, begun and saved is not None)
 
 
 @contextmanager

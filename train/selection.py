@@ -61,8 +61,11 @@ class Selection:
             raise InputError(f"{flag}: nothing is selected; give --difficulty or --hardest")
         if self.remove and not self.ranked:
             raise InputError("--remove: no range is given; --max-cosine alone leaves negatives out already")
-        if self.max_cosine is not None and not -1 < self.max_cosine < 1:
-            raise InputError(f"--max-cosine {self.max_cosine}: a cosine above -1 and below 1")
+        if self.max_cosine is not None and not 0 < self.max_cosine < 1:
+            raise InputError(
+                f"--max-cosine {self.max_cosine:g}: above 0 and below 1; images that have nothing in common"
+                " are at about 0"
+            )
         inside = self.count_range(negatives)
         if inside == negatives and self.remove:
             raise InputError(f"--remove: the range is all of the {negatives} negatives; narrow it")

@@ -1,7 +1,6 @@
 """Arms by seeds: pre-train, probe, test and analyse each, several at a time, and go on where it stopped."""
 
 import contextlib
-import os
 import re
 import shutil
 import time
@@ -10,15 +9,15 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import active_children, get_context, parent_process
+from multiprocessing import active_children, get_context
 from pathlib import Path
-from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from texneg.cli import console
 from texneg.cli.guard import explain_rerun, refuse_rerun
-from texneg.cli.signals import block_stop_signals, catch_stop_signals, ignore_stop_signals
+from texneg.cli.signals import block_stop_signals, catch_stop_signals, early_requests
 from texneg.errors import InputError, RunFailed
+from texneg.train.worker import prepare_process, remember_requests
 
 if TYPE_CHECKING:
     from texneg.train.config import PretrainConfig
@@ -84,6 +83,14 @@ class Study:
         """Folder of one run."""
         return Path(self.folder) / f"{folder_name(arm)}-s{seed}"
 
+    def run_config(self, arm: str, seed: int, device: str = "") -> "PretrainConfig":
+        """Return the configuration of one run, on a device other than its own if that is given."""
+        config = self.arms[arm]
+        run = replace(
+            config.run, out=str(self.run_folder(arm, seed)), arm=arm, device=device or config.run.device
+        )
+        return replace(config, seed=seed, run=run)
+
 
 def folder_name(arm: str) -> str:
     """Write the name of an arm as the name of a folder."""
@@ -115,19 +122,30 @@ def run_study(
     wanted = study.jobs if jobs is None else jobs
     processes = min(processes, len(study.devices) or processes)
     others = set(active_children())
-    options: dict[str, Any] = {"initializer": prepare_process, "initargs": (threads,)}
-    with explain_rerun(), ProcessPoolExecutor(processes, get_context("spawn"), **options) as pool:
+    pool = ProcessPoolExecutor(
+        processes, get_context("spawn"), initializer=prepare_process, initargs=(threads,)
+    )
+    with explain_rerun():
         try:
             failures = run_jobs(study, wanted, pool, processes=processes, log=log)
         except BaseException as error:
-            for process in set(active_children()) - others:
-                process.terminate()  # asks for a stop, where the signal was for this process alone
+            if isinstance(error, KeyboardInterrupt):
+                log("stopping; runs under way save their state")
+            # Interrupted again while it waits, Python would believe that all has ended, and hang at exit.
+            with catch_stop_signals():
+                for process in set(active_children()) - others:
+                    process.terminate()  # asks for a stop, where the signal was for this process alone
+                pool.shutdown()
             if isinstance(error, BrokenProcessPool):
                 raise RunFailed(
                     "the process of a run was killed, perhaps because the machine ran out of memory;"
                     " the same command goes on, better with fewer runs at a time"
                 ) from error
             raise
+        with catch_stop_signals() as stop:
+            pool.shutdown()
+        if stop.is_set():
+            raise KeyboardInterrupt
     if failures:
         raise join_failures(failures, len(wanted))
 
@@ -138,8 +156,11 @@ def join_failures(failures: Mapping[str, BaseException], total: int) -> BaseExce
     others = [error for error in errors if not isinstance(error, OURS)]
     if others or len(errors) == 1:
         return (others or errors)[0]
-    causes = "; ".join(f"{name}: {error}" for name, error in failures.items())
-    return RunFailed(f"{len(errors)} of {total} failed: {causes}")
+    causes: dict[str, list[str]] = {}
+    for name, error in failures.items():
+        causes.setdefault(str(error), []).append(name)
+    listed = "; ".join(f"{' and '.join(names)}: {cause}" for cause, names in causes.items())
+    return RunFailed(f"{len(errors)} of {total} failed: {listed}")
 
 
 def run_jobs(
@@ -179,23 +200,6 @@ def run_jobs(
     return failures
 
 
-def prepare_process(threads: int) -> None:
-    """Limit torch in a process before its first run, and leave stop signals to the runs."""
-    import torch
-
-    torch.set_num_threads(threads)
-    ignore_stop_signals()
-    Thread(target=end_with_parent, daemon=True).start()
-
-
-def end_with_parent() -> None:
-    """End this process when the study's own was killed: nobody else may find it at work on the same run."""
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
 def run_job(study: Study, arm: str, seed: int, device: str = "") -> float:
     """Finish one run with its evaluations, on its own device or this one; return the seconds that it took."""
     from texneg.train.evaluate.analyses.similarity import Similarity
@@ -203,10 +207,8 @@ def run_job(study: Study, arm: str, seed: int, device: str = "") -> float:
     from texneg.train.pretrain import run_pretraining
 
     start = time.monotonic()
-    folder, config = study.run_folder(arm, seed), study.arms[arm]
-    device = device or config.run.device
-    config = replace(config, seed=seed, run=replace(config.run, out=str(folder), arm=arm, device=device))
-    data, failures = config.run.data, dict[str, BaseException]()
+    folder, config = study.run_folder(arm, seed), study.run_config(arm, seed, device)
+    data, device, failures = config.run.data, config.run.device, dict[str, BaseException]()
     stages: list[tuple[str, Callable[[], object]]] = [
         (f"evaluation {one.name}".strip(), partial(evaluate, one, folder, device))
         for one in study.evaluations
@@ -214,7 +216,14 @@ def run_job(study: Study, arm: str, seed: int, device: str = "") -> float:
     similarity = Similarity(str(folder), data, str(folder), textures=study.textures or None, device=device)
     if not is_current(similarity):
         stages.append(("similarity", partial(analyze, similarity)))
-    with catch_stop_signals(patience=0), quiet(folder / "log.txt"):
+    early = early_requests()
+    with (
+        catch_stop_signals(patience=0, once=True) as stop,
+        quiet(folder / "log.txt"),
+        remember_requests(stop, early),
+    ):
+        if early and early.is_set():
+            raise KeyboardInterrupt
         run_pretraining(config)
         for name, stage in stages:
             try:

@@ -21,10 +21,12 @@ from texneg.cli.fields import Positional
 from texneg.cli.main import parse_known
 from texneg.cores import available_cores
 from texneg.datasets.storage.places import require_folder
-from texneg.errors import InputError, RunFailed
+from texneg.errors import InputError, RunFailed, describe_error
 from texneg.train.config import PretrainConfig
+from texneg.train.device import pick_device
 from texneg.train.evaluate.probe import ProbeConfig, open_sets
 from texneg.train.flags import read_flags
+from texneg.train.pretrain import find_run
 from texneg.train.study import Evaluation, Study, run_study, stopwatch, write_report
 
 BASELINE = "baseline"
@@ -47,8 +49,8 @@ class StudyConfig:
     combinations are arms"""
     arms: str | None = None
     """TOML file with a table of flags for each arm, in place of --sweep"""
-    baseline: bool = True
-    """compare with the same runs without negatives"""
+    no_baseline: bool = False
+    """leave out the same runs without negatives, with which all are compared"""
     seeds: int = 3
     """runs of each arm, seeds 0, 1, ..."""
     out: str = ""
@@ -96,7 +98,7 @@ def read_command(words: list[str]) -> Command:
         if any(word.partition("=")[0] == f"--{name}" for word in rest):
             raise InputError(f"--{name} is set for each run: {remedy}; leave it out")
     arms = read_arms(config, rest)
-    return Command(config, add_baselines(arms) if config.baseline else arms)
+    return Command(config, arms if config.no_baseline else add_baselines(arms))
 
 
 def study(config: Command) -> int:
@@ -111,13 +113,16 @@ def study(config: Command) -> int:
     (evaluation,) = plan.evaluations
     open_sets(ProbeConfig("", evaluation.data, "", test=evaluation.test))  # labels that a probe would miss
     jobs = share_jobs(plan.jobs, own.task)
+    require_same_runs(plan)
     if own.dry_run:
         console.out("\n".join(f"{plan.run_folder(arm, seed)}  {arm}, seed {seed}" for arm, seed in jobs))
         return 0
     require_folder(plan.folder, "--out")
     processes = own.processes or len(own.devices) or available_cores()
     log = stopwatch()
-    log(f"{len(jobs)} runs of {len(arms)} arms, {processes} at a time -> {plan.folder}; each writes log.txt")
+    log(
+        f"{len(jobs)} runs of {len(arms)} arms, {processes} at a time, each with its log.txt -> {plan.folder}"
+    )
     failure = None
     try:
         run_study(plan, processes=processes, threads=own.threads, log=log, jobs=jobs)
@@ -128,6 +133,16 @@ def study(config: Command) -> int:
     if failure:
         raise failure
     return 0
+
+
+def require_same_runs(plan: Study) -> None:
+    """Refuse a folder that holds a run of the study with other settings, before any is made with these.
+
+    Raises:
+        InputError: naming the first one.
+    """
+    for arm, seed in plan.jobs:
+        find_run(plan.run_config(arm, seed))
 
 
 def finish(plan: Study, log: Callable[[str], None]) -> None:
@@ -148,6 +163,10 @@ def plan_study(config: StudyConfig, arms: Mapping[str, PretrainConfig]) -> Study
     """
     if min(config.processes, config.threads - 1) < 0:
         raise InputError("--processes: 0 or more; --threads: 1 or more")
+    if len(set(config.devices)) < len(config.devices):
+        raise InputError(f"--devices {' '.join(config.devices)}: name each once; it has one run at a time")
+    for device in config.devices:
+        pick_device(device)
     first = next(iter(arms.values()))
     evaluation = Evaluation(
         config.labelled or first.run.data,
@@ -192,7 +211,10 @@ def read_arms(config: StudyConfig, rest: Sequence[str]) -> dict[str, PretrainCon
     if config.arms:
         arms = read_arms_file(Path(config.arms))
     else:
-        arms = dict(combine(dict(map(read_sweep, config.sweep))))
+        sweeps = list(map(read_sweep, config.sweep))
+        if len({name.replace("-", "_") for name, _ in sweeps}) < len(sweeps):
+            raise InputError(f"--sweep {' '.join(config.sweep)}: name each flag once")
+        arms = dict(combine(dict(sweeps)))
     made = {}
     for name, flags in arms.items():
         words = [
@@ -217,7 +239,9 @@ def read_sweep(text: str) -> tuple[str, list[Any]]:
     if not name or not all(value.strip() for value in values.split(",")):
         raise InputError(f"--sweep {text}: give a flag and its values, such as alpha=1,2,4")
     switches = {"true": True, "false": False}
-    words = (value.split() for value in values.split(","))
+    words = [value.split() for value in values.split(",")]
+    if any(one in words[:i] for i, one in enumerate(words)):
+        raise InputError(f"--sweep {text}: give each value once")
     return name, [one if len(one) > 1 else switches.get(one[0], one[0]) for one in words]
 
 
@@ -244,7 +268,9 @@ def read_arms_file(path: Path) -> dict[str, dict[str, Any]]:
     try:
         arms = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"--arms {path}: {error}; it takes TOML, a table of flags for each arm") from error
+        raise InputError(
+            f"--arms {path}: {describe_error(error)}; it takes TOML, a table of flags for each arm"
+        ) from error
     if not arms or not all(isinstance(flags, dict) for flags in arms.values()):
         raise InputError(f'--arms {path}: give a table for each arm, such as ["patch, alpha 2"] alpha = 2')
     return arms

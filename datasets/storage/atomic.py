@@ -4,6 +4,7 @@ On disk: temporary file, fsync, rename, fsync folder. In a store: built here, th
 """
 
 import ctypes
+import errno
 import os
 import secrets
 import tempfile
@@ -142,6 +143,15 @@ def write_errors(path: Path, goes_on: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise RunFailed(
-            f"{path} cannot be written ({error.strerror}); make room there, then run the same command again:"
-            f" {goes_on}"
+            f"{path} cannot be written ({error.strerror}); {find_remedy(error)}, then run the same command"
+            f" again: {goes_on}"
         ) from error
+
+
+def find_remedy(error: OSError) -> str:
+    """Return what helps where a file cannot be written, by the error's number."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "make room there"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "allow writing there, or choose another place"
+    return "mend that, or choose another place"

@@ -19,7 +19,32 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
+from texneg.train.config import PretrainConfig
+from texneg.train.flags import change
 from texneg.train.networks.preprocessing import Preprocessing
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """The smallest configuration that trains: a step of it takes milliseconds."""
+    return change(
+        PretrainConfig(),
+        recipe="tiny",
+        arch="resnet18",
+        stem="stride2",
+        width=4,
+        layers=(1, 1, 1, 1),
+        hidden=8,
+        dim=6,
+        image_size=16,
+        batch=8,
+        epochs=2,
+        queue=8,
+        bn_group=4,
+        log_every=1,
+        checkpoint_every=1,
+        device="cpu",
+    )
 
 
 class TinyEncoder(nn.Module):

@@ -6,7 +6,7 @@ import pytest
 import timm
 import torch
 import torchvision
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from texneg.cli.main import main
@@ -123,6 +123,29 @@ def tiny(data, out, **changes):
         "device": "cpu",
     }
     return change(find_recipe("demo"), data=str(data), out=str(out), **{**small, **run, **changes})
+
+
+def test_the_file_to_read_is_not_written_over(moco, tmp_path, capsys):
+    out = tmp_path / "weights.safetensors"
+    assert main(["convert", str(moco[0]), "--out", str(out)]) == 0
+    before = out.read_bytes()
+    assert main(["convert", str(out), "--out", str(out)]) == 2
+    assert "is the file to read, which would be lost" in capsys.readouterr().err
+    assert out.read_bytes() == before
+
+
+@pytest.mark.parametrize("text", ["no JSON", "3", '{"architecture": 3}', '{"architecture": {"arch": 1}}'])
+def test_metadata_of_others_is_refused_in_one_line(text, moco, tmp_path, capsys):
+    path = tmp_path / "weights.safetensors"
+    save_file({"conv1.weight": torch.zeros(2)}, path, {"texneg": text})
+    assert main(["convert", str(path), "--out", str(tmp_path / "out.safetensors")]) == 2
+    assert "its metadata describes no network" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flags", [("--mean", *["nan"] * 3), ("--image-size", "0"), ("--crop", "0")])
+def test_preprocessing_outside_its_range_is_refused(flags, moco, tmp_path, capsys):
+    assert main(["convert", str(moco[0]), "--out", str(tmp_path / "out.safetensors"), *flags]) == 2
+    assert "--image-size is 1 or more" in capsys.readouterr().err
 
 
 def test_a_run_starts_from_given_weights(colours, tmp_path, capsys):

@@ -18,31 +18,12 @@ from texneg.datasets.images import open_images
 from texneg.errors import InputError
 from texneg.train import assemble
 from texneg.train.assemble import choose_images
-from texneg.train.config import PretrainConfig
 from texneg.train.data.reading import Reading, find_damaged
 from texneg.train.engine import checkpoint
 from texneg.train.flags import change, read_flags
 from texneg.train.networks.encoder import load_encoder
 from texneg.train.pretrain import run_pretraining
 
-TINY = change(
-    PretrainConfig(),
-    recipe="tiny",
-    arch="resnet18",
-    stem="stride2",
-    width=4,
-    layers=(1, 1, 1, 1),
-    hidden=8,
-    dim=6,
-    image_size=16,
-    batch=8,
-    epochs=2,
-    queue=8,
-    bn_group=4,
-    log_every=1,
-    checkpoint_every=2,
-    device="cpu",
-)
 BAD = ("class0/4.bmp", "class1/7.bmp", "class1/21.bmp")
 
 
@@ -84,12 +65,12 @@ def data(tmp_path):
 
 
 @pytest.fixture
-def start(tmp_path):
+def start(tiny, tmp_path):
     """A function that trains in a folder by its name, and collects the lines that are logged."""
     logged = []
 
     def call(name, data, **changes):
-        config = change(TINY, data=str(data), out=str(tmp_path / name), **changes)
+        config = change(tiny, data=str(data), out=str(tmp_path / name), checkpoint_every=2, **changes)
         return run_pretraining(config, log=logged.append)
 
     call.logged = logged
@@ -203,14 +184,14 @@ def test_a_list_that_is_damaged_or_gone_ends_a_run_that_has_begun(data, start):
     )
 
 
-def test_the_policy_is_part_of_the_run(data, start, tmp_path):
+def test_the_policy_is_part_of_the_run(tiny, data, start, tmp_path):
     start("run", data["damaged"], skip_unreadable=True, stop_after=1)
     with pytest.raises(InputError, match="skip_unreadable"):
         start("run", data["damaged"])
     (tmp_path / "damaged" / "class0" / "2.bmp").write_bytes(b"")  # after the run began
     with pytest.raises(InputError, match=r"other images than .*--out"):
         start("run", data["damaged"], skip_unreadable=True)
-    plain = change(TINY, data="x").settings()
+    plain = change(tiny, data="x").settings()
     assert "reading" not in plain  # runs of earlier versions go on
     words = ["demo", "--data", "x", "--skip-unreadable", "--allow-truncated"]
     assert read_flags(words).settings()["reading"] == {"skip_unreadable": True, "allow_truncated": True}

@@ -136,7 +136,8 @@ def test_centring_is_a_setting_of_runs_with_negatives():
         ({"remove": True}, "--remove: nothing is selected"),
         ({"compensate": True}, "--compensate: nothing is selected"),
         ({"remove": True, "max_cosine": 0.9}, "--remove: no range is given"),
-        ({"max_cosine": 1.0}, r"--max-cosine 1\.0: a cosine above -1 and below 1"),
+        ({"max_cosine": 1.0}, "--max-cosine 1: above 0 and below 1"),
+        ({"max_cosine": -0.99}, "--max-cosine -0.99: above 0 and below 1; images that have nothing"),
         ({"difficulty": (0.0, 1.0), "remove": True}, "the range is all of the 65536 negatives"),
         ({"hardest": 5, "compensate": True, "eqco": 7}, "--compensate and --eqco: both set"),
         (

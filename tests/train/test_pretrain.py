@@ -18,7 +18,6 @@ from texneg.cli.signals import STOP_SIGNALS
 from texneg.errors import InputError, RunFailed
 from texneg.train import assemble
 from texneg.train import pretrain as verb
-from texneg.train.config import PretrainConfig
 from texneg.train.data import augmentations
 from texneg.train.data.splits import open_train
 from texneg.train.engine.checkpoint import require_same
@@ -29,27 +28,6 @@ from texneg.train.networks.encoder import load_encoder
 from texneg.train.objectives import LOSSES, Byol, Objective, TruncatedTriplet
 from texneg.train.pretrain import run_pretraining
 from texneg.train.recipes import find_recipe
-
-TINY = change(
-    PretrainConfig(),
-    recipe="tiny",
-    arch="resnet18",
-    stem="stride2",
-    width=4,
-    layers=(1, 1, 1, 1),
-    hidden=8,
-    dim=6,
-    image_size=16,
-    batch=8,
-    epochs=3,
-    queue=16,
-    bn_group=4,
-    lr=0.1,
-    momentum=0.9,
-    log_every=2,
-    checkpoint_every=4,
-    device="cpu",
-)
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +48,16 @@ def data(tmp_path_factory):
     return root
 
 
-def tiny(data, out, **changes):
-    return change(TINY, data=str(data / "set"), out=str(out), **changes)
+@pytest.fixture(scope="module")
+def longer(tiny):
+    """Three epochs of five steps, with checkpoints amid them."""
+    return change(tiny, epochs=3, queue=16, lr=0.1, momentum=0.9, log_every=2, checkpoint_every=4)
+
+
+@pytest.fixture(scope="module")
+def configure(longer):
+    """A function that makes the configuration of a run."""
+    return lambda data, out, **changes: change(longer, data=str(data / "set"), out=str(out), **changes)
 
 
 def silent(_):
@@ -129,11 +115,11 @@ ARMS = {
 
 
 @pytest.mark.parametrize("arm", ARMS)
-def test_a_stopped_run_goes_on_bit_for_bit(data, tmp_path, arm):
+def test_a_stopped_run_goes_on_bit_for_bit(configure, data, tmp_path, arm):
     changes = ARMS[arm] | {"textures": str(data / "textures")}
-    whole = run_pretraining(tiny(data, tmp_path / "whole", **changes), log=silent)
+    whole = run_pretraining(configure(data, tmp_path / "whole", **changes), log=silent)
     assert len(lines(whole)) >= 8
-    parts = tiny(data, tmp_path / "parts", stop_after=7, **changes)
+    parts = configure(data, tmp_path / "parts", stop_after=7, **changes)
     for call in range(3):
         assert (tmp_path / "parts" / "encoder.pt").is_file() is False
         folder = run_pretraining(change(parts, workers=call % 2), log=silent)
@@ -142,13 +128,13 @@ def test_a_stopped_run_goes_on_bit_for_bit(data, tmp_path, arm):
     assert one.fingerprint == two.fingerprint
 
 
-def test_negatives_made_on_the_device_change_no_bit_of_a_run(data, tmp_path, monkeypatch):
+def test_negatives_made_on_the_device_change_no_bit_of_a_run(configure, data, tmp_path, monkeypatch):
     changes = {"negatives": "mixture", "mixture": (("patch", 0.3), ("texture_live", 0.7)), "epochs": 2}
-    loaded = run_pretraining(tiny(data, tmp_path / "loaded", **changes), log=silent)
+    loaded = run_pretraining(configure(data, tmp_path / "loaded", **changes), log=silent)
     make = assemble.make_batches
     with monkeypatch.context() as patched:
         patched.setattr(assemble, "make_batches", lambda *given, **_: replace(make(*given), deferred=True))
-        late = tiny(data, tmp_path / "late", stop_after=7, **changes)
+        late = configure(data, tmp_path / "late", stop_after=7, **changes)
         for _ in range(2):
             run_pretraining(late, log=silent)
     assert_same_run(loaded, tmp_path / "late")
@@ -173,8 +159,8 @@ torch.set_num_threads(1)
 """
 
 
-def test_a_run_that_is_killed_while_it_saves_goes_on_bit_for_bit(data, tmp_path):
-    config = tiny(data, tmp_path / "parts")
+def test_a_run_that_is_killed_while_it_saves_goes_on_bit_for_bit(configure, data, tmp_path):
+    config = configure(data, tmp_path / "parts")
     command = [
         sys.executable,
         "-c",
@@ -207,27 +193,27 @@ def test_a_signal_ends_the_command_with_130_and_the_next_goes_on(data, tmp_path,
     assert_same_run(run_pretraining(change(find_recipe("demo"), **changes), log=silent), tmp_path / "parts")
 
 
-def test_a_finished_run_returns_at_once(data, tmp_path):
-    config = tiny(data, tmp_path / "run", epochs=1)
+def test_a_finished_run_returns_at_once(configure, data, tmp_path):
+    config = configure(data, tmp_path / "run", epochs=1)
     folder = run_pretraining(config, log=silent)
     written = (folder / "metrics.jsonl").read_text()
     assert run_pretraining(change(config, data="/gone"), log=silent) == folder
     assert (folder / "metrics.jsonl").read_text() == written
 
 
-def test_encoders_are_kept_every_few_epochs(data, tmp_path):
-    config = tiny(data, tmp_path / "run", keep_every=2, checkpoint_every=100)
+def test_encoders_are_kept_every_few_epochs(configure, data, tmp_path):
+    config = configure(data, tmp_path / "run", keep_every=2, checkpoint_every=100)
     run_pretraining(change(config, stop_after=12), log=silent)
     folder = run_pretraining(config, log=silent)
     assert sorted(path.name for path in folder.glob("encoder*")) == ["encoder-2.pt", "encoder.pt"]
     kept = load_encoder(str(folder / "encoder-2.pt"))
     assert kept.info["step"] == 10
-    half = run_pretraining(tiny(data, tmp_path / "half", stop_after=10), log=silent)
+    half = run_pretraining(configure(data, tmp_path / "half", stop_after=10), log=silent)
     assert load_encoder(str(half)).fingerprint == kept.fingerprint != load_encoder(str(folder)).fingerprint
 
 
-def test_metrics_say_what_happened(data, tmp_path):
-    rows = lines(run_pretraining(tiny(data, tmp_path / "run", knn_every=1), log=silent))
+def test_metrics_say_what_happened(configure, data, tmp_path):
+    rows = lines(run_pretraining(configure(data, tmp_path / "run", knn_every=1), log=silent))
     assert [row["step"] for row in rows if "knn" in row] == [5, 10, 15]
     assert [row["step"] for row in rows] == [2, 4, 5, 6, 8, 10, 12, 14, 15]
     assert all(
@@ -240,8 +226,8 @@ def test_metrics_say_what_happened(data, tmp_path):
     assert rows[-1]["epoch"] == 3
 
 
-def test_a_folder_refuses_other_settings_and_takes_other_paces(data, tmp_path):
-    config = tiny(data, tmp_path / "run", stop_after=3)
+def test_a_folder_refuses_other_settings_and_takes_other_paces(configure, data, tmp_path):
+    config = configure(data, tmp_path / "run", stop_after=3)
     run_pretraining(config, log=silent)
     with pytest.raises(InputError, match=r"arch 'resnet18' -> 'resnet34', lr 0\.1 -> 0\.2"):
         run_pretraining(change(config, lr=0.2, arch="resnet34"), log=silent)
@@ -249,7 +235,7 @@ def test_a_folder_refuses_other_settings_and_takes_other_paces(data, tmp_path):
     assert torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["step"] == 4
 
 
-def test_a_folder_belongs_to_a_run_from_its_first_checkpoint_on(data, tmp_path, monkeypatch):
+def test_a_folder_belongs_to_a_run_from_its_first_checkpoint_on(configure, data, tmp_path, monkeypatch):
     def fail(training):
         (training.folder / "metrics.jsonl").write_text('{"step": 1}\n')
         raise RunFailed("the first step")
@@ -258,8 +244,8 @@ def test_a_folder_belongs_to_a_run_from_its_first_checkpoint_on(data, tmp_path, 
     with monkeypatch.context() as patched:
         patched.setattr(verb, "train", fail)
         with pytest.raises(RunFailed, match="the first step"):
-            run_pretraining(tiny(data, out, lr=9.0, skip_unreadable=True), log=silent)
-    config = tiny(data, out, epochs=1)
+            run_pretraining(configure(data, out, lr=9.0, skip_unreadable=True), log=silent)
+    config = configure(data, out, epochs=1)
     assert_same_run(
         run_pretraining(config, log=silent),
         run_pretraining(change(config, out=str(tmp_path / "whole")), log=silent),
@@ -275,8 +261,8 @@ def test_a_folder_belongs_to_a_run_from_its_first_checkpoint_on(data, tmp_path, 
         run_pretraining(change(config, out=str(tmp_path / "other")), log=silent)
 
 
-def test_a_run_that_other_processes_began_goes_on_with_a_warning(data, tmp_path):
-    config = tiny(data, tmp_path / "run", stop_after=3)
+def test_a_run_that_other_processes_began_goes_on_with_a_warning(configure, data, tmp_path):
+    config = configure(data, tmp_path / "run", stop_after=3)
     path, told = tmp_path / "run" / "config.json", []
     run_pretraining(config, log=silent)
     record = json.loads(path.read_text())
@@ -295,8 +281,8 @@ def test_a_run_that_other_processes_began_goes_on_with_a_warning(data, tmp_path)
         run_pretraining(config, log=silent)
 
 
-def test_a_checkpoint_of_another_architecture_is_refused(data, tmp_path):
-    config = tiny(data, tmp_path / "run", stop_after=2)
+def test_a_checkpoint_of_another_architecture_is_refused(configure, data, tmp_path):
+    config = configure(data, tmp_path / "run", stop_after=2)
     folder = run_pretraining(config, log=silent)
     saved = torch.load(folder / "checkpoint.pt", weights_only=True)
     name = "query.head.fc.0.weight"
@@ -311,15 +297,15 @@ def test_a_checkpoint_of_another_architecture_is_refused(data, tmp_path):
         run_pretraining(config, log=silent)
 
 
-def test_other_images_are_refused(data, tmp_path):
-    config = tiny(data, tmp_path / "run", stop_after=2)
+def test_other_images_are_refused(configure, data, tmp_path):
+    config = configure(data, tmp_path / "run", stop_after=2)
     run_pretraining(config, log=silent)
     with pytest.raises(InputError, match="other images"):
         run_pretraining(change(config, data=str(data / "textures")), log=silent)
 
 
-def test_damaged_files_are_named(data, tmp_path):
-    config = tiny(data, tmp_path / "run", stop_after=2)
+def test_damaged_files_are_named(configure, data, tmp_path):
+    config = configure(data, tmp_path / "run", stop_after=2)
     folder = run_pretraining(config, log=silent)
     content = (folder / "checkpoint.pt").read_bytes()
     (folder / "checkpoint.pt").write_bytes(content[: len(content) // 2])
@@ -330,16 +316,16 @@ def test_damaged_files_are_named(data, tmp_path):
         run_pretraining(config, log=silent)
 
 
-def test_a_diverged_run_fails_and_keeps_its_last_good_state(data, tmp_path):
-    config = tiny(data, tmp_path / "run", lr=1e30, checkpoint_every=1, log_every=50)
+def test_a_diverged_run_fails_and_keeps_its_last_good_state(configure, data, tmp_path):
+    config = configure(data, tmp_path / "run", lr=1e30, checkpoint_every=1, log_every=50)
     with pytest.raises(RunFailed, match=r"not finite at step \d+; train in a new --out with a lower --lr"):
         run_pretraining(config, log=silent)
     saved = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
     assert torch.isfinite(saved["meter"]["sums"]["loss"])
 
 
-def test_an_encoder_loads_from_folder_and_checkpoint(data, tmp_path):
-    folder = run_pretraining(tiny(data, tmp_path / "run"), log=silent)
+def test_an_encoder_loads_from_folder_and_checkpoint(configure, data, tmp_path):
+    folder = run_pretraining(configure(data, tmp_path / "run"), log=silent)
     encoder = load_encoder(str(folder))
     running = load_encoder(str(folder / "checkpoint.pt"))
     assert encoder.fingerprint == running.fingerprint
@@ -355,9 +341,9 @@ def test_an_encoder_loads_from_folder_and_checkpoint(data, tmp_path):
             load_encoder(str(wrong))
 
 
-def test_without_dropout_there_is_no_random_state_to_save(data, tmp_path):
+def test_without_dropout_there_is_no_random_state_to_save(configure, data, tmp_path):
     before = torch.get_rng_state()
-    run_pretraining(tiny(data, tmp_path / "run", epochs=1, knn_every=1), log=silent)
+    run_pretraining(configure(data, tmp_path / "run", epochs=1, knn_every=1), log=silent)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -382,7 +368,7 @@ VIT = {"arch": "vit_tiny_patch16_224", "stem": "standard", "width": 64, "layers"
         ),
         ({"dim": 2**63}, "--dim and --hidden: 1 to 65536"),
         ({"width": 10**9}, "--width 1000000000: at most 65536"),
-        ({"method": "byol"}, "BYOL has no keys to hide"),
+        ({"method": "byol"}, "--method byol has no keys to hide"),
         ({"method": "byol", "bn": "none", "eqco": 4}, "--eqco is an option of --loss info_nce"),
         ({"method": "byol", "bn": "none", "hardest": 4}, "ordinary negatives, which --method byol has none"),
         ({"method": "byol", "bn": "none", "loss": "info_nce"}, "which --method byol has none"),
@@ -397,19 +383,19 @@ VIT = {"arch": "vit_tiny_patch16_224", "stem": "standard", "width": 64, "layers"
     ],
     ids=str,
 )
-def test_what_cannot_train_is_refused_before_a_folder_is_made(data, tmp_path, wrong, message):
+def test_what_cannot_train_is_refused_before_a_folder_is_made(configure, data, tmp_path, wrong, message):
     if wrong == {"device": "cuda"} and torch.cuda.is_available():
         pytest.skip("this machine has a CUDA device")
     with pytest.raises(InputError, match=message):
-        run_pretraining(change(tiny(data, tmp_path / "run"), **wrong), log=silent)
+        run_pretraining(change(configure(data, tmp_path / "run"), **wrong), log=silent)
     assert not (tmp_path / "run").exists()
 
 
-def test_one_group_of_batch_norm_is_warned_of():
-    assert change(TINY, bn_group=4).warnings() == []
-    (warning,) = change(TINY, bn_group=8).warnings()
+def test_one_group_of_batch_norm_is_warned_of(longer):
+    assert change(longer, bn_group=4).warnings() == []
+    (warning,) = change(longer, bn_group=8).warnings()
     assert warning.startswith("--bn-group 8: one group, in which shuffling")
-    assert change(TINY, bn_group=8).warnings(world=2) == []
+    assert change(longer, bn_group=8).warnings(world=2) == []
 
 
 def parsed(*words):
@@ -470,8 +456,8 @@ def test_a_choice_brings_its_own_options_and_defaults():
             parsed("demo", *words)
 
 
-def test_two_negatives_of_one_kind_are_told_apart():
-    two = replace(TINY, negatives=Negatives.of(Patch(), Patch(flip=True)))
+def test_two_negatives_of_one_kind_are_told_apart(longer):
+    two = replace(longer, negatives=Negatives.of(Patch(), Patch(flip=True)))
     assert change(two, lr=0.2) == replace(two, optimisation=replace(two.optimisation, lr=0.2))
     turned = change(two, patch_rotate=True)  # a flag is an option of the kind
     assert turned.negatives == Negatives.of(Patch(rotate=True), Patch(flip=True, rotate=True))
@@ -482,9 +468,9 @@ def test_two_negatives_of_one_kind_are_told_apart():
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("loss", LOSSES)
-def test_no_two_options_share_a_flag(method, loss):
+def test_no_two_options_share_a_flag(longer, method, loss):
     every = tuple((kind(), 1.0) for kind in KINDS)
-    config = replace(TINY, method=method(), objective=Objective(loss()), negatives=Negatives(every))
+    config = replace(longer, method=method(), objective=Objective(loss()), negatives=Negatives(every))
     flags = [*CHOICES, *OTHERS, *(flag for part in list_parts(config) for flag in part.flags())]
     assert len(flags) == len(set(flags))
 
@@ -512,38 +498,38 @@ def test_help_describes_the_recipe_and_the_options_of_what_is_chosen(capsys):
 
 
 @pytest.mark.parametrize("loss", ["simple_contrastive", "truncated_triplet"])
-def test_every_loss_trains(data, tmp_path, loss):
-    config = tiny(data, tmp_path / "run", loss=loss, epochs=2)
+def test_every_loss_trains(configure, data, tmp_path, loss):
+    config = configure(data, tmp_path / "run", loss=loss, epochs=2)
     rows = lines(run_pretraining(config, log=silent))
-    others = lines(run_pretraining(tiny(data, tmp_path / "other", epochs=2), log=silent))
+    others = lines(run_pretraining(configure(data, tmp_path / "other", epochs=2), log=silent))
     assert all(math.isfinite(row["loss"]) for row in rows)
     assert rows[-1]["positive"] != others[-1]["positive"]
     assert load_encoder(str(tmp_path / "run")).info["settings"]["objective"]["loss"]["name"] == loss
 
 
-def test_the_authors_own_tiles_train(data, tmp_path):
+def test_the_authors_own_tiles_train(configure, longer, data, tmp_path):
     plain, paper = (
-        run_pretraining(tiny(data, tmp_path / str(paper), patch_paper=paper, epochs=1), log=silent)
+        run_pretraining(configure(data, tmp_path / str(paper), patch_paper=paper, epochs=1), log=silent)
         for paper in (False, True)
     )
     assert lines(plain) != lines(paper)
     record = json.loads((paper / "config.json").read_text())
     assert record["settings"]["negatives"]["kinds"][0]["paper"] is True
     assert record["title"] == "patch paper α=2"
-    baseline = change(TINY, epochs=1, negatives="none").settings()
+    baseline = change(longer, epochs=1, negatives="none").settings()
     assert record["baseline"] == json.loads(json.dumps(baseline)) != record["settings"]
 
 
-def test_negatives_of_the_same_class_are_left_out_and_other_groups_are_another_run(data, tmp_path):
-    rows = lines(run_pretraining(tiny(data, tmp_path / "run", exclude="class", epochs=2), log=silent))
-    plain = lines(run_pretraining(tiny(data, tmp_path / "plain", epochs=2), log=silent))
+def test_negatives_of_the_same_class_are_left_out_and_other_groups_are_another_run(configure, data, tmp_path):
+    rows = lines(run_pretraining(configure(data, tmp_path / "run", exclude="class", epochs=2), log=silent))
+    plain = lines(run_pretraining(configure(data, tmp_path / "plain", epochs=2), log=silent))
     assert rows[-1]["loss"] != plain[-1]["loss"]
     assert all(math.isfinite(row["negative"]) for row in rows)
     groups = tmp_path / "groups.csv"
     keys = open_train(str(data / "set")).keys
     text = "name,group\n" + "".join(f"{key},{i % 3}\n" for i, key in enumerate(keys))
     groups.write_text(text)
-    config = tiny(data, tmp_path / "clusters", exclude="group", groups=str(groups), epochs=2)
+    config = configure(data, tmp_path / "clusters", exclude="group", groups=str(groups), epochs=2)
     run_pretraining(change(config, stop_after=3), log=silent)
     groups.write_text(text.replace(",2\n", ",1\n"))
     with pytest.raises(InputError, match=r"groups '\w+' -> '\w+'"):

@@ -46,6 +46,12 @@ def test_the_list_has_a_line_for_each(capsys):
     assert max(map(len, list_recipes().splitlines())) <= 140
 
 
+def test_hours_are_those_of_the_hardware():
+    hours = {recipe.name: recipe.hours for recipe in RECIPES}
+    assert hours["tiny16_cpu"] == pytest.approx(0.162e9 * 13_000 * 20 / 50e9 / 3600)
+    assert hours["tiny16_gpu"] == pytest.approx(22.3e9 * 13_000 * 200 / 100e12 / 3600)
+
+
 @pytest.mark.parametrize("name", COSTS)
 def test_the_cost_is_that_of_the_networks(name):
     (recipe,) = (recipe for recipe in RECIPES if recipe.name == name)

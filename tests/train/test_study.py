@@ -101,6 +101,8 @@ def test_every_failure_of_a_study_is_named() -> None:
     assert isinstance(joined, RunFailed)
     assert str(joined) == "2 of 4 failed: a, seed 0: no images; b, seed 1: diverged"
     assert join_failures({"a, seed 0": one, "b, seed 1": bug}, 4) is bug
+    again = join_failures({"a, seed 0": one, "a, seed 1": InputError("no images")}, 2)
+    assert str(again) == "2 of 2 failed: a, seed 0 and a, seed 1: no images"
 
 
 @pytest.mark.parametrize("view", [32, 64, 96, 128, 224])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -63,6 +64,8 @@ def test_a_file_names_its_arms(tmp_path):
         (("--sweep", "alphaa=1,2"), "arm alphaa 1: --alphaa is not understood; did you mean --alpha?"),
         (("--sweep", "alpha=one,2"), "arm alpha one: .*--alpha"),
         (("--sweep", "alpha=1,2", "--out=a", "--seed=3"), "--seed is set for each run: --seeds counts them"),
+        (("--sweep", "alpha=1,1"), "--sweep alpha=1,1: give each value once"),
+        (("--sweep", "bn-group=4,8", "bn_group=2"), "name each flag once"),
         (("--epoch", "3"), "--epoch is not understood; did you mean --epochs?"),
         (("--arms", "none.toml"), "--arms none.toml: .*takes TOML"),
         (("--arms", "none.toml", "--sweep", "alpha=1,2"), "give one of them"),
@@ -102,6 +105,16 @@ def test_a_study_that_is_killed_goes_on_to_the_same_encoders(toy, tmp_path, caps
 
     code = "import sys; from texneg.cli.main import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", code, *words, "--out", str(parts)]
+    options = {"start_new_session": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **options) as stopped:
+        while not list(parts.glob("*/log.txt")):
+            assert stopped.poll() is None
+            time.sleep(0.05)
+        for _ in range(3):  # an impatient user
+            os.killpg(stopped.pid, signal.SIGINT)
+            time.sleep(0.1)
+        _, said = stopped.communicate(timeout=120)
+    assert said.decode().splitlines() == ["texneg study: interrupted; run the same command again to go on"]
     killed = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL)
     while not list(parts.glob("*/metrics.jsonl")):
         assert killed.poll() is None
@@ -115,6 +128,9 @@ def test_a_study_that_is_killed_goes_on_to_the_same_encoders(toy, tmp_path, caps
     capsys.readouterr()
     assert main([*words, "--out", str(parts)]) == 0
     assert "report of 3 runs" in capsys.readouterr().out
+    assert main([*words, "--out", str(parts), "--seeds", "2", "--lr", "0.1"]) == 2
+    assert "alpha-1-s0 was made with other settings (lr 0.25 -> 0.1)" in capsys.readouterr().err
+    assert not list(parts.glob("*-s1"))
     for one in whole.glob("*/encoder.pt"):
         assert one.read_bytes() == (parts / one.parent.name / "encoder.pt").read_bytes()
     page = (parts / "report.html").read_text()
@@ -138,4 +154,12 @@ def test_a_study_without_labels_is_refused_before_its_runs(tmp_path, toy, capsys
     ]
     assert main(words) == 2
     assert "no class folders" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("devices", [("cuda:0", "cuda:0"), ("tpu",)], ids=str)
+def test_devices_that_are_none_are_refused_before_any_run(devices, toy, tmp_path, capsys):
+    words = ["study", "demo", "--data", str(toy / "train"), *TINY, "--devices", *devices]
+    assert main([*words, "--out", str(tmp_path / "out")]) == 2
+    assert "--device" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeAlias, get_origin, get_type_hint
 from texneg import __version__
 from texneg.cli.guard import refuse_rerun
 from texneg.cli.signals import catch_stop_signals
-from texneg.errors import InputError, RunFailed
+from texneg.errors import InputError, RunFailed, describe_error
 
 Verbs: TypeAlias = dict[str, tuple[str, str]]  # verb: (`module:function` or `module:table of verbs`, summary)
 
@@ -147,8 +147,32 @@ def condense(box: str) -> str:
         margin = len(section[0]) - len(section[0].lstrip()) + 4
         names = [line.split()[0] for line in section[1:] if re.match(rf" {{{margin}}}\S", line)]
         return f"give {' and '.join(names)}"
-    text = " ".join(" ".join(section).partition("Got errors")[0].split())
-    return re.sub(r"\[/?bold\]", "", text).rstrip(".")
+    text = re.sub(r"\[/?bold\]", "", " ".join(" ".join(section).partition("Got errors")[0].split()))
+    return explain_value(text.rstrip("."))
+
+
+def explain_value(text: str) -> str:
+    """Write the parser's complaint of a value as ours are: flag and value, then what is allowed."""
+    if found := re.fullmatch(r"invalid choice '(.*)' for argument '(\S+)'\. Expected one of \((.*)\)", text):
+        return f"{found[2]} {found[1]}: choose from {found[3].replace(chr(39), '').rstrip(',')}"
+    if found := re.fullmatch(r"Missing value for argument '(\S+)'\. Expected (\d+) values", text):
+        return f"{found[1]}: give {'a value' if found[2] == '1' else f'{found[2]} values'}"
+    found = re.fullmatch(
+        r"Error parsing (\S+): (?:invalid literal for (int)\(\) with base 10:|could not convert string to"
+        r" (float):|no type matching (.+) could be instantiated from) \[?'(.*)'\]?",
+        text,
+    )
+    if not found:
+        return text
+    kinds, given = found[4] or found[2] or found[3], found[5].replace("', '", " ")
+    return f"{found[1]} {given}: give {' or '.join(map(describe_kind, kinds.split('|')))}"
+
+
+def describe_kind(kind: str) -> str:
+    """Write the parser's name of a type, or of a tuple of one: `{INT INT}`."""
+    names = kind.strip("{}").split() or [kind]
+    singular = {"int": "a whole number", "float": "a number"}.get(names[0].lower(), names[0])
+    return singular if len(names) == 1 else f"{len(names)} {singular.removeprefix('a ')}s"
 
 
 def annotate(config: type) -> list[str]:
@@ -210,8 +234,11 @@ def call(verbs: Verbs, above: str, argv: list[str]) -> int:
             return 0
         except InputError as error:
             return complain(verb, str(error), 2)
-        except (RunFailed, OSError) as error:
+        except RunFailed as error:
             return complain(verb, str(error), 1)
+        except OSError as error:
+            place = "" if error.filename is None else f"{error.filename}: "
+            return complain(verb, f"{place}{describe_error(error)}", 1)
         except (Exception, KeyboardInterrupt) as error:
             # An interrupt amid a callback of compiled code comes out as an error of that code.
             if not (stop.is_set() or isinstance(error, KeyboardInterrupt)):

@@ -18,11 +18,12 @@ class StopRequests:
 
     Args:
         patience: requests that only count; the next one interrupts the main thread. None: all only count.
+        once: those after that one only count, so that the work it interrupts can tidy up.
     """
 
-    def __init__(self, patience: int | None = None) -> None:
+    def __init__(self, patience: int | None = None, *, once: bool = False) -> None:
         self.count = 0
-        self._patience = patience
+        self._patience, self._once = patience, once
 
     def is_set(self) -> bool:
         """Return True after the first request."""
@@ -35,28 +36,33 @@ class StopRequests:
             KeyboardInterrupt: the patience is exhausted.
         """
         self.count += 1
-        if self._patience is not None and self.count > self._patience:
+        beyond = 0 if self._patience is None else self.count - self._patience
+        if beyond == 1 or (beyond > 1 and not self._once):
             raise KeyboardInterrupt
 
 
 @contextmanager
-def catch_stop_signals(patience: int | None = None) -> Iterator[StopRequests]:
+def catch_stop_signals(patience: int | None = None, *, once: bool = False) -> Iterator[StopRequests]:
     """Count stop signals inside the block. Outside the main thread no signal can be caught.
 
     A hang-up that is ignored already, as by nohup, stays ignored.
     """
-    requests = StopRequests(patience)
+    requests = StopRequests(patience, once=once)
     if threading.current_thread() is not threading.main_thread():
         yield requests
         return
-    ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-    caught = [number for number in STOP_SIGNALS if not (ignored and number == signal.SIGHUP)]
-    old = {number: signal.signal(number, requests) for number in caught}
+    old = {number: signal.signal(number, requests) for number in unignored_signals()}
     try:
         yield requests
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
+
+
+def unignored_signals() -> list[signal.Signals]:
+    """List the stop signals, without a hang-up that is ignored already."""
+    ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return [number for number in STOP_SIGNALS if not (ignored and number == signal.SIGHUP)]
 
 
 @contextmanager
@@ -87,3 +93,17 @@ def ignore_stop_signals() -> None:
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+
+
+def await_stop_signals() -> None:
+    """Count stop signals in a process that was started while they were blocked, until it catches them."""
+    requests = StopRequests()
+    for number in unignored_signals():
+        signal.signal(number, requests)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+
+
+def early_requests() -> StopRequests | None:
+    """Return what `await_stop_signals` counts; None where it was not called."""
+    handler = signal.getsignal(signal.SIGTERM)
+    return handler if isinstance(handler, StopRequests) else None

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from texneg.cli.console import plural
 from texneg.datasets.images import ImageSet
-from texneg.errors import InputError
+from texneg.errors import InputError, describe_error
 
 NO_GROUP = -1
 COLUMNS = "name", "group"
@@ -28,11 +29,11 @@ def read_groups(path: str, images: ImageSet) -> npt.NDArray[np.int64]:
         InputError: a file that cannot be read, lacks a column, names an image twice, or none of the images.
     """
     try:
-        with Path(path).open(newline="", encoding="utf-8") as file:
+        with Path(path).open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(
-            f"--groups {path}: {error}; it takes a CSV file with columns name and group"
+            f"--groups {path}: {describe_error(error)}; it takes a CSV file with columns name and group"
         ) from error
     if not rows or any(row.get(column) is None for row in rows for column in COLUMNS):
         raise InputError(
@@ -41,7 +42,8 @@ def read_groups(path: str, images: ImageSet) -> npt.NDArray[np.int64]:
     given = {row["name"]: row["group"] for row in rows}
     if len(given) < len(rows):
         raise InputError(
-            f"--groups {path}: {len(rows) - len(given)} names occur twice; give each image one group"
+            f"--groups {path}: {plural(len(rows) - len(given), 'name')} given more than once; give each image"
+            " one group"
         )
     numbers = {group: number for number, group in enumerate(dict.fromkeys(given.values()))}
     found = [given.get(images.keys[i], given.get(images.name(i))) for i in range(len(images))]

@@ -18,7 +18,7 @@ from texneg.cli.signals import block_stop_signals
 from texneg.datasets.fingerprint import describe_change, is_same
 from texneg.datasets.storage import atomic
 from texneg.datasets.storage.atomic import write_bytes
-from texneg.errors import InputError, RunFailed
+from texneg.errors import InputError, RunFailed, describe_error
 from texneg.train.networks.encoder import load_checkpoint
 from texneg.train.options import flatten
 
@@ -148,7 +148,7 @@ def restore(path: Path, saved: dict[str, Any], method: nn.Module, optimiser: Opt
         method.load_state_dict(saved["method"])
         optimiser.load_state_dict(saved["optimizer"])
     except (RuntimeError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = describe_error(error, 200)
         raise InputError(f"{path} does not fit this network ({reason}); use another --out") from error
 
 

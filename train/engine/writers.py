@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from texneg.datasets.storage.json_files import append_json_line
-from texneg.errors import InputError, RunFailed
+from texneg.errors import InputError, RunFailed, describe_error
 from texneg.train.engine.checkpoint import write_errors
 
 METRICS = "metrics.jsonl"
@@ -85,7 +85,7 @@ class WandB:
                 config=dict(identity),
             )
         except Exception as error:  # of many types: no key, no network, no such project
-            reason = " ".join(str(error).split())[:200]
+            reason = describe_error(error, 200)
             raise RunFailed(
                 f"--log-to wandb: no run can be opened ({reason}); log in by wandb login, set"
                 " WANDB_MODE=offline, or leave it out"

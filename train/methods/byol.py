@@ -55,7 +55,8 @@ class Config(base.Config):
             raise InputError(f"--momentum {self.momentum}: 0 to 1")
         if network.bn in ("shuffle", "split"):
             raise InputError(
-                f"--bn {network.bn}: BYOL has no keys to hide; use none, or sync on several processes"
+                f"--bn {network.bn}: --method {self.name} has no keys to hide; use --bn none, or sync on"
+                " several processes"
             )
 
 

@@ -6,6 +6,7 @@ Shapes: N batch, S image side, F features, D embedding.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, Literal
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
-from texneg.errors import InputError
+from texneg.errors import InputError, describe_error
 from texneg.philox.arrays import fold
 from texneg.philox.streams import Stream
 from texneg.train.options import later
@@ -68,6 +69,8 @@ class Architecture:
             raise InputError(f"--width {self.width}: at most {WIDEST} channels")
         if self.layers is not None and min(self.layers) < 1:
             raise InputError(f"--layers {self.layers}: four numbers of 1 or more")
+        if self.init == "":
+            raise InputError("--init: name a run folder, a file of weights or timm:NAME, or leave it out")
         if self.bn_group < 2:
             raise InputError(f"--bn-group {self.bn_group}: at least 2 images")
         if self.bn == "shuffle" and world == 1:
@@ -93,7 +96,7 @@ def make_backbone(a: Architecture, image_size: int) -> nn.Module:
     import timm  # with torchvision, half of the start of a command
 
     if not timm.is_model(a.arch):
-        close = ", ".join(timm.list_models(f"*{a.arch[:5]}*")[:8]) or "resnet18, resnet50"
+        close = ", ".join(get_close_matches(a.arch, timm.list_models(), n=5)) or "resnet18, resnet50"
         raise InputError(f"--arch {a.arch}: timm has no such model; near it are: {close}")
     if a.stem == "standard" and a.width == 64 and a.layers is None:
         with refusals(a.arch, image_size):
@@ -208,7 +211,7 @@ def refusals(arch: str, image_size: int) -> Iterator[None]:
         yield
     except Exception as error:
         made_for = timm.get_pretrained_cfg_value(arch, "input_size") or (3, 224, 224)
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        reason = describe_error(error)
         remedy = (
             "use another --arch"
             if made_for[-1] == image_size

@@ -14,11 +14,10 @@ import numpy.typing as npt
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from texneg.errors import InputError
-from texneg.train.distributed import gather, processes, rank
+from texneg.train.distributed import gather, processes, rank, sum_with_gradient
 from texneg.train.networks.backbone import Network, pass_one_image
 from texneg.train.networks.split_norm import split_norm
 
@@ -82,9 +81,9 @@ class SyncBatchNorm(ActivatedBatchNorm):
         assert self.running_mean is not None and self.running_var is not None
         axes = [axis for axis in range(input.ndim) if axis != 1]
         shape = [1, -1] + [1] * (input.ndim - 2)
-        mean = all_reduce(input.mean(axes)) / processes()
+        mean = sum_with_gradient(input.mean(axes)) / processes()
         centred = input - mean.view(shape)
-        variance = all_reduce(centred.square().mean(axes)) / processes()
+        variance = sum_with_gradient(centred.square().mean(axes)) / processes()
         count = input.numel() // self.num_features * processes()
         with torch.no_grad():
             self.running_mean.lerp_(mean, self.momentum or 0.0)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from texneg.errors import InputError
+from texneg.errors import InputError, describe_error
 from texneg.train.networks.backbone import Architecture, Network
 from texneg.train.networks.imported import OWN_FILES, Foreign, Imported, import_network
 from texneg.train.networks.preprocessing import MEAN, STD, Preprocessing
@@ -163,7 +163,7 @@ def read_own(path: Path, saved: dict[str, Any], foreign: Foreign) -> Encoder:
         network.load_state_dict(saved["network"])
         info = saved["info"]
     except (KeyError, TypeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = describe_error(error, 200)
         raise InputError(
             f"{path} is no encoder of texneg ({reason}); make one with texneg pretrain"
         ) from error
@@ -183,8 +183,8 @@ def require_finite(path: Path, network: Network) -> None:
     ]
     if lost:
         raise InputError(
-            f"{path} holds numbers that are not finite (first in {lost[0]}): its training has diverged; give"
-            " an earlier checkpoint, or train again with a lower --lr"
+            f"{path} holds numbers that are not finite (first in {lost[0]}): the file is damaged, or its"
+            " training has diverged; give an earlier one, or train again with a lower --lr"
         )
 
 

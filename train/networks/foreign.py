@@ -249,6 +249,9 @@ def summarise(names: Iterable[str]) -> str:
     groups: dict[str, list[str]] = {}
     for name in names:
         words = name.split(".")
+        if len(words) == 1:
+            groups[name] = [name]
+            continue
         stop = next((i for i, word in enumerate(words) if re.fullmatch(r"(layer)?\d+", word)), len(words) - 1)
         groups.setdefault(".".join(words[: stop + (stop < len(words) - 1)]), []).append(name)
     return (

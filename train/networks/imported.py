@@ -4,8 +4,9 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from math import inf, isfinite
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from torch import Tensor, nn
 
@@ -63,10 +64,14 @@ class Foreign:
         Raises:
             InputError: a value outside its range.
         """
-        if (self.image_size or 1) < 1 or not 0 < (self.crop or 1) <= 1 or min(self.std or (1,)) <= 0:
-            raise InputError("--image-size is 1 or more, --crop above 0 and at most 1, --std above 0")
         given = {field.name: getattr(self, field.name) for field in fields(Preprocessing)}
-        return replace(found, **{name: value for name, value in given.items() if value is not None})
+        changed = replace(found, **{name: value for name, value in given.items() if value is not None})
+        right = changed.image_size >= 1 and 0 < changed.crop <= 1
+        if not (right and all(map(isfinite, changed.mean)) and all(0 < value < inf for value in changed.std)):
+            raise InputError(
+                "--image-size is 1 or more, --crop above 0 and at most 1, --mean a number, --std above 0"
+            )
+        return changed
 
 
 @dataclass(frozen=True)
@@ -127,19 +132,46 @@ def import_network(source: str, saved: Any, foreign: Foreign) -> tuple[Network, 
     if path.is_dir():
         config, path = read_timm_folder(path)
     weights = read_weights(path) if saved is None else collect_weights(path, saved)
-    recorded = json.loads((weights.metadata or {}).get(RECORD, "{}"))
+    recorded = read_record(weights)
     tagged = get_timm_preprocessing(foreign.arch) if foreign.arch and "." in foreign.arch else None
     known = choose_architecture(weights, foreign, recorded, config.get("architecture"))
     preprocessing, origin = Preprocessing(known.image_size), "ImageNet's usual, the file names none"
     if tagged:
         preprocessing, origin = tagged, f"timm's for {foreign.arch}"
     elif recorded and not foreign.arch:
-        kept = with_tuples(recorded["preprocessing"])
-        preprocessing, origin = Preprocessing(**kept), "as the file says"
+        preprocessing, origin = recorded.preprocessing, "as the file says"
     elif config.get("pretrained_cfg"):
         preprocessing = read_timm_config(config["pretrained_cfg"], known.image_size)
         origin = "as config.json says"
     return assemble(source, weights, known, foreign, preprocessing, origin)
+
+
+class Record(NamedTuple):
+    """Description of a network in the metadata of its file."""
+
+    known: Recognised
+    preprocessing: Preprocessing
+
+
+def read_record(weights: Weights) -> Record | None:
+    """Read what `texneg convert` wrote into the metadata of a file; None where there is nothing.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    text = (weights.metadata or {}).get(RECORD)
+    if text is None:
+        return None
+    try:
+        found = json.loads(text)
+        architecture = Architecture(**with_tuples(found["architecture"]))
+        known = Recognised(architecture, int(found["image_size"]), found["heads"])
+        return Record(known, Preprocessing(**with_tuples(found["preprocessing"])))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{weights.path}: its metadata describes no network as this version of texneg does; make the file"
+            " again with texneg convert"
+        ) from error
 
 
 def with_tuples(plain: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,7 +180,7 @@ def with_tuples(plain: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def choose_architecture(
-    weights: Weights, foreign: Foreign, recorded: Mapping[str, Any], named: str | None
+    weights: Weights, foreign: Foreign, recorded: Record | None, named: str | None
 ) -> Recognised:
     """Take the architecture from --arch, the file's own record, a name beside the weights, or the weights.
 
@@ -158,9 +190,7 @@ def choose_architecture(
     import timm
 
     if recorded and not foreign.arch:
-        return Recognised(
-            Architecture(**with_tuples(recorded["architecture"])), recorded["image_size"], recorded["heads"]
-        )
+        return recorded.known
     arch = foreign.arch or named or weights.arch
     if arch is None or (not foreign.arch and not timm.is_model(arch)):
         return recognise(weights, part=foreign.part, stem=foreign.stem)
@@ -280,7 +310,13 @@ def start_from(source: str, backbones: Sequence[nn.Module], a: Architecture, ima
         runs = [path / name for name in OWN_FILES if (path / name).is_file()]
         path = runs[0] if runs else read_timm_folder(path)[1]
     weights = read_weights(path) if path.exists() else download(find_timm_name(source), image_size)
-    keys = match(weights, backbones[0].state_dict(), arch=a.arch)
+    try:
+        keys = match(weights, backbones[0].state_dict(), arch=a.arch)
+    except InputError as error:
+        what = str(error).rpartition(";")[0]  # whose remedy is flags for files
+        raise InputError(
+            f"--init {what}; give the --arch, --stem, --width and --layers of these weights, or other weights"
+        ) from error
     if lost := [name for name, value in keys.tensors.items() if not value.isfinite().all()]:
         raise InputError(f"--init {source}: holds numbers that are not finite (first in {lost[0]})")
     for backbone in backbones:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from texneg.datasets.storage.json_files import read_json
-from texneg.errors import InputError
+from texneg.errors import InputError, describe_error
 from texneg.train.networks.preprocessing import Preprocessing, read_timm_config
 from texneg.train.networks.weights import Weights
 
@@ -43,7 +43,7 @@ def download(name: str, image_size: int) -> Weights:
         except TypeError:  # most families are made for any size
             model = timm.create_model(name, pretrained=True)
     except Exception as error:  # no weights, no network, a proxy's answer: a type for each
-        reason = " ".join(str(error).split())[:160]
+        reason = describe_error(error)
         raise InputError(
             f"{TIMM}{name}: timm cannot get these weights ({reason}); load them where there is a network, or"
             " give a file of them"
@@ -75,7 +75,7 @@ def read_timm_folder(folder: Path) -> tuple[dict[str, Any], Path]:
     Raises:
         InputError: it is none.
     """
-    config = read_json(folder / "config.json")
+    config = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
     for name in ("model.safetensors", "pytorch_model.bin"):
         if (folder / name).is_file() and isinstance(config.get("architecture"), str):
             return config, folder / name

@@ -8,7 +8,7 @@ import inspect
 from texneg.errors import InputError
 from texneg.train.config import PretrainConfig
 from texneg.train.recipes import imagenet, imagenet100, own, small_images
-from texneg.train.recipes.recipe import RATE, Recipe
+from texneg.train.recipes.recipe import CORE_RATE, RATE, Recipe
 
 RECIPES: list[Recipe] = [*imagenet.RECIPES, *imagenet100.RECIPES, *small_images.RECIPES, *own.RECIPES]
 
@@ -43,8 +43,7 @@ def list_recipes() -> str:
         config = recipe.make()
         network, pixels, epochs = config.network, config.views.image_size, config.optimisation.epochs
         arch = network.arch if network.width == 64 else f"{network.arch}, width {network.width}"
-        hours = f"{recipe.hours:.2g}" if recipe.hours >= 0.01 else "< 0.01"
-        needs = recipe.expected or "-", recipe.hardware, hours
+        needs = recipe.expected or "-", recipe.hardware, f"{recipe.hours:.2g}"
         lines.append((recipe.name, recipe.data, arch, str(pixels), str(epochs), *needs))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     table = ("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
@@ -53,7 +52,8 @@ def list_recipes() -> str:
             *table,
             "",
             "expected: published linear top-1 in percent. hardware: an estimate of what is enough.",
-            f"hours: calculated at {RATE / 1e12:.0f} TFLOP/s, a large GPU; a CPU core does some 0.05.",
+            f"hours: calculated at {RATE / 1e12:.0f} TFLOP/s for a GPU, a large one, and at"
+            f" {CORE_RATE / 1e12:g} for a core.",
             "texneg pretrain RECIPE --help explains one, with its source and all flags.",
         ]
     )

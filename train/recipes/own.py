@@ -10,7 +10,7 @@ from texneg.train.methods import moco
 from texneg.train.negatives import Negatives, Patch
 from texneg.train.networks.backbone import Architecture
 from texneg.train.objectives import InfoNCE, Objective
-from texneg.train.recipes.recipe import Recipe
+from texneg.train.recipes.recipe import CORE, Recipe
 
 IMAGENETTE, TINY16, EMBEDDED = 9_469, 13_000, 1_280
 
@@ -93,8 +93,8 @@ def demo() -> PretrainConfig:
 
 RECIPES = (
     Recipe(imagenette128_gpu, "imagenette", IMAGENETTE, "", "1 GPU, 24 GB", 22.2),
-    Recipe(imagenette128_cpu, "imagenette", IMAGENETTE, "", "1 core", 0.162),
+    Recipe(imagenette128_cpu, "imagenette", IMAGENETTE, "", CORE, 0.162),
     Recipe(tiny16_gpu, "tiny16", TINY16, "", "1 GPU, 24 GB", 22.3),
-    Recipe(tiny16_cpu, "tiny16", TINY16, "", "1 core", 0.162),
-    Recipe(demo, "embedded", EMBEDDED, "", "1 core", 0.0408),
+    Recipe(tiny16_cpu, "tiny16", TINY16, "", CORE, 0.162),
+    Recipe(demo, "embedded", EMBEDDED, "", CORE, 0.0408),
 )

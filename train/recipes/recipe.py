@@ -7,6 +7,10 @@ from texneg.train.config import PretrainConfig
 
 RATE = 100e12
 """Operations a second that `Recipe.hours` counts with: a large GPU in bfloat16, kept busy."""
+CORE_RATE = 50e9
+"""The same of a CPU core in float32."""
+CORE = "1 core"
+"""`Recipe.hardware` of those for a CPU."""
 
 
 @dataclass(frozen=True)
@@ -34,5 +38,6 @@ class Recipe:
 
     @property
     def hours(self) -> float:
-        """Hours at `RATE`: calculated, not measured."""
-        return self.gflop * 1e9 * self.images * self.make().optimisation.epochs / RATE / 3600
+        """Hours at `RATE`, or of a core: calculated, not measured."""
+        rate = CORE_RATE if self.hardware == CORE else RATE
+        return self.gflop * 1e9 * self.images * self.make().optimisation.epochs / rate / 3600

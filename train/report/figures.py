@@ -17,8 +17,13 @@ METRICS = {
     "negative": "Cosine to other images",
     "nonsemantic": "Cosine to non-semantic negatives",
     "knn": "kNN top-1, %",
+    "accuracy": "Positives above all negatives, share",
+    "nonsemantic_share": "Share of the softmax, p_ns",
+    "uniformity": "Uniformity",
+    "tolerance": "Tolerance",
+    "gradient_norm": "Norm of the gradient",
 }
-COLUMNS = 3  # of panels of training curves
+COLUMNS, PANEL = 3, 210  # panels of training curves: in a row, and their height in pixels
 STEP, PAD = 15, 16  # pixels: one arm's share of a row of accuracies, and the row's padding
 
 Curve = list[tuple[float, float]]
@@ -40,7 +45,7 @@ def read_curves(arms: Sequence[Arm]) -> dict[str, list[list[Curve]]]:
 def draw_training(arms: Sequence[Arm], curves: dict[str, list[list[Curve]]]) -> "Figure":
     """Draw a panel for each logged quantity over epochs: seeds thin, their mean bold."""
     rows = -(-len(curves) // COLUMNS)
-    figure, panels = subplots(rows, COLUMNS, height=240 * rows, squeeze=False)
+    figure, panels = subplots(rows, COLUMNS, height=PANEL * rows, squeeze=False)
     for axes in panels.flat[len(curves) :]:
         axes.set_axis_off()
     for axes, (metric, by_arm) in zip(panels.flat, curves.items(), strict=False):

@@ -190,7 +190,13 @@ def _label(runs: Sequence[Run], differing: Mapping[str, Any]) -> str:
     names = {run.arm for run in runs}
     if len(names) == 1 and names != {""}:
         return names.pop()
-    return " ".join([runs[0].title, *(f"{name}={value}" for name, value in differing.items())])
+    words = (f"{name}={describe_value(value)}" for name, value in differing.items() if value is not None)
+    return " ".join([runs[0].title, *words])
+
+
+def describe_value(value: Any) -> str:
+    """Write the value of a setting: a range as 0-0.05."""
+    return "-".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _differing_settings(baselines: Sequence[Settings]) -> dict[str, dict[str, Any]]:

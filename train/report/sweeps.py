@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from texneg.train.evaluate.figures import AXIS, FAINT, INK, SOFT, Look, subplots
 from texneg.train.options import flatten
-from texneg.train.report.runs import Arm
+from texneg.train.report.runs import Arm, describe_value
 from texneg.train.report.table import Entry, Row, find_headline
 
 if TYPE_CHECKING:
@@ -60,7 +60,10 @@ def find_sweep(name: str, arms: Sequence[Arm], flat: Sequence[dict[str, Any]]) -
     members = [flat[points[0][1]] for points in found]
     keys = dict.fromkeys(key for settings in members for key in settings if key != name)
     differing = [key for key in keys if len({json.dumps(one.get(key)) for one in members}) > 1]
-    labels = (", ".join(f"{key} {one.get(key)}" for key in differing) for one in members)
+    labels = (
+        ", ".join(f"{key} {describe_value(one[key])}" for key in differing if one.get(key) is not None)
+        for one in members
+    )
     series = tuple(
         Series(Look(label, number), tuple(points))
         for number, (label, points) in enumerate(zip(labels, found, strict=True), start=1)

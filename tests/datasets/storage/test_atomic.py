@@ -1,11 +1,13 @@
 """Files are whole or absent, whatever fails."""
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from texneg.datasets.storage import atomic
+from texneg.errors import RunFailed
 
 
 def names(folder: Path) -> list[str]:
@@ -50,3 +52,13 @@ def test_longest_name_has_room_for_its_temporary_name(tmp_path: Path) -> None:
     target = tmp_path / ("ü" * 127)  # 254 bytes
     atomic.write_bytes(target, b"x", tag="12345678")
     assert target.read_bytes() == b"x"
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [(errno.ENOSPC, "make room there"), (errno.EACCES, "allow writing there"), (errno.ENOENT, "mend that")],
+)
+def test_the_remedy_is_that_of_the_error(number: int, remedy: str, tmp_path: Path) -> None:
+    message = f"{remedy}.*, then run the same command again: it goes on"
+    with pytest.raises(RunFailed, match=message), atomic.write_errors(tmp_path, "it goes on"):
+        raise OSError(number, os.strerror(number))

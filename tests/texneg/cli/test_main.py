@@ -11,6 +11,7 @@ import pytest
 import texneg
 from texneg.bench.bench import BENCHMARKS
 from texneg.cli.main import VERBS, find, load, main
+from texneg.train import convert
 
 ROOT = Path(__file__).parents[3]
 HEAVY = ("torch", "numba", "numpy", "dask", "distributed", "cv2", "tyro")
@@ -72,9 +73,9 @@ def test_a_verb_explains_its_options(capsys):
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        ("synth images textures --size big", ("--size", "'big'")),
-        ("pretrain demo --bn foo", ("--bn", "'foo'", "'split'")),
-        ("pretrain demo --patch-size 5", ("--patch-size", "['5']", "INT INT")),
+        ("synth images textures --size big", ("--size", "--size big: give a whole number")),
+        ("pretrain demo --bn foo", ("--bn foo: choose from none, shuffle, split, sync",)),
+        ("pretrain demo --patch-size 5", ("--patch-size 5: give None or 2 whole numbers",)),
         ("pretrain demo --lr", ("--lr",)),
         ("probe run", ("give --data and --out",)),
         ("ood", ("give CHECKPOINT and --head and --out",)),
@@ -170,6 +171,31 @@ def test_a_word_too_many_is_shown_as_it_was_given(words, message, capsys):
     shown = capsys.readouterr().err
     assert message in shown
     assert shown.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--accumulate", "nan"), "--accumulate nan: give a whole number"),
+        (("--lr", "fast"), "--lr fast: give a number"),
+        (("--clip-norm", "x"), "--clip-norm x: give None or a number"),
+        (("--patch-size", "1"), "--patch-size 1: give None or 2 whole numbers"),
+        (("--optimizer", "adam"), "--optimizer adam: choose from sgd, lars, adamw"),
+        (("--workers",), "--workers: give a value"),
+    ],
+)
+def test_a_value_of_another_type_is_shown_with_what_is_allowed(flags, message, capsys):
+    assert main(["pretrain", "demo", *flags]) == 2
+    assert capsys.readouterr().err == f"texneg pretrain: {message}; see texneg pretrain demo --help\n"
+
+
+def test_an_error_of_the_operating_system_is_shown_without_its_number(tmp_path, capsys, monkeypatch):
+    def read(config: convert.ConvertConfig) -> int:
+        return len((tmp_path / "absent").read_bytes())
+
+    monkeypatch.setattr("texneg.cli.main.load", lambda target: (read, convert.ConvertConfig))
+    assert main(["convert", "a", "--out", "b.safetensors"]) == 1
+    assert capsys.readouterr().err == f"texneg convert: {tmp_path}/absent: No such file or directory\n"
 
 
 @pytest.mark.parametrize("line", ["out('x')", "print_status('x')", "info('x')"])

@@ -8,7 +8,14 @@ import threading
 
 import pytest
 
-from texneg.cli.signals import STOP_SIGNALS, block_stop_signals, catch_stop_signals, ignore_stop_signals
+from texneg.cli.signals import (
+    STOP_SIGNALS,
+    await_stop_signals,
+    block_stop_signals,
+    catch_stop_signals,
+    early_requests,
+    ignore_stop_signals,
+)
 
 
 @pytest.mark.parametrize("number", STOP_SIGNALS)
@@ -78,3 +85,25 @@ def test_another_thread_catches_nothing() -> None:
     thread.start()
     thread.join()
     assert seen == [before, 0]
+
+
+def test_the_work_that_a_signal_interrupted_can_tidy_up() -> None:
+    with catch_stop_signals(patience=0, once=True) as stop:
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.count == 2
+
+
+def test_a_signal_before_a_process_catches_any_is_counted() -> None:
+    old = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    try:
+        with block_stop_signals():
+            signal.raise_signal(signal.SIGTERM)
+            await_stop_signals()
+            early = early_requests()
+            assert early is not None
+            assert early.count == 1
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)

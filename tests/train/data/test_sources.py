@@ -1,5 +1,7 @@
 """Loaders: the same batches from files, memory and a cache; nearly the same from images on the device."""
 
+from shutil import rmtree
+
 import numpy as np
 import pytest
 import torch
@@ -117,6 +119,23 @@ def test_files_memory_and_cache_give_the_same_run(config, tmp_path):
         assert all(torch.equal(weights[key], finished[0][key]) for key in weights)
 
 
+@pytest.mark.parametrize("form", ["raw", "jpeg"])
+def test_a_finished_run_needs_no_cache(config, tmp_path, form):
+    where = tmp_path / "cache"
+    assert cache(CacheConfig(config.run.data, str(where), side=24, format=form)) == 0
+    cached = change(config, cache=str(where), resident=None)
+    run_pretraining(change(cached, stop_after=1), log=str)
+    (where / "cache.json").rename(tmp_path / "away")
+    with pytest.raises(InputError, match=r"cache\.json does not exist"):
+        run_pretraining(cached, log=str)
+    (tmp_path / "away").rename(where / "cache.json")
+    run = run_pretraining(cached, log=str)
+    rmtree(where)
+    assert run_pretraining(cached, log=str) == run
+    with pytest.raises(InputError, match="resident 24 -> 20"):
+        run_pretraining(change(cached, resident=20), log=str)
+
+
 def test_a_run_on_the_device_trains_as_one_in_memory(config):
     images = open_train(config.run.data)
     memory, device = (
@@ -179,7 +198,7 @@ def test_a_cache_with_holes_is_for_runs_that_go_without(config, tmp_path):
     where, skip = str(tmp_path / "cache"), {"skip_unreadable": True}
     assert cache(CacheConfig(config.run.data, where, side=24, **skip)) == 0
     cached = change(config, cache=where, resident=None)
-    with pytest.raises(InputError, match=r"lacks 1 images that could not be read .*give --skip-unreadable"):
+    with pytest.raises(InputError, match=r"lacks 1 image that could not be read .*give --skip-unreadable"):
         run_pretraining(cached, log=str)
     said = []
     for name, changed in (("cache", change(cached, **skip)), ("memory", change(config, **skip))):

@@ -133,7 +133,7 @@ def work(rank, folder):
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
-    """What both processes report. They start afresh: a fork of a process with threads may hang."""
+    """Reports of both processes. They start afresh: a fork of a process with threads may hang."""
     folder = tmp_path_factory.mktemp("gloo")
     with socket.socket() as probe:
         probe.bind(("localhost", 0))

@@ -1,4 +1,4 @@
-"""What can go wrong around a run: bad images, a full disk, changed textures, signals to the whole group."""
+"""Failures around a run: bad images, a full disk, changed textures, signals to the whole group."""
 
 import errno
 import os
@@ -14,29 +14,9 @@ from PIL import Image
 
 from texneg.errors import InputError, RunFailed
 from texneg.train import pretrain as verb
-from texneg.train.config import PretrainConfig
 from texneg.train.engine import checkpoint, loop, writers
 from texneg.train.flags import change
 from texneg.train.pretrain import run_pretraining
-
-TINY = change(
-    PretrainConfig(),
-    recipe="tiny",
-    arch="resnet18",
-    stem="stride2",
-    width=4,
-    layers=(1, 1, 1, 1),
-    hidden=8,
-    dim=6,
-    image_size=16,
-    batch=8,
-    epochs=2,
-    queue=8,
-    bn_group=4,
-    log_every=1,
-    checkpoint_every=1,
-    device="cpu",
-)
 
 
 def write_images(root, *, seed=0, side=24):
@@ -50,8 +30,8 @@ def write_images(root, *, seed=0, side=24):
 
 
 @pytest.fixture
-def config(tmp_path):
-    return change(TINY, data=str(write_images(tmp_path / "images")), out=str(tmp_path / "run"))
+def config(tiny, tmp_path):
+    return change(tiny, data=str(write_images(tmp_path / "images")), out=str(tmp_path / "run"))
 
 
 NO_MEMORY = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you"
@@ -219,9 +199,9 @@ def assert_goes_on(config, tmp_path, *, step, steps=None):
     ],
     ids=str,
 )
-def test_numbers_that_cannot_train_are_refused(wrong, message):
+def test_numbers_that_cannot_train_are_refused(tiny, wrong, message):
     with pytest.raises(InputError, match=message):
-        change(TINY, data="x", **wrong).check()
+        change(tiny, data="x", **wrong).check()
 
 
 @pytest.mark.parametrize(
@@ -233,17 +213,17 @@ def test_numbers_that_cannot_train_are_refused(wrong, message):
         (128, 128, ""),
     ],
 )
-def test_a_queue_near_the_data_set_is_warned_of(queue, batch, said):
-    warning = change(TINY, queue=queue, batch=batch).check_images(200)
+def test_a_queue_near_the_data_set_is_warned_of(tiny, queue, batch, said):
+    warning = change(tiny, queue=queue, batch=batch).check_images(200)
     assert bool(warning) == bool(said)
-    assert change(TINY, method="byol", batch=batch).check_images(200) == ""
+    assert change(tiny, method="byol", batch=batch).check_images(200) == ""
     assert re.match(said, warning)
 
 
-def test_a_queue_as_large_as_the_data_set_gets_a_remedy_that_works():
+def test_a_queue_as_large_as_the_data_set_gets_a_remedy_that_works(tiny):
     for queue, batch, n in ((64, 32, 50), (200, 8, 60)):
         with pytest.raises(InputError, match=r"use --queue \d+") as found:
-            change(TINY, queue=queue, batch=batch).check_images(n)
-        change(TINY, queue=int(str(found.value).split()[-1]), batch=batch).check_images(n)
+            change(tiny, queue=queue, batch=batch).check_images(n)
+        change(tiny, queue=int(str(found.value).split()[-1]), batch=batch).check_images(n)
     with pytest.raises(InputError, match="use --queue 16 and --batch 16 at most"):
-        change(TINY, queue=64, batch=32).check_images(32)
+        change(tiny, queue=64, batch=32).check_images(32)

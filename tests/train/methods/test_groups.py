@@ -9,6 +9,7 @@ from PIL import Image
 
 from texneg.datasets.images import open_images
 from texneg.errors import InputError
+from texneg.train.assemble import find_groups
 from texneg.train.config import PretrainConfig
 from texneg.train.data.groups import NO_GROUP, read_groups
 from texneg.train.flags import change
@@ -102,7 +103,7 @@ def test_groups_are_read_by_name(data, tmp_path):
         (None, "No such file"),
         ("name,cluster\nx,1\n", "every row needs a name and a group"),
         ("name,group\n", "every row needs a name and a group"),
-        ("name,group\nx,1\nx,2\n", "1 names occur twice"),
+        ("name,group\nx,1\nx,2\n", "1 name given more than once"),
         ("name,group\nx,1\n", "names none of the 6 images .class0/0, .* but x"),
     ],
 )
@@ -125,3 +126,22 @@ def test_groups_and_their_file_belong_together():
         InputError, match="--exclude class: --method byol with --loss byol has no ordinary negatives"
     ):
         change(base, method="byol", exclude="class").check()
+
+
+def test_a_table_of_a_spreadsheet_is_read_and_one_group_for_all_is_refused(tmp_path):
+    for i in range(3):
+        path = tmp_path / "images" / "only" / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (i, 0, 0)).save(path)
+    images, table = open_images(tmp_path / "images"), tmp_path / "groups.csv"
+    table.write_bytes(b"\xef\xbb\xbfname,group\r\nonly/0,1\r\nonly/1,2\r\n")
+    assert read_groups(str(table), images).tolist() == [0, 1, NO_GROUP]
+    table.write_text("name,group\nonly/0,1\nonly/1,1\nonly/2,1\n")
+    config = change(PretrainConfig(), exclude="group", groups=str(table))
+    with pytest.raises(InputError, match="--exclude group: all 3 images are of one group, and no negatives"):
+        find_groups(config, images)
+    table.write_text("name,group\nonly/0,1\nonly/0,2\n")
+    with pytest.raises(InputError, match="1 name given more than once"):
+        read_groups(str(table), images)
+    with pytest.raises(InputError, match=r"absent\.csv: No such file or directory; it takes"):
+        read_groups(str(tmp_path / "absent.csv"), images)

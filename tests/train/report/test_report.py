@@ -114,6 +114,7 @@ def fabricate(root, *, negatives="none", seed=0, alpha=2.0, sets=SETS, n=400, ch
         line |= {"positive": 0.9 * (1 - np.exp(-6 * t)), "negative": 0.02 + 0.3 * np.exp(-8 * t)}
         if negatives != "none":
             line["nonsemantic"] = 0.8 * np.exp(-3 * t * (1 + 5 * gain)) + draw.normal(0, 0.01)
+        line |= {"accuracy": t, "uniformity": -2 * t, "tolerance": 0.5, "gradient_norm": 1 + t}
         if step % 5 == 0:
             line["knn"] = 30 + 40 * t + 100 * gain * t + draw.normal(0, 1)
         lines.append(json.dumps(line))
@@ -214,6 +215,13 @@ def test_settings_are_named_as_their_flags_are(tmp_path):
     ]
     assert [arm.baseline for arm in arms] == [None, None]
     assert [arm.look.number for arm in arms] == [1, 2]
+
+
+def test_settings_that_an_arm_lacks_are_no_part_of_its_name(tmp_path):
+    share = {"objective.loss.difficulty": [0.0, 0.05]}
+    folders = [fabricate(tmp_path), fabricate(tmp_path, changes={**share, "network.layers": None})]
+    arms = group_runs([read_run(str(folder)) for folder in folders])
+    assert [arm.label for arm in arms] == ["baseline", "baseline difficulty=0.0-0.05"]
 
 
 def test_a_study_names_its_arms(tmp_path):
@@ -376,6 +384,13 @@ def test_the_page_is_whole_and_loads_nothing(tmp_path, runs):
     assert page.names.count("img") == 1
     for tag in ("svg", "table", "section"):
         assert text.count(f"<{tag}") == text.count(f"</{tag}>")
+
+
+def test_curves_are_those_that_runs_logged(tmp_path, runs):
+    words = Page(made(runs, tmp_path).read_text()).words
+    titles = ("Cosine to the positive", "Positives above all negatives, share", "Uniformity", "Tolerance")
+    assert set(titles) <= set(words)
+    assert "Share of the softmax, p_ns" not in words
 
 
 def test_every_number_of_the_json_is_on_the_page_and_in_the_markdown(tmp_path, runs):
