@@ -80,6 +80,8 @@ class PretrainConfig:
             InputError: naming the flag and what it may be.
         """
         batch = self.optimisation.batch
+        if not 0 <= self.seed < 1 << 64:
+            raise InputError(f"--seed {self.seed}: 0 to 2^64 - 1")
         self.run.check()
         self.views.check()
         self.optimisation.check(world)

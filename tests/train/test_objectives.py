@@ -108,9 +108,11 @@ def test_the_softmax_loss_weighs_decouples_and_modifies():
 
 
 @pytest.mark.parametrize(
-    "flags", [{"hardness": -1.0}, {"class_prior": 1.0}, {"epsilon": float("inf")}], ids=str
+    "flags",
+    [{"hardness": -1.0}, {"class_prior": 1.0}, {"epsilon": float("inf")}, {"seed": -1}, {"seed": 1 << 64}],
+    ids=str,
 )
-def test_weights_outside_their_range_are_refused(flags):
+def test_numbers_outside_their_range_are_refused(flags):
     name = "--" + next(iter(flags)).replace("_", "-")
     with pytest.raises(InputError, match=name):
         change(PretrainConfig(), data="x", **flags).check()

@@ -43,13 +43,13 @@ def forward(
         eps: added to the variance.
     """
     y = torch.empty_like(x)
-    statistics = weight.new_empty(3, groups, len(weight))
-    arrays = *map(as_array, (x, y, weight, bias)), *as_array(statistics).reshape(3, -1)
+    statistics = [weight.new_empty(groups, len(weight)) for _ in range(3)]
+    arrays = *map(as_array, (x, y, weight, bias)), *(as_array(s).reshape(-1) for s in statistics)
     if is_channels_last(x):
         run(_normalise_rows, x, groups, (*arrays, eps))
     else:
         run(_normalise_planes, x, groups, (*arrays, eps, x[0, 0].numel()))
-    mean, rstd, variance = statistics.unbind()
+    mean, rstd, variance = statistics
     return y, mean, rstd, variance
 
 
