@@ -137,7 +137,7 @@ def test_an_image_that_cannot_be_read_ends_the_writing_or_is_left_out(photos, tm
     made, images = write(photos, tmp_path / "cache", skip_unreadable=True)
     assert list(made.unreadable) == ["4.png"]
     assert np.array_equal(made(5), shrink(images[5][0], SIDE))
-    with pytest.raises(InputError, match=r"lacks 1 images .*4\.png.*: give --skip-unreadable"):
+    with pytest.raises(InputError, match=r"lacks 1 image .*4\.png.*: give --skip-unreadable"):
         made.check(images, skip_unreadable=False, allow_truncated=False)
 
 

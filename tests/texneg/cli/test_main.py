@@ -78,7 +78,7 @@ def test_a_verb_explains_its_options(capsys):
         ("pretrain demo --patch-size 5", ("--patch-size 5: give None or 2 whole numbers",)),
         ("pretrain demo --lr", ("--lr",)),
         ("probe run", ("give --data and --out",)),
-        ("ood", ("give CHECKPOINT and --head and --out",)),
+        ("ood", ("give CHECKPOINT and --out",)),
     ],
 )
 def test_a_wrong_value_is_one_line(words, parts, capsys):
