@@ -1,4 +1,4 @@
-"""What a corruption draws from: random numbers, and pictures of frost.
+"""Sources that corruptions draw from: random numbers, and pictures of frost.
 
 Two sources of numbers have the same methods. `Draws` is the usual one: a Philox stream for each image,
 corruption and severity, so that neither the order nor the number of workers changes a pixel. `LegacyDraws` is

@@ -123,7 +123,7 @@ def _sum_shifted(padded: Any, rows: Any, columns: Any, kernel: Any, out: Any) ->
 
 @lru_cache(256)
 def zoom_table(side: int, factor: float) -> tuple[I64, F64]:
-    """Where the pixels of a zoomed line come from: the first of two neighbours, and the share of the second.
+    """Find the two neighbours that each pixel of a zoomed line mixes: the first, and the share of the second.
 
     The centre ceil(side / factor) pixels become round(that x factor), corner on corner, of which the centre
     `side` remain.

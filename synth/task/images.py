@@ -194,7 +194,7 @@ def note_output(row: Row, encoded: bytes, pixels: Pixels) -> None:
 
 
 class Work(NamedTuple):
-    """What is made of an image: three stages that fill in its row and charge their time to the clock."""
+    """The work on an image: three stages that fill in its row and charge their time to the clock."""
 
     cut: Callable[[bytes, Row, Settings, StageClock], list[Pixels]]
     """Take from a file the pixels to work on; raises `DecodeError` where it cannot be used."""
