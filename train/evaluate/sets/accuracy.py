@@ -30,7 +30,7 @@ from texneg.train.evaluate.class_space import (
     find_class_map,
     is_unequal,
 )
-from texneg.train.evaluate.features import Features
+from texneg.train.evaluate.features import Edit, Features
 from texneg.train.evaluate.intervals import wilson
 from texneg.train.evaluate.linear import Head
 from texneg.train.evaluate.neighbours import knn_scores
@@ -87,16 +87,7 @@ class Accuracy(SetKind):
 
     def measure(self, cell: Cell, images: ImageSet, probed: ProbedEncoder) -> Measurement:
         """Masked, unmasked and, with `data`, kNN accuracy."""
-        declared = find_class_map(cell.classes, cell.name, images)
-        check_classes(probed.head.classes, images, declared, leave_out=self.leave_out)
-        return measure_accuracy(
-            probed.head,
-            probed.features(images, ready_cut=cell.ready_cut),
-            images.classes,
-            declared=declared,
-            leave_out=self.leave_out,
-            bank=probed.bank(self.train) if self.train else None,
-        )
+        return measure_images(cell, images, probed, leave_out=self.leave_out)
 
     @cached_property
     def train(self) -> ImageSet | None:
@@ -167,6 +158,26 @@ def score(correct: Tensor) -> Score:
     right, n = int(correct.sum()), len(correct)
     low, high = wilson(right, n)
     return Score(right, n, right / n, low, high)
+
+
+def measure_images(
+    cell: Cell, images: ImageSet, probed: ProbedEncoder, *, leave_out: bool, edit: Edit | None = None
+) -> Measurement:
+    """Measure the accuracy on the images of a cell, edited or not; kNN too where it has training images.
+
+    Raises:
+        InputError: class folders that cannot be used, before any feature is computed.
+    """
+    declared = find_class_map(cell.classes, cell.name, images)
+    check_classes(probed.head.classes, images, declared, leave_out=leave_out)
+    return measure_accuracy(
+        probed.head,
+        probed.features(images, ready_cut=cell.ready_cut, edit=edit),
+        images.classes,
+        declared=declared,
+        leave_out=leave_out,
+        bank=probed.bank(cell.train) if cell.train else None,
+    )
 
 
 def measure_accuracy(

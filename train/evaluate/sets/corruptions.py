@@ -23,9 +23,8 @@ from texneg.datasets.corruptions.pictures import own_pictures, read_pictures
 from texneg.datasets.corruptions.severities import SEVERITIES, SIDES, Constants, nearest_constants
 from texneg.datasets.images import ImageSet
 from texneg.errors import InputError
-from texneg.train.evaluate.class_space import check_classes, find_class_map
 from texneg.train.evaluate.features import U8, Edit
-from texneg.train.evaluate.sets.accuracy import measure_accuracy
+from texneg.train.evaluate.sets.accuracy import measure_images
 from texneg.train.evaluate.sets.base import (
     Cell,
     Measurement,
@@ -105,14 +104,8 @@ class Corruptions(SetKind):
             return reencode(changed, quality) if quality else changed
 
         identity = repr(sorted((cell.options | {"constants": constants}).items(), key=lambda item: item[0]))
-        declared = find_class_map(cell.classes, cell.name, images)
-        check_classes(probed.head.classes, images, declared, leave_out=self.corrupt_leave_out)
-        found = measure_accuracy(
-            probed.head,
-            probed.features(images, edit=Edit(identity, edit)),
-            images.classes,
-            declared=declared,
-            leave_out=self.corrupt_leave_out,
+        found = measure_images(
+            cell, images, probed, leave_out=self.corrupt_leave_out, edit=Edit(identity, edit)
         )
         found.numbers["constants"] = constants
         found.numbers["published_size"] = side == SIDES[constants]

@@ -74,7 +74,7 @@ def test_the_network_sees_the_corrupted_crop(encoder, colours, tmp_path):
             self.encoder = encoder
             self.head = SimpleNamespace(classes=images.classes)
 
-        def features(self, images, *, edit):
+        def features(self, images, *, ready_cut, edit):
             for i, key in enumerate(images.keys):
                 seen[key] = edit.apply(crop(images[i][0], encoder.preprocessing), key)
             raise InputError("enough")
