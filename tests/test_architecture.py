@@ -64,7 +64,7 @@ CORE_LIBRARIES = {
     "numpy",
     "lazy_loader",
 }  # triton is torch's, llvmlite numba's
-COMMAND_LINE = {"tyro", "tqdm"}  # of texneg/cli alone
+COMMAND_LINE = {"tyro", "tqdm", "packaging"}  # of texneg/cli alone
 PUBLIC = {  # name: module that holds it
     alias.name: f"texneg.{node.module}"
     for node in ast.walk(ast.parse((ROOT / "texneg" / "__init__.pyi").read_text("utf-8")))

@@ -42,6 +42,7 @@ VERBS: Verbs = {
     ),
     "report": ("texneg.train.report.report:report", "one self-contained HTML file from finished runs"),
     "bench": ("texneg.bench.bench:BENCHMARKS", "benchmarks: speed beside peers and limits, scale, kills"),
+    "doctor": ("texneg.cli.doctor:doctor", "what this machine has, as a bug report needs it"),
 }
 
 STOPPED = 130
