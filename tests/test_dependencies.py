@@ -24,11 +24,15 @@ USED_WITHOUT_IMPORT = {
     "build": "a command of the wheel test",
     "flask": "moto's server needs it",
     "flask-cors": "moto's server needs it",
+    "furo": "named in docs/conf.py",
     "moto": "started as a command",
     "mypy": "a command of make check",
+    "myst-parser": "named in docs/conf.py",
     "ruff": "a command of make check",
     "tensorboard": "torch.utils.tensorboard needs it",
     "setuptools": "the wheel test builds without isolation",
+    "sphinx": "a command of make docs",
+    "sphinx-copybutton": "named in docs/conf.py",
     "types-tqdm": "types for mypy",
 }
 

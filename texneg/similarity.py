@@ -14,9 +14,12 @@ from torch import Tensor
 class Similarities(NamedTuple):
     """Cosines of each query with its positive, its ordinary negatives and its non-semantic negatives."""
 
-    positive: Tensor  # (N,)
-    negatives: Tensor  # (N, K)
-    nonsemantic: Tensor  # (N, M)
+    positive: Tensor
+    """(N,)"""
+    negatives: Tensor
+    """(N, K)"""
+    nonsemantic: Tensor
+    """(N, M)"""
 
 
 def similarities(
