@@ -18,6 +18,7 @@ extensions = [
 exclude_patterns = ["conf.py"]
 myst_heading_anchors = 3
 default_role = "literal"
+highlight_language = "text"
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
