@@ -36,8 +36,10 @@ class ClassSpace:
     """by which map; `head` without one"""
     names: tuple[str, ...]
     """declared folders with a class of the head, in the order of its classes"""
+    groups: tuple[tuple[int, ...], ...]
+    """the classes of each, by their places in the head"""
     columns: Tensor
-    """int64 (M,): places in the head"""
+    """int64 (M,): places of the choices in the head"""
     kinds: int
     """K: folders that mean the same classes count once"""
     chance: float
@@ -146,13 +148,15 @@ def declare(
             f"one shared class, {only!r}: with a single class every answer is right or every one is chance;"
             " give images of two or more, or declare the set's classes with a class map (--classes)"
         )
+    names = sorted(shared, key=lambda name: shared[name])
     columns = torch.tensor(sorted({place for group in shared.values() for place in group}))
     right = torch.zeros(len(folders) + 1, len(head), dtype=torch.bool)
     for i, name in enumerate(folders):
         right[i, list(shared.get(name, ()))] = True
     return ClassSpace(
         declared=HEAD if declared is None else declared.name,
-        names=tuple(sorted(shared, key=lambda name: shared[name])),
+        names=tuple(names),
+        groups=tuple(tuple(shared[name]) for name in names),
         columns=columns,
         kinds=len(kinds),
         chance=fmean(len(group) for group in kinds) / len(columns),
