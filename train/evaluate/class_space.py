@@ -62,6 +62,14 @@ class ClassSpace:
         """Boolean (known,): right choices of the images that count; `chosen` int64 (known,)."""
         return self.right[self.labels[self.known], chosen]
 
+    def name_folders(self) -> list[str]:
+        """Name the declared folder of each choice; the first where several share it."""
+        names: dict[int, str] = {}
+        for name, group in zip(self.names, self.groups, strict=True):
+            for place in group:
+                names.setdefault(place, name)
+        return [names[place] for place in self.columns.tolist()]
+
     def per_class(self) -> Tensor:
         """int64 (folders,): images of each folder, 0 for those that do not count."""
         return self.labels[self.known].bincount(minlength=len(self.folders))

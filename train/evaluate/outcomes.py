@@ -32,6 +32,8 @@ class Answers:
     ranking: Places | None = None
     """classes of the head, image after image, the likeliest first, as far as the last right one: they tell
     the accuracy among any of the classes. Of sets in distribution alone"""
+    ranking_right: npt.NDArray[np.bool_] | None = None
+    """which of `ranking` are right"""
     ranked: npt.NDArray[np.int32] | None = None
     """(N,) number of classes of each image in `ranking`"""
 

@@ -213,6 +213,7 @@ def measure_accuracy(
         "n": int(known.sum()),
         **space.describe(),
         "choice_names": [head.classes[place] for place in space.columns.tolist()],
+        **({"choice_folders": space.name_folders()} if space.kinds < len(space.columns) else {}),
         **{rule: summarise(space, correct) for rule, correct in found.right.items()},
         "calibration": found.calibration,
     }

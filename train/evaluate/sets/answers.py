@@ -60,6 +60,7 @@ def answer(
         confidence=confidence,
         target=joined["target"].numpy().astype(places),
         ranking=joined["ranking"].numpy().astype(places) if rank else None,
+        ranking_right=joined["ranking right"].numpy() if rank else None,
         ranked=joined["ranked"].numpy().astype(np.int32) if rank else None,
     )
     seen = readable.numpy()
@@ -94,7 +95,8 @@ def _answer_blocks(head: Head, values: Tensor, space: ClassSpace, rank: bool) ->
             there = right.gather(1, order)
             last = there.shape[1] - there.flip(1).int().argmax(1)  # classes as far as the last right one
             found["ranked"] = last
-            found["ranking"] = order[torch.arange(order.shape[1]) < last[:, None]]
+            kept = torch.arange(order.shape[1]) < last[:, None]
+            found["ranking"], found["ranking right"] = order[kept], there[kept]
         yield found
 
 

@@ -74,6 +74,7 @@ def test_classes_of_one_folder_share_their_confidence():
     share = values.double().softmax(1)[:, :2].sum(1).numpy()
     assert found.answers.confidence == pytest.approx(share, abs=1e-6)
     assert found.answers.target.tolist() == [0, 2]
+    assert found.numbers["choice_folders"] == ["cat"] * 2 + ["dog"] * 3
     expected = -(np.log(share[0]) + np.log(1 - share[1])) / 2
     assert found.numbers["calibration"]["nll"] == pytest.approx(expected, abs=1e-6)
 
