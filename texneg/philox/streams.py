@@ -58,6 +58,8 @@ class Stream(IntEnum):
     VALIDATION_SPLIT = 0x73706C69
     BOOTSTRAP = 0x626F6F74
     SHAPE_BIAS_BOOTSTRAP = 0x73686170
+    CONSISTENCY_BOOTSTRAP = 0x6B617070
+    ROBUSTNESS_BOOTSTRAP = 0x6C696E65
 
     # fold(seed, purpose, corruption, severity, key): the corruption of an image; fold(purpose, number): frost
     CORRUPTION = 0x636F7272

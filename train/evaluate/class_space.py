@@ -36,8 +36,10 @@ class ClassSpace:
     """by which map; `head` without one"""
     names: tuple[str, ...]
     """declared folders with a class of the head, in the order of its classes"""
+    groups: tuple[tuple[int, ...], ...]
+    """the classes of each, by their places in the head"""
     columns: Tensor
-    """int64 (M,): places in the head"""
+    """int64 (M,): places of the choices in the head"""
     kinds: int
     """K: folders that mean the same classes count once"""
     chance: float
@@ -59,6 +61,14 @@ class ClassSpace:
     def judge(self, chosen: Tensor) -> Tensor:
         """Boolean (known,): right choices of the images that count; `chosen` int64 (known,)."""
         return self.right[self.labels[self.known], chosen]
+
+    def name_folders(self) -> list[str]:
+        """Name the declared folder of each choice; the first where several share it."""
+        names: dict[int, str] = {}
+        for name, group in zip(self.names, self.groups, strict=True):
+            for place in group:
+                names.setdefault(place, name)
+        return [names[place] for place in self.columns.tolist()]
 
     def per_class(self) -> Tensor:
         """int64 (folders,): images of each folder, 0 for those that do not count."""
@@ -146,13 +156,15 @@ def declare(
             f"one shared class, {only!r}: with a single class every answer is right or every one is chance;"
             " give images of two or more, or declare the set's classes with a class map (--classes)"
         )
+    names = sorted(shared, key=lambda name: shared[name])
     columns = torch.tensor(sorted({place for group in shared.values() for place in group}))
     right = torch.zeros(len(folders) + 1, len(head), dtype=torch.bool)
     for i, name in enumerate(folders):
         right[i, list(shared.get(name, ()))] = True
     return ClassSpace(
         declared=HEAD if declared is None else declared.name,
-        names=tuple(sorted(shared, key=lambda name: shared[name])),
+        names=tuple(names),
+        groups=tuple(tuple(shared[name]) for name in names),
         columns=columns,
         kinds=len(kinds),
         chance=fmean(len(group) for group in kinds) / len(columns),

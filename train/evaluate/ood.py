@@ -42,8 +42,9 @@ from texneg.train.evaluate.features import (
     open_encoder,
 )
 from texneg.train.evaluate.linear import find_head, head_file, load_head
+from texneg.train.evaluate.outcomes import save_outcomes
 from texneg.train.evaluate.sets import KINDS
-from texneg.train.evaluate.sets.base import Cell, ProbedEncoder, SetKind, save_outcomes
+from texneg.train.evaluate.sets.base import Cell, ProbedEncoder, SetKind
 from texneg.train.networks.imported import Foreign
 
 
@@ -270,7 +271,9 @@ def measure_cell(
         probed.head.data
     )
     told = {"in_distribution": cell.in_distribution, "head_name": probed.name, "fitted_on": fitted}
-    if record is not None and record.get("parts", 1) == parts and read_arrays(out / record["outcomes"]):
+    if record and told["in_distribution"] and not record["in_distribution"]:
+        record = None  # answers of such a set are kept in more detail
+    if record and record.get("parts", 1) == parts and read_arrays(out / record["outcomes"]):
         if record.items() >= told.items():
             return record
         record = record | told
@@ -281,7 +284,7 @@ def measure_cell(
     )
     found = kind.measure(cell, images, probed)
     outcomes = f"outcomes/{name[:16]}.npz"
-    save_outcomes(out / outcomes, found.keys, found.values)
+    save_outcomes(out / outcomes, found.keys, found.values, found.answers)
     record = {
         **found.numbers, **probed.weights, **told, **part, **({"parts": parts} if part else {}), **reading,
         "unreadable": probed.unreadable.get(images.root, 0),

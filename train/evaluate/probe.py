@@ -26,8 +26,8 @@ from texneg.train.evaluate.features import (
     open_encoder,
 )
 from texneg.train.evaluate.linear import OWN, PENALTIES, VALIDATION_SHARE, fit_probe, head_file, save_head
+from texneg.train.evaluate.outcomes import save_outcomes
 from texneg.train.evaluate.sets.accuracy import describe_accuracy, measure_accuracy
-from texneg.train.evaluate.sets.base import save_outcomes
 from texneg.train.networks.imported import Foreign
 from texneg.train.networks.preprocessing import VERSION
 
@@ -107,21 +107,23 @@ def probe(config: ProbeConfig) -> int:
     record_path, head_path = record_file(out, config.name), head_file(out, config.name)
     record_path.unlink(missing_ok=True)  # numbers of an earlier head
     save_head(str(head_path), head)
-    tested = None
+    tested, clean = None, config.in_distribution or is_split_of(config.data, config.test)
     if test is not None:
         try:
             seen = features(test, config.bad)
-            found = measure_accuracy(head, seen, test.classes, declared=declared, leave_out=config.leave_out)
+            found = measure_accuracy(
+                head, seen, test.classes, declared=declared, leave_out=config.leave_out, rank=clean
+            )
         except (InputError, OSError) as error:
             raise RunFailed(
                 f"the test on {test.root} failed: {error}; {head_path} is written, {record_path.name} is not"
             ) from error
-        save_outcomes(out / outcomes_name(config.name), found.keys, found.values)
+        save_outcomes(out / outcomes_name(config.name), found.keys, found.values, found.answers)
         tested = {
             **found.numbers["masked"],
             **found.numbers,
             "data": fingerprint(test, config.cache),
-            "in_distribution": config.in_distribution or is_split_of(config.data, config.test),
+            "in_distribution": clean,
             "unreadable": seen.unreadable,
             "bad": config.bad,
         }

@@ -19,10 +19,11 @@ from texneg.datasets.storage.places import require_folder
 from texneg.errors import InputError
 from texneg.train.evaluate.sets.base import parse_paths
 from texneg.train.networks.preprocessing import Preprocessing
+from texneg.train.report.metrics.collect import collect_metrics
 from texneg.train.report.page import embed_image, render
 from texneg.train.report.runs import Run, describe_equality, find_shared_settings, group_runs, read_run
 from texneg.train.report.table import build_analyses, build_table, find_headline
-from texneg.train.report.text import render_markdown, render_plain
+from texneg.train.report.text import render_markdown, render_plain, render_plain_table
 
 SHEETS = ("sheet*.png", "sheet*.jpg", "sheet*.webp")
 
@@ -42,6 +43,15 @@ class ReportConfig:
     groups: tuple[str, ...] = ()
     """groups of sets as NAME=GROUP, such as line-drawings=renditions; only sets of a group with the same
     classes are averaged"""
+    reference: str | None = None
+    """run folder whose corruption errors are 100; without it AlexNet's published ones where they apply (1,000
+    classes, five severities, published files or JPEG 85), else the baseline's"""
+    reference_line: tuple[str, ...] = ()
+    """CSV of networks for effective robustness: name, in_distribution, and columns named after sets; without
+    it the line of a set goes through the runs of the other arms"""
+    human: tuple[str, ...] = ()
+    """folders of the trials of people that model-vs-human publishes (raw-data, or one of its folders), or
+    SET=FOLDER: error consistency with people, and the range of their shape bias"""
 
 
 def report(config: ReportConfig) -> int:
@@ -56,6 +66,12 @@ def report(config: ReportConfig) -> int:
     arms = group_runs(runs)
     table = build_table(arms, parse_paths(config.groups, "--groups"))
     analyses = build_analyses(arms)
+    metrics = collect_metrics(
+        arms,
+        reference=read_run(config.reference) if config.reference else None,
+        lines=config.reference_line,
+        humans=config.human,
+    )
     settings, protocol, machine = find_shared_settings(runs), describe_protocol(runs), environment()
     numbers = {
         "title": config.title,
@@ -71,6 +87,7 @@ def report(config: ReportConfig) -> int:
         ],
         "table": [row.to_json() for row in table],
         "analyses": {analysis.name: [row.to_json() for row in rows] for analysis, rows in analyses},
+        "metrics": metrics.to_json(),
         "headline": headline.name if (headline := find_headline(table)) else None,
         "equality": describe_equality(arms),
         "settings": settings,
@@ -82,7 +99,14 @@ def report(config: ReportConfig) -> int:
     page = render(numbers, arms, table, analyses, sheets=[(path.stem, embed_image(path)) for path in sheets])
     facts = {**protocol, **machine}
     markdown = render_markdown(
-        config.title, arms, table, analyses, settings=settings, facts=facts, equality=describe_equality(arms)
+        config.title,
+        arms,
+        table,
+        analyses,
+        metrics=metrics.tables,
+        settings=settings,
+        facts=facts,
+        equality=describe_equality(arms),
     )
     write_bytes(out, page.encode("utf-8", "replace"))
     write_json(out.with_suffix(".json"), numbers)
@@ -90,6 +114,8 @@ def report(config: ReportConfig) -> int:
     if not table and not analyses:
         console.info("warning: no run has results yet: make some with texneg probe, ood or analyze")
     console.out(render_plain(arms, table))
+    for one in metrics.tables:
+        console.out(render_plain_table(one))
     console.out(f"{out}: {len(arms)} arms, {len(runs)} runs, {len(table)} rows")
     return 0
 

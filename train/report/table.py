@@ -14,7 +14,8 @@ from typing import Any
 from texneg.train.evaluate.analyses import ANALYSES
 from texneg.train.evaluate.analyses.base import Analysis
 from texneg.train.evaluate.intervals import Interval, mean_sd, t_interval, wilson
-from texneg.train.evaluate.sets.base import ArmResult, SetKind, Values, align, load_outcomes
+from texneg.train.evaluate.outcomes import align, load_outcomes
+from texneg.train.evaluate.sets.base import ArmResult, SetKind, Values
 from texneg.train.report.runs import Arm
 from texneg.train.report.sets import (
     FITTED,

@@ -1,9 +1,11 @@
 """Number formatting, and the report's tables as plain text and as Markdown."""
 
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from texneg.train.evaluate.analyses.base import Analysis
+from texneg.train.report.metrics.base import MetricTable
 from texneg.train.report.runs import Arm
 from texneg.train.report.table import Change, Entry, Row
 
@@ -11,6 +13,7 @@ ABSENT = "–"
 BOTH = "masked / unmasked"
 AT_CHANCE = "°"
 NAME_WIDTH = 26
+WIDTH = 110
 HARMLESS = (
     ("\\", "\\\\"), ("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("](", "]\\("), ("\n", " "),
 )  # fmt: skip
@@ -65,6 +68,21 @@ def render_plain(arms: Sequence[Arm], table: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+def render_plain_table(table: MetricTable) -> str:
+    """A table of metrics for the terminal: heading, columns as wide as their cells, the note below."""
+    lines = [table.columns, *table.rows]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(table.columns))]
+    texts = [
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+    return "\n".join(["", table.heading, *(f"  {text}" for text in texts), *_wrap(table.note)])
+
+
+def _wrap(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="  ")
+
+
 def name_set(row: Row) -> str:
     """Name of a set with its number of classes and what its number is."""
     notes = [f"{row.classes} classes"] if row.classes and row.averaged else []
@@ -98,9 +116,10 @@ def render_markdown(
     *,
     settings: Mapping[str, Any],
     facts: Mapping[str, str],
+    metrics: Sequence[MetricTable] = (),
     equality: str = "",
 ) -> str:
-    """Tables of test sets and analyses, then the settings that all runs share, protocol and machine."""
+    """Tables of test sets, metrics and analyses, then shared settings, protocol and machine."""
     lines = [f"# {escape_markdown(title)}", ""]
     if equality:
         lines += [equality, ""]
@@ -118,6 +137,9 @@ def render_markdown(
         heads = [f"{label}, {BOTH}" for label in labels]
         columns = ["group", "set", "n", "left out", "classes", "chance", *heads]
         lines += markdown_table(columns, map(_set_cells, table))
+    for one in metrics:
+        lines += ["", f"## {escape_markdown(one.heading)}", "", escape_markdown(one.note), ""]
+        lines += markdown_table(one.columns, one.rows)
     for analysis, rows in analyses:
         lines += ["", f"## {escape_markdown(analysis.heading)}", ""]
         lines += ["Mean ± sd over seeds; change to the baseline.", ""]

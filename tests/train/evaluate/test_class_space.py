@@ -70,7 +70,8 @@ def test_a_folder_of_several_classes():
     assert found["masked"]["macro"] == pytest.approx((1 + 0.5) / 2)
     assert found["images_per_class"] == [1, 2]
     line = describe_accuracy(found)
-    assert "in 2 classes of pets (chance 50.0 %), unmasked 33.3 %, macro 75.0 %" in line
+    assert "in 2 classes of pets (5-way, chance 50.0 %), unmasked 33.3 % (6-way" in line
+    assert ", macro 75.0 %" in line
 
 
 def test_unknown_folders_are_refused_by_name():

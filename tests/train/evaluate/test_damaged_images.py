@@ -14,8 +14,8 @@ from texneg.train.evaluate import analyze, knn, ood, probe
 from texneg.train.evaluate.analyses.similarity import Similarity
 from texneg.train.evaluate.features import extract
 from texneg.train.evaluate.linear import fit_probe, save_head
+from texneg.train.evaluate.outcomes import load_outcomes
 from texneg.train.evaluate.sets.accuracy import Accuracy
-from texneg.train.evaluate.sets.base import load_outcomes
 from texneg.train.evaluate.sets.shape_bias import measure_shape_bias
 
 

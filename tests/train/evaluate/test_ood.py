@@ -13,9 +13,10 @@ from texneg.errors import InputError, RunFailed
 from texneg.train.evaluate import ood, probe
 from texneg.train.evaluate.features import Features, extract
 from texneg.train.evaluate.linear import fit_probe, load_head, save_head
+from texneg.train.evaluate.outcomes import align, load_outcomes, save_outcomes
 from texneg.train.evaluate.sets import base
 from texneg.train.evaluate.sets.accuracy import Accuracy, measure_accuracy
-from texneg.train.evaluate.sets.base import align, load_outcomes, parse_paths, save_outcomes
+from texneg.train.evaluate.sets.base import parse_paths
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def test_a_bank_smaller_than_k_is_said(probed, colours, tmp_path, capsys):
     first, second = capsys.readouterr().out.splitlines()
     assert first.endswith("kNN 100.0 %")
     assert first.startswith(
-        "same: masked 100.0 % [90.4, 100.0] of 36 images in 3 classes (chance 33.3 %), unm"
+        "same: masked 100.0 % [90.4, 100.0] of 36 images in 3 classes (3-way, chance 33.3 %), unm"
     )
     assert second.endswith("kNN 100.0 % (k = 18, the whole bank)")
 

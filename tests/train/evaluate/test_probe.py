@@ -10,7 +10,7 @@ from texneg.errors import InputError
 from texneg.train.device import pick_device
 from texneg.train.evaluate import knn, probe
 from texneg.train.evaluate.linear import load_head
-from texneg.train.evaluate.sets.base import load_outcomes
+from texneg.train.evaluate.outcomes import load_outcomes
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from texneg.datasets.storage.json_files import write_json
 from texneg.errors import InputError
 from texneg.train.evaluate.analyses.similarity import count_cosines
 from texneg.train.evaluate.intervals import mcnemar, wilson
-from texneg.train.evaluate.sets.base import save_outcomes
+from texneg.train.evaluate.outcomes import save_outcomes
 from texneg.train.evaluate.sets.shape_bias import summarise
 from texneg.train.report.report import ReportConfig, report
 from texneg.train.report.runs import describe_equality, find_shared_settings, group_runs, read_run

@@ -24,7 +24,6 @@ from texneg.train.evaluate.class_space import (
     HEAD,
     ClassSpace,
     check_classes,
-    choose,
     declare,
     describe_left_out,
     find_class_map,
@@ -34,6 +33,7 @@ from texneg.train.evaluate.features import Edit, Features
 from texneg.train.evaluate.intervals import wilson
 from texneg.train.evaluate.linear import Head
 from texneg.train.evaluate.neighbours import knn_scores
+from texneg.train.evaluate.sets.answers import answer
 from texneg.train.evaluate.sets.base import (
     ArmResult,
     Cell,
@@ -130,11 +130,14 @@ def describe_accuracy(record: Record) -> str:
     present = record.get("present", kinds)
     space = f"{kinds} classes" + ("" if declared == HEAD else f" of {declared}")
     some = f", images of {present} of them" if present < len(record["class_names"]) else ""
+    ways = [f"{record[name]}-way" if name in record else "" for name in ("choices", "head_classes")]
+    top5 = [f", top-5 {100 * one['top5']:.1f} %" if "top5" in one else "" for one in (masked, unmasked)]
     macro = f", macro {100 * masked['macro']:.1f} %" if is_unequal(record) else ""
     return (
         f"masked {100 * masked['accuracy']:.1f} % [{100 * masked['low']:.1f}, {100 * masked['high']:.1f}]"
-        f" of {record['n']} images in {space}{some} (chance {100 * record['chance']:.1f} %),"
-        f" unmasked {100 * unmasked['accuracy']:.1f} %{macro}{_describe_knn(record.get('knn'))}"
+        f" of {record['n']} images in {space}{some} ({ways[0]}{', ' if ways[0] else ''}chance"
+        f" {100 * record['chance']:.1f} %{top5[0]}), unmasked {100 * unmasked['accuracy']:.1f} %"
+        f"{f' ({ways[1]}{top5[1]})' if ways[1] else ''}{macro}{_describe_knn(record.get('knn'))}"
         f"{describe_left_out(record['left_out'])}"
     )
 
@@ -177,6 +180,7 @@ def measure_images(
         declared=declared,
         leave_out=leave_out,
         bank=probed.bank(cell.train) if cell.train else None,
+        rank=cell.in_distribution,
     )
 
 
@@ -188,6 +192,7 @@ def measure_accuracy(
     declared: ClassMap | None = None,
     leave_out: bool = False,
     bank: Features | None = None,
+    rank: bool = False,
 ) -> Measurement:
     """Masked and unmasked accuracy on the classes that head and set share; kNN too where a bank is given.
 
@@ -198,22 +203,27 @@ def measure_accuracy(
         declared: what they mean; None: the classes of the head of the same names.
         leave_out: leave out images of other folders, counted and named, instead of refusing the set.
         bank: features of the head's training images, labelled as `head.classes`.
+        rank: keep what tells the accuracy among any of the classes, `Answers.ranking`.
     """
     space = declare(head.classes, folders, features.labels, declared, leave_out=leave_out)
     known = space.known
     values, readable = features.values[known], features.mark_wrong(known)[known]
-    chosen = choose(head.logits(values), space)
-    right = {rule: space.judge(prediction) & readable for rule, prediction in chosen.items()}
+    found = answer(head, values, readable, space, rank=rank)
     numbers = {
         "n": int(known.sum()),
         **space.describe(),
-        **{rule: summarise(space, correct) for rule, correct in right.items()},
+        "choice_names": [head.classes[place] for place in space.columns.tolist()],
+        **({"choice_folders": space.name_folders()} if space.kinds < len(space.columns) else {}),
+        **{rule: summarise(space, correct) for rule, correct in found.right.items()},
+        "calibration": found.calibration,
     }
+    for rule, correct in found.among_five.items():
+        numbers[rule]["top5"] = float(correct.double().mean())
     if bank is not None:
         votes, used = vote(bank, values, space, classes=len(head.classes))
         numbers["knn"] = {**summarise(space, space.judge(votes) & readable), **used}
     keys = tuple(key for key, counts in zip(features.keys, known.tolist(), strict=True) if counts)
-    return Measurement(numbers, keys, right["masked"].numpy().astype(np.int8))
+    return Measurement(numbers, keys, found.right["masked"].numpy().astype(np.int8), found.answers)
 
 
 def summarise(space: ClassSpace, correct: Tensor) -> dict[str, Any]:

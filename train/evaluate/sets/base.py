@@ -11,7 +11,6 @@ import functools
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -19,12 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from texneg.datasets.images import ImageSet
-from texneg.datasets.storage.arrays import read_arrays, write_arrays
 from texneg.errors import InputError
 from texneg.train.evaluate.features import Bad, Edit, Encoder, Features, extract
 from texneg.train.evaluate.figures import Look
 from texneg.train.evaluate.intervals import Interval, bootstrap, mcnemar
 from texneg.train.evaluate.linear import Head
+from texneg.train.evaluate.outcomes import Answers
 from texneg.train.networks.preprocessing import Preprocessing, Resize
 
 if TYPE_CHECKING:
@@ -68,6 +67,8 @@ class Measurement:
     """names of the images that count, unique"""
     values: npt.NDArray[np.int8]
     """(N,) their outcomes: 1 right and 0 wrong, unless the kind says otherwise"""
+    answers: Answers | None = None
+    """to these images, where the kind keeps them"""
 
 
 class Comparison(NamedTuple):
@@ -246,38 +247,6 @@ class SetKind(ABC):
     def figure(cls, arms: Sequence[ArmResult]) -> "Figure | None":
         """A figure of one set beside the table; None where the kind needs none."""
         return None
-
-
-@dataclass(frozen=True)
-class Outcomes:
-    """The images of a cell and their outcomes."""
-
-    keys: npt.NDArray[np.str_]
-    """N names, unique"""
-    values: npt.NDArray[np.int8]
-    """(N,) as in `Measurement`"""
-
-
-def save_outcomes(path: Path, keys: Sequence[str], values: npt.NDArray[np.int8]) -> None:
-    """Write a compressed .npz of names and values."""
-    write_arrays(path, compress=True, keys=np.array(keys, np.str_), values=values.astype(np.int8))
-
-
-def load_outcomes(path: Path) -> Outcomes:
-    """Read the file of `save_outcomes`; anything else raises `InputError`."""
-    arrays = read_arrays(path)
-    if arrays is None or arrays.keys() != {"keys", "values"}:
-        raise InputError(f"no readable outcomes at {path}; run texneg ood again into this folder")
-    return Outcomes(**arrays)
-
-
-def align(outcomes: Sequence[Outcomes]) -> npt.NDArray[np.int8] | None:
-    """Bring the values of several runs into one order: (runs, N); None unless all hold the same images."""
-    orders = [np.argsort(one.keys) for one in outcomes]
-    names = outcomes[0].keys[orders[0]]
-    if any(not np.array_equal(one.keys[order], names) for one, order in zip(outcomes, orders, strict=True)):
-        return None
-    return np.stack([one.values[order] for one, order in zip(outcomes, orders, strict=True)])
 
 
 def parse_paths(texts: Sequence[str], flag: str) -> dict[str, str]:
