@@ -23,7 +23,7 @@ from texneg.cli.signals import StopRequests
 from texneg.datasets.sources.items import Item
 from texneg.datasets.sources.sources import Source
 from texneg.errors import RunFailed
-from texneg.synth.config import Compute, Output, Policy
+from texneg.synth.config import Compute, Policy
 from texneg.synth.driver.loop import run_tasks
 from texneg.synth.driver.queue import TaskQueue
 from texneg.synth.executors.connect import connect
@@ -33,6 +33,7 @@ from texneg.synth.ledger.manifest import Status
 from texneg.synth.ledger.record import Run
 from texneg.synth.plan.plan import load_plan
 from texneg.synth.plan.planning import make_plan
+from texneg.synth.synth import Output
 from texneg.synth.task.task import Task
 
 IMAGES, CLASSES = 1_281_167, 1000

@@ -16,8 +16,7 @@ from texneg.cli.fields import Positional
 from texneg.cores import available_cores
 from texneg.datasets.storage.json_files import read_json
 from texneg.errors import InputError
-from texneg.synth.config import SynthConfig
-from texneg.synth.run import synth
+from texneg.synth.synth import SynthConfig, synth
 from texneg.train.flags import change
 from texneg.train.recipes import find_recipe
 from texneg.train.study import Evaluation, Study, run_study, stopwatch, write_report

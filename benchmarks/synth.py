@@ -20,8 +20,7 @@ from texneg.bench.common.results import BenchConfig, write_results
 from texneg.cli.fields import Positional
 from texneg.datasets.storage.json_files import read_json
 from texneg.errors import RunFailed
-from texneg.synth.config import SynthConfig
-from texneg.synth.run import synth
+from texneg.synth.synth import SynthConfig, synth
 
 FORMATS = ("folder", "webdataset")
 LAYOUTS = {"1 thread": (1, 1), "2 threads": (2, 2), "2 processes": (2, 1)}

@@ -29,7 +29,7 @@ from texneg.cli.fields import Positional
 from texneg.cores import available_cores
 from texneg.datasets.storage.json_files import read_json
 from texneg.errors import RunFailed
-from texneg.synth.config import SynthConfig
+from texneg.synth.synth import SynthConfig
 
 CLASSES = 10
 SHARDS = 20

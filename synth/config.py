@@ -1,27 +1,22 @@
-"""The configuration of a texture run: what is made, where, what failures do, and which step is taken."""
+"""The configuration of a run: its outputs, its processes, what failures do, and which step is taken."""
 
 import os
 import re
 import shlex
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Literal, Self
 
-from texneg.cli.console import info, plural
+from texneg.cli.console import plural
 from texneg.cli.fields import Positional
 from texneg.cores import available_cores
-from texneg.datasets.encode import Encoding
-from texneg.datasets.sources.sources import Source, SourceKind, open_source
-from texneg.datasets.sources.splits import find_nested
+from texneg.datasets.sources.sources import Source, SourceKind
 from texneg.datasets.storage.places import Place, make_absolute, parse_place, resolve
 from texneg.datasets.storage.url import Url
 from texneg.errors import InputError
 from texneg.synth.ledger.manifest import Status
-from texneg.synth.plan.plan import Exif, Layout, Settings, Small
-from texneg.textures.presets import LARGEST_OUTPUT, METHODS, PRESETS, SMALLEST_EXEMPLAR, SMALLEST_OUTPUT
-
-LARGEST_EXEMPLAR = 2048  # px
+from texneg.synth.plan.plan import Settings
 
 
 @dataclass(frozen=True)
@@ -51,94 +46,6 @@ class RunOutput(ABC):
 
     def check_places(self, src: str, dst: str) -> None:
         """Refuse a DST where such outputs do not belong."""
-
-
-@dataclass(frozen=True)
-class Output(RunOutput):
-    """The textures: formats, pixels and names."""
-
-    format: SourceKind | None = None
-    """Output: class folders, or WebDataset tar shards. Default: like the input."""
-    layout: Layout = "textures"
-    """Tars of textures, or paired: each texture beside its untouched image and class, to train from."""
-    preset: Literal["paper"] | None = None
-    """paper: class folders of PNG files made of upright images, in SRC-texture, as its loader expects."""
-    size: int = 224
-    """Side of a texture, px (16 to 1024)."""
-    exemplar_size: int = 96
-    """Side of the two patches a texture is made of, px (8 or more)."""
-    method: str = "default"
-    """Synthesis method: fast, default or quality."""
-    seed: int = 0
-    """Textures are a function of this and the image's key."""
-    encoding: Encoding = "webp"
-    """Lossless file format of a texture."""
-    exif: Exif = "ignore"
-    """apply: turn images upright first. ignore: take them as stored, as torchvision's loader does."""
-    allow_truncated: bool = False
-    """Use truncated files as far as they go, as Pillow does with LOAD_TRUNCATED_IMAGES; the manifest says of
-    each what is missing."""
-    small: Small = "shrink-patch"
-    """Images smaller than a patch: take a smaller patch (down to a third), enlarge the image, or skip it."""
-    splits: Literal["auto", "none"] = "auto"
-    """auto: train, val, validation and test below SRC are splits. none: they are ordinary folders."""
-    naming: Literal["replace", "append"] = "replace"
-    """Name of a texture: the image's with its suffix replaced, or appended to it (x.jpg.webp)."""
-    shard_size: int = 1000
-    """Images per commit, and in an output tar when the input is a tree."""
-    limit: int | None = None
-    """Take only this many images, spread evenly over the data set."""
-
-    def check(self) -> None:
-        """Refuse values out of their range, and formats that exclude each other."""
-        require_side("size", self.size, SMALLEST_OUTPUT, LARGEST_OUTPUT)
-        require_side("exemplar_size", self.exemplar_size, SMALLEST_EXEMPLAR, LARGEST_EXEMPLAR)
-        require("seed", self.seed, 0 <= self.seed < 1 << 64, "0 to 2^64 - 1")
-        require("method", self.method, self.method in METHODS, " or ".join(METHODS))
-        require_at_least(self, limit=1, shard_size=1)
-        if self.layout == "paired" and (self.format == "folder" or self.preset):
-            raise InputError("--layout paired puts images and textures into tars: use --format webdataset")
-        if self.preset and self.format == "webdataset":
-            raise InputError(f"--preset {self.preset} makes class folders: leave --format out")
-
-    def check_places(self, src: str, dst: str) -> None:
-        """Refuse a DST where the published loader would not look."""
-        wanted = f"{src.rstrip('/')}-texture"
-        if self.preset and resolve(parse_place(dst)) != resolve(parse_place(wanted)):
-            raise InputError(
-                f"--preset {self.preset}: the published loader looks in {wanted}; give that as DST"
-            )
-
-    def open(self, src: Place) -> Source:
-        """Open the images, and say where folders look like splits but are taken for none."""
-        source = open_source(src, splits=self.splits, naming=self.naming)
-        if self.splits == "auto" and source.kind == "folder" and source.splits == ("",):
-            for name in find_nested(src)[0][:1]:
-                line = f"the splits in {name} are taken for ordinary folders"
-                info(f"{line}; to tell them apart give {src / name}")
-        return source
-
-    def settings(self, kind: SourceKind) -> Settings:
-        """The settings of a run on a source of that kind."""
-        paper = self.preset == "paper"
-        form = self.format or ("folder" if paper else "webdataset" if self.layout == "paired" else kind)
-        return Settings(
-            format=form,
-            size=self.size,
-            exemplar_size=self.exemplar_size,
-            seed=self.seed,
-            method=self.method,
-            method_version=PRESETS[self.method].version,
-            encoding="png" if paper else self.encoding,
-            small=self.small,
-            splits=self.splits,
-            naming=self.naming,
-            limit=self.limit,
-            shard_size=self.shard_size if (kind, form) == ("folder", "webdataset") else None,
-            layout=self.layout,
-            exif="apply" if paper else self.exif,
-            allow_truncated=self.allow_truncated,
-        )
 
 
 @dataclass(frozen=True)
@@ -287,34 +194,37 @@ class RunConfig:
     """Class-folder tree, flat folder of images, folder of WebDataset .tar shards, or one .tar."""
     dst: Positional[str] = ""
     """Folder for the outputs; the ledger of the run is DST.texneg beside it."""
-    output: RunOutput = Output()
+    output: RunOutput = field(kw_only=True)
     compute: Compute = Compute()
     policy: Policy = Policy()
     action: Action = Action()
     ledger: str | None = None
     """Put the ledger here instead of DST.texneg."""
 
-    verb: ClassVar[str] = "synth"
-    made: ClassVar[str] = "textures"
+    verb: ClassVar[str]
+    """of the command line"""
+    made: ClassVar[str]
+    """the outputs, for messages"""
 
     @classmethod
     def flat(cls, src: str = "", dst: str = "", **flags: Any) -> Self:
         """A configuration from flags by name, whichever part they belong to."""
-        return cls(src, dst).with_flags(**flags)
+        make: Callable[..., Self] = cls  # each kind of run has a default for its output
+        return make(src, dst).with_flags(**flags)
 
     def with_flags(self, **flags: Any) -> Self:
         """A copy with other values of these flags."""
         config = self
         for name in ("output", "compute", "policy", "action"):
             part = getattr(self, name)
-            own = {field.name: flags.pop(field.name) for field in fields(part) if field.name in flags}
+            own = {one.name: flags.pop(one.name) for one in fields(part) if one.name in flags}
             config = replace(config, **{name: replace(part, **own)})
         return replace(config, **flags)
 
     def flags(self) -> Iterator[tuple[str, Any, Any]]:
         """Name, value and default of every flag, in the order of the parts."""
         for part in (self.output, self.compute, self.policy, self.action):
-            yield from ((field.name, getattr(part, field.name), field.default) for field in fields(part))
+            yield from ((one.name, getattr(part, one.name), one.default) for one in fields(part))
         yield "ledger", self.ledger, None
 
     def check(self) -> None:
@@ -353,15 +263,6 @@ class RunConfig:
             if value is not True:
                 words += [str(v) for v in (value if isinstance(value, tuple) else (value,))]
         return shlex.join(words)
-
-
-@dataclass(frozen=True)
-class SynthConfig(RunConfig):
-    """Make one texture for every image of a data set. Run the same command again to resume."""
-
-    dst: Positional[str] = ""
-    """Folder for the textures; the ledger of the run is DST.texneg beside it."""
-    output: Output = Output()
 
 
 ONCE = (

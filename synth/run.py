@@ -1,4 +1,4 @@
-"""`texneg synth`: one texture for every image, resumable at any moment."""
+"""A run that makes an output of every image, resumable at any moment."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
@@ -12,7 +12,7 @@ from texneg.cli.signals import catch_stop_signals
 from texneg.datasets.storage.places import make_absolute, parse_place
 from texneg.datasets.storage.retries import with_retries
 from texneg.errors import InputError, RunFailed
-from texneg.synth.config import Compute, RunConfig, SynthConfig, ledger_path
+from texneg.synth.config import Compute, RunConfig, ledger_path
 from texneg.synth.driver import messages
 from texneg.synth.driver.finalize import (
     Call,
@@ -42,11 +42,6 @@ from texneg.synth.task.task import storage_failure
 
 INTERRUPTED = 130
 REMOTE_CORES = 64  # assumed behind a scheduler's address when the plan is made
-
-
-def synth(config: SynthConfig) -> int:
-    """Make the textures that are missing; see `make`."""
-    return make(config)
 
 
 def make(config: RunConfig) -> int:

@@ -16,8 +16,7 @@ import torch
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
-from texneg.synth.config import SynthConfig
-from texneg.synth.run import synth
+from texneg.synth.synth import SynthConfig, synth
 
 if torch.cuda.is_available():
     os.environ.setdefault("TRITON_DEFAULT_FP_FUSION", "1")  # today's default, without the warning of 3.9

@@ -52,10 +52,10 @@ FLOORS = {  # folder: modules that share a place in the order
         **dict.fromkeys(("complaints", "metadata", "encode", "sampler", "corruptions"), "decode"),
         **dict.fromkeys(("pairs", "fingerprint", "cache", "class_maps"), "images"),
     },
-    "synth": dict.fromkeys(("run", "corrupt", "status", "verify", "preview"), "verbs"),
+    "synth": dict.fromkeys(("run", "synth", "corrupt", "status", "verify", "preview"), "verbs"),
     "train": {},
 }
-OF_SYNTH = {"texneg.synth.config", "texneg.synth.run", "texneg.synth.preview"}  # all that train may import
+OF_SYNTH = {"texneg.synth.synth", "texneg.synth.preview"}  # all that train may import
 CORE_LIBRARIES = {
     "torch",
     "triton",

@@ -64,8 +64,7 @@ def demo(config: DemoConfig) -> int:
 
 def make_textures(out: Path, workers: int) -> None:
     """`texneg synth` on the training images, at their size."""
-    from texneg.synth.config import SynthConfig
-    from texneg.synth.run import synth
+    from texneg.synth.synth import SynthConfig, synth
 
     with quiet(out / "synth.log"):
         status = synth(

@@ -13,9 +13,9 @@ import pytest
 
 from texneg.cli.main import main, parse
 from texneg.errors import InputError, RunFailed
-from texneg.synth.config import Compute, SynthConfig
+from texneg.synth.config import Compute
 from texneg.synth.plan.plan import load_plan
-from texneg.synth.run import synth
+from texneg.synth.synth import SynthConfig, synth
 
 Run = Callable[..., Path]
 State = Callable[[Path], Any]

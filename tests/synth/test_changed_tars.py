@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from texneg.errors import RunFailed
-from texneg.synth.config import SynthConfig
-from texneg.synth.run import synth
+from texneg.synth.synth import SynthConfig, synth
 
 Printed = pytest.CaptureFixture[str]
 

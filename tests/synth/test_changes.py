@@ -14,11 +14,10 @@ import fsspec
 import pytest
 
 from texneg.errors import InputError, RunFailed
-from texneg.synth.config import SynthConfig
 from texneg.synth.driver import changes, inputs
 from texneg.synth.executors.executor import SyncExecutor
 from texneg.synth.ledger.ledger import Ledger
-from texneg.synth.run import synth
+from texneg.synth.synth import SynthConfig, synth
 from texneg.synth.task import run_task
 from texneg.synth.verify import VerifyConfig, verify
 

@@ -19,11 +19,11 @@ import pytest
 
 from texneg.cli.signals import STOP_SIGNALS
 from texneg.errors import InputError, RunFailed
-from texneg.synth.config import Compute, SynthConfig
+from texneg.synth.config import Compute
 from texneg.synth.executors.connect import WorkerSetup, connect, prepare
 from texneg.synth.executors.dask import DaskExecutor
 from texneg.synth.executors.local import workers_and_threads
-from texneg.synth.run import synth
+from texneg.synth.synth import SynthConfig, synth
 
 State = Callable[[Path], Any]
 Expected = Callable[[str], Any]

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from texneg.cli.main import VERBS, load, parse
-from texneg.synth.config import SynthConfig
+from texneg.synth.synth import SynthConfig
 
 PAGES = Path(__file__).parents[2] / "docs" / "clusters"
 Run = Callable[..., Path]

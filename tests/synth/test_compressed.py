@@ -11,8 +11,7 @@ import pytest
 from texneg.datasets.images import open_images
 from texneg.datasets.sources.compressed import COMPRESSED
 from texneg.errors import InputError, RunFailed
-from texneg.synth.config import SynthConfig
-from texneg.synth.run import synth
+from texneg.synth.synth import SynthConfig, synth
 from texneg.synth.verify import VerifyConfig, verify
 
 Run = Callable[..., Path]

@@ -22,9 +22,8 @@ from texneg.datasets.sources.tars import TRAILER, fragment
 from texneg.datasets.storage import places
 from texneg.datasets.storage.url import Url
 from texneg.errors import InputError
-from texneg.synth.config import SynthConfig
 from texneg.synth.ledger import lease
-from texneg.synth.run import synth
+from texneg.synth.synth import SynthConfig, synth
 from texneg.synth.verify import VerifyConfig, verify
 
 Run = Callable[..., Path]

@@ -24,11 +24,11 @@ from texneg.datasets.corruptions.digital import reencode
 from texneg.datasets.corruptions.draws import image_draws
 from texneg.datasets.images import open_images
 from texneg.errors import InputError
-from texneg.synth.config import Output
 from texneg.synth.corrupt import CorruptConfig, CorruptOutput
 from texneg.synth.corrupt import corrupt as corrupt_images
 from texneg.synth.plan.plan import Settings
 from texneg.synth.plan.planning import cut_in_shards
+from texneg.synth.synth import Output
 from texneg.synth.task.corrupted import Squares, cut_square
 
 NAMES, WEAK_AND_STRONG = ("glass_blur", "fog"), (1, 5)

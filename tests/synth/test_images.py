@@ -7,7 +7,7 @@ import pytest
 from texneg.datasets.sources.reader import read_item
 from texneg.datasets.sources.sources import open_source
 from texneg.errors import InputError
-from texneg.synth.config import Output
+from texneg.synth.synth import Output
 from texneg.synth.task import images
 from texneg.synth.task.images import GROUP, make_outputs
 

@@ -8,12 +8,11 @@ import pytest
 
 from texneg.datasets.storage.json_files import write_json
 from texneg.errors import InputError, RunFailed
-from texneg.synth.config import SynthConfig
 from texneg.synth.ledger.ledger import Ledger
 from texneg.synth.ledger.record import load_record
 from texneg.synth.plan.plan import load_plan
-from texneg.synth.run import synth
 from texneg.synth.status import StatusConfig, synth_status
+from texneg.synth.synth import SynthConfig, synth
 from texneg.synth.verify import VerifyConfig, verify
 
 

@@ -21,11 +21,11 @@ from texneg.datasets.encode import encode
 from texneg.datasets.images import open_images
 from texneg.datasets.pairs import pair
 from texneg.errors import InputError, RunFailed
-from texneg.synth.config import SynthConfig
 from texneg.synth.driver.finalize import InputCounts
 from texneg.synth.ledger.ledger import Ledger
 from texneg.synth.plan import plan
-from texneg.synth.run import open_run, specify, synth
+from texneg.synth.run import open_run, specify
+from texneg.synth.synth import SynthConfig, synth
 from texneg.synth.task import run_task
 from texneg.synth.task.images import image_seed
 from texneg.synth.verify import VerifyConfig, verify

@@ -16,8 +16,7 @@ from texneg.datasets.images import open_images
 from texneg.datasets.pairs import open_pairs
 from texneg.datasets.storage import places as store
 from texneg.datasets.storage.url import Url
-from texneg.synth.config import SynthConfig
-from texneg.synth.run import synth
+from texneg.synth.synth import SynthConfig, synth
 from texneg.synth.verify import VerifyConfig, verify
 
 for package in ("s3fs", "moto", "flask_cors"):

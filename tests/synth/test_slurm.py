@@ -11,8 +11,7 @@ import dask
 import pytest
 
 from texneg.errors import InputError
-from texneg.synth.config import SynthConfig
-from texneg.synth.run import synth
+from texneg.synth.synth import SynthConfig, synth
 
 pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed")
 

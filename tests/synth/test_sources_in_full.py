@@ -19,11 +19,10 @@ from texneg.datasets.sources.tars import DOTTED, TRAILER, fragment
 from texneg.datasets.storage import places
 from texneg.datasets.storage.url import Url
 from texneg.errors import InputError, RunFailed
-from texneg.synth.config import SynthConfig
 from texneg.synth.driver import queue
 from texneg.synth.ledger import lease
 from texneg.synth.plan.plan import load_plan
-from texneg.synth.run import synth
+from texneg.synth.synth import SynthConfig, synth
 from texneg.synth.verify import VerifyConfig, verify
 from texneg.train.data.splits import open_textures, open_train
 

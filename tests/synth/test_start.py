@@ -19,13 +19,13 @@ import psutil
 import pytest
 
 from texneg.errors import RunFailed
-from texneg.synth.config import Compute, SynthConfig
+from texneg.synth.config import Compute
 from texneg.synth.executors import connect as connecting
 from texneg.synth.executors import dask as executors
 from texneg.synth.executors import local
 from texneg.synth.executors.connect import connect
 from texneg.synth.executors.dask import DaskExecutor
-from texneg.synth.run import synth
+from texneg.synth.synth import SynthConfig, synth
 
 State = Callable[[Path], Any]
 Run = Callable[..., Path]

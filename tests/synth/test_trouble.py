@@ -24,7 +24,7 @@ from texneg.cli.progress import Progress
 from texneg.cli.signals import StopRequests
 from texneg.datasets.storage.retries import is_transient, with_retries
 from texneg.errors import RunFailed
-from texneg.synth.config import Compute, Policy, SynthConfig
+from texneg.synth.config import Compute, Policy
 from texneg.synth.driver.loop import StallWatch, run_tasks
 from texneg.synth.driver.queue import TaskQueue
 from texneg.synth.executors.connect import WorkerSetup, connect
@@ -33,7 +33,8 @@ from texneg.synth.executors.executor import SyncExecutor, WorkerLost
 from texneg.synth.ledger.ledger import Commit
 from texneg.synth.ledger.record import Run as PlannedRun
 from texneg.synth.ledger.record import compare_versions, versions
-from texneg.synth.run import open_run, specify, synth
+from texneg.synth.run import open_run, specify
+from texneg.synth.synth import SynthConfig, synth
 from texneg.synth.task import part, run_task, sandbox
 from texneg.synth.task.images import PartResult
 from texneg.synth.task.part import SourceChanged, make_part

@@ -23,13 +23,12 @@ from texneg.datasets.storage.json_files import read_json_lines
 from texneg.datasets.storage.places import Place
 from texneg.datasets.storage.url import Url
 from texneg.errors import InputError, RunFailed
-from texneg.synth.config import SynthConfig
 from texneg.synth.executors.connect import check_files
 from texneg.synth.ledger import lease
 from texneg.synth.ledger.ledger import Ledger
 from texneg.synth.ledger.record import open_record
-from texneg.synth.run import synth
 from texneg.synth.status import StatusConfig, synth_status
+from texneg.synth.synth import SynthConfig, synth
 from texneg.synth.verify import VerifyConfig, verify
 
 Run = Callable[..., Path]

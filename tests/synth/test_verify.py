@@ -18,10 +18,9 @@ from texneg.datasets.storage import retries
 from texneg.datasets.storage.json_files import write_json
 from texneg.errors import InputError, RunFailed
 from texneg.synth import status
-from texneg.synth.config import SynthConfig
 from texneg.synth.ledger.manifest import read_rows, to_parquet
-from texneg.synth.run import synth
 from texneg.synth.status import StatusConfig, synth_status
+from texneg.synth.synth import SynthConfig, synth
 from texneg.synth.task import run_task
 from texneg.synth.verify import VerifyConfig, verify
 

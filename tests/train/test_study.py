@@ -18,8 +18,7 @@ for module in ("dask", "distributed", "tyro"):
     sys.modules[module] = None
 from pathlib import Path
 from texneg.datasets.toy.embedded import EmbeddedConfig, write_embedded
-from texneg.synth.config import SynthConfig
-from texneg.synth.run import synth
+from texneg.synth.synth import SynthConfig, synth
 from texneg.train.flags import change
 from texneg.train.recipes import find_recipe
 from texneg.train.study import Evaluation, Study, run_study, write_report

@@ -21,7 +21,7 @@ Verbs: TypeAlias = dict[str, tuple[str, str]]  # verb: (`module:function` or `mo
 
 VERBS: Verbs = {
     "demo": ("texneg.train.demo:demo", "the whole story on the embedded data set, on a CPU in minutes"),
-    "synth": ("texneg.synth.run:synth", "make one texture for every image of a data set, through Dask"),
+    "synth": ("texneg.synth.synth:synth", "make one texture for every image of a data set, through Dask"),
     "corrupt": ("texneg.synth.corrupt:corrupt", "corrupted copies of a test set in ImageNet-C's layout"),
     "synth-status": ("texneg.synth.status:synth_status", "how far such a run is, what failed and why"),
     "verify": ("texneg.synth.verify:verify", "check every output of a run against its manifest"),

@@ -18,7 +18,8 @@ from texneg.philox.streams import Stream
 from texneg.train.data.splits import open_train
 from texneg.train.evaluate.analyses import ANALYSES
 from texneg.train.evaluate.analyses.base import Analysis
-from texneg.train.evaluate.features import REMEDY, describe_encoder, describe_unreadable, open_encoder
+from texneg.train.evaluate.encoders import describe_encoder, open_encoder
+from texneg.train.evaluate.features import REMEDY, describe_unreadable
 
 
 def analyze(config: Analysis) -> int:

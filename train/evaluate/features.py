@@ -6,18 +6,16 @@ Shapes: N images, F features, S the encoder's image side in pixels.
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
-from texneg.cli import console
 from texneg.cli.console import plural
 from texneg.cores import available_cores
 from texneg.datasets.decode import DecodeError
@@ -25,10 +23,7 @@ from texneg.datasets.fingerprint import fingerprint
 from texneg.datasets.images import ImageSet
 from texneg.datasets.storage.arrays import read_arrays, write_arrays
 from texneg.errors import InputError
-from texneg.train.device import pick_device
-from texneg.train.networks.encoder import Encoder as LoadedEncoder
-from texneg.train.networks.encoder import load_encoder
-from texneg.train.networks.imported import Foreign
+from texneg.train.evaluate.encoders import Encoder, evaluation_mode, find_device
 from texneg.train.networks.normalise import normalise
 from texneg.train.networks.preprocessing import Preprocessing, Resize
 
@@ -37,56 +32,6 @@ Bad = Literal["wrong", "skip", "error"]
 REMEDY = "replace this image, take it out of the set, or use --bad skip"
 U8 = npt.NDArray[np.uint8]
 T = TypeVar("T")
-
-
-class Encoder(Protocol):
-    """The interface of a pre-trained network that evaluation uses."""
-
-    @property
-    def image_size(self) -> int:
-        """S, the side of the square images it takes, in pixels."""
-        ...
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """Resize, crop and normalisation of its input."""
-        ...
-
-    @property
-    def mean(self) -> tuple[float, ...]:
-        """Channel means of its input, of values in 0 ... 1."""
-        ...
-
-    @property
-    def std(self) -> tuple[float, ...]:
-        """Channel deviations of its input."""
-        ...
-
-    @property
-    def fingerprint(self) -> str:
-        """sha256 of the weights, and of what else decides its features."""
-        ...
-
-    @property
-    def info(self) -> dict[str, Any]:
-        """Record of its training: recipe, seed, settings, step and data."""
-        ...
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Features (N, F) of normalised float images (N, 3, S, S)."""
-        ...
-
-    def embed(self, images: Tensor) -> Tensor:
-        """L2-normalised vectors (N, D) of the contrastive space."""
-        ...
-
-    def modules(self) -> Iterator[nn.Module]:
-        """The network and all its parts."""
-        ...
-
-    def parameters(self) -> Iterator[nn.Parameter]:
-        """The weights."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -145,51 +90,6 @@ def to_network_input(pixels: Tensor, encoder: Encoder) -> Tensor:
     """Turn uint8 (N, S, S, 3) into float32 (N, 3, S, S) with the encoder's channel mean and deviation."""
     mean, std = (torch.tensor(channels, device=pixels.device) for channels in (encoder.mean, encoder.std))
     return normalise(pixels.float() / 255, mean, std)
-
-
-def open_encoder(checkpoint: str, device: str, foreign: Foreign) -> LoadedEncoder:
-    """Load an encoder for a measurement; say how foreign weights were read, and how images are prepared.
-
-    Raises:
-        InputError: there is none, or its weights do not fit.
-    """
-    encoder = load_encoder(checkpoint, device=pick_device(device), foreign=foreign)
-    origin = ""
-    if encoder.imported:
-        origin = f" ({encoder.imported.origin})"
-        for line in encoder.imported.describe():
-            console.info(line)
-    console.out(f"images{origin}: {encoder.preprocessing.describe()}")
-    return encoder
-
-
-def describe_encoder(encoder: Encoder) -> dict[str, Any]:
-    """Describe for a result how images were prepared, and how foreign weights were read."""
-    imported = getattr(encoder, "imported", None)
-    return {
-        "transform": encoder.preprocessing.transform,
-        "preprocessing": asdict(encoder.preprocessing),
-        "imported": imported.record() if imported else None,
-    }
-
-
-def find_device(encoder: Encoder) -> torch.device:
-    """Find the device that holds the encoder's weights."""
-    return next(encoder.parameters()).device
-
-
-@contextmanager
-def evaluation_mode(encoder: Encoder) -> Iterator[None]:
-    """Every part of the encoder in eval mode and without gradient; afterwards each part as it was before."""
-    before = [(part, part.training) for part in encoder.modules()]
-    try:
-        for part, _ in before:
-            part.training = False
-        with torch.inference_mode():
-            yield
-    finally:
-        for part, training in before:
-            part.training = training
 
 
 def read_crops(

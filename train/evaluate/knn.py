@@ -12,7 +12,8 @@ from texneg.datasets.storage.places import require_folder
 from texneg.errors import InputError
 from texneg.train.data.splits import find_test, open_test, open_train, require_labels
 from texneg.train.evaluate.class_space import declare, describe_left_out, find_class_map
-from texneg.train.evaluate.features import Bad, describe_encoder, describe_unreadable, extract, open_encoder
+from texneg.train.evaluate.encoders import describe_encoder, open_encoder
+from texneg.train.evaluate.features import Bad, describe_unreadable, extract
 from texneg.train.evaluate.sets.accuracy import score, summarise, vote
 from texneg.train.networks.imported import Foreign
 

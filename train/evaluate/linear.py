@@ -23,7 +23,7 @@ from texneg.datasets.storage.atomic import write_bytes
 from texneg.errors import InputError
 from texneg.philox.arrays import generator
 from texneg.philox.streams import Stream
-from texneg.train.evaluate.features import Encoder
+from texneg.train.evaluate.encoders import Encoder
 from texneg.train.networks.preprocessing import Resize
 
 FORMAT = "texneg-head-1"

@@ -15,14 +15,8 @@ from texneg.philox.streams import Stream
 from texneg.train.data.reading import Reading, find_unreadable
 from texneg.train.data.sources import make_image_error
 from texneg.train.data.splits import find_test, require_labels
-from texneg.train.evaluate.features import (
-    U8,
-    crop,
-    evaluation_mode,
-    find_device,
-    read_crops,
-    to_network_input,
-)
+from texneg.train.evaluate.encoders import evaluation_mode, find_device
+from texneg.train.evaluate.features import U8, crop, read_crops, to_network_input
 from texneg.train.evaluate.neighbours import knn_accuracy
 from texneg.train.networks.encoder import Encoder
 from texneg.train.networks.preprocessing import Preprocessing

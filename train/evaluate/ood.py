@@ -33,14 +33,8 @@ from texneg.train.evaluate.cells import (
     require_other_images,
 )
 from texneg.train.evaluate.class_space import NothingShared, find_class_map
-from texneg.train.evaluate.features import (
-    Bad,
-    Encoder,
-    Features,
-    describe_encoder,
-    describe_unreadable,
-    open_encoder,
-)
+from texneg.train.evaluate.encoders import Encoder, describe_encoder, open_encoder
+from texneg.train.evaluate.features import Bad, Features, describe_unreadable
 from texneg.train.evaluate.linear import find_head, head_file, load_head
 from texneg.train.evaluate.outcomes import save_outcomes
 from texneg.train.evaluate.sets import KINDS

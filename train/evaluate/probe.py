@@ -16,15 +16,8 @@ from texneg.datasets.storage.places import require_folder
 from texneg.errors import InputError, RunFailed
 from texneg.train.data.splits import find_test, open_test, open_train, require_labels
 from texneg.train.evaluate.class_space import check_classes, find_class_map
-from texneg.train.evaluate.features import (
-    Bad,
-    Features,
-    describe_encoder,
-    describe_unreadable,
-    extract,
-    find_device,
-    open_encoder,
-)
+from texneg.train.evaluate.encoders import describe_encoder, find_device, open_encoder
+from texneg.train.evaluate.features import Bad, Features, describe_unreadable, extract
 from texneg.train.evaluate.linear import OWN, PENALTIES, VALIDATION_SHARE, fit_probe, head_file, save_head
 from texneg.train.evaluate.outcomes import save_outcomes
 from texneg.train.evaluate.sets.accuracy import describe_accuracy, measure_accuracy

@@ -12,8 +12,7 @@ from texneg.cli.main import main
 sys.exit(main(["synth", {src!r}, {dst!r}, "--size", "32", "--exemplar-size", "24", "--workers", "2"]))
 """
 CONFIG = """
-from texneg.synth.config import SynthConfig
-from texneg.synth.run import synth
+from texneg.synth.synth import SynthConfig, synth
 print("status", synth(SynthConfig.flat({src!r}, {dst!r}, size=32, exemplar_size=24, workers=2)))
 """
 STUDY = """

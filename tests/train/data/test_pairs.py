@@ -10,8 +10,7 @@ import torch
 from PIL import Image
 
 from texneg.errors import InputError
-from texneg.synth.config import SynthConfig
-from texneg.synth.run import synth
+from texneg.synth.synth import SynthConfig, synth
 from texneg.train.assemble import make_batches
 from texneg.train.config import PretrainConfig
 from texneg.train.data.splits import open_textures, open_train

@@ -11,7 +11,8 @@ from texneg.datasets.decode import decode
 from texneg.datasets.fingerprint import fingerprint
 from texneg.datasets.images import open_images
 from texneg.errors import InputError
-from texneg.train.evaluate.features import crop, evaluation_mode, extract, to_network_input
+from texneg.train.evaluate.encoders import evaluation_mode
+from texneg.train.evaluate.features import crop, extract, to_network_input
 from texneg.train.networks.preprocessing import Preprocessing
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from texneg.cli.fields import Positional
 from texneg.datasets.images import ImageSet
 from texneg.train.data.reading import find_unreadable
-from texneg.train.evaluate.features import Encoder
+from texneg.train.evaluate.encoders import Encoder
 from texneg.train.evaluate.figures import Look
 from texneg.train.networks.imported import Foreign
 

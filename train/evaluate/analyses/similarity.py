@@ -24,15 +24,8 @@ from texneg.train.data.reading import find_unreadable
 from texneg.train.data.splits import open_textures
 from texneg.train.data.views import make_views
 from texneg.train.evaluate.analyses.base import Analysis, Findings
-from texneg.train.evaluate.features import (
-    U8,
-    Encoder,
-    evaluation_mode,
-    find_device,
-    read_crops,
-    require_finite,
-    to_network_input,
-)
+from texneg.train.evaluate.encoders import Encoder, evaluation_mode, find_device
+from texneg.train.evaluate.features import U8, read_crops, require_finite, to_network_input
 from texneg.train.evaluate.figures import AXIS, INK, Look, subplots
 from texneg.train.negatives import Negative, Patch, Texture, TextureLive, read_negatives
 

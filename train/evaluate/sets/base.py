@@ -19,7 +19,8 @@ import numpy.typing as npt
 
 from texneg.datasets.images import ImageSet
 from texneg.errors import InputError
-from texneg.train.evaluate.features import Bad, Edit, Encoder, Features, extract
+from texneg.train.evaluate.encoders import Encoder
+from texneg.train.evaluate.features import Bad, Edit, Features, extract
 from texneg.train.evaluate.figures import Look
 from texneg.train.evaluate.intervals import Interval, bootstrap, mcnemar
 from texneg.train.evaluate.linear import Head
