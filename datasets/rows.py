@@ -81,8 +81,8 @@ def read_labels(folder: Path, n: int, rows: int, classes: int) -> npt.NDArray[np
     found = np.asarray(labels, np.int64)
     if found.min() < 0 or found.max() >= classes:
         raise InputError(
-            f"{folder / LABELS} has numbers {found.min()} to {found.max()}, and the set has {classes} classes:"
-            f" 0 to {classes - 1}; give the folder of this set, or its own classes with --classes"
+            f"{folder / LABELS} has numbers {found.min()} to {found.max()}, the set {classes} classes, 0 to"
+            f" {classes - 1}; give the folder of this set, or its own classes with --classes"
         )
     return found
 
