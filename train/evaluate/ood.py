@@ -9,6 +9,8 @@ from pathlib import Path
 from texneg.cli import console
 from texneg.cli.fields import Positional
 from texneg.cli.main import parse
+from texneg.datasets.catalogue.recognise import recognise
+from texneg.datasets.catalogue.table import list_known
 from texneg.datasets.storage.places import parse_place, require_folder
 from texneg.errors import InputError
 from texneg.train.evaluate.cells import remove_set
@@ -45,6 +47,9 @@ class OodOptions:
     """an image that cannot be read: counts as wrong, is left out (skip), or ends its set's test (error)"""
     allow_truncated: bool = False
     """use truncated files as far as they go"""
+    list: tuple[str, ...] = ()
+    """print the known test sets and what is found of them in these folders, and do nothing else: needs no
+    checkpoint, and no folder either"""
     foreign: Foreign = Foreign()
 
 
@@ -56,12 +61,25 @@ class OodConfig(OodOptions):
     """the sets, kind by kind"""
 
 
-def ood(config: OodConfig) -> int:
-    """Measure every cell that is not finished, then write ood.json.
+@dataclass(frozen=True)
+class ListConfig:
+    """List the known test sets, and what is found of them on disk."""
+
+    list: tuple[str, ...] = ()
+    """folders to look through"""
+
+
+def ood(config: OodConfig | ListConfig) -> int:
+    """Measure every cell that is not finished, then write ood.json; or list the known sets.
 
     Raises:
         RunFailed: naming the cells that could not be measured; the others are finished.
     """
+    if isinstance(config, ListConfig):
+        found = [one for path in config.list for one in recognise(path)] if config.list else None
+        for line in list_known(found):
+            console.out(line)
+        return 0
     require_folder(config.out, "--out")
     if config.cache:
         require_folder(config.cache, "--cache")
@@ -109,8 +127,11 @@ def open_heads(config: OodConfig, encoder: Encoder) -> list[ProbedEncoder]:
     ]
 
 
-def read_command(words: list[str]) -> OodConfig:
+def read_command(words: list[str]) -> OodConfig | ListConfig:
     """Parse a command line, whose flags are those of `OodOptions` and of every kind in the table."""
+    if "--list" in words:
+        listed: ListConfig = parse(ListConfig, "ood", words)
+        return listed
     parts = [(kind.__name__, kind, field(default_factory=kind)) for kind in KINDS]
     flags = make_dataclass(
         "OodFlags", parts, bases=(OodOptions,), frozen=True, namespace={"__doc__": OodOptions.__doc__}

@@ -68,7 +68,7 @@ class Accuracy(SetKind):
     in_distribution: tuple[str, ...] = ()
     """names of sets that are of the distribution of the head's training images"""
     incomplete: tuple[str, ...] = ()
-    """names of sets of many cells, such as ImageNet-C, that lack some: the mean is over the cells there are"""
+    """names of sets of many cells, such as ImageNet-C, that lack some: the mean is over what is there"""
 
     name: ClassVar[str] = "accuracy"
 
