@@ -1,4 +1,4 @@
-"""Known sets on disk, told by what lies in a folder and by its name, with counts that show a broken download."""
+"""Known sets on disk, told by what lies in a folder and by its name; counts show a broken download."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -117,10 +117,8 @@ def _recognise_classes(place: Place, folders: Sequence[str], files: Sequence[str
     if set(folders) & set(SPLITS):
         return None
     if not folders:
-        tars = [name for name in files if is_tar(name)]
-        return (
-            Recognised(str(place), (), f"tars, not looked into: {', '.join(tars[:SHOWN])}") if tars else None
-        )
+        tars = ", ".join([name for name in files if is_tar(name)][:SHOWN])
+        return Recognised(str(place), (), f"tars, not looked into: {tars}") if tars else None
     images = sum(_count_images(place / name) for name in folders)
     if not images:
         return None
@@ -132,15 +130,14 @@ def _recognise_classes(place: Place, folders: Sequence[str], files: Sequence[str
         return Recognised(str(place), (), f"{images:,} images in {len(folders):,} class folders ({listed})")
     chosen = _choose_by_name(place, best)
     whole = len(read_class_map(chosen[0].classes).folders)
-    total = (
-        f" of {chosen[0].images:,}" if len(chosen) == 1 and chosen[0].images and not chosen[0].parts else ""
-    )
+    sure = len(chosen) == 1 and chosen[0].images is not None and not chosen[0].parts
+    total = f" of {chosen[0].images:,}" if sure else ""
     counts = f"{images:,}{total} images in {len(folders):,} of {whole:,} class folders"
     return Recognised(str(place), chosen, counts)
 
 
 def _rate(place: Place, folders: Sequence[str]) -> Iterator[tuple[str, float]]:
-    """Shares of the class folders of known sets that are there, for those to which nearly all folders belong."""
+    """Shares of the class folders of sets that are there, for sets to which nearly all folders belong."""
     conflict = _has_two_cues(place, folders)
     for known in CATALOGUE:
         if known.cells != "one" or not known.classes or (conflict and known.flag != "--cue-conflict"):

@@ -9,6 +9,11 @@ from texneg.datasets.catalogue.catalogue import CATALOGUE
 from texneg.datasets.catalogue.known import SEVERITIES, KnownSet
 from texneg.datasets.catalogue.recognise import Recognised
 
+CLOSING = (
+    "Any other tree of class folders, or tars of one, is a set, too: --sets NAME=DIR. What texneg corrupt"
+    " makes is read cell by cell, under any name. WNID is a WordNet id such as n01440764, by which ImageNet"
+    " names its classes."
+)
 WIDTH = 100
 INDENT = 14
 
@@ -25,10 +30,9 @@ def list_known(found: Sequence[Recognised] | None = None) -> Iterator[str]:
             yield ""
             yield from describe_known(known, [one for one in found or () if known in one.sets])
         yield ""
-    yield "Any other tree of class folders, or tars of one, is a set, too: --sets NAME=DIR. A folder of corruptions"
-    yield "made by texneg corrupt is read as the sets of many cells are, under any name."
+    yield from wrap(CLOSING, WIDTH)
     if found is None:
-        yield "Name folders to look through, texneg ood --list DIR ..., to see what is there of these sets."
+        yield "To see what is there of these sets, name folders: texneg ood --list DIR ..."
         return
     yield ""
     yield "FOUND"
