@@ -28,9 +28,10 @@ def join_sets(records: Sequence[Record], kinds: Sequence[type[SetKind]]) -> list
         sets.setdefault(key, {})[record.get("part", "")] = record
     joined = []
     for (_, kind, _), cells in sets.items():
-        parts = list(cells.values())[-1].get("parts", 1)
-        records = [record for record in cells.values() if record.get("parts", 1) == parts]
-        if kind in known and len(records) == parts:
+        latest = list(cells.values())[-1]
+        same = {name: latest.get(name) for name in ("parts", "whole")}
+        records = [record for record in cells.values() if all(record.get(k) == v for k, v in same.items())]
+        if kind in known and len(records) == (same["parts"] or 1):
             joined.append(join_cells(known[kind], records))
     return joined
 

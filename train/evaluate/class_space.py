@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from texneg.cli.console import plural
+from texneg.datasets.catalogue.catalogue import find_known
 from texneg.datasets.class_maps import FOLDERS, SHIPPED, ClassMap, declare_folders, read_class_map
 from texneg.datasets.images import ImageSet
 from texneg.errors import InputError
@@ -104,12 +105,14 @@ class ClassSpace:
 
 
 def find_class_map(text: str | None, name: str, images: ImageSet) -> ClassMap | None:
-    """Find the map of a set: the one given, else the one that comes with texneg under the set's name."""
+    """Find the map of a set: the one given, else that of the known set, or the map, of the set's name."""
     if text == FOLDERS:
         return declare_folders(images)
     if text is not None:
         return read_class_map(text)
-    return read_class_map(name) if name in SHIPPED else None
+    known = find_known(name)
+    own = known.classes if known else name if name in SHIPPED else ""
+    return read_class_map(own) if own else None
 
 
 def declare(

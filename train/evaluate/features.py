@@ -113,9 +113,13 @@ def read_crops(
                 return instead(error, place)
             raise InputError(f"{error}; {REMEDY}") from error
 
+    return run_ahead(one, range(len(images)) if index is None else index.tolist(), block=block)
+
+
+def run_ahead(one: Callable[[int], T], places: Sequence[int], *, block: int) -> Iterator[list[T]]:
+    """Yield `one(place)` of all places in lists of `block`, by several threads, one list made ahead."""
     if block < 1:
         raise InputError(f"--batch {block}: at least 1 image")
-    places = range(len(images)) if index is None else index.tolist()
     spans: list[Sequence[int]] = [places[at : at + block] for at in range(0, len(places), block)]
     with ThreadPoolExecutor(min(8, available_cores())) as pool:
         ahead = [pool.submit(one, place) for place in spans[0]] if spans else []
@@ -134,6 +138,7 @@ def extract(
     bad: Bad = "error",
     resize: Resize | None = None,
     edit: Edit | None = None,
+    crops: dict[int, U8] | None = None,
 ) -> Features:
     """Compute features of every image under the test transform; weights and BN statistics stay as they are.
 
@@ -146,6 +151,7 @@ def extract(
         bad: policy for an image that cannot be read; `error` raises `InputError`.
         resize: kind of resize in place of the encoder's.
         edit: change of every crop.
+        crops: of these images by place, which are not decoded again; those that it lacks are added.
     """
     if not len(images):
         raise InputError("the image set is empty; give a folder of images in class folders")
@@ -154,7 +160,9 @@ def extract(
     found = read_cache(kept, len(images)) if kept else None
     if found is None:
         stop = bad == "error"
-        found = compute_features(encoder, prepared, images, batch=batch, flip=flip, stop=stop, edit=edit)
+        found = compute_features(
+            encoder, prepared, images, batch=batch, flip=flip, stop=stop, edit=edit, crops=crops
+        )
         if kept:
             values, faults = found
             places, why = np.array(list(faults), np.int64), np.array(list(faults.values()), np.str_)
@@ -182,6 +190,7 @@ def compute_features(
     flip: bool,
     stop: bool,
     edit: Edit | None = None,
+    crops: dict[int, U8] | None = None,
 ) -> tuple[Tensor, dict[int, str]]:
     """Compute features (N, F), 0 for images that cannot be read, and why each of these cannot, by place.
 
@@ -190,22 +199,22 @@ def compute_features(
     """
     side, device, rows, faults = encoder.image_size, find_device(encoder), list[Tensor](), dict[int, str]()
 
-    def blank(error: DecodeError, place: int) -> U8:
-        faults[place] = str(error)
-        return np.zeros((side, side, 3), np.uint8)
-
-    def prepare(pixels: U8, place: int) -> U8:
-        cut = crop(pixels, prepared)
+    def prepare(place: int) -> U8:
+        try:
+            cut = crop(images[place][0], prepared) if place not in kept else kept[place]
+        except DecodeError as error:
+            if stop:
+                raise InputError(f"{error}; {REMEDY}") from error
+            faults[place] = str(error)
+            return np.zeros((side, side, 3), np.uint8)
+        if crops is not None:
+            crops[place] = cut
         return cut if edit is None else edit.apply(cut, images.keys[place])
 
+    kept = crops or {}
     with evaluation_mode(encoder):
-        for crops in read_crops(
-            images,
-            prepare,
-            block=batch,
-            instead=None if stop else blank,
-        ):
-            x = to_network_input(torch.from_numpy(np.stack(crops)).to(device), encoder)
+        for block in run_ahead(prepare, range(len(images)), block=batch):
+            x = to_network_input(torch.from_numpy(np.stack(block)).to(device), encoder)
             y = encoder(x).float()
             if flip:
                 y = (y + encoder(x.flip(3)).float()) / 2

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from texneg.datasets.catalogue.catalogue import find_group as find_known_group
+from texneg.datasets.catalogue.known import CORRUPTIONS, CUES, OUT, RENDITIONS
 from texneg.errors import InputError
 from texneg.train.evaluate.probe import is_split_of
 from texneg.train.evaluate.sets import KINDS
@@ -17,20 +19,10 @@ from texneg.train.evaluate.sets.corruptions import Corruptions
 from texneg.train.report.runs import Run
 
 PROBE_ROW = "probe test"
-FITTED, CLEAN, OUT, RENDITIONS, CUES, SUBSETS, CORRUPTIONS = GROUPS = (
-    "images that the head was fitted on",
-    "in distribution",
-    "out of distribution",
-    "renditions",
-    "cue sets",
-    "subsets of the classes",
-    "corruptions",
-)
-KNOWN = {  # sets whose names tell their group
-    RENDITIONS: "imagenet-r imagenet-sketch stylized-imagenet sketch cartoon art_painting line-drawings",
-    CUES: "edges silhouettes filled-silhouettes cue-conflict",
-    CORRUPTIONS: "imagenet-c imagenet-c-bar cifar-10-c cifar-100-c noise blur contrast pixelate",
-}
+FITTED = "images that the head was fitted on"
+CLEAN = "in distribution"
+SUBSETS = "subsets of the classes"
+GROUPS = (FITTED, CLEAN, OUT, RENDITIONS, CUES, SUBSETS, CORRUPTIONS)
 
 Key = tuple[str, str, str]
 """Head, kind and name of a set."""
@@ -118,9 +110,8 @@ def find_group(name: str, kind: type[SetKind], record: Record, *, clean: bool) -
         return CLEAN
     if kind is Corruptions or "cells" in record:
         return CORRUPTIONS
-    for group, names in KNOWN.items():
-        if {name.casefold(), record.get("declared")} & set(names.split()):
-            return group
+    if group := find_known_group(name, record.get("declared")):
+        return group
     return SUBSETS if record.get("choices", 0) < record.get("head_classes", 0) else OUT
 
 

@@ -8,7 +8,7 @@ Shapes: T test images, F features, C head classes.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from statistics import fmean
 from typing import Any, ClassVar
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from texneg.datasets.catalogue.look import locate
 from texneg.datasets.class_maps import ClassMap
 from texneg.datasets.images import ImageSet
 from texneg.train.data.splits import open_train, require_labels
@@ -66,24 +67,52 @@ class Accuracy(SetKind):
     """names of sets whose images are cut to size already, such as ImageNet-C: they are not enlarged first"""
     in_distribution: tuple[str, ...] = ()
     """names of sets that are of the distribution of the head's training images"""
+    incomplete: tuple[str, ...] = ()
+    """names of sets of many cells, such as ImageNet-C, that lack some: the mean is over what is there"""
 
     name: ClassVar[str] = "accuracy"
 
     def cells(self) -> Iterator[Cell]:
         """One for each set."""
-        paths, maps = parse_paths(self.sets, "--sets"), parse_paths(self.classes, "--classes")
-        require_known(self.ready_cut, paths, "--ready-cut")
-        require_known(tuple(maps), paths, "--classes")
-        require_known(self.in_distribution, paths, "--in-distribution")
-        for name, path in paths.items():
+        self.require_known_names()
+        maps = parse_paths(self.classes, "--classes")
+        for name, path in parse_paths(self.sets, "--sets").items():
+            located = locate(name, path, maps.get(name))
             yield Cell(
                 name,
-                path,
+                located.path,
                 train=self.train,
-                classes=maps.get(name),
-                ready_cut=name in self.ready_cut,
+                classes=located.classes,
+                ready_cut=located.ready_cut or name in self.ready_cut,
                 in_distribution=name in self.in_distribution,
             )
+
+    def require_known_names(self) -> None:
+        """Refuse names of flags that no set has; raises `InputError`."""
+        paths = parse_paths(self.sets, "--sets")
+        require_known(self.ready_cut, paths, "--ready-cut")
+        require_known(tuple(parse_paths(self.classes, "--classes")), paths, "--classes")
+        require_known(self.in_distribution, paths, "--in-distribution")
+        require_known(self.incomplete, paths, "--incomplete")
+
+    def choose(self, names: Sequence[str]) -> "Accuracy":
+        """Return the flags of some of the sets."""
+
+        def keep(pairs: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(pair for pair in pairs if pair.partition("=")[0] in names)
+
+        return replace(
+            self,
+            sets=keep(self.sets),
+            classes=keep(self.classes),
+            ready_cut=keep(self.ready_cut),
+            in_distribution=keep(self.in_distribution),
+            incomplete=keep(self.incomplete),
+        )
+
+    def check(self, cell: Cell, images: ImageSet, probed: ProbedEncoder) -> None:
+        """Refuse class folders that cannot be used."""
+        check_images(cell, images, probed, leave_out=self.leave_out)
 
     def measure(self, cell: Cell, images: ImageSet, probed: ProbedEncoder) -> Measurement:
         """Masked, unmasked and, with `data`, kNN accuracy."""
@@ -163,6 +192,17 @@ def score(correct: Tensor) -> Score:
     return Score(right, n, right / n, low, high)
 
 
+def check_images(cell: Cell, images: ImageSet, probed: ProbedEncoder, *, leave_out: bool) -> ClassMap | None:
+    """Return the class map of a cell's images.
+
+    Raises:
+        InputError: class folders that cannot be used.
+    """
+    declared = find_class_map(cell.classes, cell.name, images)
+    check_classes(probed.head.classes, images, declared, leave_out=leave_out)
+    return declared
+
+
 def measure_images(
     cell: Cell, images: ImageSet, probed: ProbedEncoder, *, leave_out: bool, edit: Edit | None = None
 ) -> Measurement:
@@ -171,8 +211,7 @@ def measure_images(
     Raises:
         InputError: class folders that cannot be used, before any feature is computed.
     """
-    declared = find_class_map(cell.classes, cell.name, images)
-    check_classes(probed.head.classes, images, declared, leave_out=leave_out)
+    declared = check_images(cell, images, probed, leave_out=leave_out)
     return measure_accuracy(
         probed.head,
         probed.features(images, ready_cut=cell.ready_cut, edit=edit),

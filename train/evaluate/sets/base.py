@@ -9,7 +9,7 @@ Shapes: N images, S runs.
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -24,6 +24,7 @@ from texneg.train.evaluate.features import Bad, Edit, Features, extract
 from texneg.train.evaluate.figures import Look
 from texneg.train.evaluate.intervals import Interval, bootstrap, mcnemar
 from texneg.train.evaluate.linear import Head
+from texneg.train.evaluate.memo import Memo
 from texneg.train.evaluate.outcomes import Answers
 from texneg.train.networks.preprocessing import Preprocessing, Resize
 
@@ -56,6 +57,8 @@ class Cell:
     """as the user says: it is of the distribution of the head's training images"""
     ready_cut: bool = False
     """its images are cut to size already: smaller ones than the resize asks for are not enlarged"""
+    images: Callable[[], ImageSet] | None = None
+    """opens its images, where they are not all that lies at its path"""
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ class ProbedEncoder:
         bad: Bad = "wrong",
         allow_truncated: bool = False,
         name: str = "",
-        memo: dict[Hashable, Features] | None = None,
+        memo: Memo | None = None,
     ) -> None:
         self.encoder = encoder
         self.head = head
@@ -120,8 +123,8 @@ class ProbedEncoder:
         """Fingerprints of both."""
         self.bank = functools.cache(self._make_bank)
         """Features of the head's training images that can be read, labelled by its classes; made once."""
-        self._memo: dict[Hashable, Features] = {} if memo is None else memo
-        """The latest features, which several heads of one encoder share."""
+        self._memo = memo or Memo()
+        """Features and crops that several heads of one encoder share."""
         self._options: dict[str, Any] = {"batch": batch, "cache": cache, "flip": head.flip}
 
     def features(self, images: ImageSet, *, ready_cut: bool = False, edit: Edit | None = None) -> Features:
@@ -135,25 +138,36 @@ class ProbedEncoder:
         return replace(prepared, resize=resize) if resize else prepared
 
     def _extract(
-        self, images: ImageSet, bad: Bad, *, ready_cut: bool = False, edit: Edit | None = None
+        self,
+        images: ImageSet,
+        bad: Bad,
+        *,
+        ready_cut: bool = False,
+        edit: Edit | None = None,
+        bank: bool = False,
     ) -> Features:
         if images.allow_truncated != self.allow_truncated:
             images = replace(images, allow_truncated=self.allow_truncated)
-        resize = self.preprocessing(ready_cut=ready_cut).resize
-        key = (images.root, len(images), bad, resize, self.head.flip, edit.identity if edit else None)
-        if key not in self._memo:
-            found = extract(self.encoder, images, bad=bad, resize=resize, edit=edit, **self._options)
-            self._memo.clear()
-            self._memo[key] = found
-        self.unreadable[images.root] = self._memo[key].unreadable
-        return self._memo[key]
+        prepared = self.preprocessing(ready_cut=ready_cut)
+        set_key = (images.root, len(images), prepared)
+
+        def make() -> Features:
+            crops = self._memo.crops(set_key, len(images), prepared.image_size) if edit else None
+            return extract(
+                self.encoder, images, bad=bad, resize=prepared.resize, edit=edit, crops=crops, **self._options
+            )
+
+        key = (*set_key, bad, self.head.flip, edit.identity if edit else None)
+        found = self._memo.features(key, make, bank=bank)
+        self.unreadable[images.root] = found.unreadable
+        return found
 
     def _make_bank(self, train: ImageSet) -> Features:
         if set(train.classes) != set(self.head.classes):
             raise InputError(
                 "--data has other class folders than the head; give the images the probe was fitted on"
             )
-        found = self._extract(train, "error" if self.bad == "error" else "skip")
+        found = self._extract(train, "error" if self.bad == "error" else "skip", bank=True)
         places = [self.head.classes.index(name) for name in train.classes]
         return Features(found.values, found.labels.new_tensor(places)[found.labels], found.keys)
 
@@ -181,6 +195,13 @@ class SetKind(ABC):
     @abstractmethod
     def cells(self) -> Iterator[Cell]:
         """The measurements that the flags ask for; those of one set have its name in common."""
+
+    def check(self, cell: Cell, images: ImageSet, probed: ProbedEncoder) -> None:
+        """Refuse images that `measure` would refuse before any feature; finished cells are checked, too.
+
+        Raises:
+            InputError: the images are of no use to this kind; says why.
+        """
 
     @abstractmethod
     def measure(self, cell: Cell, images: ImageSet, probed: ProbedEncoder) -> Measurement:
@@ -210,12 +231,15 @@ class SetKind(ABC):
         return found
 
     @classmethod
+    def describe_value(cls, record: Record) -> str:
+        """The value as words."""
+        value = cls.value(record)
+        return "undecided" if value is None else f"{100 * value:.1f} %"
+
+    @classmethod
     def summary(cls, record: Record) -> str:
         """One line for the terminal."""
-        value = cls.value(record)
-        return (
-            f"{record['name']}: {'undecided' if value is None else f'{100 * value:.1f} %'}, n {record['n']}"
-        )
+        return f"{record['name']}: {cls.describe_value(record)}, n {record['n']}"
 
     @classmethod
     def deciding(cls, record: Record) -> int:

@@ -11,6 +11,7 @@ from statistics import fmean
 from typing import Any, ClassVar, Literal
 
 from texneg.datasets.corruptions.corrupt import (
+    EXTRA,
     VERSION,
     choose_corruptions,
     choose_severities,
@@ -24,8 +25,9 @@ from texneg.datasets.corruptions.severities import SEVERITIES, SIDES, Constants,
 from texneg.datasets.images import ImageSet
 from texneg.errors import InputError
 from texneg.train.evaluate.features import U8, Edit
-from texneg.train.evaluate.sets.accuracy import measure_images
+from texneg.train.evaluate.sets.accuracy import check_images, measure_images
 from texneg.train.evaluate.sets.base import (
+    ArmResult,
     Cell,
     Measurement,
     ProbedEncoder,
@@ -60,7 +62,7 @@ class Corruptions(SetKind):
     """leave out images of these sets in unknown class folders, as --leave-out does"""
 
     name: ClassVar[str] = "corruptions"
-    note: ClassVar[str] = "mean over corruptions and severities, made on the fly"
+    note: ClassVar[str] = "mean over corruptions and severities"
 
     def cells(self) -> Iterator[Cell]:
         """One for each corruption and severity of each set."""
@@ -90,6 +92,15 @@ class Corruptions(SetKind):
     def _frost_fingerprint(self) -> str:
         return f"folder {read_pictures(self.frost_dir).fingerprint}" if self.frost_dir else "texneg"
 
+    @property
+    def leaves_out(self) -> bool:
+        """Leave out images in unknown class folders."""
+        return self.corrupt_leave_out
+
+    def check(self, cell: Cell, images: ImageSet, probed: ProbedEncoder) -> None:
+        """Refuse class folders that cannot be used."""
+        check_images(cell, images, probed, leave_out=self.leaves_out)
+
     def measure(self, cell: Cell, images: ImageSet, probed: ProbedEncoder) -> Measurement:
         """Masked and unmasked accuracy."""
         name, severity = cell.options["corruption"], cell.options["severity"]
@@ -104,9 +115,7 @@ class Corruptions(SetKind):
             return reencode(changed, quality) if quality else changed
 
         identity = repr(sorted((cell.options | {"constants": constants}).items(), key=lambda item: item[0]))
-        found = measure_images(
-            cell, images, probed, leave_out=self.corrupt_leave_out, edit=Edit(identity, edit)
-        )
+        found = measure_images(cell, images, probed, leave_out=self.leaves_out, edit=Edit(identity, edit))
         found.numbers["constants"] = constants
         found.numbers["published_size"] = side == SIDES[constants]
         return found
@@ -118,41 +127,83 @@ class Corruptions(SetKind):
 
     @classmethod
     def headline(cls, cells: Sequence[Record]) -> dict[str, Any]:
-        """Mean over all cells, masked and unmasked, and the mean over the severities of each corruption."""
+        """Mean over the cells, masked and unmasked, and the mean over the severities of each corruption.
+
+        The extra four are no part of the mean, unless there are no others.
+        """
         by_name: dict[str, list[float]] = {}
         for cell in cells:
             by_name.setdefault(cell["options"]["corruption"], []).append(cell["masked"]["accuracy"])
         first = cells[0]
+        counted = [cell for cell in cells if cell["options"]["corruption"] not in EXTRA] or cells
         return {
-            **super().headline(cells),
-            "unmasked_mean": fmean(cell["unmasked"]["accuracy"] for cell in cells),
+            **super().headline(counted),
+            "n_most": max(cell["n"] for cell in cells),
+            "counted": len(counted),
+            "unmasked_mean": fmean(cell["unmasked"]["accuracy"] for cell in counted),
             "by_corruption": {name: fmean(values) for name, values in by_name.items()},
             **{name: first[name] for name in ("declared", "choices", "head_classes", "left_out")},
-            "constants": first["constants"],
-            "published_size": first["published_size"],
-            "jpeg_quality": first["options"]["jpeg_quality"],
-            "own_frost": any(cell["options"]["frost"] == "texneg" for cell in cells),
+            "files": bool(first["options"].get("files")),
+            **({} if first["options"].get("files") else _describe_making(cells)),
         }
 
     @classmethod
     def details(cls, records: Sequence[Record]) -> dict[str, Any]:
-        """Unmasked accuracy, mean over runs."""
-        return {"unmasked": fmean(record["unmasked_mean"] for record in records)}
+        """Unmasked accuracy, mean over runs, and how the images were made."""
+        made = {name_making(record) for record in records}
+        unmasked = fmean(record["unmasked_mean"] for record in records)
+        return {"unmasked": unmasked, "made": " or ".join(sorted(made))}
+
+    @classmethod
+    def remarks(cls, shown: ArmResult) -> list[str]:
+        """How the images were made: numbers of files and of corruptions on the fly are not to be mixed."""
+        return [str(shown.details["made"])]
 
     @classmethod
     def summary(cls, record: Record) -> str:
         """Lines for the terminal: the mean, how it was made, and each corruption."""
-        quality = record["jpeg_quality"]
-        other = "" if record["published_size"] else ", which are for another image size"
-        made = [
-            f"JPEG {quality} after it" if quality else "no JPEG after it",
-            f"constants of {record['constants']}{other}",
-            *(["frost drawn by texneg"] if record["own_frost"] else []),
-        ]
+        extra = len(record["cells"]) - record["counted"]
+        beside = f" ({extra} more of extra corruptions stand beside it)" if extra else ""
+        unequal = f"{record['n']} to {record['n_most']}" if record["n_most"] > record["n"] else record["n"]
         lines = [
-            f"{record['name']}: {100 * record['value']:.1f} % over {len(record['cells'])} cells of "
-            f"{record['n']} images in {record['classes']} classes (chance {100 * record['chance']:.1f} %), "
-            f"unmasked {100 * record['unmasked_mean']:.1f} %; corrupted on the fly: {', '.join(made)}"
+            f"{record['name']}: {100 * record['value']:.1f} % over {record['counted']} cells{beside} of "
+            f"{unequal} images in {record['classes']} classes (chance {100 * record['chance']:.1f} %), "
+            f"unmasked {100 * record['unmasked_mean']:.1f} %; {_describe_all_making(record)}"
         ]
         lines += [f"  {name:<18}{100 * value:5.1f} %" for name, value in record["by_corruption"].items()]
         return "\n".join(lines)
+
+
+def name_making(record: Record) -> str:
+    """Name in a few words how the images of a set were made."""
+    if record.get("files"):
+        return "from files"
+    return f"on the fly, {_name_jpeg(record)}"
+
+
+def _name_jpeg(record: Record) -> str:
+    return f"JPEG {record['jpeg_quality']}" if record["jpeg_quality"] else "no JPEG"
+
+
+def _describe_all_making(record: Record) -> str:
+    """Describe in full how the images of a set were made."""
+    if record.get("files"):
+        return "read from files"
+    other = "" if record["published_size"] else ", which are for another image size"
+    made = [
+        f"{_name_jpeg(record)} after it",
+        f"constants of {record['constants']}{other}",
+        *(["frost drawn by texneg"] if record["own_frost"] else []),
+    ]
+    return f"corrupted on the fly: {', '.join(made)}"
+
+
+def _describe_making(cells: Sequence[Record]) -> dict[str, Any]:
+    """Collect what decided the pixels of corruptions made on the fly."""
+    first = cells[0]
+    return {
+        "constants": first["constants"],
+        "published_size": first["published_size"],
+        "jpeg_quality": first["options"]["jpeg_quality"],
+        "own_frost": any(cell["options"]["frost"] == "texneg" for cell in cells),
+    }

@@ -1,0 +1,1 @@
+"""Published test sets: one description of each, and the way from a folder on disk to its cells."""
