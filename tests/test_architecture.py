@@ -49,7 +49,9 @@ ROOMS = {  # folder: its folders and modules in order; each may import itself an
 }
 FLOORS = {  # folder: modules that share a place in the order
     "datasets": {
-        **dict.fromkeys(("complaints", "metadata", "encode", "sampler", "corruptions"), "decode"),
+        **dict.fromkeys(
+            ("complaints", "metadata", "encode", "sampler", "corruptions", "suppressions"), "decode"
+        ),
         **dict.fromkeys(("pairs", "fingerprint", "cache", "class_maps"), "images"),
     },
     "synth": dict.fromkeys(("run", "corrupt", "status", "verify", "preview"), "verbs"),
