@@ -1,1 +1,1 @@
-"""Suppressions of one feature of an image at a time, from weak to strong: shape, texture, colour and others."""
+"""Suppressions of a feature of images, from weak to strong: shape, texture, colour and others."""

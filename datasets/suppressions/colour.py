@@ -1,4 +1,4 @@
-"""Suppressions of colour: grey by degrees, and colour channels that change places. An image is uint8 (S, S, 3)."""
+"""Suppressions of colour: grey by degrees, colour channels that change places. Images are uint8 (S, S, 3)."""
 
 from typing import Any
 

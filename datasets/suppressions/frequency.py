@@ -43,8 +43,8 @@ def exists(octave: float, side: int) -> bool:
 def _kept(side: int, octave: int) -> F32:
     """Make the factors 0 and 1 of a spectrum as OpenCV packs that of a real image (S, S).
 
-    Column 0, and of an even side the last one, hold real and imaginary parts below each other, the others beside
-    each other.
+    Column 0, and of an even side the last one, hold real and imaginary parts below each other, the others
+    beside each other.
     """
     rows, columns = np.mgrid[:side, :side]
     u, v = (columns + 1) // 2, np.minimum(rows, side - rows)

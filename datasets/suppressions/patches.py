@@ -1,7 +1,7 @@
 """Suppressions of shape: squares of a grid change places or turn; and an image of its own patches alone.
 
-Every pixel is kept once; of an image whose side the grid does not divide, the border beyond the squares stays.
-An image is uint8 (S, S, 3).
+Every pixel is kept once; of an image whose side the grid does not divide, the border beyond the squares
+stays. An image is uint8 (S, S, 3).
 """
 
 from typing import Any

@@ -1,8 +1,8 @@
 """Suppressions of texture: Gaussian blur, bilateral filter, non-local means.
 
-Strengths are those of Burgert et al., "ImageNet-trained CNNs are not biased towards texture", NeurIPS 2025, for images
-of 224 px; lengths in pixels grow and shrink with the image's side. Borders are reflected about the outermost pixel.
-An image is uint8 (S, S, 3).
+Strengths are those of Burgert et al. (NeurIPS 2025, arXiv 2509.20234) for images of 224 px; lengths in pixels
+grow and shrink with the image's side. Borders are reflected about the outermost pixel. An image is uint8
+(S, S, 3).
 """
 
 import math
@@ -10,7 +10,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from texneg.datasets.corruptions.severities import F32, Image
 from texneg.datasets.suppressions.weights import decay
@@ -27,9 +26,9 @@ def scale(length: float, side: int, least: int) -> int:
 
 
 def blur(image: Image, kernel: float, rng: np.random.Generator) -> Image:
-    """Blur with a Gaussian of a kernel of this side at 224 px; its deviation is 0.15 `kernel` + 0.35 px there.
+    """Blur with a Gaussian of a kernel of this side at 224 px.
 
-    That is the deviation that OpenCV takes for such a kernel.
+    Its deviation there is 0.15 `kernel` + 0.35 px, which is what OpenCV takes for such a kernel.
     """
     if kernel <= 1:
         return image.copy()
@@ -43,8 +42,8 @@ def bilateral(image: Image, diameter: float, rng: np.random.Generator) -> Image:
 
         weight = exp(-|p - q|^2 / (2 s^2) - (|dr| + |dg| + |db|)^2 / (2 c^2))
 
-    over the disc of this diameter at 224 px, where c = 15 `diameter` - 10 (50 for 4, 200 for 14) and s is as many
-    pixels.
+    over the disc of this diameter at 224 px, where c = 15 `diameter` - 10 (50 for 4, 200 for 14) and s is as
+    many pixels.
     """
     if diameter <= 0:
         return image.copy()
@@ -134,7 +133,7 @@ def average_alike(image: Image, strength: float, rng: np.random.Generator) -> Im
 
 @compiled(error_model="numpy")
 def _average_alike(planes: Any, offsets: Any, reach: int, sharpness: Any, out: Any) -> None:
-    """Average planes (C, S + 2b, S + 2b), b = reach + 3, over the offsets and their opposites, into (S, S, C).
+    """Average planes (C, S + 2b, S + 2b), b = reach + 3, over offsets and their opposites, into (S, S, C).
 
     A pair of pixels has one weight, which counts for both. Sums cover a margin of `reach` beyond the image.
     """

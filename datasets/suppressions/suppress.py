@@ -1,8 +1,8 @@
 """The table of suppressions, and one call for all of them.
 
-After Burgert, Stoll, Rota, Demir, "ImageNet-trained CNNs are not biased towards texture", NeurIPS 2025: what an
-encoder relies on shows in the accuracy that is left while one feature after another is taken away by degrees. Octaves
-of frequencies and a watermark are further ways; patches alone keep one cue and take away all others.
+After Burgert, Stoll, Rota, Demir (NeurIPS 2025, arXiv 2509.20234): what an encoder relies on shows in the
+accuracy that is left while one feature after another is taken away by degrees.
+Octaves of frequencies and a watermark are further ways; patches alone keep one cue and take away all others.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ class Suppression:
     axis: str
     """the feature"""
     change: Callable[[Image, float, np.random.Generator], Image]
-    """from a uint8 (S, S, 3) image, a strength and random numbers to an image of the same shape; 0 changes nothing"""
+    """from a uint8 (S, S, 3) image, a strength and random numbers to such an image; 0 changes nothing"""
     strengths: tuple[float, ...]
     """from weak to strong"""
     title: str
@@ -41,7 +41,7 @@ SUPPRESSIONS = {
     "channel_shuffle": Suppression("colour", colour.shuffle_channels, (1,), "colour channels exchanged"),
     "octave": Suppression("frequency", frequency.remove_octave, (1, 2, 3, 4, 5), "octave removed"),
     "watermark": Suppression("watermark", watermark.watermark, (0.25, 0.5, 0.75), "watermark, opacity"),
-    "patches": Suppression("patches alone", patches.patches_alone, (72, 32, 16), "patches alone, side"),
+    "patches": Suppression("patches", patches.patches_alone, (72, 32, 16), "patches alone, side"),
 }
 VERSION = 1  # of the pixels
 
@@ -52,8 +52,8 @@ Steps = Sequence[tuple[str, float]]
 def suppress(image: Image, steps: Steps, *, seed: int, key: str) -> Image:
     """Apply suppressions one after another to one uint8 (S, S, 3) image, which is left as it is.
 
-    What is drawn is a function of the seed, the suppression and the image's key: neither the order nor the number of
-    workers changes a pixel.
+    What is drawn is a function of the seed, the suppression and the image's key: neither the order nor the
+    number of workers changes a pixel.
 
     Raises:
         ValueError: an unknown suppression, or an image that is not square.

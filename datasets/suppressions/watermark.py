@@ -1,7 +1,7 @@
 """A watermark across the centre, in the manner of ImageNet-W. An image is uint8 (S, S, 3).
 
-Li et al., "A whac-a-mole dilemma", CVPR 2023: white letters, half transparent, that many networks take for the
-sign of one class. These letters are drawn by texneg, so that numbers are not those of ImageNet-W.
+Li et al., "A whac-a-mole dilemma", CVPR 2023: white letters, half transparent, that many networks take for
+the sign of one class. These letters are drawn by texneg, so that numbers are not those of ImageNet-W.
 """
 
 from functools import lru_cache
