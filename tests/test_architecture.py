@@ -50,7 +50,8 @@ ROOMS = {  # folder: its folders and modules in order; each may import itself an
 FLOORS = {  # folder: modules that share a place in the order
     "datasets": {
         **dict.fromkeys(
-            ("complaints", "metadata", "encode", "sampler", "corruptions", "suppressions"), "decode"
+            ("complaints", "metadata", "encode", "sampler", "corruptions", "suppressions", "wordnet"),
+            "decode",
         ),
         **dict.fromkeys(("pairs", "fingerprint", "cache", "class_maps"), "images"),
     },

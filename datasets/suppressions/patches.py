@@ -55,8 +55,10 @@ def _shuffle(image: Any, n: int, order: Any, out: Any) -> None:
         top, left = margin + to // n * side, (margin + to % n * side) * image.shape[2]
         top2, left2 = margin + order[to] // n * side, (margin + order[to] % n * side) * image.shape[2]
         for y in range(side):
+            row = made[top + y, left : left + width]
+            source = pixels[top2 + y, left2 : left2 + width]
             for x in range(width):
-                made[top + y, left + x] = pixels[top2 + y, left2 + x]
+                row[x] = source[x]
 
 
 @compiled(error_model="numpy")
