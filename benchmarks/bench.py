@@ -22,6 +22,10 @@ BENCHMARKS = {
         "texneg.bench.corruptions:bench",
         "corruptions beside a straight implementation of the published ones",
     ),
+    "suppressions": (
+        "texneg.bench.suppressions:bench",
+        "suppressions of shape, texture, colour beside NumPy and OpenCV",
+    ),
     "e2e": ("texneg.bench.e2e:bench", "a whole short training, and the shares of its parts"),
     "gpu": (
         "texneg.bench.gpu_session:bench",

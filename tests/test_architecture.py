@@ -49,7 +49,10 @@ ROOMS = {  # folder: its folders and modules in order; each may import itself an
 }
 FLOORS = {  # folder: modules that share a place in the order
     "datasets": {
-        **dict.fromkeys(("complaints", "metadata", "encode", "sampler", "corruptions"), "decode"),
+        **dict.fromkeys(
+            ("complaints", "metadata", "encode", "sampler", "corruptions", "suppressions", "wordnet"),
+            "decode",
+        ),
         **dict.fromkeys(("pairs", "fingerprint", "cache", "class_maps", "rows", "catalogue"), "images"),
     },
     "synth": dict.fromkeys(("run", "synth", "corrupt", "status", "verify", "preview"), "verbs"),

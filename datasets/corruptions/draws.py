@@ -111,11 +111,12 @@ def image_draws(
     seed: int, corruption: str, severity: int, key: str, pictures: Callable[[], Pictures] | None = None
 ) -> Draws:
     """The draws of one image: a function of the seed, the corruption, the severity and the image's key."""
-    fields = (seed, Stream.CORRUPTION, _number(corruption), severity, _number(key))
+    fields = (seed, Stream.CORRUPTION, hash_text(corruption), severity, hash_text(key))
     return Draws(generator(*fields), pictures)
 
 
-def _number(text: str) -> int:
+def hash_text(text: str) -> int:
+    """Return 64 bits of a text, to be a field of a stream."""
     return int.from_bytes(blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest(), "little")
 
 

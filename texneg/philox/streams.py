@@ -64,3 +64,6 @@ class Stream(IntEnum):
     # fold(seed, purpose, corruption, severity, key): the corruption of an image; fold(purpose, number): frost
     CORRUPTION = 0x636F7272
     FROST = 0x66726F73
+
+    # fold(seed, purpose, suppression, key): the suppression of a feature of an image
+    SUPPRESSION = 0x73757070

@@ -4,7 +4,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from texneg import __version__
 from texneg.cli import console
@@ -13,11 +12,8 @@ from texneg.datasets.fingerprint import sample_fingerprint
 from texneg.datasets.storage.json_files import read_json, write_json
 from texneg.datasets.storage.places import require_folder
 from texneg.errors import InputError
-from texneg.philox.arrays import generator
-from texneg.philox.streams import Stream
-from texneg.train.data.splits import open_train
 from texneg.train.evaluate.analyses import ANALYSES
-from texneg.train.evaluate.analyses.base import Analysis
+from texneg.train.evaluate.analyses.base import Analysis, draw_sample
 from texneg.train.evaluate.encoders import describe_encoder, open_encoder
 from texneg.train.evaluate.features import REMEDY, describe_unreadable
 
@@ -28,7 +24,7 @@ def analyze(config: Analysis) -> int:
         raise InputError(f"--images {config.images}: needs two or more, or 0 for all")
     require_folder(config.out, "--out")
     encoder = open_encoder(config.checkpoint, config.device, config.foreign)
-    images = replace(open_train(config.data), allow_truncated=config.allow_truncated)
+    images = replace(config.open_images(), allow_truncated=config.allow_truncated)
     index = draw_sample(len(images), config.images or len(images), seed=config.seed)
     bad = config.find_unreadable(images, index)
     if bad and (config.bad == "error" or len(bad) == len(index)):
@@ -61,7 +57,7 @@ def is_current(config: Analysis) -> bool:
     if not path.is_file():
         return False
     try:
-        images = open_train(config.data)
+        images = config.open_images()
     except InputError:
         return True
     return bool(read_json(path).get("data") == sample_fingerprint(images))
@@ -83,8 +79,3 @@ def read_command(words: list[str]) -> Analysis:
         raise InputError(f"no analysis {name!r}; choose from: {', '.join(known)}")
     config: Analysis = parse(known[name], f"analyze {name}", rest)
     return config
-
-
-def draw_sample(n: int, count: int, *, seed: int) -> npt.NDArray[np.int64]:
-    """Draw `count` of n places without replacement, in rising order; all of them where n is smaller."""
-    return np.sort(generator(seed, Stream.SIMILARITY_SAMPLE).permutation(n)[:count]).astype(np.int64)

@@ -13,7 +13,10 @@ import numpy.typing as npt
 
 from texneg.cli.fields import Positional
 from texneg.datasets.images import ImageSet
+from texneg.philox.arrays import generator
+from texneg.philox.streams import Stream
 from texneg.train.data.reading import find_unreadable
+from texneg.train.data.splits import open_train
 from texneg.train.evaluate.encoders import Encoder
 from texneg.train.evaluate.figures import Look
 from texneg.train.networks.imported import Foreign
@@ -62,6 +65,10 @@ class Analysis(ABC):
     caption: ClassVar[str] = ""
     """how to read the figure"""
 
+    def open_images(self) -> ImageSet:
+        """Open the images of which a sample is measured."""
+        return open_train(self.data)
+
     def find_unreadable(self, images: ImageSet, index: npt.NDArray[np.int64]) -> dict[int, str]:
         """Say why some of the images at N places cannot be used, by place."""
         return find_unreadable(images, index.tolist())
@@ -84,3 +91,8 @@ class Analysis(ABC):
     def figure(cls, arms: Sequence[tuple[Look, Sequence[Findings]]]) -> "Figure | None":
         """A figure of all arms, each with the results of its runs; None for the table alone."""
         return None
+
+
+def draw_sample(n: int, count: int, *, seed: int) -> npt.NDArray[np.int64]:
+    """Draw `count` of n places without replacement, in rising order; all of them where n is smaller."""
+    return np.sort(generator(seed, Stream.SIMILARITY_SAMPLE).permutation(n)[:count]).astype(np.int64)

@@ -6,7 +6,7 @@ nearer to it than other images do (Ge et al., NeurIPS 2021), and training agains
 Shapes: N images, D embedding, S view side.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,18 +14,23 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from texneg.datasets.images import ImageSet
 from texneg.datasets.pairs import pair
 from texneg.errors import InputError
-from texneg.train.data.augmentations import KEY, QUERY, Augmentation, read_augmentation
+from texneg.train.data.augmentations import KEY, QUERY, Augmentation
 from texneg.train.data.reading import find_unreadable
 from texneg.train.data.splits import open_textures
-from texneg.train.data.views import make_views
 from texneg.train.evaluate.analyses.base import Analysis, Findings
-from texneg.train.evaluate.encoders import Encoder, evaluation_mode, find_device
-from texneg.train.evaluate.features import U8, read_crops, require_finite, to_network_input
+from texneg.train.evaluate.analyses.embeddings import (
+    EPOCH,
+    embed,
+    make_view,
+    read_settings,
+    settle_augmentation,
+)
+from texneg.train.evaluate.encoders import Encoder
+from texneg.train.evaluate.features import U8
 from texneg.train.evaluate.figures import AXIS, INK, Look, subplots
 from texneg.train.negatives import Negative, Patch, Texture, TextureLive, read_negatives
 
@@ -35,7 +40,6 @@ if TYPE_CHECKING:
 OTHERS = 16  # other images compared with each query
 BINS = 200  # of equal width over -1 ... 1
 BINS_SHOWN = 50
-EPOCH = 1 << 40  # views that no training has seen
 Cosines = dict[str, npt.NDArray[np.float32]]
 Make = Callable[[U8, int], U8]
 """From a query view (S, S, 3) and the place of its image to a negative (S, S, 3)."""
@@ -154,11 +158,6 @@ def _smooth(edges: Sequence[float], counts: npt.NDArray[Any]) -> tuple[npt.NDArr
     return (borders[:-1] + borders[1:]) / 2, heights / max(heights.sum(), 1) / np.diff(borders)
 
 
-def augmentation_of(encoder: Encoder) -> Augmentation:
-    """Read the augmentation that the encoder was trained with; MoCo-v2's where it does not say."""
-    return read_augmentation({**read_settings(encoder, "views"), "image_size": encoder.image_size})
-
-
 def negatives_to_compare(
     encoder: Encoder, augmentation: Augmentation, *, texture: Callable[[int], U8] | None, seed: int
 ) -> dict[str, Make]:
@@ -192,17 +191,6 @@ def negatives_to_compare(
         return False
 
     return {name: maker(kind) for name, kind in kinds.items() if possible(kind)}
-
-
-def make_view(pixels: U8, i: int, view: int, augmentation: Augmentation, *, seed: int) -> U8:
-    """Augment one image as QUERY or KEY, in an epoch that no training reaches."""
-    return make_views([pixels], augmentation, seed=seed, epoch=EPOCH, index=np.array([i]), view=view)[0]
-
-
-def read_settings(encoder: Encoder, part: str) -> Mapping[str, Any]:
-    """Read a part of the settings that the encoder was trained with; empty where it does not say."""
-    found: Mapping[str, Any] = encoder.info.get("settings", {}).get(part, {})
-    return found
 
 
 def read_textures(images: ImageSet, textures: ImageSet, index: npt.NDArray[np.int64]) -> Callable[[int], U8]:
@@ -242,8 +230,7 @@ def collect(
     """
     if len(index) < 2:
         raise InputError(f"{len(index)} image: cosines with other images need at least two")
-    device, parts = find_device(encoder), dict[str, list[Tensor]]()
-    augmentation = augmentation or augmentation_of(encoder)
+    augmentation = augmentation or settle_augmentation(encoder)
     negatives = negatives_to_compare(encoder, augmentation, texture=texture, seed=seed)
 
     def make(pixels: U8, i: int) -> dict[str, U8]:
@@ -251,15 +238,7 @@ def collect(
         made = {kind: negative(query, i) for kind, negative in negatives.items()}
         return {"query": query, "key": key, **made}
 
-    with evaluation_mode(encoder):
-        for block in read_crops(images, make, block=batch, index=index):
-            for kind in block[0]:
-                pixels = torch.from_numpy(np.stack([made[kind] for made in block]))
-                embedded = encoder.embed(to_network_input(pixels.to(device), encoder))
-                parts.setdefault(kind, []).append(embedded.float().cpu())
-    vectors = {kind: torch.cat(blocks) for kind, blocks in parts.items()}
-    for found in vectors.values():
-        require_finite(found, images.root)
+    vectors = embed(encoder, images, index, make, batch=batch)
     query, key = vectors.pop("query"), vectors.pop("key")
     cosines = {"positive": (query * key).sum(1)}
     offsets = np.unique(np.linspace(1, len(index) - 1, OTHERS).round().astype(int))

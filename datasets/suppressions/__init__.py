@@ -1,0 +1,1 @@
+"""Suppressions of a feature of images, from weak to strong: shape, texture, colour and others."""
