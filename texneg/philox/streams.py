@@ -59,6 +59,9 @@ class Stream(IntEnum):
     BOOTSTRAP = 0x626F6F74
     SHAPE_BIAS_BOOTSTRAP = 0x73686170
 
+    # fold(purpose, number): tell: filters, folds, resamples
+    TELL = 0x74656C6C
+
     # fold(seed, purpose, corruption, severity, key): the corruption of an image; fold(purpose, number): frost
     CORRUPTION = 0x636F7272
     FROST = 0x66726F73
