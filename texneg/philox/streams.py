@@ -59,6 +59,9 @@ class Stream(IntEnum):
     BOOTSTRAP = 0x626F6F74
     SHAPE_BIAS_BOOTSTRAP = 0x73686170
 
+    # fold(seed, purpose, place, number): views, floor and folds of an audit
+    AUDIT = 0x61756474
+
     # fold(purpose, number): tell: filters, folds, resamples
     TELL = 0x74656C6C
 
