@@ -35,6 +35,7 @@ ROOMS = {  # folder: its folders and modules in order; each may import itself an
         "evaluate",
         "report",
         "sheet",
+        "audit",
         "config",
         "recipes",
         "flags",

@@ -24,6 +24,8 @@ from .similarity import in_batch_similarities as in_batch_similarities
 from .similarity import similarities as similarities
 from .similarity import two_view_similarities as two_view_similarities
 from .synthetic import extend as extend
+from .tell import Separation as Separation
+from .tell import measure_tell as measure_tell
 from .textures.exemplars import exemplars as exemplars
 from .textures.live.negatives import texture_negatives as texture_negatives
 from .textures.texture import texture as texture

@@ -26,6 +26,7 @@ VERBS: Verbs = {
     "synth-status": ("texneg.synth.status:synth_status", "how far such a run is, what failed and why"),
     "verify": ("texneg.synth.verify:verify", "check every output of a run against its manifest"),
     "sheet": ("texneg.train.sheet.sheet:sheet", "contact sheet: images beside any kinds of negatives"),
+    "audit": ("texneg.train.audit.audit:audit", "how easily negatives are told, and what they leak"),
     "cache": (
         "texneg.train.data.cache:cache",
         "training images decoded and shrunk once, for fast loading",

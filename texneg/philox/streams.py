@@ -61,6 +61,12 @@ class Stream(IntEnum):
     CONSISTENCY_BOOTSTRAP = 0x6B617070
     ROBUSTNESS_BOOTSTRAP = 0x6C696E65
 
+    # fold(seed, purpose, place, number): views, floor and folds of an audit
+    AUDIT = 0x61756474
+
+    # fold(purpose, number): tell: filters, folds, resamples
+    TELL = 0x74656C6C
+
     # fold(seed, purpose, corruption, severity, key): the corruption of an image; fold(purpose, number): frost
     CORRUPTION = 0x636F7272
     FROST = 0x66726F73

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from texneg.datasets.decode import Pixels
 
-GAP, HEADER, CAPTION, FOOTER = 8, 24, 20, 24  # px
+GAP, HEADER, CAPTION, FOOTER = 8, 24, 20, 24  # px; HEADER holds a line
 ACROSS = 6  # pictures side by side at most, where an image has no more
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Box = tuple[int, int, int]  # row and column of the corner, side, px
@@ -24,13 +24,19 @@ class Strip:
     """Squares of the same side, uint8 (S, S, 3)."""
 
 
-def lay_out(strips: Sequence[Strip], titles: Sequence[Sequence[str]], legend: str = "") -> Pixels:
+def lay_out(
+    strips: Sequence[Strip],
+    titles: Sequence[Sequence[str]],
+    legend: str = "",
+    figures: Sequence[str] = (),
+) -> Pixels:
     """Draw all strips on one white page.
 
     Args:
         strips: one or more, each with as many pictures.
         titles: of each picture of a strip, longest wording first; the first that fits is shown, or none.
         legend: a line at the foot, left out where it does not fit.
+        figures: a line below each title, left out where it does not fit; none for no such line.
 
     Returns:
         (H, W, 3) uint8.
@@ -39,17 +45,21 @@ def lay_out(strips: Sequence[Strip], titles: Sequence[Sequence[str]], legend: st
     columns = min(max(1, ACROSS // width), len(strips))
     block, row = width * (side + GAP) + 2 * GAP, side + CAPTION + GAP
     rows = -(-len(strips) // columns)
-    page = Image.new("RGB", (columns * block, HEADER + rows * row + FOOTER), "white")
+    header = HEADER + (CAPTION if figures else 0)
+    page = Image.new("RGB", (columns * block, header + rows * row + FOOTER), "white")
     draw = ImageDraw.Draw(page)
     font = ImageFont.load_default(13)
     for i, wordings in enumerate(titles):
         title = next((text for text in wordings if font.getlength(text) <= side), "")
+        below = figures[i] if figures and font.getlength(figures[i]) <= side else ""
         for column in range(columns):
-            draw.text((column * block + GAP + i * (side + GAP), 5), title, "black", font)
+            x = column * block + GAP + i * (side + GAP)
+            draw.text((x, 5), title, "black", font)
+            draw.text((x, HEADER), below, "dimgray", font)
     if font.getlength(legend) <= page.width - 2 * GAP:
         draw.text((GAP, page.height - FOOTER), legend, "black", font)
     for number, strip in enumerate(strips):
-        x, y = (number % columns) * block + GAP, HEADER + (number // columns) * row
+        x, y = (number % columns) * block + GAP, header + (number // columns) * row
         for i, pixels in enumerate(strip.pictures):
             page.paste(Image.fromarray(pixels), (x + i * (side + GAP), y))
         draw.text((x, y + side + 2), _shorten(strip.name, block - 4 * GAP, font), "black", font)

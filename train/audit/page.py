@@ -1,0 +1,108 @@
+"""The table and the sheet of an audit.
+
+Shapes: N images, S side of a view.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from texneg.datasets.encode import encode
+from texneg.datasets.storage.atomic import write_bytes
+from texneg.train.audit.columns import CONTROL, IMAGE, SHUFFLED, Column
+from texneg.train.audit.leak import Judge
+from texneg.train.sheet.figures import describe_figures, format_time
+from texneg.train.sheet.page import Strip, lay_out
+
+Row = dict[str, Any]
+LEGEND = (
+    "tell: grey, 5 and 20 px, .5 is best; leak: top-1; below each image the rank of its class, 1 is first"
+)
+
+
+def make_table(rows: Sequence[Row], judge: Judge | None) -> list[str]:
+    """Write the lines of the table for the terminal."""
+    columns = dict.fromkeys((one["field"], one["colour"]) for row in rows for one in row["tell"])
+    heads = [f"{'colour' if colour else 'grey'} {field} px" for field, colour in columns]
+    if judge is not None:
+        heads += ["top-1 %", "top-5 %", "median rank"]
+        heads += ["kNN %"] if any(row["leak"]["knn"] is not None for row in rows) else []
+        heads += ["cosine", "own image %"]
+    heads.append("time an image")
+    body = [[row["title"], *_cells(row, list(columns), heads)] for row in rows]
+    wide = max(len(line[0]) for line in body)
+    lines = ["tell: AUC of a linear classifier of local filter statistics; .5 cannot be told, 1 always is"]
+    if judge is not None:
+        by = "the given head" if judge.by == "head" else "probes that have not seen the image"
+        chance = f"{100 * judge.chance:.2g} %"
+        lines.append(f"leak: classes named by {by} (chance {chance} top-1); cosine and own image: features")
+    lines += ["", "  ".join([" " * wide, *heads])]
+    for title, *cells in body:
+        shown = [cell.rjust(len(head)) for cell, head in zip(cells, heads, strict=True)]
+        lines.append("  ".join([title.ljust(wide), *shown]).rstrip())
+    return [*lines, ""]
+
+
+def _cells(row: Row, columns: Sequence[tuple[int, bool]], heads: Sequence[str]) -> list[str]:
+    """Write the numbers of a row, empty where there is none."""
+    tell = {(one["field"], one["colour"]): f"{one['auc']:.3f}" for one in row["tell"]}
+    cells = [tell.get(column, "") for column in columns]
+    if leak := row["leak"]:
+        cells += [f"{100 * leak['top1']:.1f}", f"{100 * leak['top5']:.1f}", f"{leak['median_rank'] + 1:g}"]
+        if "kNN %" in heads:
+            cells.append("" if leak["knn"] is None else f"{100 * leak['knn']:.1f}")
+        cells += [f"{leak['cosine']:.3f}", f"{100 * leak['own_image']:.1f}"]
+    return [*cells, "" if row["microseconds"] is None else format_time(row["microseconds"])]
+
+
+def draw_page(
+    path: Path,
+    keys: Sequence[str],
+    cuts: npt.NDArray[np.uint8],
+    columns: Sequence[Column],
+    rows: Sequence[Row],
+    *,
+    count: int,
+) -> None:
+    """Draw the images that leak most, or without an encoder the first, beside their pictures.
+
+    Args:
+        path: of the PNG.
+        keys: N names.
+        cuts: (N, S, S, 3), of which pictures are made.
+        columns: the kinds.
+        rows: their figures.
+        count: images shown.
+    """
+    shown = [
+        (column, row)
+        for column, row in zip(columns, rows, strict=True)
+        if column.name not in (CONTROL, SHUFFLED)
+    ]
+    places = np.array(choose_places(rows, len(keys))[:count], np.int64)
+    pictures = [column.make(cuts[places], places) for column, _ in shown]
+    strips = [
+        Strip(f"{keys[place]}{_ranks([row for _, row in shown], place)}", [made[i] for made in pictures])
+        for i, place in enumerate(places.tolist())
+    ]
+    titles = [(column.title, column.name) for column, _ in shown]
+    figures = [describe_figures(row) for _, row in shown]
+    write_bytes(path, encode(lay_out(strips, titles, LEGEND, figures=figures), "png"))
+
+
+def choose_places(rows: Sequence[Mapping[str, Any]], images: int) -> list[int]:
+    """Order the places of images by what their negatives leak: the lowest mean of log ranks first."""
+    ranks = [row["leak"]["ranks"] for row in rows if row["leak"] and not row["reference"]]
+    if not ranks:
+        return list(range(images))
+    order: list[int] = np.log1p(np.array(ranks)).mean(0).argsort(kind="stable").tolist()
+    return order
+
+
+def _ranks(rows: Sequence[Row], place: int) -> str:
+    """Write the rank of an image's class in each of its pictures, behind its name."""
+    ranks = [str(row["leak"]["ranks"][place] + 1) for row in rows if row["leak"] and row["title"] != IMAGE]
+    return f"   rank {' '.join(ranks)}" if ranks else ""

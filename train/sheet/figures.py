@@ -1,0 +1,47 @@
+"""Figures of an audit, to stand under the titles of a sheet."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from texneg.datasets.storage.json_files import read_json
+from texneg.errors import InputError
+
+RESULT = "audit.json"
+HEADLINES = (5, 20)  # receptive fields in grey whose tell stands for a kind
+
+
+def read_figures(path: str) -> dict[str, str]:
+    """Read the line of figures of each kind, by its title.
+
+    Args:
+        path: `audit.json`, or the folder that holds it.
+
+    Raises:
+        InputError: there is none, or it is not what `texneg audit` writes.
+    """
+    file = Path(path) / RESULT if Path(path).is_dir() else Path(path)
+    found = read_json(file, remedy="make it with texneg audit")
+    try:
+        return {row["title"]: describe_figures(row) for row in found["rows"]}
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{file} is no result of texneg audit; make it again") from error
+
+
+def describe_figures(row: Mapping[str, Any]) -> str:
+    """Write tell, leak and time of a row in a few words: `tell .93 .90  leak 25 %  3.4 µs`."""
+    words = []
+    tell = {one["field"]: one["auc"] for one in row["tell"] if not one["colour"]}
+    shown = [f"{tell[field]:.2f}".lstrip("0") for field in HEADLINES if field in tell]
+    if shown:
+        words.append(f"tell {' '.join(shown)}")
+    if row["leak"] is not None:
+        words.append(f"leak {100 * row['leak']['top1']:.0f} %")
+    if row["microseconds"] is not None:
+        words.append(format_time(row["microseconds"]))
+    return "  ".join(words)
+
+
+def format_time(microseconds: float) -> str:
+    """Format the time of an image as `3.4 µs` or `5 ms`."""
+    return f"{microseconds:.2g} µs" if microseconds < 1000 else f"{microseconds / 1000:.2g} ms"
