@@ -1,7 +1,7 @@
 """Corruption errors of every arm on every set of corruptions and severities."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -58,7 +58,7 @@ class ArmCorruption:
     ce: Mapping[str, Spread]
     """by corruption; empty without a reference"""
     mean_ce: Spread | None
-    """over the corruptions of `ce`, of the fifteen alone: mCE if all are there"""
+    """over the corruptions that count: mCE if these are the fifteen"""
     interval: Interval | None
     """95 % of the mean of CE, over images"""
     relative_ce: Mapping[str, Spread]
@@ -82,6 +82,8 @@ class CorruptionErrors:
     severities: tuple[int, ...]
     reference: str | None
     """name of what CE is relative to"""
+    counted: tuple[str, ...]
+    """corruptions in the mean of CE: of the fifteen, or all of a set that has none of these"""
     lacking: tuple[str, ...]
     """corruptions of the fifteen that CE is not known of; mCE needs all"""
     arms: tuple[ArmCorruption | None, ...]
@@ -89,7 +91,7 @@ class CorruptionErrors:
     @property
     def mean_name(self) -> str:
         """Name of the mean of CE."""
-        return f"mean CE of {15 - len(self.lacking)} of the 15" if self.lacking else "mCE"
+        return f"mean CE of {len(self.counted)} corruptions" if self.lacking else "mCE"
 
 
 def collect_corruption(tested: Tested, reference: Run | None = None) -> list[CorruptionErrors]:
@@ -131,9 +133,15 @@ def _collect_set(tested: Tested, key: Key, given: tuple[Run, Results] | None) ->
         choices=cell.get("choices"),
         severities=tuple(sorted({one["options"]["severity"] for one in cells_of(first)})),
         reference=" / ".join(used) or None,
+        counted=choose_counted({name for arm in arms if arm for name in arm.ce}),
         lacking=name_missing([name for arm in arms if arm for name in arm.ce]),
         arms=tuple(arms),
     )
+
+
+def choose_counted(names: Collection[str]) -> tuple[str, ...]:
+    """Choose the corruptions that count in a mean: those of the fifteen, or all where none is of them."""
+    return tuple(name for name in FIFTEEN if name in names) or tuple(sorted(names))
 
 
 def _measure_arm(tested: Tested, key: Key, number: int, reference: Reference | None) -> ArmCorruption | None:
@@ -156,7 +164,7 @@ def _measure_arm(tested: Tested, key: Key, number: int, reference: Reference | N
     relative = {
         name: spread([(one.relative or {}).get(name) for one in found]) for name in found[0].relative or ()
     }
-    counted = [name for name in FIFTEEN if name in ce]
+    counted = choose_counted(ce.keys())
     whole = counted and all(one.relative and None not in one.relative.values() for one in found)
     return ArmCorruption(
         errors=average_errors(every),
@@ -232,7 +240,7 @@ def tabulate_corruption(tested: Tested, one: CorruptionErrors) -> MetricTable:
         note += " Top-1 error in %, mean over severities; ± sd over seeds. CE needs a --reference RUN."
     if clean:
         note += f" Relative CE: errors above the clean error, of {clean}."
-    if one.reference and one.lacking:
+    if one.reference and 0 < len(one.lacking) < len(FIFTEEN):
         note += f" Not in the mean: {', '.join(name.replace('_', ' ') for name in one.lacking)}."
     slug = "-".join(filter(None, (one.head, one.name)))
     heading = f"Corruption error: {name_set((one.head, one.kind, one.name))}"
