@@ -19,7 +19,7 @@ from texneg.train.evaluate.metrics.corruption_error import (
     name_missing,
     standard_error,
 )
-from texneg.train.evaluate.outcomes import align, load_outcomes
+from texneg.train.evaluate.outcomes import align_files
 from texneg.train.evaluate.sets.corruptions import Corruptions
 from texneg.train.report.metrics.base import (
     ABSENT,
@@ -210,9 +210,7 @@ def read_mistakes(
         for path, cell in zip(one.outcomes, cells_of(one.record), strict=True):
             paths.append(path)
             owners.append(cell["options"]["corruption"] if number >= first else "")
-    if not all(path.is_file() for path in paths):
-        return None
-    values = align([load_outcomes(path) for path in paths])
+    values = align_files(paths)
     if values is None:
         return None
     of = np.array(owners)
