@@ -124,6 +124,19 @@ def test_a_cache_that_is_no_folder_is_refused_before_any_set(probed, tmp_path, c
         assert "file is no folder" in capsys.readouterr().err
 
 
+def test_a_set_that_is_said_to_be_in_distribution_is_measured_anew_with_its_ranking(
+    probed, colours, tmp_path
+):
+    paths = (f"same={colours('same', seed=1)}",)
+    for kind in (Accuracy(paths), Accuracy(paths, in_distribution=("same",))):
+        ood.ood(ood.OodConfig(**probed, kinds=(kind,)))
+        [row] = json.loads((tmp_path / "run" / "ood.json").read_text())["sets"]
+        answers = load_outcomes(tmp_path / "run" / row["outcomes"]).answers
+        assert (answers.ranking is None) == (not row["in_distribution"])
+    assert (row["choices"], row["choice_names"]) == (3, ["blue", "green", "red"])
+    assert len(answers.ranking) == answers.ranked.sum() >= len(answers.predicted) == 36
+
+
 def test_outcomes_are_aligned_by_name(tmp_path, encoder, colours):
     images = open_images(colours("set"))
     values, labels = features_of(encoder, images)

@@ -45,6 +45,7 @@ from texneg.train.report.runs import Run
 from texneg.train.report.sets import Key, SetResult, read_sets, require_same_test
 
 Z = 1.959964  # 95 %
+NAMED = 4  # corruptions at most that a note names
 
 
 @dataclass(frozen=True)
@@ -239,7 +240,9 @@ def tabulate_corruption(tested: Tested, one: CorruptionErrors) -> MetricTable:
     if clean:
         note += f" Relative CE: errors above the clean error, of {clean}."
     if one.reference and 0 < len(one.lacking) < len(FIFTEEN):
-        note += f" Not in the mean: {', '.join(name.replace('_', ' ') for name in one.lacking)}."
+        names = ", ".join(name.replace("_", " ") for name in one.lacking)
+        many = f"{len(one.lacking)} of the fifteen corruptions"
+        note += f" Not in the mean: {names if len(one.lacking) <= NAMED else many}."
     slug = "-".join(filter(None, (one.head, one.name)))
     heading = f"Corruption error: {name_set((one.head, one.kind, one.name))}"
     columns = ("", *(arm.label for arm in tested.arms))
