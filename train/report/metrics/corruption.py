@@ -1,7 +1,7 @@
 """Corruption errors of every arm on every set of corruptions and severities."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -19,7 +19,7 @@ from texneg.train.evaluate.metrics.corruption_error import (
     name_missing,
     standard_error,
 )
-from texneg.train.evaluate.outcomes import align, load_outcomes
+from texneg.train.evaluate.outcomes import align_files
 from texneg.train.evaluate.sets.corruptions import Corruptions
 from texneg.train.report.metrics.base import (
     ABSENT,
@@ -45,6 +45,7 @@ from texneg.train.report.runs import Run
 from texneg.train.report.sets import Key, SetResult, read_sets, require_same_test
 
 Z = 1.959964  # 95 %
+NAMED = 4  # corruptions at most that a note names
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class ArmCorruption:
     ce: Mapping[str, Spread]
     """by corruption; empty without a reference"""
     mean_ce: Spread | None
-    """over the corruptions of `ce`, of the fifteen alone: mCE if all are there"""
+    """over the corruptions that count: mCE if these are the fifteen"""
     interval: Interval | None
     """95 % of the mean of CE, over images"""
     relative_ce: Mapping[str, Spread]
@@ -82,6 +83,8 @@ class CorruptionErrors:
     severities: tuple[int, ...]
     reference: str | None
     """name of what CE is relative to"""
+    counted: tuple[str, ...]
+    """corruptions in the mean of CE: of the fifteen, or all of a set that has none of these"""
     lacking: tuple[str, ...]
     """corruptions of the fifteen that CE is not known of; mCE needs all"""
     arms: tuple[ArmCorruption | None, ...]
@@ -89,7 +92,7 @@ class CorruptionErrors:
     @property
     def mean_name(self) -> str:
         """Name of the mean of CE."""
-        return f"mean CE of {15 - len(self.lacking)} of the 15" if self.lacking else "mCE"
+        return f"mean CE of {len(self.counted)} corruptions" if self.lacking else "mCE"
 
 
 def collect_corruption(tested: Tested, reference: Run | None = None) -> list[CorruptionErrors]:
@@ -131,9 +134,15 @@ def _collect_set(tested: Tested, key: Key, given: tuple[Run, Results] | None) ->
         choices=cell.get("choices"),
         severities=tuple(sorted({one["options"]["severity"] for one in cells_of(first)})),
         reference=" / ".join(used) or None,
+        counted=choose_counted({name for arm in arms if arm for name in arm.ce}),
         lacking=name_missing([name for arm in arms if arm for name in arm.ce]),
         arms=tuple(arms),
     )
+
+
+def choose_counted(names: Collection[str]) -> tuple[str, ...]:
+    """Choose the corruptions that count in a mean: those of the fifteen, or all where none is of them."""
+    return tuple(name for name in FIFTEEN if name in names) or tuple(sorted(names))
 
 
 def _measure_arm(tested: Tested, key: Key, number: int, reference: Reference | None) -> ArmCorruption | None:
@@ -156,7 +165,7 @@ def _measure_arm(tested: Tested, key: Key, number: int, reference: Reference | N
     relative = {
         name: spread([(one.relative or {}).get(name) for one in found]) for name in found[0].relative or ()
     }
-    counted = [name for name in FIFTEEN if name in ce]
+    counted = choose_counted(ce.keys())
     whole = counted and all(one.relative and None not in one.relative.values() for one in found)
     return ArmCorruption(
         errors=average_errors(every),
@@ -202,9 +211,7 @@ def read_mistakes(
         for path, cell in zip(one.outcomes, cells_of(one.record), strict=True):
             paths.append(path)
             owners.append(cell["options"]["corruption"] if number >= first else "")
-    if not all(path.is_file() for path in paths):
-        return None
-    values = align([load_outcomes(path) for path in paths])
+    values = align_files(paths)
     if values is None:
         return None
     of = np.array(owners)
@@ -232,8 +239,10 @@ def tabulate_corruption(tested: Tested, one: CorruptionErrors) -> MetricTable:
         note += " Top-1 error in %, mean over severities; ± sd over seeds. CE needs a --reference RUN."
     if clean:
         note += f" Relative CE: errors above the clean error, of {clean}."
-    if one.reference and one.lacking:
-        note += f" Not in the mean: {', '.join(name.replace('_', ' ') for name in one.lacking)}."
+    if one.reference and 0 < len(one.lacking) < len(FIFTEEN):
+        names = ", ".join(name.replace("_", " ") for name in one.lacking)
+        many = f"{len(one.lacking)} of the fifteen corruptions"
+        note += f" Not in the mean: {names if len(one.lacking) <= NAMED else many}."
     slug = "-".join(filter(None, (one.head, one.name)))
     heading = f"Corruption error: {name_set((one.head, one.kind, one.name))}"
     columns = ("", *(arm.label for arm in tested.arms))

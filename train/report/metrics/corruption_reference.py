@@ -104,9 +104,11 @@ def is_like_alexnet(record: Record) -> bool:
         and cell.get("constants") == "imagenet-c"
         and bool(cell.get("published_size"))
     )
-    whole = all(len(by_severity) == SEVERITIES for by_severity in read_errors(record).values())
+    errors = read_errors(record)
+    whole = all(len(by_severity) == SEVERITIES for by_severity in errors.values())
     ways = {cell.get("choices"), cell.get("head_classes")}
-    return (making == FILES or like_files) and whole and ways == {ALEXNET_CLASSES}
+    known = not ALEXNET.keys().isdisjoint(errors)
+    return (making == FILES or like_files) and known and whole and ways == {ALEXNET_CLASSES}
 
 
 def read_errors(record: Record) -> dict[str, dict[int, float]]:
