@@ -22,6 +22,7 @@ BENCHMARKS = {
         "texneg.bench.corruptions:bench",
         "corruptions beside a straight implementation of the published ones",
     ),
+    "probe": ("texneg.bench.probe:bench", "the probe's sweep of penalties beside scikit-learn's"),
     "e2e": ("texneg.bench.e2e:bench", "a whole short training, and the shares of its parts"),
     "gpu": (
         "texneg.bench.gpu_session:bench",
