@@ -57,6 +57,8 @@ class Stream(IntEnum):
     SIMILARITY_SAMPLE = 0x73696D69
     VALIDATION_SPLIT = 0x73706C69
     BOOTSTRAP = 0x626F6F74
+    HEAD = 0x68656164
+    LABEL_SHARE = 0x73686172
     SHAPE_BIAS_BOOTSTRAP = 0x73686170
 
     # fold(seed, purpose, corruption, severity, key): the corruption of an image; fold(purpose, number): frost
