@@ -39,6 +39,7 @@ ROOMS = {  # folder: its folders and modules in order; each may import itself an
         "recipes",
         "flags",
         "convert",
+        "finetune",
         "assemble",
         "pretrain",
         "worker",
