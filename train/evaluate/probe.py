@@ -201,7 +201,8 @@ def is_current(config: ProbeConfig) -> bool:
     found = read_json(path)
     if not str(found.get("transform")).endswith(VERSION):
         return False  # of crops of an earlier version
-    if found.get("config", {}).get("how", asdict(FitOptions())) != asdict(config.how):
+    before = FitOptions(**found.get("config", {}).get("how", {}))
+    if replace(before, workers=config.how.workers) != config.how:
         return False
     try:
         train, test = open_sets(config)

@@ -38,7 +38,7 @@ class Protocol:
         if epochs < 1:
             raise InputError(f"--epochs {epochs}: at least 1")
         drops = tuple(drop * epochs / self.epochs for drop in self.drops)
-        return replace(self, epochs=epochs, drops=drops)
+        return replace(self, name=f"{self.name} in other epochs", epochs=epochs, drops=drops)
 
     def factor(self, step: int, per_epoch: int) -> float:
         """Factor of the learning rates at a step."""
