@@ -26,6 +26,11 @@ BENCHMARKS = {
         "texneg.bench.suppressions:bench",
         "suppressions of shape, texture, colour beside NumPy and OpenCV",
     ),
+    "corruption-table": (
+        "texneg.bench.corruption_table:bench",
+        "75 cells of ImageNet-C made on the fly: shares of time, memory, a kill",
+    ),
+    "probe": ("texneg.bench.probe:bench", "the probe's sweep of penalties beside scikit-learn's"),
     "e2e": ("texneg.bench.e2e:bench", "a whole short training, and the shares of its parts"),
     "gpu": (
         "texneg.bench.gpu_session:bench",

@@ -40,6 +40,7 @@ ROOMS = {  # folder: its folders and modules in order; each may import itself an
         "recipes",
         "flags",
         "convert",
+        "finetune",
         "assemble",
         "pretrain",
         "worker",

@@ -59,14 +59,19 @@ def convert(config: ConvertConfig) -> int:
     tensors = collect_tensors(encoder, classifier=config.classifier)
     if config.names == "torchvision":
         tensors = rename(encoder, tensors)
+    write_encoder(out, encoder, tensors)
+    console.out(f"{out}: {len(tensors)} tensors; {how_to_load(encoder, config)}")
+    return 0
+
+
+def write_encoder(out: Path, encoder: Encoder, tensors: Mapping[str, Tensor]) -> None:
+    """Write weights with architecture and preprocessing, so that texneg reads them without flags."""
     from safetensors.torch import save
 
     content = {name: value.contiguous() for name, value in tensors.items()}
     metadata = {"format": "pt", RECORD: json.dumps(describe(encoder), sort_keys=True)}
     with write_errors(out, "it begins anew"):
         write_bytes(out, save(content, metadata))
-    console.out(f"{out}: {len(tensors)} tensors; {how_to_load(encoder, config)}")
-    return 0
 
 
 def describe_keys(encoder: Encoder, *, in_full: bool) -> list[str]:

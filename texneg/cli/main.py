@@ -35,6 +35,7 @@ VERBS: Verbs = {
     "study": ("texneg.train.sweep:study", "train and test a sweep of settings with several seeds"),
     "convert": ("texneg.train.convert:convert", "any encoder to a file that timm or torchvision loads"),
     "probe": ("texneg.train.evaluate.probe:probe", "linear probe on frozen features"),
+    "finetune": ("texneg.train.finetune:finetune", "an encoder and a head trained on some of the labels"),
     "knn": ("texneg.train.evaluate.knn:knn", "k-nearest-neighbour accuracy of frozen features"),
     "ood": ("texneg.train.evaluate.ood:ood", "accuracy and shape bias on out-of-distribution test folders"),
     "analyze": (

@@ -59,6 +59,8 @@ class Batches(Dataset[Batch | InputError]):
     """Leave the negatives to `complete`, once the batch is on its device."""
     rank: int = 0
     world: int = 1
+    one_view: bool = False
+    """Make the query view alone, of images that are trained on with their labels."""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -89,7 +91,8 @@ class Batches(Dataset[Batch | InputError]):
             return make_views(pixels, self.augmentation, seed=self.seed, epoch=epoch, index=index, view=view)
 
         images = [self.image(int(i)) for i in index]
-        query, key = views(images, QUERY), views(images, KEY)
+        query = views(images, QUERY)
+        key = query[:0] if self.one_view else views(images, KEY)
         ready = self.negatives.kinds and not self.deferred
         negatives = torch.from_numpy(self.make_negatives(query, step, index)) if ready else None
         pixels = torch.from_numpy(query), torch.from_numpy(key)

@@ -63,8 +63,8 @@ class Slots:
     def __init__(self, batches: Batches, number: int) -> None:
         n, side = batches.batch // batches.world, batches.augmentation.image_size
         ready = bool(batches.negatives.kinds) and not batches.deferred
-        view = (n, side, side, 3)
-        self._shapes = [view, view, (n, batches.negatives.count, side, side, 3)][: 2 + ready]
+        key = (0 if batches.one_view else n, side, side, 3)
+        self._shapes = [(n, side, side, 3), key, (n, batches.negatives.count, side, side, 3)][: 2 + ready]
         self._parts = [n * torch.int64.itemsize, *map(math.prod, self._shapes)]
         self._stride = -(-sum(self._parts) // mmap.PAGESIZE) * mmap.PAGESIZE
         self._number = number

@@ -46,13 +46,13 @@ class Features:
     """N names that pair the same images between runs."""
     wrong: tuple[int, ...] = ()
     """Places of images that cannot be read and count as wrong; their features are 0."""
-    skipped: int = 0
-    """Number of images that cannot be read and were left out."""
+    skipped: tuple[int, ...] = ()
+    """Places in the image set of images that cannot be read and were left out."""
 
     @property
     def unreadable(self) -> int:
         """Number of images that cannot be read."""
-        return len(self.wrong) + self.skipped
+        return len(self.wrong) + len(self.skipped)
 
     def mark_wrong(self, right: Tensor) -> Tensor:
         """Return answers, boolean (N,), with those for images that cannot be read set to wrong."""
@@ -257,7 +257,7 @@ def apply_policy(values: Tensor, faults: dict[int, str], images: ImageSet, bad: 
         return Features(values, labels, images.keys, wrong=tuple(faults))
     left = torch.tensor([i for i in range(n) if i not in faults])
     return Features(
-        values[left], labels[left], tuple(images.keys[i] for i in left.tolist()), skipped=len(faults)
+        values[left], labels[left], tuple(images.keys[i] for i in left.tolist()), skipped=tuple(faults)
     )
 
 

@@ -1,13 +1,14 @@
 """`texneg knn`: k-nearest-neighbour accuracy of frozen features."""
 
 import math
+import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from texneg import __version__
 from texneg.cli import console
 from texneg.cli.fields import Positional
-from texneg.datasets.storage.json_files import write_json
+from texneg.datasets.storage.json_files import read_json, write_json
 from texneg.datasets.storage.places import require_folder
 from texneg.errors import InputError
 from texneg.train.data.splits import find_test, open_test, open_train, require_labels
@@ -30,6 +31,8 @@ class KnnConfig:
     """test images; without it, the `val`, `validation` or `test` split of --data"""
     out: str | None = None
     """run folder for knn.json; none prints only"""
+    name: str = ""
+    """of this test, where a run has several: its file is knn-NAME.json"""
     k: tuple[int, ...] = (10, 20, 200)
     """numbers of neighbours"""
     temperature: float = 0.07
@@ -59,9 +62,11 @@ def knn(config: KnnConfig) -> int:
     for folder, flag in ((config.out, "--out"), (config.cache, "--cache")):
         if folder:
             require_folder(folder, flag)
-    encoder = open_encoder(config.checkpoint, config.device, config.foreign)
     train = require_labels(open_train(config.data))
     test = open_test(config.test) if config.test else find_test(config.data, train.classes)
+    if config.out:
+        require_own_place(config, config.out)
+    encoder = open_encoder(config.checkpoint, config.device, config.foreign)
     if test is None:
         raise InputError(
             f"{config.data} has no val, validation or test split with its classes; name one with --test"
@@ -94,7 +99,7 @@ def knn(config: KnnConfig) -> int:
         rows[str(k)] = {**summarise(space, correct), "k": used, "asked": k}
         asked = f" (asked for {k})" if used < k else ""
         of = f"in {space.kinds} classes ({len(space.columns)}-way, chance {100 * space.chance:.1f} %)"
-        console.out(f"kNN k = {used}{asked}: {found} {of}{notes}")
+        console.out(f"kNN k = {used}{asked}, temperature {config.temperature:g}: {found} {of}{notes}")
     if largest := max((row["k"] for row in rows.values() if row["k"] < row["asked"]), default=0):
         console.info(
             f"warning: --k {max(config.k)} is more than the {largest} images to search in, which all vote"
@@ -108,7 +113,32 @@ def knn(config: KnnConfig) -> int:
         }
         unreadable = {"test": seen.unreadable, "searched": bank.unreadable}
         write_json(
-            Path(config.out) / "knn.json",
+            knn_file(config.out, config.name),
             {"k": rows, **space.describe(), "unreadable": unreadable, **record},
         )
     return 0
+
+
+def knn_file(out: str, name: str) -> Path:
+    """Place of the record of a test in a run folder."""
+    return Path(out) / (f"knn-{name}.json" if name else "knn.json")
+
+
+def require_own_place(config: KnnConfig, out: str) -> None:
+    """Refuse to write over the record of other images.
+
+    Raises:
+        InputError: asks for a name for this one.
+    """
+    if not re.fullmatch(r"[\w.-]*", config.name):
+        raise InputError(f"--name {config.name!r}: letters, digits, dots, hyphens and underscores")
+    path = knn_file(out, config.name)
+    before = read_json(path).get("config", {}) if path.is_file() else {}
+    if any(
+        before.get(name, value) != value for name, value in (("data", config.data), ("test", config.test))
+    ):
+        other = before["test"] or before["data"]
+        raise InputError(
+            f"{path} is of {other}: give this one a name, such as --name"
+            f" {Path(config.test or config.data).name}"
+        )

@@ -1,6 +1,6 @@
 """A linear head on frozen features: fitted by multinomial logistic regression, kept in `head.pt`.
 
-L-BFGS over a warm-started sweep of penalties. The problem is convex, so there is no learning rate to tune and
+A sweep of penalties from strong to weak. The problem is convex, so there is no learning rate to tune and
 nothing random but the validation split, which is a function of the seed.
 
 Shapes: N images, F features, C classes.
@@ -8,7 +8,7 @@ Shapes: N images, F features, C classes.
 
 import hashlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -24,12 +24,14 @@ from texneg.errors import InputError
 from texneg.philox.arrays import generator
 from texneg.philox.streams import Stream
 from texneg.train.evaluate.encoders import Encoder
+from texneg.train.evaluate.logistic import minimise, sweep
 from texneg.train.networks.preprocessing import Resize
 
 FORMAT = "texneg-head-1"
 OWN = "own"  # in place of a path
 PENALTIES = tuple(10.0 ** (-2 * i / 3) for i in range(10))  # 1 ... 1e-6, strong to weak
 VALIDATION_SHARE = 0.1
+TO_CHOOSE = 1e-5  # of a minimum, to compare penalties
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class Head:
     """Name of their resize and crop; empty in files of earlier versions."""
     data: str = ""
     """Fingerprint of a sample of each of them; empty in files of earlier versions."""
+    protocol: str = "lbfgs"
+    """How it was fitted."""
 
     def logits(self, features: Tensor) -> Tensor:
         """Scores (N, C) of features (N, F)."""
@@ -90,47 +94,6 @@ def standardisation(features: Tensor) -> tuple[Tensor, Tensor]:
     return mean, torch.where(std > 1e-6 * mean.abs() + 1e-12, std, 1.0)
 
 
-def minimise(x: Tensor, labels: Tensor, start: Tensor, *, penalty: float, steps: int) -> Tensor:
-    """Weight and bias (C, F + 1) that minimise mean cross-entropy + penalty / 2 * ||weight||^2, from `start`.
-
-    Args:
-        x: standardised features (N, F).
-        labels: int64 (N,).
-        start: (C, F + 1), the bias in the last column, which is not penalised.
-        penalty: above 0.
-        steps: L-BFGS iterations at most; it stops earlier where the gradient vanishes.
-    """
-    solution = start.clone().requires_grad_()
-    optimiser = torch.optim.LBFGS(
-        [solution],
-        max_iter=steps,
-        history_size=10,
-        tolerance_grad=1e-6,
-        tolerance_change=1e-8,
-        line_search_fn="strong_wolfe",
-    )
-
-    def closure() -> Tensor:
-        optimiser.zero_grad()
-        loss = F.cross_entropy(torch.addmm(solution[:, -1], x, solution[:, :-1].T), labels)
-        loss = loss + penalty / 2 * solution[:, :-1].square().sum()
-        loss.backward()
-        return loss
-
-    optimiser.step(closure)
-    return solution.detach()
-
-
-def sweep(
-    x: Tensor, labels: Tensor, *, classes: int, penalties: Sequence[float], steps: int
-) -> Iterator[tuple[float, Tensor]]:
-    """Solutions for each penalty from strong to weak, each started from the one before."""
-    solution = x.new_zeros(classes, x.shape[1] + 1)
-    for penalty in sorted(penalties, reverse=True):
-        solution = minimise(x, labels, solution, penalty=penalty, steps=steps)
-        yield penalty, solution
-
-
 def fit_probe(
     train_features: Tensor,
     train_labels: Tensor,
@@ -152,7 +115,7 @@ def fit_probe(
         train_labels: int64 (N,), in 0 ... C - 1.
         classes: C names.
         penalties: tried from strong to weak.
-        steps: L-BFGS iterations at most for each penalty.
+        steps: at most for each penalty.
         seed: of the validation split.
         device: where to compute. The head comes back on the CPU.
 
@@ -206,17 +169,24 @@ def choose_penalty(
         held: boolean (N,).
         classes: C.
         penalties: tried from strong to weak.
-        steps: L-BFGS iterations at most for each.
+        steps: at most for each.
     """
     mean, std = standardisation(values[~held])
     x, y = (values[~held] - mean) / std, (values[held] - mean) / std
     found: list[tuple[float, Choice]] = []
-    for penalty, solution in sweep(x, labels[~held], classes=classes, penalties=penalties, steps=steps):
+    swept = sweep(x, labels[~held], classes=classes, penalties=penalties, steps=steps, tolerance=TO_CHOOSE)
+    for penalty, solution in swept:
         scores = torch.addmm(solution[:, -1], y, solution[:, :-1].T)
         loss = F.cross_entropy(scores, labels[held]).item()
         right = (scores.argmax(1) == labels[held]).double().mean().item()
         found.append((loss, Choice(penalty, right, solution)))
     return min(found, key=lambda one: one[0])[1]
+
+
+def make_plain_head(weight: Tensor, bias: Tensor, classes: Sequence[str]) -> Head:
+    """Make a head of features as they are, not standardised."""
+    features = weight.shape[1]
+    return Head(torch.zeros(features), torch.ones(features), weight, bias, tuple(classes))
 
 
 def save_head(path: str, head: Head) -> None:
@@ -244,8 +214,7 @@ def make_own_head(encoder: Encoder) -> Head:
             f"--head own: the classifier has {len(weight)} classes, whose names are unknown (1000 would be"
             " ImageNet's); fit a head with texneg probe"
         )
-    features = weight.shape[1]
-    return Head(torch.zeros(features), torch.ones(features), weight, bias, classes, encoder.fingerprint)
+    return replace(make_plain_head(weight, bias, classes), encoder=encoder.fingerprint, protocol=OWN)
 
 
 def head_file(out: str | Path, name: str) -> Path:

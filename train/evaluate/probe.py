@@ -16,20 +16,19 @@ from texneg.datasets.storage.places import require_folder
 from texneg.errors import InputError, RunFailed
 from texneg.train.data.splits import find_test, open_test, open_train, require_labels
 from texneg.train.evaluate.class_space import check_classes, find_class_map
-from texneg.train.evaluate.encoders import describe_encoder, find_device, open_encoder
+from texneg.train.evaluate.encoders import describe_encoder, open_encoder
 from texneg.train.evaluate.features import Bad, Features, describe_unreadable, extract
-from texneg.train.evaluate.linear import OWN, PENALTIES, VALIDATION_SHARE, fit_probe, head_file, save_head
+from texneg.train.evaluate.fit_head import LBFGS, FitOptions, fit_head, make_judge
+from texneg.train.evaluate.linear import OWN, head_file, save_head
 from texneg.train.evaluate.outcomes import save_outcomes
 from texneg.train.evaluate.sets.accuracy import describe_accuracy, measure_accuracy
 from texneg.train.networks.imported import Foreign
 from texneg.train.networks.preprocessing import VERSION
 
-PROTOCOL = "lbfgs"
-
 
 @dataclass(frozen=True)
 class ProbeConfig:
-    """Linear probe: L-BFGS on standardised frozen features, penalty chosen on a held-out tenth."""
+    """Linear probe on frozen features: a head, and its accuracy."""
 
     checkpoint: Positional[str]
     """run folder, encoder.pt, file of another project's weights, or timm:NAME"""
@@ -62,6 +61,7 @@ class ProbeConfig:
     """class map of the test images' folders: a file, a map that comes with texneg, or folders"""
     leave_out: bool = False
     """leave out test images in unknown class folders or in none, instead of refusing them"""
+    how: FitOptions = FitOptions()
     foreign: Foreign = Foreign()
 
 
@@ -75,7 +75,6 @@ def probe(config: ProbeConfig) -> int:
     if config.cache:
         require_folder(config.cache, "--cache")
     encoder = open_encoder(config.checkpoint, config.device, config.foreign)
-    device = find_device(encoder)
     train, test = open_sets(config)
     require_own_place(config, train)
     declared = None if test is None else find_class_map(config.classes, "", test)
@@ -86,10 +85,16 @@ def probe(config: ProbeConfig) -> int:
         return extract(encoder, images, batch=config.batch, flip=config.flip, cache=config.cache, bad=bad)
 
     fitted = features(train, "error" if config.bad == "error" else "skip")
-    head = fit_probe(fitted.values, fitted.labels, classes=train.classes, seed=config.seed, device=device)
+    judge = None
+    if test is not None and config.how.protocol != LBFGS:  # before the long fit, which looks at it
+        judge = make_judge(features(test, config.bad), test, declared, leave_out=config.leave_out)
+    state = record_file(Path(config.out), config.name).with_suffix(".fit.pt")
+    made = fit_head(
+        encoder, train, fitted, config.how, seed=config.seed, judge=judge, state=state, cache=config.cache
+    )
     prepared = encoder.preprocessing
     head = replace(
-        head,
+        made.head,
         encoder=encoder.fingerprint,
         flip=config.flip,
         resize="torchvision" if prepared.enlarges else "no-enlargement",
@@ -121,7 +126,7 @@ def probe(config: ProbeConfig) -> int:
             "bad": config.bad,
         }
     result = {
-        "protocol": PROTOCOL,
+        **made.record,
         **describe_encoder(encoder),
         "encoder": encoder.fingerprint,
         "name": config.name,
@@ -130,15 +135,13 @@ def probe(config: ProbeConfig) -> int:
         "data": sample_fingerprint(train),
         "n_train": len(fitted.values),
         "unreadable": fitted.unreadable,
-        "penalty": head.penalty,
-        "penalties": list(PENALTIES),
-        "validation_share": VALIDATION_SHARE,
-        "validation": head.validation,
         "test": tested,
         "config": asdict(config),
         "version": __version__,
     }
     write_json(record_path, result)
+    if made.fit is not None:
+        made.fit.finish()
     console.out(f"{summary(result, config.bad)} -> {head_path}")
     return 0
 
@@ -196,6 +199,9 @@ def is_current(config: ProbeConfig) -> bool:
     found = read_json(path)
     if not str(found.get("transform")).endswith(VERSION):
         return False  # of crops of an earlier version
+    before = FitOptions(**found.get("config", {}).get("how", {}))
+    if replace(before, workers=config.how.workers) != config.how:
+        return False
     try:
         train, test = open_sets(config)
     except InputError:
@@ -207,14 +213,27 @@ def is_current(config: ProbeConfig) -> bool:
 
 def summary(result: dict[str, Any], bad: Bad) -> str:
     """One line for the terminal."""
-    validation = result["validation"]
-    chosen = "chosen without validation" if validation is None else f"validation {100 * validation:.1f} %"
     line = (
         f"linear probe ({result['protocol']}): {result['n_train']} training images, "
         f"{len(result['classes'])} classes{describe_unreadable(result['unreadable'], 'skip')}, "
-        f"penalty {result['penalty']:.2g}, {chosen}"
+        f"{describe_choice(result)}"
     )
     test = result["test"]
     if test is None:
         return f"{line}; no test set given"
-    return f"{line}; test: {describe_accuracy(test)}{describe_unreadable(test['unreadable'], bad)}"
+    best, after = result.get("best_on_test"), ""
+    if best is not None:
+        after = (
+            f" (best epoch on these test images, as the paper reports: {100 * best['accuracy']:.1f} % after"
+            f" epoch {best['epoch']}; not to be compared with other numbers)"
+        )
+    return f"{line}; test: {describe_accuracy(test)}{after}{describe_unreadable(test['unreadable'], bad)}"
+
+
+def describe_choice(result: dict[str, Any]) -> str:
+    """Describe how the head was chosen."""
+    validation = result["validation"]
+    shown = "" if validation is None else f"validation {100 * validation:.1f} %"
+    if "choice" in result:
+        return f"{result['choice']}{', ' if shown else ''}{shown}"
+    return f"penalty {result['penalty']:.2g}, {shown or 'chosen without validation'}"

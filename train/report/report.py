@@ -152,7 +152,9 @@ def describe_foreign(run: Run) -> str:
 
 
 def describe_choice(probe: Mapping[str, Any]) -> str:
-    """Describe how a probe came to its penalty."""
+    """Describe how a probe came to its penalty, or to its learning rate."""
+    if "choice" in probe:
+        return str(probe["choice"])
     if probe.get("validation", 0.0) is None:
         return "the strongest penalty, for want of images to hold out"
     return f"penalty chosen on a held-out {probe['validation_share']:.0%}"

@@ -7,12 +7,12 @@ import torch
 from texneg.errors import InputError
 from texneg.train.evaluate.linear import (
     PENALTIES,
+    TO_CHOOSE,
     fit_probe,
-    minimise,
     standardisation,
-    sweep,
     validation_split,
 )
+from texneg.train.evaluate.logistic import minimise, sweep
 
 
 def clusters(n=600, features=12, classes=4, spread=0.3, seed=0):
@@ -48,7 +48,7 @@ def test_the_penalty_is_the_one_with_the_lowest_held_out_loss():
     mean, std = standardisation(features[~held])
     x, y = (features[~held] - mean) / std, (features[held] - mean) / std
     found = {}
-    for penalty, w in sweep(x, labels[~held], classes=4, penalties=PENALTIES, steps=100):
+    for penalty, w in sweep(x, labels[~held], classes=4, penalties=PENALTIES, steps=100, tolerance=TO_CHOOSE):
         p = (y @ w[:, :-1].T + w[:, -1]).softmax(1)
         loss = -p[torch.arange(len(p)), labels[held]].log().mean().item()
         found[loss] = penalty, (p.argmax(1) == labels[held]).double().mean().item()
@@ -62,7 +62,7 @@ def test_the_gradient_vanishes_at_the_solution():
     mean, std = standardisation(features)
     x, penalty = ((features - mean) / std).double(), 0.01
     solution = minimise(
-        x, labels, torch.zeros(4, 13, dtype=torch.float64), penalty=penalty, steps=300
+        x, labels, torch.zeros(4, 13, dtype=torch.float64), penalty=penalty, steps=300, tolerance=1e-9
     ).numpy()
     scores = x.numpy() @ solution[:, :-1].T + solution[:, -1]
     p = np.exp(scores) / np.exp(scores).sum(1, keepdims=True) - np.eye(4)[labels]

@@ -72,6 +72,27 @@ def test_knn_verb(tiny, colours, tmp_path):
         knn.knn(knn.KnnConfig("tiny", str(train), temperature=float("nan"), device="cpu"))
 
 
+def test_every_named_test_of_knn_has_its_own_file(tiny, colours, tmp_path, capsys):
+    train, test, sketch = colours("train"), colours("test", seed=1), colours("sketch", seed=2)
+    out = tmp_path / "run"
+
+    def measure(images, **options):
+        return knn.knn(
+            knn.KnnConfig("tiny", str(train), test=str(images), out=str(out), device="cpu", **options)
+        )
+
+    assert measure(test) == 0
+    assert "kNN k = 10, temperature 0.07: " in capsys.readouterr().out
+    with pytest.raises(InputError, match="give this one a name, such as --name sketch"):
+        measure(sketch)
+    assert measure(sketch, name="sketch", temperature=0.1) == 0
+    assert measure(test) == 0
+    assert {path.name for path in out.iterdir()} == {"knn.json", "knn-sketch.json"}
+    assert json.loads((out / "knn-sketch.json").read_text())["config"]["temperature"] == 0.1
+    with pytest.raises(InputError, match="letters, digits"):
+        measure(test, name="a/b")
+
+
 @pytest.mark.parametrize("names", [("red", "green"), ("red", "green", "blue")], ids=len)
 def test_one_image_of_each_class_is_probed_without_validation(tiny, colours, tmp_path, capsys, names):
     train, out = colours("train", classes=names, per_class=1), tmp_path / "run"
@@ -124,7 +145,8 @@ def test_k_beyond_the_bank_is_said(tiny, colours, tmp_path, capsys, k):
     }
     said = capsys.readouterr()
     assert [line.partition(":")[0] for line in said.out.splitlines()] == [
-        f"kNN k = {min(asked, 24)}" + (f" (asked for {asked})" if asked > 24 else "") for asked in k
+        f"kNN k = {min(asked, 24)}" + (f" (asked for {asked})" if asked > 24 else "") + ", temperature 0.07"
+        for asked in k
     ]
     warned = f"warning: --k {max(k)} is more than the 24 images to search in, which all vote\n"
     assert said.err == (warned if max(k) > 24 else "")
