@@ -176,7 +176,9 @@ class Corruptions(SetKind):
             f" (chance {100 * record['chance']:.1f} %), unmasked {100 * record['unmasked_mean']:.1f} %;"
             f" {_describe_all_making(record)}{describe_left_out(record['left_out'])}"
         ]
-        lines += [f"  {name:<18}{100 * value:5.1f} %" for name, value in record["by_corruption"].items()]
+        for name, value in record["by_corruption"].items():
+            note = ", not in the mean" if extra and name in EXTRA else ""
+            lines.append(f"  {name:<18}{100 * value:5.1f} %{note}")
         return "\n".join(lines)
 
 
