@@ -127,8 +127,10 @@ def _remember(images: ImageSet, memo: Path) -> str:
 
 
 def _stamp(images: ImageSet) -> tuple[str, float] | None:
-    """Digest of path, inode, size and times of every file, and the latest time; None in a store."""
+    """Digest of places, and of inode, size and times of every file, and the latest time; None in a store."""
     digest, latest = hashlib.sha256(_hash_listing(images).encode()), 0.0
+    if images.offsets.any():  # rows of one array, and members of one tar, have their files in common
+        digest.update(images.offsets.tobytes())
     for file in _files(images):
         where = parse_place(file)
         if isinstance(where, Url):

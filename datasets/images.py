@@ -53,6 +53,11 @@ class ImageSet:
         """(N,) bytes of each image as stored."""
         return self._span[:, 1]
 
+    @property
+    def offsets(self) -> npt.NDArray[np.int64]:
+        """(N,) first byte of each image in its file."""
+        return self._span[:, 0]
+
     def name(self, i: int) -> str:
         """Key of image `i` with the suffix of its file; the key alone where it lies in a tar."""
         file = self._files[self._file[i]]

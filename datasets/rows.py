@@ -78,7 +78,7 @@ def read_labels(folder: Path, n: int, rows: int, classes: int) -> npt.NDArray[np
             f"{folder / LABELS} holds {_describe(labels)}; expected are {n} or {rows} whole numbers, one for"
             " each image; download it again"
         )
-    found = np.asarray(labels, np.int64)
+    found = np.array(labels, np.int64)
     if found.min() < 0 or found.max() >= classes:
         raise InputError(
             f"{folder / LABELS} has numbers {found.min()} to {found.max()}, the set {classes} classes, 0 to"

@@ -11,11 +11,14 @@ import pytest
 from PIL import Image
 
 from texneg.cli.main import main
+from texneg.datasets.catalogue.catalogue import CATALOGUE, find_known
+from texneg.datasets.catalogue.cells import find_cells
 from texneg.train import methods, negatives
 from texneg.train.evaluate import analyses, sets
 
 PAGE = Path(__file__).parents[1] / "docs" / "extend.md"
-TABLES = (negatives.KINDS, methods.METHODS, sets.KINDS, analyses.ANALYSES)
+TABLES = (negatives.KINDS, methods.METHODS, sets.KINDS, analyses.ANALYSES, CATALOGUE)
+HEADINGS = ("A negative", "A method", "A kind of test set", "A published test set", "An analysis")
 TINY = ("--width", "4", "--hidden", "8", "--dim", "6", "--image-size", "16", "--batch", "8", "--epochs", "2")
 
 
@@ -30,8 +33,7 @@ def extended(tmp_path_factory):
     """The examples in a module, imported: their classes are in the tables."""
     before = [list(table) for table in TABLES]
     path = tmp_path_factory.mktemp("extend") / "my_texneg.py"
-    headings = ("A negative", "A method", "A kind of test set", "An analysis")
-    path.write_text("\n\n".join(map(block, headings)))
+    path.write_text("\n\n".join(map(block, HEADINGS)))
     spec = importlib.util.spec_from_file_location("my_texneg", path)
     module = importlib.util.module_from_spec(spec)
     sys.modules["my_texneg"] = module
@@ -55,7 +57,7 @@ def data(tmp_path_factory):
     return root
 
 
-@pytest.mark.parametrize("heading", ["A negative", "A method", "A kind of test set", "An analysis"])
+@pytest.mark.parametrize("heading", HEADINGS)
 def test_an_example_is_short(heading):
     assert len(re.findall(r"^.*\S.*$", block(heading), re.M)) <= 40
 
@@ -81,6 +83,17 @@ def test_help_shows_them(extended, capsys, words, shown):
     assert ended.value.code == 0
     text = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert [one for one in shown if one not in text] == []
+
+
+def test_a_published_set_is_listed_and_its_cells_are_found(extended, tmp_path, capsys):
+    for name in ("drizzle", "downpour"):
+        for severity in range(1, 6):
+            (tmp_path / "rain" / name / str(severity)).mkdir(parents=True)
+    assert main(["ood", "--list", str(tmp_path / "rain")]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "test with --sets imagenet-rain=DIR; classes by the map imagenet, images ready-cut found" in shown
+    assert "rain: 10 of 10 cells" in shown
+    assert len(find_cells(tmp_path / "rain", find_known("imagenet-rain"))) == 10
 
 
 def test_they_train_are_measured_and_stand_in_the_report(extended, data, tmp_path, capsys):

@@ -57,10 +57,10 @@ def find_cells(root: str | Place, known: KnownSet | None = None) -> list[FoundCe
     entries = [] if tar else list_own(place)
     folders = [entry.name for entry in entries if entry.is_dir()]
     files = [entry.name for entry in entries if not entry.is_dir()]
-    found = find_arrays(place, files, names) or find_folders(place, folders, names)
+    found = find_arrays(place, files, names) or find_folders(place, folders, names, sure=known is not None)
     if tar or (known is not None and not folders and any(map(is_tar, files))):
         found = find_in_tars(place, names)
-    order = {name: i for i, name in enumerate(names.values())}
+    order = {name: i for i, name in enumerate(dict.fromkeys(names.values()))}
     return sorted(found, key=lambda cell: (order[cell.corruption], cell.severity))
 
 
@@ -71,8 +71,13 @@ def name_corruptions(known: KnownSet | None) -> dict[str, str]:
     return plain | {name: meant for one in sets for name, meant in one.renamed.items()}
 
 
-def find_folders(root: Place, folders: Iterable[str], names: Mapping[str, str]) -> list[FoundCell]:
-    """Find folders CORRUPTION/SEVERITY, directly or below the folders of ImageNet-C's archives."""
+def find_folders(
+    root: Place, folders: Iterable[str], names: Mapping[str, str], *, sure: bool
+) -> list[FoundCell]:
+    """Find folders CORRUPTION/SEVERITY, directly or below the folders of ImageNet-C's archives.
+
+    Unless it is `sure` that they are cells, a folder without severities is a class called like a corruption.
+    """
     places: dict[str, Place] = {}
     for name in folders:
         inside = list_own(root / name) if name in ARCHIVES and name not in names else []
@@ -85,7 +90,12 @@ def find_folders(root: Place, folders: Iterable[str], names: Mapping[str, str]) 
             places[meant] = place
     found = []
     for meant, place in places.items():
-        severities = read_severities(place)
+        try:
+            severities = read_severities(place)
+        except InputError:
+            if sure:
+                raise
+            continue
         found += [
             FoundCell(meant, severity, str(place / folder), partial(_open_tree, str(place / folder)))
             for severity, folder in severities.items()

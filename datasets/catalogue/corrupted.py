@@ -100,6 +100,7 @@ CORRUPTED = (
         ),
         renamed={
             **{"luminance": "luminance_checkerboard", "luminance_dataset": "luminance_checkerboard"},
+            "luminance_checkerboard_dataset": "luminance_checkerboard",
             **{"sticker": "stickers", "sticker_dataset": "stickers", "stickers_dataset": "stickers"},
             **{"mosaic_dataset": "mosaic", "vertical_lines_dataset": "vertical_lines"},
             **{"glitched_dataset": "glitched", "geometric_shapes_dataset": "geometric_shapes"},

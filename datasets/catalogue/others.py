@@ -120,7 +120,7 @@ OTHERS = (
     ),
     KnownSet(
         name="cue-conflict",
-        title=f"Cue conflict ({GEIRHOS}): the shape of one category with the texture of another",
+        title=f"Cue conflict ({GEIRHOS}): one category's shape, another's texture",
         group=CUES,
         where=f"{STIMULI} (stimuli/style-transfer-preprocessed-512)",
         licence="CC BY 4.0",

@@ -20,13 +20,18 @@ IMAGENET = list(read_class_map("imagenet").folders)
 def test_maps_that_come_with_texneg():
     sizes = {name: len(read_class_map(name).folders) for name in SHIPPED}
     assert sizes == {
+        "cifar-10": 10,
+        "cifar-100": 100,
         "imagenet": 1000,
         "imagenet-100": 100,
         "imagenet-a": 200,
         "imagenet-r": 200,
         "imagenet-v2": 1000,
+        "laion-c": 16,
         "pacs": 7,
+        "refined-bias": 20,
         "sixteen": 16,
+        "tiny-imagenet": 200,
     }
     assert sorted(IMAGENET) == IMAGENET
     hundred = list(read_class_map("imagenet-100").folders)

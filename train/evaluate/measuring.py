@@ -152,6 +152,7 @@ def measure_set(
     for number, cell in enumerate(cells, 1):
         for place in list(asked):
             probed = heads[place]
+            with_head = f" with head {probed.name or 'head'}" if len(heads) > 1 else ""
             try:
                 record = measure_cell(out, cell_set, cell, opened.open(cell), probed, finished)
             except (InputError, OSError) as error:
@@ -160,13 +161,11 @@ def measure_set(
                     console.info(f"set {cell.name!r} shares no class with head {probed.name}: not tested")
                     asked.remove(place)
                     continue
-                failures.add(cell, f" with head {probed.name}" if len(heads) > 1 else "", error)
+                failures.add(cell, with_head, error)
                 continue
             if record["cell"] not in finished and len(cells) > 1:
-                head = f" with head {probed.name}" if len(heads) > 1 else ""
-                console.info(
-                    f"{cell.name} {cell.part}{head}: {kind.describe_value(record)} ({number} of {len(cells)})"
-                )
+                value = kind.describe_value(record)
+                console.info(f"{cell.name} {cell.part}{with_head}: {value} ({number} of {len(cells)})")
             finished.pop(record["cell"], None)  # the latest of a name stands last
             finished[record["cell"]] = record
             records[place].append(record)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, ClassVar, Literal
 
+from texneg.cli.console import plural
 from texneg.datasets.corruptions.corrupt import (
     EXTRA,
     VERSION,
@@ -24,6 +25,7 @@ from texneg.datasets.corruptions.pictures import own_pictures, read_pictures
 from texneg.datasets.corruptions.severities import SEVERITIES, SIDES, Constants, nearest_constants
 from texneg.datasets.images import ImageSet
 from texneg.errors import InputError
+from texneg.train.evaluate.class_space import HEAD, describe_left_out
 from texneg.train.evaluate.features import U8, Edit
 from texneg.train.evaluate.sets.accuracy import check_images, measure_images
 from texneg.train.evaluate.sets.base import (
@@ -142,7 +144,7 @@ class Corruptions(SetKind):
             "counted": len(counted),
             "unmasked_mean": fmean(cell["unmasked"]["accuracy"] for cell in counted),
             "by_corruption": {name: fmean(values) for name, values in by_name.items()},
-            **{name: first[name] for name in ("declared", "choices", "head_classes", "left_out")},
+            **{name: first[name] for name in ("declared", "choices", "head_classes", "present", "left_out")},
             "files": bool(first["options"].get("files")),
             **({} if first["options"].get("files") else _describe_making(cells)),
         }
@@ -164,13 +166,19 @@ class Corruptions(SetKind):
         """Lines for the terminal: the mean, how it was made, and each corruption."""
         extra = len(record["cells"]) - record["counted"]
         beside = f" ({extra} more of extra corruptions stand beside it)" if extra else ""
+        declared = "" if record["declared"] == HEAD else f" of {record['declared']}"
+        some = f", images of {record['present']} of them" if record["present"] < record["classes"] else ""
+        space = f"{record['classes']} classes{declared}{some}"
         unequal = f"{record['n']} to {record['n_most']}" if record["n_most"] > record["n"] else record["n"]
+        cells = f"{plural(record['counted'], 'cell')}{beside}"
         lines = [
-            f"{record['name']}: {100 * record['value']:.1f} % over {record['counted']} cells{beside} of "
-            f"{unequal} images in {record['classes']} classes (chance {100 * record['chance']:.1f} %), "
-            f"unmasked {100 * record['unmasked_mean']:.1f} %; {_describe_all_making(record)}"
+            f"{record['name']}: {100 * record['value']:.1f} % over {cells} of {unequal} images in {space}"
+            f" (chance {100 * record['chance']:.1f} %), unmasked {100 * record['unmasked_mean']:.1f} %;"
+            f" {_describe_all_making(record)}{describe_left_out(record['left_out'])}"
         ]
-        lines += [f"  {name:<18}{100 * value:5.1f} %" for name, value in record["by_corruption"].items()]
+        for name, value in record["by_corruption"].items():
+            note = ", not in the mean" if extra and name in EXTRA else ""
+            lines.append(f"  {name:<18}{100 * value:5.1f} %{note}")
         return "\n".join(lines)
 
 
