@@ -28,6 +28,7 @@ from texneg.train.evaluate.figures import Look, subplots
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+MOST = 8192  # images: 268 MB of cosines
 NEAREST = 10  # other images of the "nearest" of the paper's figure 8
 TABLE = {0.07: (3.917, 0.093), 0.3: (3.693, 0.380), 0.7: (3.323, 0.427), 1.0: (3.08, 0.456)}  # ImageNet-100
 
@@ -142,7 +143,13 @@ def summarise(
 
 
 def compare_others(query: Tensor, key: Tensor) -> Tensor:
-    """Cosines of every query with the keys of the other images: (N, N - 1)."""
+    """Cosines of every query with the keys of the other images: (N, N - 1).
+
+    Raises:
+        InputError: too many images to compare all with all.
+    """
     n = len(query)
+    if n > MOST:
+        raise InputError(f"{n} images: all are compared with all, so at most {MOST}; give --images {MOST}")
     cosines = query @ key.T
     return cosines[~torch.eye(n, dtype=torch.bool)].reshape(n, n - 1)
