@@ -20,7 +20,7 @@ from texneg.datasets.wordnet.wordnet import path_similarity, read_parents, wu_pa
 from texneg.errors import InputError
 from texneg.train.data.splits import require_labels
 from texneg.train.evaluate.analyses.base import Analysis, Findings
-from texneg.train.evaluate.analyses.embeddings import embed_pairs, has_head
+from texneg.train.evaluate.analyses.embeddings import FEATURES, embed_pairs, has_head, note_features
 from texneg.train.evaluate.analyses.uniformity import compare_others
 from texneg.train.evaluate.features import Encoder
 from texneg.train.evaluate.figures import FAINT, Look, subplots
@@ -103,7 +103,7 @@ class Semantics(Analysis):
             lines.append(
                 "WordNet: needs class folders named by WordNet id, such as n02084071, of ImageNet's classes"
             )
-        return lines if found["head"] else [*lines, "of the features: this encoder has no contrastive head"]
+        return lines if found["head"] else [*lines, FEATURES]
 
     @classmethod
     def figure(cls, arms: Sequence[tuple[Look, Sequence[Findings]]]) -> "Figure":
@@ -129,6 +129,7 @@ class Semantics(Analysis):
             axes.stairs(one["expected"], one["edges"], color=look.colour, linestyle=(0, (2, 2)))
         axes.set_title("Images by the queries they are hard for", fontsize=12)
         axes.set_xlabel("queries")
+        note_features(figure, arms)
         return figure
 
 

@@ -21,7 +21,13 @@ from texneg.errors import InputError
 from texneg.geometry import penalty_entropy, tolerance, uniformity
 from texneg.similarity import Similarities
 from texneg.train.evaluate.analyses.base import Analysis, Findings
-from texneg.train.evaluate.analyses.embeddings import embed_pairs, has_head, read_settings
+from texneg.train.evaluate.analyses.embeddings import (
+    FEATURES,
+    embed_pairs,
+    has_head,
+    note_features,
+    read_settings,
+)
 from texneg.train.evaluate.features import Encoder
 from texneg.train.evaluate.figures import Look, subplots
 
@@ -90,7 +96,7 @@ class Uniformity(Analysis):
         lines = super().summary(found)
         if found["tolerance"] is None:
             lines.append("tolerance: needs two images of one class; give images in class folders")
-        return lines if found["head"] else [*lines, "of the features: this encoder has no contrastive head"]
+        return lines if found["head"] else [*lines, FEATURES]
 
     @classmethod
     def figure(cls, arms: Sequence[tuple[Look, Sequence[Findings]]]) -> "Figure":
@@ -118,6 +124,7 @@ class Uniformity(Analysis):
         right.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         right.minorticks_off()
         right.set_ylim(bottom=0)
+        note_features(figure, arms)
         return figure
 
 
