@@ -18,8 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from texneg.cli import console
+from texneg.datasets.encode import encode
 from texneg.datasets.fingerprint import sample_fingerprint
 from texneg.datasets.images import ImageSet
+from texneg.datasets.storage.atomic import write_bytes
 from texneg.datasets.storage.json_files import append_json_line, read_json, read_json_lines
 from texneg.datasets.suppressions.suppress import VERSION
 from texneg.errors import InputError
@@ -35,11 +37,11 @@ from texneg.train.evaluate.analyses.curves import (
     list_points,
     pack,
 )
-from texneg.train.evaluate.analyses.curves_figure import draw_curves
+from texneg.train.evaluate.analyses.curves_figure import draw_curves, draw_sheet
 from texneg.train.evaluate.analyses.tested import Setup, Tested
 from texneg.train.evaluate.cells import hash_fields
 from texneg.train.evaluate.class_space import choose
-from texneg.train.evaluate.features import U8, Edit, Encoder
+from texneg.train.evaluate.features import U8, Edit, Encoder, crop
 from texneg.train.evaluate.figures import Look
 from texneg.train.evaluate.intervals import wilson
 from texneg.train.evaluate.sets.accuracy import vote
@@ -47,7 +49,7 @@ from texneg.train.evaluate.sets.accuracy import vote
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-CELLS = "reliance.jsonl"
+CELLS, SHEET = "reliance.jsonl", "sheet-reliance.png"
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,9 @@ class Reliance(Tested):
             "seed": self.seed,
             "version": VERSION,
         }
+        first = crop(tested[0][0], encoder.preprocessing)
+        picture = draw_sheet(first, points, seed=self.seed, key=tested.keys[0])
+        write_bytes(str(out / SHEET), encode(picture, "png"))
         finished = {line["cell"]: line for line in read_json_lines(out / CELLS) if "right" in line}
         records: list[dict[str, Any]] = []
         for number, point in enumerate(points, 1):

@@ -21,7 +21,7 @@ from texneg.train.evaluate.analyses.curves import (
     pack,
     unpack,
 )
-from texneg.train.evaluate.analyses.reliance import CELLS, Reliance
+from texneg.train.evaluate.analyses.reliance import CELLS, SHEET, Reliance
 from texneg.train.evaluate.figures import Look, to_svg
 from texneg.train.evaluate.intervals import Interval
 
@@ -76,8 +76,10 @@ def by_axis(found):
     return rows
 
 
-def test_an_encoder_of_colour_is_caught_by_colour_alone(measure):
+def test_an_encoder_of_colour_is_caught_by_colour_alone(measure, tmp_path):
     found = measure(mean_colour)
+    sheet = Image.open(tmp_path / "run" / SHEET)
+    assert sheet.size == (9 * 96, 5 * (96 + 18))  # 41 points at 16 px
     assert (found["n"], found["classes"], found["fitted"]) == (30, 3, 36)
     rows = by_axis(found)
     assert set(rows) == {UNCHANGED, *AXES}
@@ -115,7 +117,7 @@ def test_batches_do_not_matter_and_what_is_finished_is_not_measured_again(measur
     monkeypatch.setattr(curves, "suppress", lambda *a, **k: made.append(a[1]) or plain(*a, **k))
     again = measure(mean_colour, batch=4, axes=("shape", "colour"))
     assert again["points"] == first["points"]
-    assert len(made) == 2 * 30  # the two cells that were lost
+    assert len(made) == 2 * 30 + 14  # the two cells that were lost, and the sheet
 
 
 def test_textures_alone_are_made_of_the_image_for_its_seed_and_key():
