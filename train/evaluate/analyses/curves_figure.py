@@ -1,4 +1,4 @@
-"""The figure of a reliance profile: a panel for each curve, and the changes to the first arm; its pictures."""
+"""The figure of a reliance profile, a panel for each curve and the changes to the first arm; its pictures."""
 
 from collections.abc import Mapping, Sequence
 from textwrap import wrap
@@ -124,9 +124,10 @@ def _draw_changes(axes: "Axes", changes: Sequence[tuple[Look, Mapping[str, Chang
         offset = (i - (len(changes) - 1) / 2) * 0.6 / len(changes)
         for place, name in enumerate(names):
             if name in found:
-                change = found[name]
-                axes.plot([100 * end for end in change.interval], [place + offset] * 2, color=look.colour)
-                axes.plot(100 * change.mean, place + offset, **{**look.point, "markersize": 7})
+                axes.plot(
+                    [100 * end for end in found[name].interval], [place + offset] * 2, color=look.colour
+                )
+                axes.plot(100 * found[name].mean, place + offset, **{**look.point, "markersize": 7})
     axes.set_yticks(range(len(names)), [AXES.get(n, "unchanged images") for n in names], color=INK, size=14)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlabel("change of accuracy, points, mean over the strengths of an axis")
