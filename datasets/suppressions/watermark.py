@@ -42,7 +42,8 @@ def letters(side: int) -> F32:
                 for start, place in zip((left, top) * 2, stroke, strict=True)
             )
             cv2.line(drawn, (x1, y1), (x2, y2), 255, max(1, round(letter / 9)))
-    return np.asarray(cv2.resize(drawn, (side, side), interpolation=cv2.INTER_AREA), np.float32) / 255
+    small = cv2.resize(drawn, (side, side), interpolation=cv2.INTER_AREA)
+    return np.asarray(small / 255, np.float32)
 
 
 @compiled(error_model="numpy")

@@ -48,7 +48,8 @@ from texneg.train.audit.leak import (
 from texneg.train.audit.page import Row, draw_page, make_table
 from texneg.train.data.splits import report_inputs
 from texneg.train.evaluate.cells import hash_fields
-from texneg.train.evaluate.features import Encoder, crop, describe_encoder, open_encoder, read_crops
+from texneg.train.evaluate.encoders import Encoder, describe_encoder, open_encoder
+from texneg.train.evaluate.features import crop, read_crops
 from texneg.train.evaluate.linear import Head, load_head
 from texneg.train.networks.imported import Foreign
 from texneg.train.sheet.figures import RESULT

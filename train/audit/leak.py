@@ -17,13 +17,8 @@ from texneg.errors import InputError
 from texneg.philox.arrays import generator
 from texneg.philox.streams import Stream
 from texneg.train.evaluate.class_space import declare, find_class_map
-from texneg.train.evaluate.features import (
-    Encoder,
-    evaluation_mode,
-    find_device,
-    require_finite,
-    to_network_input,
-)
+from texneg.train.evaluate.encoders import Encoder, evaluation_mode, find_device
+from texneg.train.evaluate.features import require_finite, to_network_input
 from texneg.train.evaluate.linear import Head, fit_probe
 
 FOLDS, NEIGHBOURS = 4, 10

@@ -152,4 +152,5 @@ def describe_change(changes: Mapping[str, Change]) -> str:
         words.setdefault(kind[found.sign + 1], []).append(f"{name}{number}")
     order = ("better", "worse", "falls", "rises", "undecided")
     parts = [f"{word}: {', '.join(words[word])}" for word in order if word in words]
-    return "; ".join(parts) or "other images: nothing to compare"
+    nothing = "nothing to compare, for the images differ; give both the same --images and --seed"
+    return "; ".join(parts) or nothing

@@ -1,9 +1,10 @@
-"""The figure of a reliance profile: a panel for each curve, and the changes to the first arm."""
+"""The figure of a reliance profile, a panel for each curve and the changes to the first arm; its pictures."""
 
 from collections.abc import Mapping, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
 from texneg.datasets.suppressions.frequency import OCTAVES
@@ -14,9 +15,12 @@ from texneg.train.evaluate.analyses.curves import (
     TEXTURES,
     UNCHANGED,
     Change,
+    Point,
+    change,
     compare,
     describe_change,
 )
+from texneg.train.evaluate.features import U8
 from texneg.train.evaluate.figures import AXIS, FAINT, INK, Look, subplots
 
 if TYPE_CHECKING:
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
 Arms = Sequence[tuple[Look, Sequence[Mapping[str, Any]]]]
 
 COLUMNS, PANEL, STEP = 3, 215, 15  # panels in a row, their height, a row of changes for each arm, pixels
+SHEET_COLUMNS, TEXT = 9, 18  # pictures in a row of the sheet; pixels of the line below
 WORDS = 135  # letters in a line of the page
 PANELS = (  # title, and the curves that it shows one after another
     ("Patches shuffled, squares a side", ("patch_shuffle",)),
@@ -119,9 +124,25 @@ def _draw_changes(axes: "Axes", changes: Sequence[tuple[Look, Mapping[str, Chang
         offset = (i - (len(changes) - 1) / 2) * 0.6 / len(changes)
         for place, name in enumerate(names):
             if name in found:
-                change = found[name]
-                axes.plot([100 * end for end in change.interval], [place + offset] * 2, color=look.colour)
-                axes.plot(100 * change.mean, place + offset, **{**look.point, "markersize": 7})
+                axes.plot(
+                    [100 * end for end in found[name].interval], [place + offset] * 2, color=look.colour
+                )
+                axes.plot(100 * found[name].mean, place + offset, **{**look.point, "markersize": 7})
     axes.set_yticks(range(len(names)), [AXES.get(n, "unchanged images") for n in names], color=INK, size=14)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlabel("change of accuracy, points, mean over the strengths of an axis")
+
+
+def draw_sheet(image: U8, points: Sequence[Point], *, seed: int, key: str) -> U8:
+    """Draw one crop (S, S, 3) at every point, with the names of the points."""
+    side = max(len(image), 96)
+    rows = -(-len(points) // SHEET_COLUMNS)
+    sheet = np.full((rows * (side + TEXT), SHEET_COLUMNS * side, 3), 255, np.uint8)
+    for number, point in enumerate(points):
+        top, left = number // SHEET_COLUMNS * (side + TEXT), number % SHEET_COLUMNS * side
+        made = change(image, point, seed=seed, key=key)
+        sheet[top : top + len(made), left : left + len(made)] = made
+        words = f"{point.curve.replace('_', ' ')} {point.strength:g}" if point.steps else UNCHANGED
+        at = (left + 2, top + side + TEXT - 5)
+        cv2.putText(sheet, words, at, cv2.FONT_HERSHEY_SIMPLEX, 0.36, (30, 30, 30), 1, cv2.LINE_AA)
+    return sheet

@@ -3,8 +3,8 @@
 Shapes: N images, D embedding, S view side.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,10 @@ from texneg.train.data.augmentations import KEY, QUERY, Augmentation, read_augme
 from texneg.train.data.views import make_views
 from texneg.train.evaluate.encoders import Encoder, evaluation_mode, find_device
 from texneg.train.evaluate.features import U8, read_crops, require_finite, to_network_input
+from texneg.train.evaluate.figures import SOFT, Look
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 EPOCH = 1 << 40  # views that no training has seen
 
@@ -72,6 +76,17 @@ def embed_pairs(
 def has_head(encoder: Encoder) -> bool:
     """Return True if the embeddings are of a contrastive head, False if they are the features."""
     return getattr(getattr(encoder, "network", None), "head_name", "") != "none"
+
+
+FEATURES = "of the features: this encoder has no contrastive head"
+
+
+def note_features(figure: "Figure", arms: Sequence[tuple[Look, Sequence[Mapping[str, Any]]]]) -> None:
+    """Write above a figure which arms were compared in the space of their features."""
+    labels = [look.label for look, runs in arms if not all(one.get("head", True) for one in runs)]
+    if labels:
+        text = f"{', '.join(labels)}: features, for there is no contrastive head"
+        figure.suptitle(text, fontsize=13, color=SOFT, x=0.01, ha="left")
 
 
 def settle_augmentation(encoder: Encoder) -> Augmentation:

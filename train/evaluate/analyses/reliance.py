@@ -7,10 +7,8 @@ texture alone, so that a shortcut that became stronger while another became weak
 Shapes: N test images, F features.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import cache
+from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from statistics import fmean
@@ -18,16 +16,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from texneg.cli import console
+from texneg.datasets.encode import encode
 from texneg.datasets.fingerprint import sample_fingerprint
 from texneg.datasets.images import ImageSet
+from texneg.datasets.storage.atomic import write_bytes
 from texneg.datasets.storage.json_files import append_json_line, read_json, read_json_lines
 from texneg.datasets.suppressions.suppress import VERSION
 from texneg.errors import InputError
-from texneg.train.data.splits import find_test, open_test, open_train, require_labels
-from texneg.train.evaluate.analyses.base import Analysis, Findings, draw_sample
+from texneg.train.data.splits import require_labels
+from texneg.train.evaluate.analyses.base import Findings
 from texneg.train.evaluate.analyses.curves import (
     AXES,
     UNCHANGED,
@@ -38,46 +37,32 @@ from texneg.train.evaluate.analyses.curves import (
     list_points,
     pack,
 )
-from texneg.train.evaluate.analyses.curves_figure import draw_curves
+from texneg.train.evaluate.analyses.curves_figure import draw_curves, draw_sheet
+from texneg.train.evaluate.analyses.tested import Setup, Tested
 from texneg.train.evaluate.cells import hash_fields
-from texneg.train.evaluate.class_space import ClassSpace, check_classes, choose, declare, find_class_map
-from texneg.train.evaluate.encoders import Encoder, find_device
-from texneg.train.evaluate.features import U8, Edit, Features, extract
+from texneg.train.evaluate.class_space import choose
+from texneg.train.evaluate.encoders import Encoder
+from texneg.train.evaluate.features import U8, Edit, crop
 from texneg.train.evaluate.figures import Look
 from texneg.train.evaluate.intervals import wilson
-from texneg.train.evaluate.linear import Head, find_head, fit_probe, load_head, save_head
 from texneg.train.evaluate.sets.accuracy import vote
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-CELLS, HEAD = "reliance.jsonl", "reliance-head.pt"
+CELLS, SHEET = "reliance.jsonl", "sheet-reliance.png"
 
 
 @dataclass(frozen=True)
-class Reliance(Analysis):
+class Reliance(Tested):
     """Accuracy while shape, texture, colour and more are taken away step by step, in your own classes."""
 
-    data: str
-    """labelled images: the train split fits probe and neighbours, the val or test split is tested"""
-    test: str | None = None
-    """test images; without it, the `val`, `validation` or `test` split of --data"""
-    images: int = 1000
-    """how many test images to take, drawn by the seed; 0 for all"""
-    fit: int = 5000
-    """how many training images to fit on, drawn by the seed; 0 for all"""
-    head: str | None = None
-    """classifier in place of a fitted one: a file of texneg probe, or own; --data may be test images then"""
-    classes: str | None = None
-    """class map of the test images' folders: a file, a map that comes with texneg, or folders"""
     axes: tuple[str, ...] = ("all",)
     """all, or some of shape, texture, colour, pairs, frequency, watermark, patches, textures"""
     grids: tuple[int, ...] = (2, 4, 8, 16)
     """squares a side, for patches that are shuffled or turned"""
     against: str | None = None
     """run folder with reliance.json of another encoder, to compare with on the same images"""
-    cache: str | None = None
-    """folder that keeps features of training images between calls"""
 
     name: ClassVar[str] = "reliance"
     heading: ClassVar[str] = "What the encoder relies on"
@@ -95,19 +80,6 @@ class Reliance(Analysis):
         "with accuracy on ImageNet-R is about 0 (-0.01, from the table of Gavrikov and Keuper, CVPR 2024)."
     )
 
-    def open_images(self) -> ImageSet:
-        """Open the test images."""
-        if self.test:
-            return open_test(self.test)
-        train = open_train(self.data)
-        found = find_test(self.data, train.classes)
-        if found is None and self.head is None:
-            raise InputError(
-                f"{self.data} has no val, validation or test split with its classes; name test images with"
-                " --test, or a classifier that was fitted on others with --head"
-            )
-        return train if found is None else found
-
     def measure(self, encoder: Encoder, images: ImageSet, index: npt.NDArray[np.int64]) -> dict[str, Any]:
         """Accuracy at every point; what is finished is read from reliance.jsonl."""
         points = list_points(self.axes, self.grids, encoder.image_size)
@@ -124,12 +96,18 @@ class Reliance(Analysis):
             "seed": self.seed,
             "version": VERSION,
         }
+        first = crop(tested[0][0], encoder.preprocessing)
+        picture = draw_sheet(first, points, seed=self.seed, key=tested.keys[0])
+        write_bytes(str(out / SHEET), encode(picture, "png"))
         finished = {line["cell"]: line for line in read_json_lines(out / CELLS) if "right" in line}
         records: list[dict[str, Any]] = []
         for number, point in enumerate(points, 1):
             cell = hash_fields(**same, steps=[list(step) for step in point.steps])
             if cell not in finished:
-                finished[cell] = {"cell": cell, **test.measure(point, seed=self.seed, batch=self.batch)}
+                finished[cell] = {
+                    "cell": cell,
+                    **measure_point(test, point, seed=self.seed, batch=self.batch),
+                }
                 append_json_line(out / CELLS, finished[cell])
             record = {name: value for name, value in finished[cell].items() if name != "cell"}
             records.append({"axis": point.axis, "curve": point.curve, "strength": point.strength, **record})
@@ -146,49 +124,6 @@ class Reliance(Analysis):
         if other is None:
             return found
         return found | {"against": self.against, "change": describe_change(compare([found], [other]))}
-
-    def prepare(self, encoder: Encoder, images: ImageSet, tested: ImageSet) -> "Test":
-        """Open the training images, and fit the probe or open the head.
-
-        Raises:
-            InputError: there are no images to fit on, or class folders that do not fit.
-        """
-        train = open_train(self.data)
-        whole = None if train.root == images.root else require_labels(train)
-        if whole is None and self.head is None:
-            raise InputError(
-                f"{self.data} holds the test images: a probe is fitted on others, or give --head"
-            )
-        declared = find_class_map(self.classes, "", images)
-        if whole is not None:
-            places = draw_sample(len(whole), self.fit or len(whole), seed=self.seed)
-            whole = replace(whole, allow_truncated=self.allow_truncated).take(places)
-            if self.head is None:
-                check_classes(whole.classes, images, declared, leave_out=False)
-
-        @cache
-        def read_bank() -> Features:
-            assert whole is not None
-            return extract(encoder, whole, batch=self.batch, cache=self.cache, bad="skip")
-
-        if self.head is not None:
-            head = load_head(find_head(self.head, self.out)[1], encoder)
-        else:
-            assert whole is not None
-            head = fit_head(Path(self.out) / HEAD, encoder, whole, read_bank, seed=self.seed)
-        names = {name: place for place, name in enumerate(head.classes)}
-        votes = whole is not None and all(name in names for name in whole.classes)
-        return Test(
-            encoder,
-            head,
-            tested,
-            declare(head.classes, images.classes, torch.from_numpy(tested.labels), declared),
-            (lambda: relabel(read_bank(), [names[name] for name in whole.classes]))
-            if whole and votes
-            else None,
-            sample_fingerprint(whole) if whole and votes else "",
-            len(whole) if whole and self.head is None else None,
-        )
 
     @classmethod
     def numbers(cls, found: Findings) -> dict[str, float]:
@@ -234,67 +169,25 @@ class Reliance(Analysis):
         return draw_curves(arms)
 
 
-@dataclass(frozen=True)
-class Test:
-    """Test images with what answers on them."""
+def measure_point(test: Setup, point: Point, *, seed: int, batch: int) -> dict[str, Any]:
+    """Accuracy at one point with its interval and all answers, of the neighbours too."""
 
-    __test__: ClassVar[bool] = False  # no test of pytest's
+    def apply(crop: U8, key: str) -> U8:
+        return change(crop, point, seed=seed, key=key)
 
-    encoder: Encoder
-    head: Head
-    images: ImageSet
-    """N"""
-    space: ClassSpace
-    bank: Callable[[], Features] | None
-    """training images that vote, labelled by the classes of the head; None without any"""
-    bank_fingerprint: str
-    fitted: int | None
-    """images that the probe was fitted on; None for another head"""
-
-    def measure(self, point: Point, *, seed: int, batch: int) -> dict[str, Any]:
-        """Accuracy at one point with its interval and all answers, of the neighbours too."""
-
-        def apply(crop: U8, key: str) -> U8:
-            return change(crop, point, seed=seed, key=key)
-
-        identity = f"reliance {VERSION} {seed} {point.curve} {list(point.steps)}"
-        edit = Edit(identity, apply) if point.steps else None
-        flip, resize = self.head.flip, self.head.resize
-        found = extract(self.encoder, self.images, batch=batch, flip=flip, resize=resize, edit=edit)
-        values = found.values[self.space.known]
-        right = self.space.judge(choose(self.head.logits(values), self.space)["masked"])
-        low, high = wilson(int(right.sum()), len(right))
-        record: dict[str, Any] = {
-            "accuracy": float(right.double().mean()), "low": low, "high": high, "right": pack(right.numpy())
-        }  # fmt: skip
-        if self.bank is not None:
-            voted, used = vote(self.bank(), values, self.space, classes=len(self.head.classes))
-            near = self.space.judge(voted)
-            record |= {"knn": float(near.double().mean()), "knn_right": pack(near.numpy()), "k": used["k"]}
-        return record
-
-
-def relabel(bank: Features, places: Sequence[int]) -> Features:
-    """Label the images of a bank by the classes of a head."""
-    return replace(bank, labels=bank.labels.new_tensor(places)[bank.labels])
-
-
-def fit_head(
-    path: Path, encoder: Encoder, train: ImageSet, read_bank: Callable[[], Features], *, seed: int
-) -> Head:
-    """Fit the probe, or read the one that was fitted on the same images before."""
-    data = sample_fingerprint(train)
-    if path.is_file():
-        with suppress(InputError):
-            head = load_head(str(path), encoder)
-            if head.data == data and head.classes == train.classes:
-                return head
-    bank = read_bank()
-    head = fit_probe(bank.values, bank.labels, classes=train.classes, seed=seed, device=find_device(encoder))
-    prepared = encoder.preprocessing
-    head = replace(head, encoder=encoder.fingerprint, transform=prepared.transform, data=data)
-    save_head(str(path), head)
-    return head
+    identity = f"reliance {VERSION} {seed} {point.curve} {list(point.steps)}"
+    edit = Edit(identity, apply) if point.steps else None
+    values = test.extract(batch=batch, edit=edit)
+    right = test.space.judge(choose(test.head.logits(values), test.space)["masked"])
+    low, high = wilson(int(right.sum()), len(right))
+    record: dict[str, Any] = {
+        "accuracy": float(right.double().mean()), "low": low, "high": high, "right": pack(right.numpy())
+    }  # fmt: skip
+    if test.bank is not None:
+        voted, used = vote(test.bank(), values, test.space, classes=len(test.head.classes))
+        near = test.space.judge(voted)
+        record |= {"knn": float(near.double().mean()), "knn_right": pack(near.numpy()), "k": used["k"]}
+    return record
 
 
 def describe_point(record: Findings) -> str:

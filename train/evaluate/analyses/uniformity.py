@@ -21,13 +21,20 @@ from texneg.errors import InputError
 from texneg.geometry import penalty_entropy, tolerance, uniformity
 from texneg.similarity import Similarities
 from texneg.train.evaluate.analyses.base import Analysis, Findings
-from texneg.train.evaluate.analyses.embeddings import embed_pairs, has_head, read_settings
+from texneg.train.evaluate.analyses.embeddings import (
+    FEATURES,
+    embed_pairs,
+    has_head,
+    note_features,
+    read_settings,
+)
 from texneg.train.evaluate.encoders import Encoder
 from texneg.train.evaluate.figures import Look, subplots
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+MOST = 8192  # images: 268 MB of cosines
 NEAREST = 10  # other images of the "nearest" of the paper's figure 8
 TABLE = {0.07: (3.917, 0.093), 0.3: (3.693, 0.380), 0.7: (3.323, 0.427), 1.0: (3.08, 0.456)}  # ImageNet-100
 
@@ -89,7 +96,7 @@ class Uniformity(Analysis):
         lines = super().summary(found)
         if found["tolerance"] is None:
             lines.append("tolerance: needs two images of one class; give images in class folders")
-        return lines if found["head"] else [*lines, "of the features: this encoder has no contrastive head"]
+        return lines if found["head"] else [*lines, FEATURES]
 
     @classmethod
     def figure(cls, arms: Sequence[tuple[Look, Sequence[Findings]]]) -> "Figure":
@@ -117,6 +124,7 @@ class Uniformity(Analysis):
         right.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         right.minorticks_off()
         right.set_ylim(bottom=0)
+        note_features(figure, arms)
         return figure
 
 
@@ -142,7 +150,13 @@ def summarise(
 
 
 def compare_others(query: Tensor, key: Tensor) -> Tensor:
-    """Cosines of every query with the keys of the other images: (N, N - 1)."""
+    """Cosines of every query with the keys of the other images: (N, N - 1).
+
+    Raises:
+        InputError: too many images to compare all with all.
+    """
     n = len(query)
+    if n > MOST:
+        raise InputError(f"{n} images: all are compared with all, so at most {MOST}; give --images {MOST}")
     cosines = query @ key.T
     return cosines[~torch.eye(n, dtype=torch.bool)].reshape(n, n - 1)

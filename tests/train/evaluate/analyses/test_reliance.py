@@ -21,7 +21,7 @@ from texneg.train.evaluate.analyses.curves import (
     pack,
     unpack,
 )
-from texneg.train.evaluate.analyses.reliance import CELLS, Reliance
+from texneg.train.evaluate.analyses.reliance import CELLS, SHEET, Reliance
 from texneg.train.evaluate.figures import Look, to_svg
 from texneg.train.evaluate.intervals import Interval
 
@@ -64,6 +64,11 @@ def mean_colour(images):
     return images.mean((2, 3))
 
 
+def nothing(images):
+    """Features that no two images share."""
+    return images.flatten(1)[:, :6] * 12345.678 % 1
+
+
 def by_axis(found):
     rows = {}
     for point in found["points"]:
@@ -71,8 +76,10 @@ def by_axis(found):
     return rows
 
 
-def test_an_encoder_of_colour_is_caught_by_colour_alone(measure):
+def test_an_encoder_of_colour_is_caught_by_colour_alone(measure, tmp_path):
     found = measure(mean_colour)
+    sheet = Image.open(tmp_path / "run" / SHEET)
+    assert sheet.size == (9 * 96, 5 * (96 + 18))  # 41 points at 16 px
     assert (found["n"], found["classes"], found["fitted"]) == (30, 3, 36)
     rows = by_axis(found)
     assert set(rows) == {UNCHANGED, *AXES}
@@ -90,8 +97,8 @@ def test_an_encoder_of_colour_is_caught_by_colour_alone(measure):
 
 
 def test_an_encoder_of_nothing_is_flat_at_chance(measure):
-    """Features that no two images share: as likely right as by chance, whatever is taken away."""
-    found = measure(lambda images: (images.flatten(1)[:, :6] * 12345.678 + images.mean() * 0) % 1)
+    """As likely right as by chance, whatever is taken away."""
+    found = measure(nothing)
     shares = [point["accuracy"] for point in found["points"]]
     assert abs(np.mean(shares) - 1 / 3) < 0.1
     assert max(abs(share - 1 / 3) for share in shares) < 4 * np.sqrt(2 / 9 / 30)
@@ -110,7 +117,7 @@ def test_batches_do_not_matter_and_what_is_finished_is_not_measured_again(measur
     monkeypatch.setattr(curves, "suppress", lambda *a, **k: made.append(a[1]) or plain(*a, **k))
     again = measure(mean_colour, batch=4, axes=("shape", "colour"))
     assert again["points"] == first["points"]
-    assert len(made) == 2 * 30  # the two cells that were lost
+    assert len(made) == 2 * 30 + 14  # the two cells that were lost, and the sheet
 
 
 def test_textures_alone_are_made_of_the_image_for_its_seed_and_key():
@@ -125,9 +132,7 @@ def test_textures_alone_are_made_of_the_image_for_its_seed_and_key():
 
 def test_two_encoders_are_compared_on_the_same_images(measure, tmp_path):
     measure(mean_colour, out="colour", images=20)
-    found = measure(
-        lambda images: images.mean((2, 3)).sum(1, keepdim=True), images=20, against=str(tmp_path / "colour")
-    )
+    found = measure(nothing, images=20, against=str(tmp_path / "colour"))
     assert found["change"].startswith("worse: unchanged images -")
     assert "falls: own patches alone -" in found["change"]
     assert any("against" in line and "worse" in line for line in Reliance.summary(found))
@@ -186,7 +191,7 @@ def test_answers_are_kept_as_digits(n):
 
 def test_points_of_an_image_side():
     points = list_points(("all",), (2, 4, 8, 16), 224)
-    assert len(points) == 42 and len({(p.curve, p.strength) for p in points}) == 42
+    assert len(points) == 44 and len({(p.curve, p.strength) for p in points}) == 44
     assert [p.strength for p in list_points(("frequency",), (2,), 32)[1:]] == [1, 2, 3]
     assert "textures" not in {p.axis for p in list_points(("all",), (2,), 15)}
     with pytest.raises(
@@ -217,9 +222,8 @@ def test_images_of_no_use_are_one_line(measure, data, tmp_path):
 
 
 def test_the_figure_shows_every_arm_and_the_changes(measure):
-    colour = measure(mean_colour)
-    grey = measure(lambda images: images.mean((2, 3)).sum(1, keepdim=True), out="grey")
-    arms = [(Look("plain", 0), [colour]), (Look("grey one", 1), [grey])]
+    colour, other = measure(mean_colour, images=6), measure(nothing, out="other", images=6)
+    arms = [(Look("plain", 0), [colour]), (Look("grey one", 1), [other])]
     svg = to_svg("reliance", lambda: Reliance.figure(arms))
     for words in (
         "Patches shuffled",
