@@ -27,7 +27,7 @@ from texneg.datasets.storage.places import require_folder
 from texneg.errors import InputError
 from texneg.philox.arrays import generator
 from texneg.philox.streams import Stream
-from texneg.tell import FEWEST, measure_tell
+from texneg.tell import FEWEST, Statistics, collect_statistics, compare
 from texneg.tell import VERSION as DEFINITION
 from texneg.train.audit.columns import (
     IMAGE,
@@ -253,12 +253,14 @@ def measure(
         "judge": None if witness is None else {"by": witness.judge.by, "chance": witness.judge.chance},
     }  # fmt: skip
     rows: list[Row] = []
+    of_images: Statistics = {}
     for column in columns:
         name = hash_fields(audit=common, column=column.title, identity=column.identity)
         row = kept.pop(column.title, None)
         if row is None or row["row"] != name:
             console.info(f"measuring {column.title}")
-            row = {"row": name, **measure_row(config, views, column, witness)}
+            of_images = of_images or collect_statistics(views.cuts)
+            row = {"row": name, **measure_row(config, views, of_images, column, witness)}
         rows.append(row)
         write_json(path, {**result, "rows": [*rows, *kept.values()]})
     return rows
@@ -272,7 +274,9 @@ def read_rows(path: Path, same: str) -> dict[str, Row]:
     return {row["title"]: row for row in found["rows"]} if found.get("audit") == same else {}
 
 
-def measure_row(config: AuditConfig, views: Views, column: Column, witness: Witness | None) -> Row:
+def measure_row(
+    config: AuditConfig, views: Views, of_images: Statistics, column: Column, witness: Witness | None
+) -> Row:
     """Measure one kind: tell on the views, leak on what the encoder is shown."""
     places = np.arange(len(views.images))
     tell, leak, microseconds = [], None, None
@@ -283,7 +287,8 @@ def measure_row(config: AuditConfig, views: Views, column: Column, witness: Witn
         column.make(views.cuts[:some], places[:some])
         microseconds = 1e6 * (time.process_time() - start) / some
     if column.name != IMAGE:
-        tell = [asdict(one) for one in measure_tell(views.cuts, column.make(views.cuts, places))]
+        of_negatives = collect_statistics(column.make(views.cuts, places))
+        tell = [asdict(one) for one in compare(of_images, of_negatives)]
     if witness is not None and views.seen is not None:
         pictures = column.make(views.seen, places)
         found = witness.judge.measure(compute_features(witness.encoder, pictures, config.batch))
