@@ -22,6 +22,7 @@ BENCHMARKS = {
         "texneg.bench.corruptions:bench",
         "corruptions beside a straight implementation of the published ones",
     ),
+    "tell": ("texneg.bench.tell:bench", "cost of telling negatives from images, field by field"),
     "e2e": ("texneg.bench.e2e:bench", "a whole short training, and the shares of its parts"),
     "gpu": (
         "texneg.bench.gpu_session:bench",
