@@ -3,6 +3,9 @@
 CPU time of one thread. A pass is the mean of the squares of all pixels, as numbers of 4 bytes.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 
 from texneg.bench.common.ratios import Gate, Row, compare, one_thread, report
@@ -35,17 +38,13 @@ def measure(side: int, rounds: int) -> list[Row]:
     """Time images of one side."""
     images = generator(0).integers(0, 256, (IMAGES, side, side, 3), dtype=np.uint8)
     images = patch_negatives(images)[:, 0]
-    variants = {
-        PASS: lambda: np.square(images.astype(np.float32)).mean(),
-        **{
-            f"grey {field} px": lambda field=field: collect_statistics(
-                images, fields=[field], colours=[False]
+    variants: dict[str, Callable[[], object]] = {PASS: lambda: np.square(images.astype(np.float32)).mean()}
+    for field in FIELDS:
+        if field <= side:
+            variants[f"grey {field} px"] = partial(
+                collect_statistics, images, fields=[field], colours=[False]
             )
-            for field in FIELDS
-            if field <= side
-        },
-        WHOLE: lambda: collect_statistics(images),
-    }
+    variants[WHOLE] = partial(collect_statistics, images)
     timings = compare(variants, rounds=rounds)
     return [
         Row(f"{side} px", name, timing.seconds * 1e6 / IMAGES, {OF_PASS: timing.over(timings[PASS])})

@@ -208,14 +208,14 @@ def cut_images(config: AuditConfig, images: ImageSet, encoder: Encoder | None) -
         return cut_views(pixels, config.size, config.seed, place)[0], shown
 
     def leave_out(error: DecodeError, place: int) -> None:
-        faults[place] = str(error)
+        faults[place] = error.reason
 
     instead = leave_out if config.bad == "skip" else None
     found = [one for block in read_crops(images, cut, block=64, instead=instead) for one in block]
     left = [place for place in range(len(images)) if place not in faults]
     if faults:
         console.info(
-            f"{plural(len(faults), 'image')} of {len(images)} cannot be read and left out (first:"
+            f"left out: {plural(len(faults), 'image')} of {len(images)} that cannot be read (first:"
             f" {next(iter(faults.values()))})"
         )
     images = images.take(np.array(left, np.int64))

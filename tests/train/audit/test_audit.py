@@ -120,7 +120,7 @@ def test_broken_images_are_left_out_and_counted(photos, tmp_path, capsys):
         place.write_bytes(path.read_bytes() if number else b"\xff\xd8\xff no image")
     out = tmp_path / "audit"
     assert audit(AuditConfig(str(broken), str(out), **SMALL)) == 0
-    assert "1 image of 24 cannot be read and left out (first: ant/ant.000" in capsys.readouterr().err
+    assert "left out: 1 image of 24 that cannot be read (first: ant/ant.000" in capsys.readouterr().err
     assert len(json.loads((out / "audit.json").read_text())["keys"]) == 23
     with pytest.raises(InputError, match=r"ant\.000.*use --bad skip"):
         audit(AuditConfig(str(broken), str(out), bad="error", **SMALL))
