@@ -31,6 +31,7 @@ BENCHMARKS = {
         "75 cells of ImageNet-C made on the fly: shares of time, memory, a kill",
     ),
     "probe": ("texneg.bench.probe:bench", "the probe's sweep of penalties beside scikit-learn's"),
+    "tell": ("texneg.bench.tell:bench", "cost of telling negatives from images, field by field"),
     "e2e": ("texneg.bench.e2e:bench", "a whole short training, and the shares of its parts"),
     "gpu": (
         "texneg.bench.gpu_session:bench",

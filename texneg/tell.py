@@ -46,6 +46,8 @@ _BATCH = 16  # images filtered at a time
 
 Array = npt.NDArray[Any]
 F64 = npt.NDArray[np.float64]
+Statistics = dict[tuple[int, bool], F64]
+"""(N, F) at each field, in grey or in colour."""
 
 
 @dataclass(frozen=True)
@@ -89,17 +91,40 @@ def measure_tell(
         )
     if not set(fields) <= set(FIELDS):
         raise ValueError(f"fields {tuple(fields)}: choose from {FIELDS}")
-    largest = 255.0 if images.dtype == np.uint8 else max(float(np.abs(images).max()), 1e-30)
-    fitting = [field for field in fields if min(images.shape[1:3]) >= field]
-    found = []
-    for colour in colours:
-        if colour and images.shape[3] == 1:
-            continue
-        for field in fitting:
-            of_images = local_statistics(images, field, colour=colour, largest=largest)
-            of_negatives = local_statistics(negatives, field, colour=colour, largest=largest)
-            found.append(Separation(field, colour, *separate(of_images, of_negatives)))
-    return tuple(found)
+    largest = find_largest(images)
+    described = (
+        collect_statistics(x, fields=fields, colours=colours, largest=largest) for x in (images, negatives)
+    )
+    return compare(*described)
+
+
+def find_largest(images: Array) -> float:
+    """Return the pixel value that stands for 255."""
+    return 255.0 if images.dtype == np.uint8 else max(float(np.abs(images).max()), 1e-30)
+
+
+def collect_statistics(
+    images: Array,
+    *,
+    fields: Sequence[int] = FIELDS,
+    colours: Sequence[bool] = (False, True),
+    largest: float = 255.0,
+) -> Statistics:
+    """Compute the statistics at every field that fits the images, in grey and in colour."""
+    return {
+        (field, colour): local_statistics(images, field, colour=colour, largest=largest)
+        for colour in colours
+        for field in fields
+        if min(images.shape[1:3]) >= field and (images.shape[3] > 1 or not colour)
+    }
+
+
+def compare(of_images: Statistics, of_negatives: Statistics) -> tuple[Separation, ...]:
+    """Classify the statistics of images and of their negatives."""
+    return tuple(
+        Separation(field, colour, *separate(values, of_negatives[field, colour]))
+        for (field, colour), values in of_images.items()
+    )
 
 
 def local_statistics(images: Array, field: int, *, colour: bool, largest: float = 255.0) -> F64:
@@ -113,7 +138,7 @@ def local_statistics(images: Array, field: int, *, colour: bool, largest: float 
     """
     scale, channels = field // _WINDOW, images.shape[3]
     filters = _draw_filters(channels if colour else 1)
-    grey = torch.tensor(_GREY if channels == 3 else (1 / channels,) * channels)
+    grey = torch.tensor(_GREY if channels == 3 else (1 / channels,) * channels)[:, None, None]
     rows = []
     with torch.inference_mode():
         for at in range(0, len(images), _BATCH):
@@ -121,7 +146,8 @@ def local_statistics(images: Array, field: int, *, colour: bool, largest: float 
                 255 / largest
             )
             x = torch.from_numpy(batch)
-            x = x.permute(0, 3, 1, 2).contiguous() if colour else (x @ grey)[:, None]
+            x = x.permute(0, 3, 1, 2)
+            x = x.contiguous() if colour else (x * grey).sum(1, keepdim=True)
             if scale > 1:
                 x = functional.avg_pool2d(x, scale)
             r = functional.conv2d(x, filters, stride=2 if scale == 1 else 1).flatten(2)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from texneg.bench import negatives
+from texneg.bench import negatives, tell
 from texneg.bench.common.peers import OF_COPY, official_patches, sliced_patches
 from texneg.bench.common.ratios import TIME, Gate, Row, Timing, compare, table, verdicts
-from texneg.bench.common.results import BenchConfig, write_results
+from texneg.bench.common.results import BenchConfig, RatioConfig, write_results
 from texneg.cli.environment import environment
 from texneg.cli.main import main
 from texneg.patches.patches import patch_negatives
@@ -189,3 +189,14 @@ def test_a_tar_without_photographs_is_wrong_usage(tmp_path, capsys, verb):
         message = capsys.readouterr().err
         assert name in message
         assert message.count("\n") == 1
+
+
+def test_the_cost_of_tell_is_given_field_by_field(tmp_path, monkeypatch):
+    monkeypatch.setattr(tell, "IMAGES", 2)
+    monkeypatch.setattr(tell, "SIDES", (64,))
+    path = tmp_path / "tell.json"
+    assert tell.bench(RatioConfig(json=path, quick=True)) == 0
+    rows = json.loads(path.read_text())["rows"]
+    assert [row["variant"] for row in rows] == [
+        tell.PASS, "grey 5 px", "grey 20 px", tell.WHOLE, tell.CLASSIFIER
+    ]  # fmt: skip

@@ -27,7 +27,7 @@ from texneg.datasets.storage.places import require_folder
 from texneg.errors import InputError
 from texneg.philox.arrays import generator
 from texneg.philox.streams import Stream
-from texneg.tell import FEWEST, measure_tell
+from texneg.tell import FEWEST, Statistics, collect_statistics, compare
 from texneg.tell import VERSION as DEFINITION
 from texneg.train.audit.columns import (
     IMAGE,
@@ -55,7 +55,7 @@ from texneg.train.networks.imported import Foreign
 from texneg.train.sheet.figures import RESULT
 
 U8 = npt.NDArray[np.uint8]
-TIMED = 32  # images
+TIMED, CALLS = 32, 4  # images, times that they are made
 
 
 @dataclass(frozen=True)
@@ -209,14 +209,14 @@ def cut_images(config: AuditConfig, images: ImageSet, encoder: Encoder | None) -
         return cut_views(pixels, config.size, config.seed, place)[0], shown
 
     def leave_out(error: DecodeError, place: int) -> None:
-        faults[place] = str(error)
+        faults[place] = error.reason
 
     instead = leave_out if config.bad == "skip" else None
     found = [one for block in read_crops(images, cut, block=64, instead=instead) for one in block]
     left = [place for place in range(len(images)) if place not in faults]
     if faults:
         console.info(
-            f"{plural(len(faults), 'image')} of {len(images)} cannot be read and left out (first:"
+            f"left out: {plural(len(faults), 'image')} of {len(images)} that cannot be read (first:"
             f" {next(iter(faults.values()))})"
         )
     images = images.take(np.array(left, np.int64))
@@ -254,12 +254,14 @@ def measure(
         "judge": None if witness is None else {"by": witness.judge.by, "chance": witness.judge.chance},
     }  # fmt: skip
     rows: list[Row] = []
+    of_images: Statistics = {}
     for column in columns:
         name = hash_fields(audit=common, column=column.title, identity=column.identity)
         row = kept.pop(column.title, None)
         if row is None or row["row"] != name:
             console.info(f"measuring {column.title}")
-            row = {"row": name, **measure_row(config, views, column, witness)}
+            of_images = of_images or collect_statistics(views.cuts)
+            row = {"row": name, **measure_row(config, views, of_images, column, witness)}
         rows.append(row)
         write_json(path, {**result, "rows": [*rows, *kept.values()]})
     return rows
@@ -273,18 +275,17 @@ def read_rows(path: Path, same: str) -> dict[str, Row]:
     return {row["title"]: row for row in found["rows"]} if found.get("audit") == same else {}
 
 
-def measure_row(config: AuditConfig, views: Views, column: Column, witness: Witness | None) -> Row:
+def measure_row(
+    config: AuditConfig, views: Views, of_images: Statistics, column: Column, witness: Witness | None
+) -> Row:
     """Measure one kind: tell on the views, leak on what the encoder is shown."""
     places = np.arange(len(views.images))
     tell, leak, microseconds = [], None, None
     if column.timed:
-        column.make(views.cuts[:2], places[:2])  # compiled now
-        some = min(TIMED, len(places))
-        start = time.process_time()
-        column.make(views.cuts[:some], places[:some])
-        microseconds = 1e6 * (time.process_time() - start) / some
+        microseconds = time_column(column, views.cuts[:TIMED], places[:TIMED])
     if column.name != IMAGE:
-        tell = [asdict(one) for one in measure_tell(views.cuts, column.make(views.cuts, places))]
+        of_negatives = collect_statistics(column.make(views.cuts, places))
+        tell = [asdict(one) for one in compare(of_images, of_negatives)]
     if witness is not None and views.seen is not None:
         pictures = column.make(views.seen, places)
         found = witness.judge.measure(compute_features(witness.encoder, pictures, config.batch))
@@ -297,6 +298,16 @@ def measure_row(config: AuditConfig, views: Views, column: Column, witness: Witn
         "leak": leak,
         "microseconds": microseconds,
     }
+
+
+def time_column(column: Column, cuts: U8, places: npt.NDArray[np.int64]) -> float:
+    """Time negatives: CPU time of all threads, microseconds an image, the quickest of a few calls."""
+    seconds = []
+    for _ in range(CALLS):  # the first one compiles
+        start = time.process_time()
+        column.make(cuts, places)
+        seconds.append(time.process_time() - start)
+    return 1e6 * min(seconds) / len(places)
 
 
 def average_classes(images: ImageSet, ranks: Sequence[int]) -> dict[str, float]:

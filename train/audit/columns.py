@@ -35,8 +35,9 @@ class Column:
     """One kind of pictures that an audit measures."""
 
     name: str
-    """as on the command line"""
+    """as on the command line, or short"""
     title: str
+    """as results and sheets have it"""
     make: Callable[[U8, I64], U8]
     """From views (N, S, S, 3) and the places of their images to pictures of the same shape."""
     identity: Any
@@ -103,7 +104,7 @@ def make_references(images: ImageSet, seed: int) -> list[Column]:
     return [
         Column(IMAGE, IMAGE, give, None, reference=True, timed=False),
         Column(CONTROL, CONTROL, recrop, None, reference=True, timed=False),
-        Column(FLOOR, FLOOR, partial(mirror, seed=seed), None, reference=True, timed=False),
+        Column("mirrored", FLOOR, partial(mirror, seed=seed), None, reference=True, timed=False),
         Column(SHUFFLED, SHUFFLED, partial(shuffle_pixels, seed=seed), None, reference=True, timed=False),
     ]
 

@@ -82,7 +82,7 @@ def draw_page(
         for column, row in zip(columns, rows, strict=True)
         if column.name not in (CONTROL, SHUFFLED)
     ]
-    places = np.array(choose_places(rows, len(keys))[:count], np.int64)
+    places = np.array(choose_places(rows, len(keys), count)[:count], np.int64)
     pictures = [column.make(cuts[places], places) for column, _ in shown]
     strips = [
         Strip(f"{keys[place]}{_ranks([row for _, row in shown], place)}", [made[i] for made in pictures])
@@ -93,11 +93,14 @@ def draw_page(
     write_bytes(path, encode(lay_out(strips, titles, LEGEND, figures=figures), "png"))
 
 
-def choose_places(rows: Sequence[Mapping[str, Any]], images: int) -> list[int]:
-    """Order the places of images by what their negatives leak: the lowest mean of log ranks first."""
+def choose_places(rows: Sequence[Mapping[str, Any]], images: int, count: int) -> list[int]:
+    """Order the places of images by what their negatives leak: the lowest mean of log ranks first.
+
+    Without an encoder, spread `count` of them over the images.
+    """
     ranks = [row["leak"]["ranks"] for row in rows if row["leak"] and not row["reference"]]
     if not ranks:
-        return list(range(images))
+        return list(range(0, images, max(1, images // count)))
     order: list[int] = np.log1p(np.array(ranks)).mean(0).argsort(kind="stable").tolist()
     return order
 

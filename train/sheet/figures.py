@@ -11,8 +11,8 @@ RESULT = "audit.json"
 HEADLINES = (5, 20)  # receptive fields in grey whose tell stands for a kind
 
 
-def read_figures(path: str) -> dict[str, str]:
-    """Read the line of figures of each kind, by its title.
+def read_figures(path: str) -> dict[str, tuple[str, ...]]:
+    """Read the figures of each kind, by its title, as wordings from long to short.
 
     Args:
         path: `audit.json`, or the folder that holds it.
@@ -28,8 +28,8 @@ def read_figures(path: str) -> dict[str, str]:
         raise InputError(f"{file} is no result of texneg audit; make it again") from error
 
 
-def describe_figures(row: Mapping[str, Any]) -> str:
-    """Write tell, leak and time of a row in a few words: `tell .93 .90  leak 25 %  3.4 µs`."""
+def describe_figures(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Write tell, leak and time of a row in a few words, then in fewer: `tell .93 .90  leak 25 %  3.4 µs`."""
     words = []
     tell = {one["field"]: one["auc"] for one in row["tell"] if not one["colour"]}
     shown = [f"{tell[field]:.2f}".lstrip("0") for field in HEADLINES if field in tell]
@@ -39,7 +39,7 @@ def describe_figures(row: Mapping[str, Any]) -> str:
         words.append(f"leak {100 * row['leak']['top1']:.0f} %")
     if row["microseconds"] is not None:
         words.append(format_time(row["microseconds"]))
-    return "  ".join(words)
+    return tuple("  ".join(words[:end]) for end in range(len(words), 0, -1))
 
 
 def format_time(microseconds: float) -> str:

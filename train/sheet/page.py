@@ -28,7 +28,7 @@ def lay_out(
     strips: Sequence[Strip],
     titles: Sequence[Sequence[str]],
     legend: str = "",
-    figures: Sequence[str] = (),
+    figures: Sequence[Sequence[str]] = (),
 ) -> Pixels:
     """Draw all strips on one white page.
 
@@ -36,7 +36,7 @@ def lay_out(
         strips: one or more, each with as many pictures.
         titles: of each picture of a strip, longest wording first; the first that fits is shown, or none.
         legend: a line at the foot, left out where it does not fit.
-        figures: a line below each title, left out where it does not fit; none for no such line.
+        figures: as `titles`, of a second line; none for no such line.
 
     Returns:
         (H, W, 3) uint8.
@@ -49,13 +49,11 @@ def lay_out(
     page = Image.new("RGB", (columns * block, header + rows * row + FOOTER), "white")
     draw = ImageDraw.Draw(page)
     font = ImageFont.load_default(13)
-    for i, wordings in enumerate(titles):
-        title = next((text for text in wordings if font.getlength(text) <= side), "")
-        below = figures[i] if figures and font.getlength(figures[i]) <= side else ""
-        for column in range(columns):
-            x = column * block + GAP + i * (side + GAP)
-            draw.text((x, 5), title, "black", font)
-            draw.text((x, HEADER), below, "dimgray", font)
+    for y, colour, line in ((5, "black", titles), (HEADER, "dimgray", figures)):
+        for i, wordings in enumerate(line):
+            text = next((text for text in wordings if font.getlength(text) <= side), "")
+            for column in range(columns):
+                draw.text((column * block + GAP + i * (side + GAP), y), text, colour, font)
     if font.getlength(legend) <= page.width - 2 * GAP:
         draw.text((GAP, page.height - FOOTER), legend, "black", font)
     for number, strip in enumerate(strips):

@@ -1,6 +1,6 @@
 """`texneg sheet`: images beside their negatives, to be looked at before any figure is believed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from texneg.cli import console
@@ -17,6 +17,7 @@ from texneg.synth.preview import Preview, preview_textures
 from texneg.train.data.splits import report_inputs
 from texneg.train.negatives import KINDS, Negatives, Patch, Texture
 from texneg.train.options import parse_option
+from texneg.train.sheet.figures import read_figures
 from texneg.train.sheet.page import Strip, cut_square, fit_whole, lay_out
 
 DEFAULT = ("patch", "texture")
@@ -47,6 +48,8 @@ class SheetConfig:
     """Side of each picture, px."""
     exemplar_size: int = 96
     """Side of the two patches a texture is made of, px; with --textures that run's is used."""
+    figures: str | None = None
+    """Result of texneg audit, audit.json or its folder: tell, leak and time stand below each title."""
     seed: int = 0
     """Chooses the images, and draws the negatives that are made here."""
 
@@ -74,7 +77,15 @@ def write_sheet(config: SheetConfig, columns: Sequence[Negatives]) -> None:
             seed=config.seed,
             exemplar_size=config.exemplar_size,
         )
-    picture = contact_sheet(images, columns, preview, count=config.count, seed=config.seed, side=config.size)
+    picture = contact_sheet(
+        images,
+        columns,
+        preview,
+        count=config.count,
+        seed=config.seed,
+        side=config.size,
+        figures=read_figures(config.figures) if config.figures else None,
+    )
     write_bytes(config.out, encode(picture, "png"))
     console.out(f"{config.out}: {picture.shape[1]} x {picture.shape[0]} px")
 
@@ -123,6 +134,7 @@ def contact_sheet(
     count: int = 12,
     seed: int = 0,
     side: int = 224,
+    figures: Mapping[str, Sequence[str]] | None = None,
 ) -> Pixels:
     """Draw strips of an image and its negatives of each kind; the exemplars of its texture are boxed.
 
@@ -135,6 +147,7 @@ def contact_sheet(
         count: images shown, fewer where there are not as many.
         seed: chooses the images, and draws the negatives that are made here.
         side: of each picture, px.
+        figures: of an audit, by the title of a kind; shown below the titles.
 
     Returns:
         (H, W, 3) uint8.
@@ -157,7 +170,8 @@ def contact_sheet(
             f"none of the {len(images)} images of {images.root} can be shown: unreadable or too small"
         )
     titles = [("image",), *((c.title, " + ".join(kind.name for kind, _ in c.kinds)) for c in columns)]
-    return lay_out(strips, titles, BOXES if preview else SQUARES)
+    measured = [()] + [figures.get(c.title, ()) for c in columns] if figures else ()
+    return lay_out(strips, titles, BOXES if preview else SQUARES, measured)
 
 
 def pictures_of(
