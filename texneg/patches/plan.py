@@ -28,7 +28,7 @@ mirror images at its right and lower borders, theirs at those and so on fill the
 The rules above count tiles by the tile's side in place of d.
 
 Seams are blended last, where a rule says so: first those between columns of tiles, then those between rows.
-At a seam, h pixels on either side are mixed, each with its mirror image across the seam; u pixels away from it:
+At a seam, h pixels on either side are mixed, each with its mirror image across it; u pixels away from it:
 
     c = 64 (2 (h - u) - 1) // h           256ths that the other pixel gets
     (256 - c) a + c b + 128 >> 8          bytes

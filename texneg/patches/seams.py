@@ -21,7 +21,7 @@ from texneg.philox.arrays import U64
 from texneg.philox.compiled import fold_field
 
 _U = np.uint64
-_RGB = _U(3)
+_ONE, _RGB, _FOUR = _U(1), _U(3), _U(4)
 
 
 def shuffle(images: Bytes, out: Bytes, index: U64, rule: Rule) -> None:
@@ -88,7 +88,7 @@ def _mirror_right(out, at, row, B, d, h, width):  # type: ignore[no-untyped-def]
     for x in range(d, width, d):
         w, to = min(d, width - x), at + x * B
         for _ in range(h):
-            if w >= _U(PIXELS) and B in (_U(1), _U(3), _U(4)):
+            if w >= _U(PIXELS) and (B == _ONE or B == _RGB or B == _FOUR):
                 copy_reversed(memory, to, to - B, w, B)
             else:
                 plain_reversed(memory, to, to - B, w, B)
@@ -162,9 +162,10 @@ def _mix_one(values, one, other, c, whole):  # type: ignore[no-untyped-def]
     """Mix two values, each with c / 256 of the other."""
     a, b = values[one], values[other]
     if whole:
-        own, strange = _U(a), _U(b)
-        values[one] = ((_U(256) - c) * own + c * strange + _U(128)) >> _U(8)
-        values[other] = ((_U(256) - c) * strange + c * own + _U(128)) >> _U(8)
+        own, other_ = np.int32(a), np.int32(b)
+        moved = (other_ - own) * np.int32(c)
+        values[one] = ((own << 8) + moved + 128) >> 8
+        values[other] = ((other_ << 8) - moved + 128) >> 8
     else:
         share = np.float32(c) / np.float32(256)
         values[one] = a + (b - a) * share
