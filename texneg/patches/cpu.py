@@ -25,18 +25,22 @@ _NEAR = 1 << 21  # bytes of images and result that lie in a core's own cache
 
 
 def shuffle(images: Bytes, out: Bytes, index: U64, rule: Rule) -> None:
-    """Fill out (N, k, P, H, W, B) from images (N, P, H, W, B); arguments checked by `patch_negatives`."""
-    _kernel(images, out, index, *rule)
+    """Fill out (N, k, P, H, W, B) from images (N, P, H, W, B); squares as they are.
+
+    Arguments are checked by `patch_negatives`.
+    """
+    base, lo, hi, source, flip, rotate, _, _ = rule
+    _kernel(images, out, index, base, lo, hi, source, flip, rotate)
 
 
 @compiled(inline="always")
-def _tiles_along(length, d, source):  # type: ignore[no-untyped-def]
+def tiles_along(length, d, source):  # type: ignore[no-untyped-def]
     """Tiles of side d along one side of the image."""
     return length // d + _U(1) if source == _PAPER else (length + d - _U(1)) // d
 
 
 @compiled(inline="always")
-def _patch_side(key, H, W, lo, hi, source):  # type: ignore[no-untyped-def]
+def patch_side(key, H, W, lo, hi, source):  # type: ignore[no-untyped-def]
     """The side d in pixels."""
     word = philox_words(key, _U(0))[0]
     return _divisor(H, W, lo, hi, word) if source == _PERMUTATION else lo + below(word, hi - lo + _U(1))
@@ -56,7 +60,7 @@ def _divisor(H, W, lo, hi, word):  # type: ignore[no-untyped-def]
 
 
 @compiled(inline="always")
-def _patch_corners(key, H, W, B, d, tiles, source, corners):  # type: ignore[no-untyped-def]
+def patch_corners(key, H, W, B, d, tiles, source, corners):  # type: ignore[no-untyped-def]
     """Fill corners[:tiles], row-major, and one more to look ahead to."""
     if source in (_DISJOINT, _PERMUTATION):
         _grid(key, H, W, B, d, tiles, corners)
@@ -95,7 +99,7 @@ def _grid(key, H, W, B, d, tiles, corners):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def _patch_turn(key, tile, flip, rotate):  # type: ignore[no-untyped-def]
+def patch_turn(key, tile, flip, rotate):  # type: ignore[no-untyped-def]
     """2 * quarter turns counter-clockwise + 1 if mirrored (before turning)."""
     even, odd, even_after, odd_after = philox_words(key, _TURN_BLOCK + tile // _U(4))
     if tile & _U(2):
@@ -131,7 +135,7 @@ def _turned_strip(  # type: ignore[no-untyped-def]
 ):
     """`_strip` with each patch turned: its rows are read pixel by pixel."""
     for x in range(_U(0), W, d):
-        begin, down, right = _steps(_patch_turn(key, tile, flip, rotate), d, W * B, B)
+        begin, down, right = steps_of_turn(patch_turn(key, tile, flip, rotate), d, W * B, B)
         begin += start + corners[tile]
         for y in range(h):
             patch, corner = begin + y * down, to + (y * W + x) * B
@@ -140,7 +144,7 @@ def _turned_strip(  # type: ignore[no-untyped-def]
 
 
 @compiled(inline="always")
-def _steps(turn, d, row, B):  # type: ignore[no-untyped-def]
+def steps_of_turn(turn, d, row, B):  # type: ignore[no-untyped-def]
     """First byte of a turned patch in its square, and the steps down and right: bytes modulo 2^64."""
     begin, down, right = _U(0), row, B
     if turn & _U(1):
@@ -170,14 +174,14 @@ def _shuffle(images, out, index, base, lo, hi, source, flip, rotate):  # type: i
     row = W * B
     plane = H * row
     far = images.size + out.size > _NEAR
-    corners = np.empty(_tiles_along(H, lo, source) * _tiles_along(W, lo, source) + _U(1), np.uint64)
+    corners = np.empty(tiles_along(H, lo, source) * tiles_along(W, lo, source) + _U(1), np.uint64)
     for n in range(_U(len(index))):
         image_key = fold_field(base, index[n])
         for k in range(count):
             key = fold_field(image_key, k)
-            d = _patch_side(key, H, W, lo, hi, source)
-            columns = _tiles_along(W, d, source)
-            _patch_corners(key, H, W, B, d, _tiles_along(H, d, source) * columns, source, corners)
+            d = patch_side(key, H, W, lo, hi, source)
+            columns = tiles_along(W, d, source)
+            patch_corners(key, H, W, B, d, tiles_along(H, d, source) * columns, source, corners)
             for p in range(P):
                 start, to = (n * P + p) * plane, ((n * count + k) * P + p) * plane
                 tile = _U(0)

@@ -8,7 +8,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from texneg.patches.plan import TURN_BLOCK, Rule, Source, divisors, permutations_needed, tiling
+from texneg.patches.plan import (
+    TURN_BLOCK,
+    Rule,
+    Source,
+    divisors,
+    permutations_needed,
+    seam_depth,
+    tiling,
+)
 from texneg.philox.tensors import below_tensor, fold_tensor, philox_tensor, signed
 
 _LAST = (1 << 63) - 1
@@ -18,6 +26,7 @@ class Plans(NamedTuple):
     """`plan.Plan` of many negatives, padded to T tiles; all int64."""
 
     d: Tensor  # (..., 1)
+    side: Tensor  # (..., 1)
     columns: Tensor  # (..., 1)
     tops: Tensor  # (..., T)
     lefts: Tensor
@@ -31,10 +40,12 @@ def shuffle(images: Tensor, count: int, index: Tensor, rule: Rule) -> Tensor:
     `index` is (N,) int64 on the device of the images. Nothing here waits for the device.
     """
     N, C, H, W = images.shape
-    pixels = _source_pixels(draw_plans(index, count, H, W, rule), H, W)  # (N, k, H * W)
+    plans = draw_plans(index, count, H, W, rule)
+    pixels = _source_pixels(plans, H, W)  # (N, k, H * W)
     source = images.reshape(N, 1, C, H * W).expand(N, count, C, H * W)
     picked = source.gather(3, pixels.unsqueeze(2).expand(N, count, C, H * W))
-    return picked.reshape(N, count, C, H, W)
+    made = picked.reshape(N, count, C, H, W)
+    return _blend(made, plans, rule.blend) if rule.blend else made
 
 
 def draw_plans(index: Tensor, count: int, H: int, W: int, rule: Rule) -> Plans:
@@ -47,19 +58,64 @@ def draw_plans(index: Tensor, count: int, H: int, W: int, rule: Rule) -> Plans:
         tops, lefts = _crops(keys, d, H, W, rule)
     else:
         tops, lefts = _grid_cells(keys, first, d, H, W, rule)
-    columns = W // d + 1 if rule.source == Source.PAPER else (W + d - 1) // d
-    return Plans(d, columns, tops, lefts, _turns(keys, tops.shape[-1], rule))
+    side = d * rule.mirror
+    columns = W // side + 1 if rule.source == Source.PAPER else (W + side - 1) // side
+    return Plans(d, side, columns, tops, lefts, _turns(keys, tops.shape[-1], rule))
 
 
 def _source_pixels(plans: Plans, H: int, W: int) -> Tensor:
     """For every output pixel the flat position of its source pixel, (..., H * W)."""
-    d = plans.d.unsqueeze(-1)  # (..., 1, 1)
+    d, side = plans.d.unsqueeze(-1), plans.side.unsqueeze(-1)  # (..., 1, 1)
     y, x = torch.arange(H, device=d.device).unsqueeze(1), torch.arange(W, device=d.device)
-    tile = (y // d * plans.columns.unsqueeze(-1) + x // d).flatten(-2)  # (..., H * W)
-    i, j = y % d, x % d  # row and column inside the patch
+    tile = (y // side * plans.columns.unsqueeze(-1) + x // side).flatten(-2)  # (..., H * W)
+    i, j = _unmirror(y % side, d), _unmirror(x % side, d)  # row and column inside the patch
     if plans.turns is not None:
         i, j = _before_turn(i, j, d, plans.turns.gather(-1, tile).unflatten(-1, (H, W)))
     return (plans.tops * W + plans.lefts).gather(-1, tile) + (i * W + j).flatten(-2)
+
+
+def _unmirror(i: Tensor, d: Tensor) -> Tensor:
+    """Row or column of the square for one of the tile."""
+    i = i % (2 * d)
+    return torch.minimum(i, 2 * d - 1 - i)
+
+
+def _blend(made: Tensor, plans: Plans, blend: int) -> Tensor:
+    """Blend the seams of (N, k, C, H, W): those between columns of tiles, then those between rows."""
+    depth = seam_depth(plans.d, blend)
+    for axis in (4, 3):
+        across, c = _find_mirror_images(made.shape[axis], plans.side, depth)  # (N, k, W) or (N, k, H)
+        if axis == 3:
+            across, c = across.unsqueeze(-1), c.unsqueeze(-1)
+        else:
+            across, c = across.unsqueeze(-2), c.unsqueeze(-2)
+        across, c = across.unsqueeze(2), c.unsqueeze(2)
+        made = _mix(made, made.gather(axis, across.expand_as(made)), c)
+    return made
+
+
+def _find_mirror_images(length: int, side: Tensor, depth: Tensor) -> tuple[Tensor, Tensor]:
+    """For every place along a side of the image, the place across the nearest seam and its 256ths.
+
+    A place that is not blended has itself, and 0.
+    """
+    place = torch.arange(length, device=side.device)
+    tile = place // side
+    here, weight = place.expand_as(tile), torch.zeros_like(tile)
+    for seam in (tile * side, (tile + 1) * side):
+        reach = torch.minimum(depth, length - seam)
+        u = torch.where(place < seam, seam - 1 - place, place - seam)
+        near = (seam > 0) & (u < reach)
+        here = torch.where(near, 2 * seam - 1 - place, here)
+        weight = torch.where(near, 64 * (2 * (reach - u) - 1) // reach.clamp(min=1), weight)
+    return here, weight
+
+
+def _mix(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    if a.dtype == torch.uint8:
+        a, b, c = a.int(), b.int(), c.int()
+        return ((256 - c) * a + c * b + 128 >> 8).to(torch.uint8)
+    return torch.where(c == 0, a, a + (b - a) * (c.to(a.dtype) / 256))
 
 
 def _before_turn(i: Tensor, j: Tensor, d: Tensor, turns: Tensor) -> tuple[Tensor, Tensor]:
@@ -80,7 +136,7 @@ def _sides(words: Tensor, H: int, W: int, rule: Rule) -> Tensor:
 
 def _crops(keys: Tensor, d: Tensor, H: int, W: int, rule: Rule) -> tuple[Tensor, Tensor]:
     """Corners of independent crops: words in pairs of y and x."""
-    rows, columns = tiling(H, W, rule.lo, rule.source)
+    rows, columns = tiling(H, W, rule.lo * rule.mirror, rule.source)
     words = _words(keys, 1, 2 * rows * columns)
     places = 0 if rule.source == Source.PAPER else 1
     heights, widths = (H - d + places).clamp(min=1), (W - d + places).clamp(min=1)
@@ -93,7 +149,8 @@ def _grid_cells(keys: Tensor, first: Tensor, d: Tensor, H: int, W: int, rule: Ru
     slots = torch.arange(words.shape[-1], device=words.device)
     columns = W // d
     cells = (H // d) * columns
-    tiles = ((H + d - 1) // d) * ((W + d - 1) // d)
+    side = d * rule.mirror
+    tiles = ((H + side - 1) // side) * ((W + side - 1) // side)
     used = (tiles + cells - 1) // cells * cells
     order = (slots // cells << 58) | (words << 26) | slots % cells
     cell = order.masked_fill(slots >= used, _LAST).sort(dim=-1).values & 0x3FFFFFF
@@ -102,7 +159,7 @@ def _grid_cells(keys: Tensor, first: Tensor, d: Tensor, H: int, W: int, rule: Ru
 
 
 def _most_slots(H: int, W: int, rule: Rule) -> int:
-    needs = (permutations_needed(H, W, d) for d in range(rule.lo, rule.hi + 1))
+    needs = (permutations_needed(H, W, d, rule.mirror) for d in range(rule.lo, rule.hi + 1))
     return max(cells * rounds for cells, rounds in needs)
 
 

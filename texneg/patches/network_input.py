@@ -15,7 +15,7 @@ from torch import Tensor
 
 from texneg.arguments import Index, check_count, image_sides, index_tensor
 from texneg.devices import runs_triton
-from texneg.patches.patches import patch_negatives, patch_rule
+from texneg.patches.patches import Size, patch_negatives, patch_rule
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, of channels in 0 ... 1
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -28,12 +28,14 @@ def patch_inputs(
     mean: Sequence[float] = MEAN,
     std: Sequence[float] = STD,
     dtype: torch.dtype = torch.float32,
-    size: tuple[int, int] | None = None,
+    size: Size = None,
     count: int = 1,
     overlap: bool = True,
     paper: bool = False,
     flip: bool = False,
     rotate: bool = False,
+    mirror: int = 1,
+    blend: float = 0.0,
     seed: int = 0,
     epoch: int = 0,
     index: Index = None,
@@ -54,6 +56,8 @@ def patch_inputs(
         paper: draw as the authors' code does.
         flip: mirror patches at random.
         rotate: turn patches by quarters at random.
+        mirror: squares along a side of a tile.
+        blend: width of a blended seam, as a share of the patch side; bytes are blended, then normalised.
         seed: any integer.
         epoch: any integer.
         index: the N data-set indices of the images; None for 0 ... N - 1.
@@ -79,7 +83,7 @@ def patch_inputs(
         from texneg.patches import cuda
 
         check_count(count)
-        rule = patch_rule(sides, size, overlap, paper, flip, rotate, seed, epoch)
+        rule = patch_rule(sides, size, overlap, paper, flip, rotate, seed, epoch, mirror, blend)
         rows = index_tensor(index, len(pixels), pixels.device)
         return cuda.shuffle(pixels, count, rows, rule, lookup=lookup, channels_last=True)
     on_cpu = pixels.device.type == "cpu"
@@ -91,6 +95,8 @@ def patch_inputs(
         paper=paper,
         flip=flip,
         rotate=rotate,
+        mirror=mirror,
+        blend=blend,
         seed=seed,
         epoch=epoch,
         index=index,

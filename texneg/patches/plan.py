@@ -22,11 +22,24 @@ Tiles are row-major and cut at the bottom and right border. Where the patches co
                  image is used exactly once. The authors' first version, which they found to be worse.
 
 Else d is uniform on lo ... hi, both included.
+
+A tile has the side d, or m d where squares are mirrored: the square, turned, lies in its first corner; its
+mirror images at its right and lower borders, theirs at those and so on fill the rest, m x m squares in all.
+The rules above count tiles by the tile's side in place of d.
+
+Seams are blended last, where a rule says so: first those between columns of tiles, then those between rows.
+At a seam, h pixels on either side are mixed, each with its mirror image across it; u pixels away from it:
+
+    c = 64 (2 (h - u) - 1) // h           256ths that the other pixel gets
+    (256 - c) a + c b + 128 >> 8          bytes
+    a + (b - a) (c / 256)                 floats, in float64 of float64, else in float32
+
+and h = d blend // 512 with blend in 256ths of d, or the width of the last tile where that is less.
 """
 
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -59,12 +72,15 @@ class Rule(NamedTuple):
     source: Source
     flip: bool = False  # each patch mirrored left to right, or not
     rotate: bool = False  # each patch turned by 0 to 3 quarters
+    mirror: int = 1  # squares along a side of a tile: a patch and its mirror images
+    blend: int = 0  # width of a blended seam, 256ths of d
 
 
 class Plan(NamedTuple):
     """One negative: T tiles, row-major."""
 
     d: int  # patch side in pixels
+    side: int  # tile side in pixels
     columns: int  # tiles in a row
     tops: I64  # (T,) row and column in the image of each patch's corner
     lefts: I64
@@ -82,16 +98,37 @@ def default_size(height: int, width: int) -> tuple[int, int]:
     return lo, max(lo, (72 * side + 112) // 224)
 
 
+def small_size(height: int, width: int) -> tuple[int, int]:
+    """Smallest and largest patch side in pixels that keep less of an object: 16 and 48 of 224, scaled.
+
+    >>> small_size(224, 300), small_size(96, 96), small_size(32, 32)
+    ((16, 48), (7, 21), (2, 7))
+    """
+    side = min(height, width)
+    lo, _ = default_size(height, width)
+    return lo, max(lo, (48 * side + 112) // 224)
+
+
 def batch_key(seed: int, epoch: int) -> int:
     """The part of the key that a whole batch shares."""
     return shared_key(seed, epoch, Stream.PATCHES)
 
 
-def tiling(height: int, width: int, d: int, source: Source) -> tuple[int, int]:
-    """Rows and columns of tiles of side d that cover the image."""
+def tiling(height: int, width: int, side: int, source: Source) -> tuple[int, int]:
+    """Rows and columns of tiles of this side that cover the image."""
     if source == Source.PAPER:
-        return height // d + 1, width // d + 1
-    return -(-height // d), -(-width // d)
+        return height // side + 1, width // side + 1
+    return -(-height // side), -(-width // side)
+
+
+def seam_depth(d: Any, blend: int) -> Any:
+    """Pixels on either side of a seam that are blended, where tiles are whole; d is a number or a tensor."""
+    return d * blend >> 9
+
+
+def mix_weight(u: int, depth: int) -> int:
+    """256ths that the pixel across the seam gets, u pixels away from it, u < depth."""
+    return 64 * (2 * (depth - u) - 1) // depth
 
 
 def divisors(height: int, width: int, lo: int, hi: int) -> list[int]:
@@ -99,9 +136,9 @@ def divisors(height: int, width: int, lo: int, hi: int) -> list[int]:
     return [d for d in range(lo, hi + 1) if height % d == width % d == 0]
 
 
-def permutations_needed(height: int, width: int, d: int) -> tuple[int, int]:
+def permutations_needed(height: int, width: int, d: int, mirror: int = 1) -> tuple[int, int]:
     """Disjoint grids: number of source cells, and how many permutations of them fill the tiles (1 ... 4)."""
-    rows, columns = tiling(height, width, d, Source.DISJOINT)
+    rows, columns = tiling(height, width, d * mirror, Source.DISJOINT)
     cells = (height // d) * (width // d)
     return cells, -(-rows * columns // cells)
 
@@ -113,7 +150,8 @@ def plan(key: int, height: int, width: int, rule: Rule) -> Plan:
     if rule.source == Source.PERMUTATION:
         sides = divisors(height, width, rule.lo, rule.hi)
     d = sides[_below(first[0], len(sides))]
-    rows, columns = tiling(height, width, d, rule.source)
+    side = d * rule.mirror
+    rows, columns = tiling(height, width, side, rule.source)
     tiles = rows * columns
     if rule.source in (Source.CROPS, Source.PAPER):
         words = _words(key, 1, 2 * tiles).reshape(tiles, 2)
@@ -121,12 +159,12 @@ def plan(key: int, height: int, width: int, rule: Rule) -> Plan:
         tops = _below_each(words[:, 0], max(1, height - d + last))
         lefts = _below_each(words[:, 1], max(1, width - d + last))
     else:
-        cells, rounds = permutations_needed(height, width, d)
+        cells, rounds = permutations_needed(height, width, d, rule.mirror)
         words = _words(key, 1, rounds * cells).reshape(rounds, cells)
         order = np.argsort(words, axis=1, kind="stable").reshape(-1)[:tiles]
         tops = _below(first[1], height % d + 1) + order // (width // d) * d
         lefts = _below(first[2], width % d + 1) + order % (width // d) * d
-    return Plan(d, columns, tops, lefts, _turns(key, tiles, rule))
+    return Plan(d, side, columns, tops, lefts, _turns(key, tiles, rule))
 
 
 def _turns(key: int, tiles: int, rule: Rule) -> I64:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from texneg.arguments import Array, is_tensor
-from texneg.patches.patches import patch_negatives
+from texneg.patches.patches import Size, patch_negatives
 
 Image = TypeVar("Image")
 
@@ -28,7 +28,7 @@ class PatchNegatives:
 
     def __init__(
         self,
-        size: tuple[int, int] | None = None,
+        size: Size = None,
         count: int = 1,
         overlap: bool = True,
         seed: int = 0,
@@ -36,6 +36,8 @@ class PatchNegatives:
         paper: bool = False,
         flip: bool = False,
         rotate: bool = False,
+        mirror: int = 1,
+        blend: float = 0.0,
     ) -> None:
         self.options: dict[str, Any] = {
             "size": size,
@@ -45,6 +47,8 @@ class PatchNegatives:
             "paper": paper,
             "flip": flip,
             "rotate": rotate,
+            "mirror": mirror,
+            "blend": blend,
         }
 
     def __call__(self, image: Image, *, index: int, epoch: int = 0) -> Image | tuple[Image, ...]:

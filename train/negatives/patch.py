@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from texneg.errors import InputError
-from texneg.patches.patches import patch_negatives
+from texneg.patches.patches import MOST_MIRRORED, SMALL, Size, patch_negatives
 from texneg.train.negatives.base import Negative, TextureViews
+from texneg.train.options import later
 
 
 @dataclass(frozen=True)
@@ -14,8 +15,9 @@ class Patch(Negative):
 
     name = "patch"
 
-    size: tuple[int, int] | None = None
-    """Smallest and largest side of a square, pixels; None: the paper's 16 and 72 of 224, scaled."""
+    size: Size = None
+    """Smallest and largest side of a square, pixels; None: the paper's 16 and 72 of 224, scaled; small: 16
+    and 48 of 224, scaled, which keep less of an object."""
     overlap: bool = True
     """Squares from independent places, which may overlap; else disjoint squares, permuted."""
     paper: bool = False
@@ -24,10 +26,19 @@ class Patch(Negative):
     """Mirror each square left to right with probability 1/2."""
     rotate: bool = False
     """Turn each square by 0 to 3 quarter turns."""
+    mirror: int = later(1)
+    """Squares along a side of a tile, 1 to 8: each is mirrored at its borders until it fills the tile, so
+    that there are fewer seams. 1: none is."""
+    blend: float = later(0.0)
+    """Width of a seam in which both sides are mixed, as a share of the square's side, 0 to 1. 0: hard seams."""
 
     def check(self, size: int) -> None:
-        """Refuse squares larger than the view, and the paper's tiles without overlap."""
-        check_squares(self.size, size, "--patch-size")
+        """Refuse squares larger than the view, the paper's tiles without overlap, and seams out of range."""
+        check_squares(None if self.size == SMALL else self.size, size, "--patch-size")
+        if not 1 <= self.mirror <= MOST_MIRRORED:
+            raise InputError(f"--patch-mirror {self.mirror}: 1 to {MOST_MIRRORED}")
+        if not 0 <= self.blend <= 1:
+            raise InputError(f"--patch-blend {self.blend}: a share of the square's side, 0 to 1")
         if self.paper and not self.overlap:
             raise InputError("--patch-paper with --no-patch-overlap: the authors' squares overlap; use one")
 
