@@ -34,6 +34,7 @@ from texneg.train.evaluate.encoders import describe_encoder, find_device, open_e
 from texneg.train.evaluate.features import extract, to_network_input
 from texneg.train.evaluate.fitting import Fit, load_batches, make_batches
 from texneg.train.evaluate.linear import head_file, make_plain_head, save_head
+from texneg.train.evaluate.outcomes import save_outcomes
 from texneg.train.evaluate.probe import (
     ProbeConfig,
     is_split_of,
@@ -43,7 +44,6 @@ from texneg.train.evaluate.probe import (
     require_own_place,
 )
 from texneg.train.evaluate.sets.accuracy import describe_accuracy, measure_accuracy
-from texneg.train.evaluate.sets.base import save_outcomes
 from texneg.train.evaluate.sgd import SPREAD
 from texneg.train.networks.encoder import Encoder, load_encoder
 from texneg.train.networks.imported import Foreign
@@ -187,9 +187,9 @@ def finetune(config: FinetuneConfig) -> int:
     tested = None
     if test is not None:
         seen = extract(tuned, test, bad="wrong")
-        found = measure_accuracy(head, seen, test.classes)
-        save_outcomes(out / outcomes_name(""), found.keys, found.values)
         near = is_split_of(config.data, config.test)
+        found = measure_accuracy(head, seen, test.classes, rank=near)
+        save_outcomes(out / outcomes_name(""), found.keys, found.values, found.answers)
         tested = {
             **found.numbers["masked"], **found.numbers, "data": fingerprint(test, None),
             "in_distribution": near, "unreadable": seen.unreadable, "bad": "wrong",

@@ -15,6 +15,7 @@ from texneg.train.evaluate import measuring, ood
 from texneg.train.evaluate.features import extract
 from texneg.train.evaluate.linear import fit_probe, save_head
 from texneg.train.evaluate.memo import Memo
+from texneg.train.evaluate.outcomes import load_outcomes
 from texneg.train.evaluate.sets import base
 from texneg.train.evaluate.sets.published import Published
 
@@ -199,7 +200,7 @@ def test_arrays_are_cells_too(words, tmp_path, capsys):
     assert (row["n"], row["classes"], len(row["cells"])) == (6, 3, 75)
     assert row["declared"] == "cifar-10"
     assert len({cell["data"] for cell in row["cells"]}) == 75
-    outcomes = base.load_outcomes(tmp_path / "run" / row["cells"][0]["outcomes"])
+    outcomes = load_outcomes(tmp_path / "run" / row["cells"][0]["outcomes"])
     assert outcomes.keys.tolist() == [f"{i:05d}" for i in range(6)]
     (folder / "labels.npy").unlink()
     capsys.readouterr()
