@@ -96,9 +96,7 @@ def subplots(
         return figure, figure.subplots(rows, columns, **options)
     panels = rows * columns
     lines = -(-panels // narrow_columns)
-    figure = Figure(
-        figsize=(NARROW_WIDTH / _POINTS, height / rows * lines / _POINTS), layout="constrained"
-    )
+    figure = Figure(figsize=(NARROW_WIDTH / _POINTS, height / rows * lines / _POINTS), layout="constrained")
     squeeze = options.pop("squeeze", True)
     options.pop("width_ratios", None)
     grid = figure.subplots(lines, narrow_columns, squeeze=False, **options).ravel()

@@ -28,6 +28,7 @@ from texneg.train.evaluate.cells import (
     hash_fields,
     join_cells,
     join_sets,
+    list_commands,
     read_cells,
     remove_set,
     require_other_images,
@@ -206,6 +207,7 @@ def measure_sets(
             for one in heads
         ],
         "sets": join_sets(mine, [*KINDS, *(type(kind) for kind, _ in sets)]),
+        "commands": list_commands(out / RESULT),
         "version": __version__,
     }
     write_json(out / RESULT, result)

@@ -37,7 +37,7 @@ def list_commands(runs: Sequence[Run], page: Path) -> list[Command]:
             folder = relate(str(run.path.absolute()), page.parent)
             for what, words in step(run):
                 told = tuple(relate(word, page.parent) for word in words)
-                general = tuple(RUN if word == folder else word for word in told)
+                general = tuple(_generalise(word, folder) for word in told)
                 places = found.setdefault((what, general), [])
                 if folder not in places:
                     places.append(folder)
@@ -46,12 +46,22 @@ def list_commands(runs: Sequence[Run], page: Path) -> list[Command]:
 
 def write(words: Words, folders: Sequence[str]) -> str:
     """Write a command for a shell: once, or in a loop over the run folders that it names."""
-    if RUN not in words:
+    if not any(word.startswith(RUN) for word in words):
         return shlex.join(words)
     if len(folders) == 1:
-        return shlex.join(folders[0] if word == RUN else word for word in words)
-    command = " ".join(f'"{RUN}"' if word == RUN else shlex.quote(word) for word in words)
+        return shlex.join(folders[0] + word[len(RUN) :] if word.startswith(RUN) else word for word in words)
+    command = " ".join(
+        f'"{RUN}"{shlex.quote(word[len(RUN) :]) if word != RUN else ""}'
+        if word.startswith(RUN)
+        else shlex.quote(word)
+        for word in words
+    )
     return f"for RUN in {shlex.join(folders)}; do\n  {command}\ndone"
+
+
+def _generalise(word: str, folder: str) -> str:
+    """Write the run folder of a word as a variable."""
+    return RUN + word[len(folder) :] if word == folder or word.startswith(f"{folder}/") else word
 
 
 def relate(word: str, folder: Path) -> str:
@@ -59,7 +69,7 @@ def relate(word: str, folder: Path) -> str:
     name, equals, path = word.partition("=")
     if not equals:
         name, path = "", word
-    if "://" in word or not (path.startswith("/") or ("/" in path and os.path.exists(path))):
+    if "://" in word or not (path.startswith("/") or ("/" in path and Path(path).exists())):
         return word
     relative = os.path.relpath(path, folder.absolute())
     return f"{name}{equals}{relative}"
@@ -83,7 +93,10 @@ def _analyze(run: Run) -> Iterator[tuple[str, Words]]:
         config = run.analyses.get(analysis.name, {}).get("config")
         if config:
             given = {name: value for name, value in config.items() if name != "analysis"}
-            yield f"Analysis: {analysis.name}", ("texneg", "analyze", analysis.name, *write_flags(given, analysis))
+            yield (
+                f"Analysis: {analysis.name}",
+                ("texneg", "analyze", analysis.name, *write_flags(given, analysis)),
+            )
 
 
 def _test(run: Run) -> Iterator[tuple[str, Words]]:
@@ -102,10 +115,15 @@ def _test(run: Run) -> Iterator[tuple[str, Words]]:
     by_flag: dict[str, list[str]] = {}
     for (kind, name), record in sets.items():
         for flag, values in _write_set(kind, name, record).items():
-            by_flag.setdefault(flag, []).extend(value for value in values if value not in by_flag.get(flag, ()))
+            by_flag.setdefault(flag, []).extend(
+                value for value in values if value not in by_flag.get(flag, ())
+            )
     if not by_flag:
         return
-    yield "Test sets", ("texneg", "ood", *words, *(word for flag, values in by_flag.items() for word in (flag, *values)))
+    yield (
+        "Test sets",
+        ("texneg", "ood", *words, *(word for flag, values in by_flag.items() for word in (flag, *values))),
+    )
 
 
 def _write_encoder(run: Run) -> list[str]:
@@ -145,13 +163,13 @@ def _write_set(kind: str, name: str, record: Mapping[str, Any]) -> dict[str, lis
 
 def write_flags(config: Mapping[str, Any], options: type[Any]) -> list[str]:
     """Write recorded options as words of a command line: the checkpoint, then what differs from a default."""
-    defaults = {
-        one.name: one.default if one.default is not MISSING else None for one in fields(options)
-    }
+    defaults = {one.name: one.default if one.default is not MISSING else None for one in fields(options)}
     words = [str(config["checkpoint"])] if "checkpoint" in config else []
     for name, value in config.items():
         if isinstance(value, Mapping):
-            words += [word for flag, part in value.items() if part is not None for word in _write_flag(flag, part)]
+            words += [
+                word for flag, part in value.items() if part is not None for word in _write_flag(flag, part)
+            ]
         elif name != "checkpoint" and value is not None and value != _plain(defaults.get(name)):
             words += _write_flag(name, value)
     return words

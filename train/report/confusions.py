@@ -52,7 +52,11 @@ def read_confusions(arms: Sequence[Arm], tested: Tested, album: Album) -> Confus
         if "cells" in first.record or not names:
             continue
         answers = [
-            {str(seed): found for seed, one in zip(arm.seeds, runs, strict=True) if (found := read_answers(one))}
+            {
+                str(seed): found
+                for seed, one in zip(arm.seeds, runs, strict=True)
+                if (found := read_answers(one))
+            }
             for arm, runs in zip(arms, results, strict=True)
         ]
         every = [one for seeds in answers for one in seeds.values()]
@@ -76,7 +80,7 @@ def read_confusions(arms: Sequence[Arm], tested: Tested, album: Album) -> Confus
 def read_answers(result: SetResult | None) -> Answers | None:
     """Read the answers of a run on a set; None where its outcomes do not hold any."""
     arrays = read_arrays(result.outcomes[0]) if result else None
-    if arrays is None or not NEEDED <= arrays.keys():
+    if arrays is None or not arrays.keys() >= NEEDED:
         return None
     wrong = (arrays["values"] == 0) & (arrays["predicted"] >= 0) & (arrays["target"] >= 0)
     target, predicted = arrays["target"], arrays["predicted"]

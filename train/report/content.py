@@ -11,7 +11,7 @@ from texneg.train.evaluate.analyses.base import Analysis
 from texneg.train.report import calibration, confusions, corruptions
 from texneg.train.report.calibration import Reliability, read_reliability
 from texneg.train.report.commands import Command, list_commands
-from texneg.train.report.confusions import Confusions, read_confusions
+from texneg.train.report.confusions import Confusions
 from texneg.train.report.corruptions import Curves
 from texneg.train.report.examples import Strip, read_examples
 from texneg.train.report.figures.training import tabulate_training
@@ -73,9 +73,7 @@ class Content:
                 for arm in self.arms
             ],
             "table": [row.to_json() for row in self.rows],
-            "analyses": {
-                analysis.name: [row.to_json() for row in rows] for analysis, rows in self.analyses
-            },
+            "analyses": {analysis.name: [row.to_json() for row in rows] for analysis, rows in self.analyses},
             "tables": {
                 table.name: [row.to_json() for row in table.rows]
                 for table in self.tables

@@ -1,13 +1,14 @@
-"""Sets of corruptions as a report reads them: rows by corruption and by severity, and accuracy over severities.
+"""Sets of corruptions as a report reads them: rows by corruption and severity, and accuracy over severities.
 
 Such a set has a cell for each corruption and severity, whose part is called NAME-SEVERITY.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 from texneg.datasets.corruptions.corrupt import ALL
-from texneg.train.evaluate.sets.base import Record, SetKind
+from texneg.train.evaluate.sets.base import Record
 from texneg.train.report.rows import Row
 from texneg.train.report.runs import Arm
 from texneg.train.report.sets import Key, SetResult, Tested
@@ -33,7 +34,7 @@ class Curves:
     severities: Sequence[Row]
     """a row each corruption and severity"""
     values: Mapping[str, Sequence[Mapping[int, float]]]
-    """by corruption, then arm: accuracy by severity, mean over seeds; 0 is the clean set, where it is known"""
+    """by corruption, then arm: mean accuracy by severity; 0 is the clean set, where it is known"""
     made: str
     """JPEG, constants and pictures, where they are recorded"""
 
@@ -46,7 +47,9 @@ class Curves:
 
 def read_curves(arms: Sequence[Arm], tested: Tested) -> list[Curves]:
     """The sets of all heads whose cells are corruptions at severities."""
-    keys = dict.fromkeys(key for runs in tested for run in runs for key, one in run.items() if is_corrupted(one))
+    keys = dict.fromkeys(
+        key for runs in tested for run in runs for key, one in run.items() if is_corrupted(one)
+    )
     return [make_curves(arms, tested, key) for key in keys]
 
 
@@ -72,7 +75,11 @@ def order(names: Iterable[str]) -> list[str]:
     families, known = [*FAMILIES, OTHERS], list(ALL)
     return sorted(
         dict.fromkeys(names),
-        key=lambda name: (families.index(find_family(name)), known.index(name) if name in known else 99, name),
+        key=lambda name: (
+            families.index(find_family(name)),
+            known.index(name) if name in known else 99,
+            name,
+        ),
     )
 
 
@@ -86,23 +93,23 @@ def make_curves(arms: Sequence[Arm], tested: Tested, key: Key) -> Curves:
     several = len({one for runs in tested for run in runs for one in run if is_corrupted(run[one])}) > 1
     title = f"{key[2]}: " if several else ""
     severities = [
-        replace(_name_row(key, name, title), name=f"{describe(name)} {severity}", entries=compare_arms(arms, by_part[name, severity]))
+        replace(
+            _name_row(key, name, title),
+            name=f"{describe(name)} {severity}",
+            entries=compare_arms(arms, by_part[name, severity]),
+        )
         for name in names
         for _, severity in sorted(part for part in parts if part[0] == name)
     ]
     clean = _find_clean(arms, tested, key)
-    values: dict[str, list[Mapping[int, float]]] = {}
+    values: dict[str, list[Mapping[int, float]]] = {name: [] for name in names}
     for name in names:
-        values[name] = [
-            {severity: _mean(seeds) for severity, seeds in [(0, clean[i]), *((s, by_part[n, s][i]) for n, s in sorted(parts) if n == name)] if seeds}
-            for i in range(len(arms))
-        ]  # fmt: skip
+        mine = sorted(severity for other, severity in parts if other == name)
+        for i in range(len(arms)):
+            found = [(0, clean[i]), *((severity, by_part[name, severity][i]) for severity in mine)]
+            values[name].append({severity: fmean(seeds.values()) for severity, seeds in found if seeds})
     rows = [replace(row, group=f"{title}{row.group}") for row in rows]
     return Curves(key, rows, severities, values, describe_making(first.record))
-
-
-def _mean(seeds: Mapping[str, float]) -> float:
-    return sum(seeds.values()) / len(seeds)
 
 
 def _name_row(key: Key, name: str, title: str) -> Row:
@@ -116,9 +123,7 @@ def describe(name: str) -> str:
 
 def _make_row(arms: Sequence[Arm], tested: Tested, key: Key, name: str) -> Row:
     """The row of one corruption: the set as if it had no other."""
-    reduced = [
-        [{key: _reduce(run[key], name)} if key in run else {} for run in runs] for runs in tested
-    ]
+    reduced = [[{key: _reduce(run[key], name)} if key in run else {} for run in runs] for runs in tested]
     row = make_set_row(arms, reduced, key, {})
     return replace(row, name=describe(name), group=find_family(name), kind=None, parts=0)
 
@@ -182,10 +187,18 @@ def tabulate(curves: Sequence[Curves]) -> list[Table]:
     """Tables of sets of corruptions: by corruption, and by severity."""
     if not curves:
         return []
-    note = "Masked accuracy, percent, mean over severities, ± standard deviation over seeds; change in points."
+    note = (
+        "Masked accuracy, percent, mean over severities, ± standard deviation over seeds; change in points."
+    )
     single = "Masked accuracy, percent, ± standard deviation over seeds; change in points."
     return [
-        Table("corruptions", "By corruption", note, [row for one in curves for row in one.rows], first="Corruption"),
+        Table(
+            "corruptions",
+            "By corruption",
+            note,
+            [row for one in curves for row in one.rows],
+            first="Corruption",
+        ),
         Table(
             "severities",
             "By corruption and severity",

@@ -94,7 +94,9 @@ def make_strip(
 
 def choose(keys: Iterable[str], find_class: Any, count: int) -> list[str]:
     """Choose images in an order that their names decide, one a class as long as there are others."""
-    drawn = sorted(keys, key=lambda key: hashlib.blake2b(f"{SEED} {key}".encode("utf-8", "surrogateescape")).digest())
+    drawn = sorted(
+        keys, key=lambda key: hashlib.blake2b(f"{SEED} {key}".encode("utf-8", "surrogateescape")).digest()
+    )
     rank: dict[str, int] = {}
     places = []
     for place, key in enumerate(drawn):
@@ -105,7 +107,7 @@ def choose(keys: Iterable[str], find_class: Any, count: int) -> list[str]:
 
 
 def _choose_cells(result: SetResult) -> list[tuple[int, Record]]:
-    """Cells to show with their places: the only one, or each corruption at the severity next to the middle."""
+    """Cells to show with their places: the only one, or each corruption at a middle severity."""
     cells: Sequence[Record] = result.record.get("cells") or [result.record]
     if not is_corrupted(result):
         return [(0, cells[0])]
@@ -144,7 +146,9 @@ def make_edit(cell: Record) -> Edit | None:
 
     def edit(pixels: U8, key: str) -> U8:
         draws = image_draws(options["seed"], name, options["severity"], key, own_pictures)
-        changed = corrupt(pixels, name, severity=options["severity"], draws=draws, constants=cell["constants"])
+        changed = corrupt(
+            pixels, name, severity=options["severity"], draws=draws, constants=cell["constants"]
+        )
         quality = options["jpeg_quality"]
         return reencode(changed, quality) if quality else changed
 

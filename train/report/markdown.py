@@ -34,12 +34,17 @@ def render_markdown(content: Content) -> str:
         lines.append(f"- **{escape_markdown(arm.label)}**: seeds {seeds}; {escape_markdown(paths)}")
     labels = [arm.label for arm in content.arms]
     for table in content.tables:
-        lines += ["", f"## {escape_markdown(table.heading)}", "", table.note, "", *render_table(table, labels)]
+        lines += [
+            "",
+            f"## {escape_markdown(table.heading)}",
+            "",
+            table.note,
+            "",
+            *render_table(table, labels),
+        ]
     if content.rows:
         note = "Percent; in brackets the change in points, and p of McNemar's test of the same images."
-        rows = [
-            [name_group(row), row.name, *map(_write_seeds, row.entries)] for row in content.rows
-        ]
+        rows = [[name_group(row), row.name, *map(_write_seeds, row.entries)] for row in content.rows]
         lines += ["", "## Every seed", "", note, "", *markdown_table(["group", "set", *labels], rows)]
     for strip in content.examples:
         if strip.note and not strip.examples:

@@ -44,9 +44,7 @@ class Album:
         images = self._open(path)
         return images if isinstance(images, str) else ""
 
-    def take(
-        self, path: str, key: str, prepared: Preprocessing, edit: Edit | None = None
-    ) -> Picture | None:
+    def take(self, path: str, key: str, prepared: Preprocessing, edit: Edit | None = None) -> Picture | None:
         """The picture of an image; None where it cannot be read."""
         images = self._open(path)
         place = self._places.get(path, {}).get(key)
@@ -58,7 +56,9 @@ class Album:
             shown = edit.apply(pixels, key) if edit else pixels
         except FAULTS:
             return None
-        return Picture(encode(shown), "" if label == UNLABELLED else images.classes[label], min(SIDE, len(shown)))
+        return Picture(
+            encode(shown), "" if label == UNLABELLED else images.classes[label], min(SIDE, len(shown))
+        )
 
     def find_class(self, path: str, key: str) -> str:
         """True class of an image by its folder; empty where it is not known."""

@@ -36,7 +36,8 @@ class Change:
     def certainty(self) -> str:
         """Words for how sure the direction is."""
         images, seeds = (
-            None if pair is None else pair[0] > 0 or pair[1] < 0 for pair in (self.over_images, self.over_seeds)
+            None if pair is None else pair[0] > 0 or pair[1] < 0
+            for pair in (self.over_images, self.over_seeds)
         )
         if images is None and seeds is None:
             return "one seed, no interval"

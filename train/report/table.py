@@ -1,4 +1,4 @@
-"""The rows of a report: test sets, means over some, and numbers of analyses, with the changes to baselines."""
+"""The rows of a report: test sets, means over some, and numbers of analyses, with changes to baselines."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -72,9 +72,7 @@ def build_analyses(arms: Sequence[Arm]) -> list[tuple[type[Analysis], list[Row]]
     return sections
 
 
-def make_set_row(
-    arms: Sequence[Arm], tested: Tested, key: Key, groups: Mapping[str, str]
-) -> Row:
+def make_set_row(arms: Sequence[Arm], tested: Tested, key: Key, groups: Mapping[str, str]) -> Row:
     """The row of a set.
 
     Args:

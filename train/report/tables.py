@@ -59,8 +59,8 @@ class Table:
 def tabulate_sets(rows: Sequence[Row]) -> Table:
     """The table of test sets."""
     note = (
-        "Percent, masked / unmasked, ± standard deviation over seeds, [95 % interval over images] of the masked;"
-        " ° no better than chance; change to the baseline in points."
+        "Percent, masked / unmasked, ± standard deviation over seeds, [95 % interval over images] of the"
+        " masked; ° no better than chance; change to the baseline in points."
     )
     return Table("sets", "Test sets", note, rows, first="Test set", paired=True)
 
@@ -85,7 +85,11 @@ def tabulate_kinds(arms: Sequence[Arm], tested: Tested) -> list[Table]:
 def _split(arms: Sequence[Arm], tested: Tested, key: Key, kind: type[SetKind]) -> list[Row]:
     """The parts of a set's number, a row each."""
     found = [
-        {str(seed): kind.parts(run[key].record) for seed, run in zip(arm.seeds, runs, strict=True) if key in run}
+        {
+            str(seed): kind.parts(run[key].record)
+            for seed, run in zip(arm.seeds, runs, strict=True)
+            if key in run
+        }
         for arm, runs in zip(arms, tested, strict=True)
     ]
     names = dict.fromkeys(name for arm in found for parts in arm.values() for name in parts)
@@ -94,5 +98,6 @@ def _split(arms: Sequence[Arm], tested: Tested, key: Key, kind: type[SetKind]) -
         for name in names
     }
     return [
-        Row(name, None, compare_arms(arms, by_arm), head=key[0], group=key[2]) for name, by_arm in values.items()
+        Row(name, None, compare_arms(arms, by_arm), head=key[0], group=key[2])
+        for name, by_arm in values.items()
     ]

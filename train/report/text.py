@@ -1,11 +1,9 @@
 """Number formatting, and the table of test sets as plain text."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from texneg.train.evaluate.analyses.base import Analysis
+from texneg.train.report.rows import Entry, Row
 from texneg.train.report.runs import Arm
-from texneg.train.report.rows import Change, Entry, Row
 
 ABSENT = "–"
 BOTH = "masked / unmasked"

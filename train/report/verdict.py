@@ -81,13 +81,16 @@ def describe_work(arms: Sequence[Arm], table: Sequence[Row]) -> str:
     seeds = sorted({len(arm.runs) for arm in arms})
     each = f", {plural(seeds[0], 'seed')} each" if len(seeds) == 1 and len(arms) > 1 else ""
     ways = "ways to train" if all(run.trained for run in runs) else "encoders"
-    first = f"{len(arms)} {ways}{each}." if len(arms) > 1 else f"{arms[0].label}, {plural(len(runs), 'seed')}."
+    first = (
+        f"{len(arms)} {ways}{each}." if len(arms) > 1 else f"{arms[0].label}, {plural(len(runs), 'seed')}."
+    )
     if not table:
         return first
     sets = len({(row.name, row.kind) for row in table if row.kind is not None})
     heads = {row.head for row in table}
     if heads == {OWN}:
-        return f"{first} Each encoder was frozen and answered {plural(sets, 'test set')} with its own classifier."
+        tests = plural(sets, "test set")
+        return f"{first} Each encoder was frozen and answered {tests} with its own classifier."
     probes = [probe for run in runs for probe in run.probes.values()]
     fitted = {(probe["n_train"], len(probe["classes"])) for probe in probes}
     of = ""
@@ -113,7 +116,11 @@ def describe_changes(arms: Sequence[Arm], row: Row) -> str:
     parts = [join(moved)] if moved else []
     if still:
         verb = "does not differ" if len(still) == 1 else "do not differ"
-        parts.append(f"{join(still)} {verb} from it beyond noise" if moved else f"{join(still)} {verb} from the baseline beyond noise")
+        parts.append(
+            f"{join(still)} {verb} from it beyond noise"
+            if moved
+            else f"{join(still)} {verb} from the baseline beyond noise"
+        )
     return f"On {row.name}, {'; '.join(parts)}."
 
 
@@ -141,7 +148,14 @@ def _change_bar(arms: Sequence[Arm], i: int, entry: Entry | None, reach: float) 
     change = entry.difference
     if change is None:
         return Bar(
-            arm.label, arm.look.number, percent(entry.mean), "%", seeds, "", "", at=50.0 if arm.baseline is None else None
+            arm.label,
+            arm.look.number,
+            percent(entry.mean),
+            "%",
+            seeds,
+            "",
+            "",
+            at=50.0 if arm.baseline is None else None,
         )
     images, over = (_span(ends, -reach, reach) for ends in (change.over_images, change.over_seeds))
     intervals = [

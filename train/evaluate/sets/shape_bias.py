@@ -73,7 +73,7 @@ class ShapeBias(SetKind):
     )
 
     parts_note: ClassVar[str] = (
-        "Shape bias by category of the shape, percent, mean ± standard deviation over seeds; change in points."
+        "Shape bias by category of the shape, percent, ± standard deviation over seeds; change in points."
     )
 
     def cells(self) -> Iterator[Cell]:

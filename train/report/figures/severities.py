@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from texneg.train.evaluate.figures import INK, is_narrow, subplots
-from texneg.train.report.corruptions import FAMILIES, OTHERS, Curves, describe, find_family
+from texneg.train.report.corruptions import FAMILIES, OTHERS, Curves, describe
 from texneg.train.report.rows import Row
 from texneg.train.report.runs import Arm
 
@@ -35,7 +35,9 @@ def draw_severities(arms: Sequence[Arm], curves: Curves) -> "Figure":
     for axes in panels.flat[len(names) :]:
         axes.set_axis_off()
     for axes, name in zip(panels.flat, names, strict=False):
-        axes.set_title(describe(name).capitalize() if describe(name)[0].islower() else describe(name), fontsize=12)
+        axes.set_title(
+            describe(name).capitalize() if describe(name)[0].islower() else describe(name), fontsize=12
+        )
         for arm, values in zip(arms, curves.values[name], strict=True):
             if values:
                 x, y = zip(*sorted(values.items()), strict=True)
@@ -51,7 +53,7 @@ def draw_severities(arms: Sequence[Arm], curves: Curves) -> "Figure":
 
 
 def draw_families(arms: Sequence[Arm], rows: Sequence[Row]) -> "Figure | None":
-    """Draw bars of each corruption, family by family, on one scale: the value of every arm and its interval."""
+    """Draw bars of each corruption, family by family: the value of every arm and its interval."""
     families = [family for family in [*FAMILIES, OTHERS] if any(find(row) == family for row in rows)]
     if not families:
         return None
@@ -69,6 +71,7 @@ def draw_families(arms: Sequence[Arm], rows: Sequence[Row]) -> "Figure | None":
         )
     else:
         figure, panels = subplots(columns=len(families), height=step * most + 70, squeeze=False, sharex=True)
+        figure.get_layout_engine().set(wspace=0.06)  # names of one panel beside bars of another
     for axes, family in zip(panels.flat, families, strict=True):
         found = members[family]
         axes.set_title(family.capitalize())

@@ -76,9 +76,13 @@ def tabulate_training(arms: Sequence[Arm]) -> list[Table]:
     rows = []
     for metric in read_curves(arms):
         values = [
-            {str(run.seed): float(found[-1]) for run in arm.runs if (found := [line[metric] for line in run.metrics if metric in line])}
+            {
+                str(run.seed): float(found[-1])
+                for run in arm.runs
+                if (found := [line[metric] for line in run.metrics if metric in line])
+            }
             for arm in arms
-        ]  # fmt: skip
+        ]
         rows.append(Row(METRICS[metric], None, compare_arms(arms, values)))
     note = "Last logged values, mean ± standard deviation over seeds; change to the baseline."
     return [Table("training", "End of training", note, rows, DECIMAL)] if rows else []
