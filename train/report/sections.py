@@ -130,7 +130,7 @@ def trade_off_sections(content: Content) -> Iterator[Section]:
             f"In distribution against out of it{named}",
             "Does an arm that is better on familiar images do better elsewhere, too?",
             "Large markers are means over seeds, small ones single runs. Up is better out of distribution,"
-            " right is better in it. The dashed line is fitted to all runs on the logit scale, where there are"
+            " right is better in it. The dashed line is fitted to all runs on the logit scale, if there are"
             " four or more: an arm above it is more robust than its accuracy in distribution explains.",
             to_drawing(f"Trade-off {head}", partial(draw_trade_offs, content.arms, row, shifted)),
         )
@@ -143,7 +143,7 @@ def calibration_sections(content: Content) -> Iterator[Section]:
             "Does the head know how sure it is?",
             "Of all answers given with some confidence, how many are right?",
             "Each point is a bin of confidence with five images or more, pooled over seeds. On the dashed"
-            " diagonal confidence and accuracy agree; below it the head is too sure of itself. ECE, the expected"
+            " diagonal confidence and accuracy agree; below it the head is too sure of itself. ECE, expected"
             " calibration error, is the mean distance from it in percent, weighted by images.",
             to_drawing("Reliability", lambda: draw_reliability(content.arms, content.reliability)),
             content.find_table("calibration"),
