@@ -145,9 +145,9 @@ def to_svg(title: str, make: Callable[[], "Figure | None"]) -> str | None:
     return f'{opening} aria-label="{escape(title)}"{content}'
 
 
-def _style() -> dict[str, Any]:
+def _style() -> Any:
     """Matplotlib's settings for all figures."""
-    style: dict[str, Any] = {
+    style = {
         "axes.axisbelow": True,
         "axes.edgecolor": AXIS,
         "axes.facecolor": "none",

@@ -131,7 +131,7 @@ def trade_off_sections(content: Content) -> Iterator[Section]:
             "Does an arm that is better on familiar images do better elsewhere, too?",
             "Large markers are means over seeds, small ones single runs. Up is better out of distribution,"
             " right is better in it. The dashed line is fitted to all runs on the logit scale, if there are"
-            " four or more: an arm above it is more robust than its accuracy in distribution explains.",
+            " five or more: an arm above it is more robust than its accuracy in distribution explains.",
             to_drawing(f"Trade-off {head}", partial(draw_trade_offs, content.arms, row, shifted)),
         )
 

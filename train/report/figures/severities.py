@@ -71,7 +71,9 @@ def draw_families(arms: Sequence[Arm], rows: Sequence[Row]) -> "Figure | None":
         )
     else:
         figure, panels = subplots(columns=len(families), height=step * most + 70, squeeze=False, sharex=True)
-        figure.get_layout_engine().set(wspace=0.06)  # names of one panel beside bars of another
+        figure.set_layout_engine(
+            "constrained", wspace=0.06
+        )  # names of one panel stand beside bars of another
     for axes, family in zip(panels.flat, families, strict=True):
         found = members[family]
         axes.set_title(family.capitalize())

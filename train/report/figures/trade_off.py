@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from texneg.train.evaluate.figures import FAINT, SOFT, is_narrow, subplots
+from texneg.train.evaluate.metrics.effective_robustness import fit_line, keep_inside
 from texneg.train.report.rows import Row
 from texneg.train.report.runs import Arm
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
 COLUMNS, NARROW_COLUMNS, MOST = 4, 2, 8
 PANEL, NARROW_PANEL = 270, 210  # pixels
-FEWEST = 4  # runs of different accuracy that a line is fitted to
-EDGE = 1e-3  # shares are kept this far from 0 and 1 on the logit scale
 
 
 def find_shifted(table: Sequence[Row], clean: Row) -> list[Row]:
@@ -47,7 +46,7 @@ def draw_trade_offs(arms: Sequence[Arm], clean: Row, shifted: Sequence[Row]) -> 
                 x, y = 100 * np.array(seeds).T
                 axes.plot(x, y, **{**arm.look.point, "markersize": 5, "alpha": 0.45})
             axes.plot(100 * one.mean, 100 * two.mean, **arm.look.point)
-        if (fitted := fit_line(np.array(points))) is not None:
+        if (fitted := trace_line(points)) is not None:
             axes.plot(*fitted, color=FAINT, linewidth=1.3, linestyle=(0, (4, 3)), zorder=1)
     for axes in panels.flat[max(0, len(shifted) - columns) : len(shifted)]:
         axes.tick_params(labelbottom=True)
@@ -55,12 +54,11 @@ def draw_trade_offs(arms: Sequence[Arm], clean: Row, shifted: Sequence[Row]) -> 
     return figure
 
 
-def fit_line(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
-    """Fit a line to the logits of (N, 2) shares: (2, K) percent to draw; None for too few."""
-    if len(points) < FEWEST or len(np.unique(points[:, 0])) < FEWEST:
+def trace_line(points: Sequence[tuple[float, float]]) -> npt.NDArray[np.float64] | None:
+    """Fit a line to the logits of shares in and out of distribution: (2, K) percent to draw; None for too few."""
+    kept = np.array([[keep_inside(share, None) for share in pair] for pair in points]).reshape(-1, 2)
+    line = fit_line(kept[:, 0], kept[:, 1])
+    if line is None:
         return None
-    kept = np.clip(points, EDGE, 1 - EDGE)
-    x, y = np.log(kept / (1 - kept)).T
-    slope, offset = np.polyfit(x, y, 1)
-    along = np.linspace(x.min(), x.max(), 40)
-    return 100 / (1 + np.exp(-np.stack([along, slope * along + offset])))
+    along = np.linspace(kept[:, 0].min(), kept[:, 0].max(), 40)
+    return 100 * np.stack([along, line.predict(along)])
