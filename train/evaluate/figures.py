@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 WIDTH, NARROW_WIDTH = 1096, 360  # of the page's text, pixels
 ARMS = 8  # colours in the page; more arms start over
-MARKERS = "os^D"
+MARKERS = "os^DvPX*"
 DASHES = ((0, ()), (0, (4, 1.8)), (0, (1.2, 1.8)), (0, (5, 1.8, 1.2, 1.8)))
 INK, SOFT, GRID, AXIS, PAPER, FAINT = (f"#01020{i}" for i in range(6))  # stand-ins, nearly black
 _VARIABLES = {INK: "ink", SOFT: "soft", GRID: "grid", AXIS: "axis", PAPER: "paper", FAINT: "faint"}

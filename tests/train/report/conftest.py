@@ -167,13 +167,13 @@ class Page(HTMLParser):
             self.words.append(data)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def fabricate():
     """The function that makes a run folder."""
     return make_run
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def read_page():
     """The parser of a page."""
     return Page
@@ -185,7 +185,7 @@ def runs(tmp_path):
     return [make_run(tmp_path, negatives=kind, seed=seed) for kind in GAIN for seed in (0, 1)]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def made():
     """The function that writes a report."""
 

@@ -11,11 +11,11 @@ from texneg.datasets.storage.json_files import write_json
 from texneg.errors import InputError
 from texneg.train.evaluate.intervals import mcnemar
 from texneg.train.evaluate.outcomes import save_outcomes
+from texneg.train.report.markdown import markdown_table
 from texneg.train.report.report import ReportConfig, report
 from texneg.train.report.runs import describe_equality, find_shared_settings, group_runs, read_run
 from texneg.train.report.sets import PROBE_ROW
 from texneg.train.report.table import build_table, find_headline
-from texneg.train.report.markdown import markdown_table
 from texneg.train.report.text import ABSENT, decimal, interval, percent, points, with_sign
 
 OOD_ROW = "out of distribution, mean of 3 sets"

@@ -55,7 +55,7 @@ def draw_trade_offs(arms: Sequence[Arm], clean: Row, shifted: Sequence[Row]) -> 
 
 
 def trace_line(points: Sequence[tuple[float, float]]) -> npt.NDArray[np.float64] | None:
-    """Fit a line to the logits of shares in and out of distribution: (2, K) percent to draw; None for too few."""
+    """Fit a line to the logits of shares in and out of distribution: (2, K) percent; None for too few."""
     kept = np.array([[keep_inside(share, None) for share in pair] for pair in points]).reshape(-1, 2)
     line = fit_line(kept[:, 0], kept[:, 1])
     if line is None:
