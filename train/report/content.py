@@ -8,13 +8,13 @@ from typing import Any
 from texneg import __version__
 from texneg.cli.environment import environment
 from texneg.train.evaluate.analyses.base import Analysis
-from texneg.train.report import calibration, confusions, corruptions
-from texneg.train.report.calibration import Reliability, read_reliability
+from texneg.train.report import confusions, corruptions
 from texneg.train.report.commands import Command, list_commands
 from texneg.train.report.confusions import Confusions
 from texneg.train.report.corruptions import Curves
 from texneg.train.report.examples import Strip, read_examples
 from texneg.train.report.figures.training import tabulate_training
+from texneg.train.report.metrics.collect import Metrics
 from texneg.train.report.pictures import Album
 from texneg.train.report.protocol import Grid, describe_protocol, describe_sets
 from texneg.train.report.rows import Row
@@ -40,7 +40,7 @@ class Content:
     equality: str
     curves: Sequence[Curves]
     """sets of corruptions"""
-    reliability: Sequence[Reliability]
+    metrics: Metrics
     examples: Sequence[Strip]
     confusions: Confusions | None
     protocol: Mapping[str, str]
@@ -79,6 +79,7 @@ class Content:
                 for table in self.tables
                 if table.name not in own
             },
+            "metrics": self.metrics.to_json(),
             "headline": headline.name if headline else None,
             "done": self.verdict.done,
             "found": self.verdict.found,
@@ -94,13 +95,16 @@ class Content:
         }
 
 
-def read_content(title: str, arms: Sequence[Arm], groups: Mapping[str, str], page: Path) -> Content:
+def read_content(
+    title: str, arms: Sequence[Arm], groups: Mapping[str, str], metrics: Metrics, page: Path
+) -> Content:
     """Read everything that runs found.
 
     Args:
         title: of the page.
         arms: runs by their settings.
         groups: of sets by name, as the user says.
+        metrics: of these arms.
         page: path of the page, which paths of commands are relative to.
     """
     runs = [run for arm in arms for run in arm.runs]
@@ -112,7 +116,6 @@ def read_content(title: str, arms: Sequence[Arm], groups: Mapping[str, str], pag
         *([tabulate_sets(rows)] if rows else []),
         *corruptions.tabulate(curves),
         *tabulate_kinds(arms, tested),
-        *calibration.tabulate(arms, tested),
         *([mistakes.table] if mistakes else []),
         *(tabulate_analysis(*analysis) for analysis in analyses),
         *tabulate_training(arms),
@@ -126,7 +129,7 @@ def read_content(title: str, arms: Sequence[Arm], groups: Mapping[str, str], pag
         verdict=reach_verdict(arms, rows),
         equality=describe_equality(arms),
         curves=curves,
-        reliability=read_reliability(arms, tested),
+        metrics=metrics,
         examples=read_examples(arms, tested, album),
         confusions=mistakes,
         protocol=describe_protocol(runs),

@@ -2,10 +2,12 @@
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from texneg.datasets.storage.atomic import write_bytes
+from texneg.train.report.metrics.base import MetricTable
 from texneg.train.report.rows import Entry, Row
 from texneg.train.report.runs import Arm
 from texneg.train.report.tables import Table
@@ -24,12 +26,47 @@ SPECIAL = {
 }  # fmt: skip
 
 
-def write_tables(folder: Path, tables: Sequence[Table], arms: Sequence[Arm]) -> None:
+def write_tables(
+    folder: Path, tables: Sequence[Table], metrics: Sequence[MetricTable], arms: Sequence[Arm]
+) -> None:
     """Write NAME.csv and NAME.tex of every table."""
     folder.mkdir(exist_ok=True)
-    for table in tables:
-        write_bytes(folder / f"{table.name}.csv", to_csv(table, arms).encode("utf-8", "replace"))
-        write_bytes(folder / f"{table.name}.tex", to_latex(table, arms).encode("utf-8", "replace"))
+    written = {table.name: (to_csv(table, arms), to_latex(table, arms)) for table in tables}
+    written |= {clean_name(one.name): (words_to_csv(one), words_to_latex(one)) for one in metrics}
+    for name, (values, tex) in written.items():
+        write_bytes(folder / f"{name}.csv", values.encode("utf-8", "replace"))
+        write_bytes(folder / f"{name}.tex", tex.encode("utf-8", "replace"))
+
+
+def clean_name(name: str) -> str:
+    """Make a name fit for a file."""
+    return re.sub(r"[^\w.-]+", "-", name)
+
+
+def words_to_csv(table: MetricTable) -> str:
+    """The cells of a table of metrics as they are printed."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows([table.columns, *table.rows])
+    return buffer.getvalue()
+
+
+def words_to_latex(table: MetricTable) -> str:
+    """A booktabs table of the cells as they are printed."""
+    rows = [" & ".join(map(escape_latex, row)) + r" \\" for row in (table.columns, *table.rows)]
+    return "\n".join(
+        [
+            "% needs \\usepackage{booktabs}",
+            f"% {escape_latex(table.note)}",
+            f"\\begin{{tabular}}{{{'l' * len(table.columns)}}}",
+            "\\toprule",
+            rows[0],
+            "\\midrule",
+            *rows[1:],
+            "\\bottomrule",
+            "\\end{tabular}",
+            "",
+        ]
+    )
 
 
 def to_csv(table: Table, arms: Sequence[Arm]) -> str:

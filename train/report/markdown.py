@@ -42,6 +42,9 @@ def render_markdown(content: Content) -> str:
             "",
             *render_table(table, labels),
         ]
+    for one in content.metrics.tables:
+        lines += ["", f"## {escape_markdown(one.heading)}", "", escape_markdown(one.note), ""]
+        lines += markdown_table(one.columns, one.rows)
     if content.rows:
         note = "Percent; in brackets the change in points, and p of McNemar's test of the same images."
         rows = [[name_group(row), row.name, *map(_write_seeds, row.entries)] for row in content.rows]

@@ -13,7 +13,7 @@ from texneg.errors import InputError
 from texneg.train.evaluate.figures import ARMS
 from texneg.train.report import text
 from texneg.train.report.content import Content
-from texneg.train.report.files import to_csv, to_latex
+from texneg.train.report.files import to_csv, to_latex, words_to_csv, words_to_latex
 from texneg.train.report.sections import make_sections, set_section
 
 SHEET_WIDTH = 2080  # pixels, twice the width of the page
@@ -45,6 +45,8 @@ def render(content: Content, *, sheets: Sequence[tuple[str, str]]) -> str:
         "marker": marker,
         "left_out": text.describe_left_out,
         "csv": lambda table: embed_text(to_csv(table, content.arms), "text/csv"),
+        "words_csv": lambda table: embed_text(words_to_csv(table), "text/csv"),
+        "words_tex": lambda table: embed_text(words_to_latex(table), "text/plain"),
         "tex": lambda table: embed_text(to_latex(table, content.arms), "text/plain"),
     }
     sections = list(make_sections(content))

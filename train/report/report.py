@@ -20,9 +20,10 @@ from texneg.train.evaluate.sets.base import parse_paths
 from texneg.train.report.content import read_content
 from texneg.train.report.files import write_tables
 from texneg.train.report.markdown import render_markdown
+from texneg.train.report.metrics.collect import collect_metrics
 from texneg.train.report.page import embed_image, render
 from texneg.train.report.runs import Run, group_runs, read_run
-from texneg.train.report.text import render_plain
+from texneg.train.report.text import render_plain, render_plain_table
 
 SHEETS = ("sheet*.png", "sheet*.jpg", "sheet*.webp")
 
@@ -42,6 +43,15 @@ class ReportConfig:
     groups: tuple[str, ...] = ()
     """groups of sets as NAME=GROUP, such as line-drawings=renditions; only sets of a group with the same
     classes are averaged"""
+    reference: str | None = None
+    """run folder whose corruption errors are 100; without it AlexNet's published ones where they apply (1,000
+    classes, five severities, published files or JPEG 85), else the baseline's"""
+    reference_line: tuple[str, ...] = ()
+    """CSV of networks for effective robustness: name, in_distribution, and columns named after sets; without
+    it the line of a set goes through the runs of the other arms"""
+    human: tuple[str, ...] = ()
+    """folders of the trials of people that model-vs-human publishes (raw-data, or one of its folders), or
+    SET=FOLDER: error consistency with people, and the range of their shape bias"""
 
 
 def report(config: ReportConfig) -> int:
@@ -54,17 +64,25 @@ def report(config: ReportConfig) -> int:
     require_folder(out.parent, "--out")
     runs = [read_run(folder) for folder in config.runs]
     arms = group_runs(runs)
-    content = read_content(config.title, arms, parse_paths(config.groups, "--groups"), out)
+    metrics = collect_metrics(
+        arms,
+        reference=read_run(config.reference) if config.reference else None,
+        lines=config.reference_line,
+        humans=config.human,
+    )
+    content = read_content(config.title, arms, parse_paths(config.groups, "--groups"), metrics, out)
     sheets = [Path(sheet) for sheet in config.sheets] or find_sheets(runs)
     page = render(content, sheets=[(path.stem, embed_image(path)) for path in sheets])
     write_bytes(out, page.encode("utf-8", "replace"))
     write_json(out.with_suffix(".json"), content.to_json())
     write_bytes(out.with_suffix(".md"), render_markdown(content).encode("utf-8", "replace"))
     if content.tables:
-        write_tables(out.with_name(f"{out.stem}-tables"), content.tables, arms)
+        write_tables(out.with_name(f"{out.stem}-tables"), content.tables, metrics.tables, arms)
     if not content.rows and not content.analyses:
         console.info("warning: no run has results yet: make some with texneg probe, ood or analyze")
     console.out(render_plain(arms, content.rows))
+    for one in metrics.tables:
+        console.out(render_plain_table(one))
     console.out(f"{out}: {len(arms)} arms, {len(runs)} runs, {len(content.rows)} rows")
     return 0
 

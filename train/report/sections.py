@@ -1,21 +1,30 @@
 """The sections of a page: words, a figure and a table each, in their order."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from texneg.train.evaluate.analyses.base import Analysis
-from texneg.train.evaluate.figures import to_drawing
+from texneg.train.evaluate.figures import FAINT, SOFT, to_drawing
 from texneg.train.evaluate.linear import OWN
 from texneg.train.evaluate.sets.base import ArmResult
+from texneg.train.evaluate.sets.shape_bias import ShapeBias
 from texneg.train.report.content import Content
 from texneg.train.report.figures.accuracies import draw_accuracies
-from texneg.train.report.figures.reliability import draw_reliability
-from texneg.train.report.figures.severities import draw_families, draw_severities
+from texneg.train.report.figures.families import draw_families
+from texneg.train.report.figures.reliability import draw_reliability, find_calibrated
+from texneg.train.report.figures.severities import draw_severities
 from texneg.train.report.figures.trade_off import draw_trade_offs, find_shifted
 from texneg.train.report.figures.training import draw_training, read_curves
+from texneg.train.report.metrics.base import MetricTable
+from texneg.train.report.metrics.humans import HumanShapeBias
+from texneg.train.report.rows import Row
 from texneg.train.report.sweeps import Sweep, draw_sweep, find_sweeps
 from texneg.train.report.tables import Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -30,6 +39,8 @@ class Section:
     more: Table | None = None
     """shown on demand"""
     legend: bool = True
+    metrics: Sequence[MetricTable] = ()
+    """tables of metrics below"""
 
     @property
     def anchor(self) -> str:
@@ -73,7 +84,7 @@ def make_sections(content: Content) -> Iterator[Section]:
     yield from kind_sections(content)
     yield from trade_off_sections(content)
     yield from (section for sweep in find_sweeps(content.arms) if (section := sweep_section(content, sweep)))
-    yield from calibration_sections(content)
+    yield from metric_sections(content)
     for analysis, _ in content.analyses:
         yield analysis_section(content, analysis)
     curves = read_curves(content.arms)
@@ -103,16 +114,18 @@ def corruption_sections(content: Content) -> Iterator[Section]:
             " corruption, where they were measured. A flat line is a robust encoder.",
             to_drawing(f"Severities {number}", partial(draw_severities, content.arms, curves)),
         )
-    for number, curves in enumerate(content.curves):
-        named = f": {curves.title}" if len(content.curves) > 1 else ""
-        last = number == len(content.curves) - 1
+    for number, one in enumerate(content.metrics.corruption):
+        named = f": {one.name}" if len(content.metrics.corruption) > 1 else ""
+        last = number == len(content.metrics.corruption) - 1
+        of = f"CE: errors relative to {one.reference} = 100" if one.reference else "Top-1 error in percent"
         yield Section(
-            f"Corruptions by family{named}",
-            "Noise, blur, weather and digital artefacts, mean over severities.",
-            "Longer is better; thin lines are the 95 % interval over images.",
-            to_drawing(f"Families {number}", partial(draw_families, content.arms, curves.rows)),
+            f"Corruption error{named}",
+            f"{of}, mean over severities, by family of corruptions.",
+            "Shorter is better; thin lines are one standard deviation over seeds.",
+            to_drawing(f"Families {number}", partial(draw_families, content.arms, one)),
             table if last else None,
             more if last else None,
+            metrics=find_metrics(content, "corruption-"),
         )
 
 
@@ -136,18 +149,27 @@ def trade_off_sections(content: Content) -> Iterator[Section]:
         )
 
 
-def calibration_sections(content: Content) -> Iterator[Section]:
-    """The reliability diagrams."""
-    if content.reliability:
+def metric_sections(content: Content) -> Iterator[Section]:
+    """The reliability diagrams, then the metrics that have no figure."""
+    calibrated = find_calibrated(content.metrics.scores)
+    if calibrated:
         yield Section(
             "Does the head know how sure it is?",
             "Of all answers given with some confidence, how many are right?",
             "Each point is a bin of confidence with five images or more, pooled over seeds. On the dashed"
             " diagonal confidence and accuracy agree; below it the head is too sure of itself. ECE, expected"
             " calibration error, is the mean distance from it in percent, weighted by images.",
-            to_drawing("Reliability", lambda: draw_reliability(content.arms, content.reliability)),
-            content.find_table("calibration"),
+            to_drawing("Reliability", partial(draw_reliability, content.arms, calibrated)),
+            metrics=find_metrics(content, "top5-calibration"),
         )
+    shown = [one for one in content.metrics.tables if not one.name.startswith(("corruption-", "top5-"))]
+    if shown:
+        yield Section("Further metrics", "", "", metrics=shown, legend=False)
+
+
+def find_metrics(content: Content, name: str) -> list[MetricTable]:
+    """The tables of metrics whose names begin so."""
+    return [one for one in content.metrics.tables if one.name.startswith(name)]
 
 
 def analysis_section(content: Content, analysis: type[Analysis]) -> Section:
@@ -186,9 +208,37 @@ def kind_sections(content: Content) -> Iterator[Section]:
         if kind is None or not shown:
             continue
         several = sum(one.kind is kind for one in content.rows) > 1
+        people = find_people(content, row)
         heading = f"{kind.heading}: {row.name}" if several else kind.heading
-        svg = to_drawing(heading, partial(kind.figure, shown))
+        svg = to_drawing(
+            heading,
+            partial(kind.figure, shown) if people is None else partial(draw_with_people, shown, people),
+        )
         if svg is not None:
             last = row is [one for one in content.rows if one.kind is kind][-1]
             more = content.find_table(f"{kind.name}-parts") if last else None
             yield Section(heading, kind.lede, kind.caption, svg, more=more)
+
+
+def find_people(content: Content, row: Row) -> HumanShapeBias | None:
+    """The shape bias of people on a set, where there are trials of theirs."""
+    key = (row.head, ShapeBias.name, row.name) if row.kind is ShapeBias else None
+    found = (one.shape_bias for one in content.metrics.humans if (one.head, one.kind, one.name) == key)
+    return next(found, None)
+
+
+def draw_with_people(shown: Sequence[ArmResult], people: HumanShapeBias) -> "Figure":
+    """Draw the figure of shape bias with the range of people behind it."""
+    figure = ShapeBias.figure(shown)
+    axes = figure.axes[0]
+    axes.axvspan(100 * people.low, 100 * people.high, color=FAINT, alpha=0.16, linewidth=0, zorder=0)
+    axes.text(
+        100 * people.high,
+        0.01,
+        "people ",
+        transform=axes.get_xaxis_transform(),
+        ha="right",
+        color=SOFT,
+        size=12,
+    )
+    return figure

@@ -8,8 +8,9 @@ for (const table of document.querySelectorAll("table.data")) {
     if (way) heads[i].ariaSort = way;
     for (const body of bodies) {
       const sorted = way ? rows(body).sort((a, b) => {
-        const [x, y] = [key(a, i), key(b, i)], empty = (x === "") - (y === "");
-        return empty || (isNaN(x) || isNaN(y) ? x.localeCompare(y) : x - y) * (way === "ascending" ? 1 : -1);
+        const [x, y] = [key(a, i), key(b, i)], number = text => parseFloat(text.replace("−", "-"));
+        const empty = (x === "" || x === "–") - (y === "" || y === "–");
+        return empty || (number(x) - number(y) || x.localeCompare(y)) * (way === "ascending" ? 1 : -1);
       }) : first.get(body);
       body.append(...sorted);
     }
