@@ -36,7 +36,7 @@ class Section:
     caption: str
     svg: str | None = None
     table: Table | None = None
-    more: Table | None = None
+    more: Sequence[Table] = ()
     """shown on demand"""
     legend: bool = True
     metrics: Sequence[MetricTable] = ()
@@ -97,7 +97,7 @@ def make_sections(content: Content) -> Iterator[Section]:
             " Uniformity (lower is more even) and tolerance (mean cosine within a class) are of the queries"
             " of one batch, and so is the share of positives above all their negatives.",
             to_drawing("Training curves by arm", lambda: draw_training(content.arms, curves)),
-            more=content.find_table("training"),
+            more=[one for one in content.tables if one.name == "training"],
         )
 
 
@@ -123,8 +123,7 @@ def corruption_sections(content: Content) -> Iterator[Section]:
             f"{of}, mean over severities, by family of corruptions.",
             "Shorter is better; thin lines are one standard deviation over seeds.",
             to_drawing(f"Families {number}", partial(draw_families, content.arms, one)),
-            table if last else None,
-            more if last else None,
+            more=[one for one in (table, more) if one] if last else [],
             metrics=find_metrics(content, "corruption-"),
         )
 
@@ -216,7 +215,7 @@ def kind_sections(content: Content) -> Iterator[Section]:
         )
         if svg is not None:
             last = row is [one for one in content.rows if one.kind is kind][-1]
-            more = content.find_table(f"{kind.name}-parts") if last else None
+            more = [one for one in content.tables if last and one.name == f"{kind.name}-parts"]
             yield Section(heading, kind.lede, kind.caption, svg, more=more)
 
 

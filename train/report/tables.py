@@ -42,6 +42,8 @@ class Table:
     paired: bool = False
     """an entry is masked and unmasked accuracy"""
     lower_is_better: bool = False
+    judged: bool = True
+    """a change is better or worse"""
 
     @property
     def groups(self) -> list[tuple[str, list[Row]]]:
@@ -52,7 +54,9 @@ class Table:
         return [(name_group(rows[0]), rows) for rows in found.values()]
 
     def tone(self, direction: int) -> str:
-        """Judge a change beyond noise: better, worse, or nothing."""
+        """Judge a change: noise, better or worse, or beyond noise where neither applies."""
+        if direction and not self.judged:
+            return "beyond"
         return ("noise", "better", "worse")[-direction if self.lower_is_better else direction]
 
 
@@ -68,7 +72,7 @@ def tabulate_sets(rows: Sequence[Row]) -> Table:
 def tabulate_analysis(analysis: type[Analysis], rows: Sequence[Row]) -> Table:
     """The table of an analysis."""
     note = "Mean ± standard deviation over seeds; change to the baseline."
-    return Table(analysis.name, analysis.heading, note, rows, DECIMAL)
+    return Table(analysis.name, analysis.heading, note, rows, DECIMAL, judged=False)
 
 
 def tabulate_kinds(arms: Sequence[Arm], tested: Tested) -> list[Table]:

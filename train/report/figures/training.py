@@ -85,4 +85,4 @@ def tabulate_training(arms: Sequence[Arm]) -> list[Table]:
         ]
         rows.append(Row(METRICS[metric], None, compare_arms(arms, values)))
     note = "Last logged values, mean ± standard deviation over seeds; change to the baseline."
-    return [Table("training", "End of training", note, rows, DECIMAL)] if rows else []
+    return [Table("training", "End of training", note, rows, DECIMAL, judged=False)] if rows else []
