@@ -92,7 +92,7 @@ def knn(config: KnnConfig) -> int:
         found = score(correct := space.judge(votes) & readable)
         rows[str(k)] = {**summarise(space, correct), "k": used, "asked": k}
         asked = f" (asked for {k})" if used < k else ""
-        of = f"in {space.kinds} classes (chance {100 * space.chance:.1f} %)"
+        of = f"in {space.kinds} classes ({len(space.columns)}-way, chance {100 * space.chance:.1f} %)"
         console.out(f"kNN k = {used}{asked}: {found} {of}{notes}")
     if largest := max((row["k"] for row in rows.values() if row["k"] < row["asked"]), default=0):
         console.info(

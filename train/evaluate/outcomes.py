@@ -69,10 +69,20 @@ def load_outcomes(path: Path) -> Outcomes:
         raise InputError(f"no readable outcomes at {path}; run texneg ood again into this folder") from error
 
 
-def align(outcomes: Sequence[Outcomes]) -> npt.NDArray[np.int8] | None:
-    """Bring the values of several runs into one order: (runs, N); None unless all hold the same images."""
-    orders = [np.argsort(one.keys) for one in outcomes]
-    names = outcomes[0].keys[orders[0]]
-    if any(not np.array_equal(one.keys[order], names) for one, order in zip(outcomes, orders, strict=True)):
+def align_files(paths: Sequence[Path]) -> npt.NDArray[np.int8] | None:
+    """Bring the values of several files into one order: (files, N); None unless all hold the same images.
+
+    A file is read after the other, so that the names of images are in memory for two files at most.
+    """
+    if not all(path.is_file() for path in paths):
         return None
-    return np.stack([one.values[order] for one, order in zip(outcomes, orders, strict=True)])
+    values, names = [], None
+    for path in paths:
+        one = load_outcomes(path)
+        order = np.argsort(one.keys)
+        keys = one.keys[order]
+        if names is not None and not np.array_equal(keys, names):
+            return None
+        names = keys
+        values.append(one.values[order])
+    return np.stack(values) if values else None

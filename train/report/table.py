@@ -8,7 +8,7 @@ from statistics import fmean
 from texneg.train.evaluate.analyses import ANALYSES
 from texneg.train.evaluate.analyses.base import Analysis
 from texneg.train.evaluate.intervals import Interval, mean_sd, t_interval, wilson
-from texneg.train.evaluate.outcomes import align, load_outcomes
+from texneg.train.evaluate.outcomes import align_files
 from texneg.train.evaluate.sets.base import ArmResult, SetKind, Values
 from texneg.train.report.rows import Change, Entry, Row
 from texneg.train.report.runs import Arm
@@ -217,9 +217,7 @@ def _add_images(
 def _load_values(tested: Sequence[SetResult]) -> Values | None:
     """Outcomes (runs, N) of the same images, mean over a set's cells; None unless all runs have them."""
     paths = [path for one in tested for path in one.outcomes]
-    if not all(path.is_file() for path in paths):
-        return None
-    values = align([load_outcomes(path) for path in paths])
+    values = align_files(paths)
     if values is None or len(paths) == len(tested):
         return values
     return values.reshape(len(tested), -1, values.shape[1]).mean(1)

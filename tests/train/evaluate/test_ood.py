@@ -13,7 +13,7 @@ from texneg.errors import InputError, RunFailed
 from texneg.train.evaluate import ood, probe
 from texneg.train.evaluate.features import Features, extract
 from texneg.train.evaluate.linear import fit_probe, load_head, save_head
-from texneg.train.evaluate.outcomes import align, load_outcomes, save_outcomes
+from texneg.train.evaluate.outcomes import align_files, load_outcomes, save_outcomes
 from texneg.train.evaluate.sets import base
 from texneg.train.evaluate.sets.accuracy import Accuracy, measure_accuracy
 from texneg.train.evaluate.sets.base import parse_paths
@@ -124,6 +124,19 @@ def test_a_cache_that_is_no_folder_is_refused_before_any_set(probed, tmp_path, c
         assert "file is no folder" in capsys.readouterr().err
 
 
+def test_a_set_that_is_said_to_be_in_distribution_is_measured_anew_with_its_ranking(
+    probed, colours, tmp_path
+):
+    paths = (f"same={colours('same', seed=1)}",)
+    for kind in (Accuracy(paths), Accuracy(paths, in_distribution=("same",))):
+        ood.ood(ood.OodConfig(**probed, kinds=(kind,)))
+        [row] = json.loads((tmp_path / "run" / "ood.json").read_text())["sets"]
+        answers = load_outcomes(tmp_path / "run" / row["outcomes"]).answers
+        assert (answers.ranking is None) == (not row["in_distribution"])
+    assert (row["choices"], row["choice_names"]) == (3, ["blue", "green", "red"])
+    assert len(answers.ranking) == answers.ranked.sum() >= len(answers.predicted) == 36
+
+
 def test_outcomes_are_aligned_by_name(tmp_path, encoder, colours):
     images = open_images(colours("set"))
     values, labels = features_of(encoder, images)
@@ -134,11 +147,13 @@ def test_outcomes_are_aligned_by_name(tmp_path, encoder, colours):
     for i, features in enumerate((Features(values, labels, images.keys), mixed)):
         found = measure_accuracy(head, features, images.classes)
         save_outcomes(tmp_path / f"{i}.npz", found.keys, found.values)
-        runs.append(load_outcomes(tmp_path / f"{i}.npz"))
-    both = align(runs)
+        runs.append(tmp_path / f"{i}.npz")
+    both = align_files(runs)
     assert (both[0] == both[1]).all()
-    fewer = type(runs[0])(runs[0].keys[1:], runs[0].values[1:])
-    assert align([runs[0], fewer]) is None
+    one = load_outcomes(runs[0])
+    save_outcomes(tmp_path / "fewer.npz", one.keys[1:], one.values[1:])
+    assert align_files([runs[0], tmp_path / "fewer.npz"]) is None
+    assert align_files([runs[0], tmp_path / "none.npz"]) is None
 
 
 @pytest.mark.parametrize("text", ["sketch", "=path", "sketch="])

@@ -59,7 +59,7 @@ def answer(
         predicted=torch.where(readable, joined["predicted"], -1).numpy().astype(places),
         confidence=confidence,
         target=joined["target"].numpy().astype(places),
-        ranking=joined["ranking"].numpy().astype(places) if rank else None,
+        ranking=joined["ranking"].numpy() if rank else None,
         ranking_right=joined["ranking right"].numpy() if rank else None,
         ranked=joined["ranked"].numpy().astype(np.int32) if rank else None,
     )
@@ -79,8 +79,10 @@ def _answer_blocks(head: Head, values: Tensor, space: ClassSpace, rank: bool) ->
         logits, right = head.logits(block), space.right[folders]  # both (n, C)
         chosen = choose(logits, space)
         found = {rule: right.gather(1, place[:, None])[:, 0] for rule, place in chosen.items()}
-        for rule, places in (("masked", columns), ("unmasked", torch.arange(logits.shape[1]))):
-            if len(places) > FIVE:
+        for rule, places in (("unmasked", torch.arange(logits.shape[1])), ("masked", columns)):
+            if rule == "masked" and len(columns) == logits.shape[1]:
+                found |= {"masked five": found["unmasked five"]} if "unmasked five" in found else {}
+            elif len(places) > FIVE:
                 five = places[logits[:, places].topk(FIVE).indices]
                 found[f"{rule} five"] = right.gather(1, five).any(1)
         predicted = torch.searchsorted(columns, chosen["masked"])
@@ -96,7 +98,8 @@ def _answer_blocks(head: Head, values: Tensor, space: ClassSpace, rank: bool) ->
             last = there.shape[1] - there.flip(1).int().argmax(1)  # classes as far as the last right one
             found["ranked"] = last
             kept = torch.arange(order.shape[1]) < last[:, None]
-            found["ranking"], found["ranking right"] = order[kept], there[kept]
+            small = torch.int16 if len(head.classes) <= SHORT else torch.int32
+            found["ranking"], found["ranking right"] = order[kept].to(small), there[kept]
         yield found
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from texneg.train.evaluate.intervals import Interval
 from texneg.train.evaluate.metrics.error_consistency import bootstrap_kappa, kappa, pairwise_kappa
-from texneg.train.evaluate.outcomes import align, load_outcomes
+from texneg.train.evaluate.outcomes import align_files, load_outcomes
 from texneg.train.evaluate.sets.accuracy import Accuracy
 from texneg.train.evaluate.sets.corruptions import Corruptions
 from texneg.train.evaluate.sets.shape_bias import ShapeBias
@@ -103,15 +103,11 @@ def _mean_pairs(pairs: npt.NDArray[np.float64], a: Sequence[int], b: Sequence[in
 def read_right(results: Sequence[SetResult]) -> list[Right] | None:
     """Read right and wrong (runs, N), cell by cell; None unless all runs have the same images on file."""
     paths = [one.outcomes for one in results]
-    if (
-        not paths
-        or len({len(of) for of in paths}) > 1
-        or not all(path.is_file() for of in paths for path in of)
-    ):
+    if not paths or len({len(of) for of in paths}) > 1:
         return None
     cells = []
     for same in zip(*paths, strict=True):
-        values = align([load_outcomes(path) for path in same])
+        values = align_files(same)
         if values is None:
             return None
         cells.append(values == 1)

@@ -19,7 +19,7 @@ from texneg.train.evaluate.metrics.corruption_error import (
     name_missing,
     standard_error,
 )
-from texneg.train.evaluate.outcomes import align, load_outcomes
+from texneg.train.evaluate.outcomes import align_files
 from texneg.train.evaluate.sets.corruptions import Corruptions
 from texneg.train.report.metrics.base import (
     ABSENT,
@@ -45,6 +45,7 @@ from texneg.train.report.runs import Run
 from texneg.train.report.sets import Key, SetResult, read_sets, require_same_test
 
 Z = 1.959964  # 95 %
+NAMED = 4  # corruptions at most that a note names
 
 
 @dataclass(frozen=True)
@@ -210,9 +211,7 @@ def read_mistakes(
         for path, cell in zip(one.outcomes, cells_of(one.record), strict=True):
             paths.append(path)
             owners.append(cell["options"]["corruption"] if number >= first else "")
-    if not all(path.is_file() for path in paths):
-        return None
-    values = align([load_outcomes(path) for path in paths])
+    values = align_files(paths)
     if values is None:
         return None
     of = np.array(owners)
@@ -241,7 +240,9 @@ def tabulate_corruption(tested: Tested, one: CorruptionErrors) -> MetricTable:
     if clean:
         note += f" Relative CE: errors above the clean error, of {clean}."
     if one.reference and 0 < len(one.lacking) < len(FIFTEEN):
-        note += f" Not in the mean: {', '.join(name.replace('_', ' ') for name in one.lacking)}."
+        names = ", ".join(name.replace("_", " ") for name in one.lacking)
+        many = f"{len(one.lacking)} of the fifteen corruptions"
+        note += f" Not in the mean: {names if len(one.lacking) <= NAMED else many}."
     slug = "-".join(filter(None, (one.head, one.name)))
     heading = f"Corruption error: {name_set((one.head, one.kind, one.name))}"
     columns = ("", *(arm.label for arm in tested.arms))
