@@ -5,6 +5,7 @@ A line is never rewritten. A line `{"removed": NAME}` takes all lines before it 
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,12 @@ def hash_fields(**fields: Any) -> str:
     return hashlib.sha256(
         json.dumps([PROTOCOL, fields], sort_keys=True).encode("utf-8", "surrogateescape")
     ).hexdigest()
+
+
+def list_commands(path: Path) -> list[list[str]]:
+    """The commands that measured what ood.json holds; the current one stands last."""
+    earlier: list[list[str]] = read_json(path).get("commands", []) if path.is_file() else []
+    return [*(words for words in earlier if words != sys.argv), sys.argv]
 
 
 def read_cells(path: Path) -> dict[str, Record]:

@@ -1,13 +1,16 @@
 """Figures for the report: plain matplotlib, saved as SVG with text as text and in the page's colours.
 
 A figure is drawn in stand-in colours, which its SVG exchanges for CSS variables of the page: light mode, dark
-mode and print share one drawing. Lengths are CSS pixels.
+mode and print share one drawing. It is drawn twice, for wide and for narrow pages: there `subplots` puts its
+panels below one another, and a function that wants more asks `is_narrow`. Lengths are CSS pixels.
 """
 
 import io
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -15,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-WIDTH = 1096  # of the page's text, pixels
+WIDTH, NARROW_WIDTH = 1096, 360  # of the page's text, pixels
 ARMS = 8  # colours in the page; more arms start over
-MARKERS = "os^D"
+MARKERS = "os^DvPX*"
 DASHES = ((0, ()), (0, (4, 1.8)), (0, (1.2, 1.8)), (0, (5, 1.8, 1.2, 1.8)))
 INK, SOFT, GRID, AXIS, PAPER, FAINT = (f"#01020{i}" for i in range(6))  # stand-ins, nearly black
 _VARIABLES = {INK: "ink", SOFT: "soft", GRID: "grid", AXIS: "axis", PAPER: "paper", FAINT: "faint"}
@@ -26,6 +29,7 @@ _LEFT_OUT = re.compile(
     r'<metadata>.*?</metadata>|<style\b.*?</style>|<!--.*?-->| id="[\w.]+_\d+"', flags=re.DOTALL
 )
 _POINTS = 72  # pixels an inch: one unit of the SVG is then a point, and a pixel of the page
+_narrow: ContextVar[bool] = ContextVar("narrow", default=False)
 
 
 @dataclass(frozen=True)
@@ -57,12 +61,59 @@ class Look:
         return {"color": self.colour, "marker": self.marker, "linestyle": "none", "zorder": 4}
 
 
-def subplots(rows: int = 1, columns: int = 1, *, height: float, **options: Any) -> tuple["Figure", Any]:
-    """A figure as wide as the page, `height` pixels high, and its axes, as `matplotlib.pyplot.subplots`."""
+def is_narrow() -> bool:
+    """Return True while a figure is drawn for a narrow page."""
+    return _narrow.get()
+
+
+@contextmanager
+def narrow_page() -> Iterator[None]:
+    """Draw for a narrow page inside this context."""
+    token = _narrow.set(True)
+    try:
+        yield
+    finally:
+        _narrow.reset(token)
+
+
+def subplots(
+    rows: int = 1, columns: int = 1, *, height: float, narrow_columns: int = 1, **options: Any
+) -> tuple["Figure", Any]:
+    """A figure as wide as the page, and its axes, as `matplotlib.pyplot.subplots` returns them.
+
+    Args:
+        rows: of panels on a wide page.
+        columns: of panels on a wide page.
+        height: of the figure on a wide page; on a narrow one each row keeps its height.
+        narrow_columns: panels side by side on a narrow page, where the others follow below.
+        options: of `matplotlib.figure.Figure.subplots`.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH / _POINTS, height / _POINTS), layout="constrained")
-    return figure, figure.subplots(rows, columns, **options)
+    if not is_narrow() or columns <= narrow_columns:
+        width = NARROW_WIDTH if is_narrow() else WIDTH
+        figure = Figure(figsize=(width / _POINTS, height / _POINTS), layout="constrained")
+        return figure, figure.subplots(rows, columns, **options)
+    panels = rows * columns
+    lines = -(-panels // narrow_columns)
+    figure = Figure(figsize=(NARROW_WIDTH / _POINTS, height / rows * lines / _POINTS), layout="constrained")
+    squeeze = options.pop("squeeze", True)
+    options.pop("width_ratios", None)
+    grid = figure.subplots(lines, narrow_columns, squeeze=False, **options).ravel()
+    for spare in grid[panels:]:
+        spare.remove()
+    axes = grid[:panels].reshape(rows, columns)
+    return figure, axes.squeeze() if squeeze else axes
+
+
+def to_drawing(title: str, make: Callable[[], "Figure | None"]) -> str | None:
+    """A figure for the page: its SVG for wide pages and that for narrow ones, of which CSS shows one."""
+    wide = to_svg(title, make)
+    if wide is None:
+        return None
+    with narrow_page():
+        narrow = to_svg(title, make)
+    return f'<div class="for-wide">{wide}</div><div class="for-narrow">{narrow}</div>'
 
 
 def to_svg(title: str, make: Callable[[], "Figure | None"]) -> str | None:
@@ -78,7 +129,7 @@ def to_svg(title: str, make: Callable[[], "Figure | None"]) -> str | None:
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with matplotlib.rc_context(), warnings.catch_warnings():
         matplotlib.rcdefaults()  # whatever style the user has chosen
-        matplotlib.rcParams.update({**_style(), "svg.hashsalt": title})
+        matplotlib.rcParams.update({**_style(), "svg.hashsalt": f"{title}{' narrow' * is_narrow()}"})
         warnings.filterwarnings("ignore", "Glyph .* missing")  # the reader's fonts are not ours
         figure = make()
         if figure is None:
@@ -96,7 +147,7 @@ def to_svg(title: str, make: Callable[[], "Figure | None"]) -> str | None:
 
 def _style() -> Any:
     """Matplotlib's settings for all figures."""
-    return {
+    style = {
         "axes.axisbelow": True,
         "axes.edgecolor": AXIS,
         "axes.facecolor": "none",
@@ -132,3 +183,7 @@ def _style() -> Any:
         "ytick.labelsize": 12,
         "ytick.major.size": 0,
     }
+    if is_narrow():
+        sizes = {"axes.labelsize": 12, "axes.titlesize": 13, "font.size": 12, "xtick.labelsize": 11}
+        style |= sizes | {"ytick.labelsize": 11, "lines.markersize": 8, "axes.titlepad": 8}
+    return style

@@ -26,6 +26,7 @@ from texneg.train.evaluate.cells import (
     hash_fields,
     join_cells,
     join_sets,
+    list_commands,
     read_cells,
     require_other_images,
 )
@@ -122,6 +123,7 @@ def measure_sets(out: Path, sets: Sequence[CellSet], heads: Sequence[ProbedEncod
             for one in heads
         ],
         "sets": join_sets(mine, [*KINDS, *(type(one.kind) for one in sets)]),
+        "commands": list_commands(out / RESULT),
         "version": __version__,
     }
     write_json(out / RESULT, result)

@@ -54,6 +54,8 @@ class Run:
     ood: Mapping[str, Any] | None
     analyses: Mapping[str, Mapping[str, Any]]
     """results by the name of the analysis"""
+    command: Sequence[str] = ()
+    """that began it"""
     trained: bool = True
     """False for an encoder that was trained elsewhere, whose settings are unknown"""
 
@@ -105,6 +107,7 @@ def read_run(folder: str) -> Run:
         baseline=record["baseline"],
         versions=f"texneg {record.get('version', '?')}, torch {record.get('torch', '?')}",
         metrics=read_json_lines(path / "metrics.jsonl"),
+        command=record.get("command", ()),
         probes=probes,
         ood=results.pop("ood", None),
         analyses=results,

@@ -16,7 +16,7 @@ from texneg.train.evaluate.sets import KINDS
 from texneg.train.evaluate.sets.accuracy import Accuracy
 from texneg.train.evaluate.sets.base import Record, SetKind
 from texneg.train.evaluate.sets.corruptions import Corruptions
-from texneg.train.report.runs import Run
+from texneg.train.report.runs import Arm, Run
 
 PROBE_ROW = "probe test"
 FITTED = "images that the head was fitted on"
@@ -72,6 +72,15 @@ def read_sets(run: Run) -> dict[Key, SetResult]:
         same = bool(record.get("in_distribution")) or record["data"] == clean.get(head)
         found[head, kind.name, name] = SetResult(kind, record, kind.value(record), paths, same)
     return found
+
+
+Tested = Sequence[Sequence[Mapping[Key, SetResult]]]
+"""The sets of each run of each arm."""
+
+
+def read_tested(arms: Sequence[Arm]) -> Tested:
+    """The sets of all runs."""
+    return [[read_sets(run) for run in arm.runs] for arm in arms]
 
 
 def find_paths(probe: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from texneg.train.evaluate.figures import AXIS, FAINT, INK, SOFT, Look, subplots
 from texneg.train.options import flatten
+from texneg.train.report.rows import Entry, Row
 from texneg.train.report.runs import Arm, describe_value
-from texneg.train.report.table import Entry, Row, find_headline
+from texneg.train.report.table import find_headline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

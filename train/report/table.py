@@ -1,120 +1,28 @@
-"""The numbers of a report: rows by arms, with the changes to each arm's baseline.
-
-All shares lie between 0 and 1. An entry holds the mean over seeds with Wilson's interval for the images of
-the set; a change holds the interval over images (seeds fixed) and over seeds (Student's t on paired seeds,
-images fixed).
-"""
+"""The rows of a report: test sets, means over some, and numbers of analyses, with changes to baselines."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from statistics import fmean
-from typing import Any
 
 from texneg.train.evaluate.analyses import ANALYSES
 from texneg.train.evaluate.analyses.base import Analysis
 from texneg.train.evaluate.intervals import Interval, mean_sd, t_interval, wilson
 from texneg.train.evaluate.outcomes import align_files
 from texneg.train.evaluate.sets.base import ArmResult, SetKind, Values
+from texneg.train.report.rows import Change, Entry, Row
 from texneg.train.report.runs import Arm
 from texneg.train.report.sets import (
     FITTED,
     GROUPS,
     Key,
     SetResult,
+    Tested,
     find_group,
-    read_sets,
+    read_tested,
     require_other_images,
     require_same_test,
 )
-
-
-@dataclass(frozen=True)
-class Change:
-    """Difference of an arm to its baseline, over the seeds that both ran."""
-
-    mean: float
-    seeds: Mapping[str, float]
-    over_seeds: Interval | None
-    over_images: Interval | None = None
-    mcnemar: Mapping[str, float] | None = None
-    """p of each seed"""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One arm in one row."""
-
-    seeds: Mapping[str, float]
-    mean: float
-    sd: float | None
-    """None with a single seed"""
-    low: float | None = None
-    high: float | None = None
-    difference: Change | None = None
-    at_chance: bool = False
-    """the interval reaches down to chance"""
-    details: Mapping[str, Any] = field(default_factory=dict)
-    """further numbers of the kind of set"""
-    remarks: Sequence[str] = ()
-    """these in words"""
-
-    @property
-    def unmasked(self) -> float | None:
-        """Accuracy among all classes of the head, where the mean is the masked one."""
-        return self.details.get("unmasked")
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, the details among them."""
-        plain = asdict(self)
-        del plain["remarks"]
-        return plain | plain.pop("details")
-
-
-@dataclass(frozen=True)
-class Row:
-    """A test set, the mean of several, or a number of an analysis."""
-
-    name: str
-    kind: type[SetKind] | None
-    entries: Sequence[Entry | None]
-    """one for each arm; None where no run of the arm has the number"""
-    head: str = ""
-    """name of the head that answers"""
-    group: str = ""
-    """sets that may be averaged, if their classes are the same, too"""
-    clean: bool = False
-    """in the distribution of the head's training images"""
-    space: str = ""
-    """declared classes, their number and chance, as a key"""
-    n: int | None = None
-    classes: int | None = None
-    chance: float | None = None
-    left_out: Mapping[str, Any] | None = None
-    parts: int = 0
-    """number of cells of a set that has several"""
-    unreadable: int = 0
-    """number of images that could not be read"""
-    bad: str = ""
-    """policy for these: wrong or skip"""
-
-    @property
-    def unreadable_note(self) -> str:
-        """Number and treatment of images that could not be read; empty without any."""
-        done = "counted as wrong" if self.bad == "wrong" else "left out"
-        return f"{self.unreadable} unreadable, {done}" if self.unreadable else ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for report.json."""
-        entries = [None if entry is None else entry.to_json() for entry in self.entries]
-        fields = ("name", "head", "group", "clean", "n", "classes", "chance", "left_out", "unreadable")
-        kind = "mean" if self.kind is None else self.kind.name
-        return {**{name: getattr(self, name) for name in fields}, "kind": kind, "cells": entries}
-
-    @property
-    def averaged(self) -> bool:
-        """An accuracy, or a mean of some: it stands in the figure of accuracies."""
-        return self.kind is None or self.kind.averaged
 
 
 def build_table(arms: Sequence[Arm], groups: Mapping[str, str] | None = None) -> list[Row]:
@@ -124,9 +32,9 @@ def build_table(arms: Sequence[Arm], groups: Mapping[str, str] | None = None) ->
         arms: of the report.
         groups: of sets by name, as the user says.
     """
-    tested = [[read_sets(run) for run in arm.runs] for arm in arms]
+    tested = read_tested(arms)
     keys = list(dict.fromkeys(key for arm in tested for run in arm for key in run))
-    rows = [_set_row(arms, tested, key, groups or {}) for key in keys]
+    rows = [make_set_row(arms, tested, key, groups or {}) for key in keys]
     order = [*dict.fromkeys([*GROUPS, *(row.group for row in rows)])]
     table = []
     for head in dict.fromkeys(row.head for row in rows):
@@ -159,17 +67,23 @@ def build_analyses(arms: Sequence[Arm]) -> list[tuple[type[Analysis], list[Row]]
             for name in names
         }
         if values:
-            rows = [Row(name, None, _compare(arms, by_arm)) for name, by_arm in values.items()]
+            rows = [Row(name, None, compare_arms(arms, by_arm)) for name, by_arm in values.items()]
             sections.append((analysis, rows))
     return sections
 
 
-def _set_row(
-    arms: Sequence[Arm],
-    tested: Sequence[Sequence[Mapping[Key, SetResult]]],
-    key: Key,
-    groups: Mapping[str, str],
-) -> Row:
+def make_set_row(arms: Sequence[Arm], tested: Tested, key: Key, groups: Mapping[str, str]) -> Row:
+    """The row of a set.
+
+    Args:
+        arms: of the report.
+        tested: the sets of each run of each arm.
+        key: of the set.
+        groups: of sets by name, as the user says.
+
+    Raises:
+        InputError: it is not the same test in all runs, or another set under a second name.
+    """
     head, _, name = key
     everywhere = [run[key] for runs in tested for run in runs if key in run]
     require_same_test(name, everywhere)
@@ -183,7 +97,7 @@ def _set_row(
         found.append({seed: seeds[seed] for seed in values[-1]})
     entries = [
         entry and _add_images(kind, arm, entry, sets, {} if arm.baseline is None else found[arm.baseline])
-        for arm, entry, sets in zip(arms, _compare(arms, values), found, strict=True)
+        for arm, entry, sets in zip(arms, compare_arms(arms, values), found, strict=True)
     ]
     clean = any(one.clean for one in everywhere)
     return Row(
@@ -223,7 +137,7 @@ def _mean_row(arms: Sequence[Arm], rows: Sequence[Row], name: str) -> Row:
         seeds = [seed for seed in map(str, arm.seeds) if all(seed in part for part in parts)]
         values.append({seed: fmean(part[seed] for part in parts) for seed in seeds})
     entries = []
-    for i, entry in enumerate(_compare(arms, values)):
+    for i, entry in enumerate(compare_arms(arms, values)):
         averaged = [one for row in rows if (one := row.entries[i])]
         entries.append(entry and _average(entry, averaged))
     first = rows[0]
@@ -250,8 +164,8 @@ def _average(entry: Entry, parts: Sequence[Entry]) -> Entry:
     )
 
 
-def _compare(arms: Sequence[Arm], values: Sequence[Mapping[str, float]]) -> list[Entry | None]:
-    """Cells of a row from the values of each arm by seed: means, and the changes over seeds."""
+def compare_arms(arms: Sequence[Arm], values: Sequence[Mapping[str, float]]) -> list[Entry | None]:
+    """Entries of a row from the values of each arm by seed: means, and the changes over seeds."""
     entries: list[Entry | None] = []
     for arm, seeds in zip(arms, values, strict=True):
         if not seeds:

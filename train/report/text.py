@@ -1,22 +1,17 @@
-"""Number formatting, and the report's tables as plain text and as Markdown."""
+"""Number formatting, and the table of test sets as plain text."""
 
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from texneg.train.evaluate.analyses.base import Analysis
 from texneg.train.report.metrics.base import MetricTable
+from texneg.train.report.rows import Entry, Row
 from texneg.train.report.runs import Arm
-from texneg.train.report.table import Change, Entry, Row
 
 ABSENT = "–"
 BOTH = "masked / unmasked"
 AT_CHANCE = "°"
 NAME_WIDTH = 26
 WIDTH = 110
-HARMLESS = (
-    ("\\", "\\\\"), ("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("](", "]\\("), ("\n", " "),
-)  # fmt: skip
 
 Format = Callable[[float], str]
 
@@ -92,7 +87,7 @@ def name_set(row: Row) -> str:
 
 def name_group(row: Row) -> str:
     """Name of a row's group, with the head that answers where it has a name."""
-    return f"{row.group}, head {row.head}" if row.head else row.group
+    return f"{row.group}, head {row.head}" if row.head and row.group else row.group or row.head
 
 
 def pair(entry: Entry, form: Format) -> str:
@@ -108,71 +103,6 @@ def _plain_entry(entry: Entry | None) -> str:
     return text + ("" if change is None else f" ({100 * change.mean:+5.1f})")
 
 
-def render_markdown(
-    title: str,
-    arms: Sequence[Arm],
-    table: Sequence[Row],
-    analyses: Sequence[tuple[type[Analysis], Sequence[Row]]],
-    *,
-    settings: Mapping[str, Any],
-    facts: Mapping[str, str],
-    metrics: Sequence[MetricTable] = (),
-    equality: str = "",
-) -> str:
-    """Tables of test sets, metrics and analyses, then shared settings, protocol and machine."""
-    lines = [f"# {escape_markdown(title)}", ""]
-    if equality:
-        lines += [equality, ""]
-    for arm in arms:
-        seeds, paths = ", ".join(map(str, arm.seeds)), ", ".join(str(run.path) for run in arm.runs)
-        lines.append(f"- **{escape_markdown(arm.label)}**: seeds {seeds}; {escape_markdown(paths)}")
-    labels = [arm.label for arm in arms]
-    if table:
-        lines += ["", "## Test sets", ""]
-        lines += [
-            f"In %, masked / unmasked, ± sd over seeds, [95 % over images] of the masked; {AT_CHANCE} no"
-            " better than chance; change to the baseline in points.",
-            "",
-        ]
-        heads = [f"{label}, {BOTH}" for label in labels]
-        columns = ["group", "set", "n", "left out", "classes", "chance", *heads]
-        lines += markdown_table(columns, map(_set_cells, table))
-    for one in metrics:
-        lines += ["", f"## {escape_markdown(one.heading)}", "", escape_markdown(one.note), ""]
-        lines += markdown_table(one.columns, one.rows)
-    for analysis, rows in analyses:
-        lines += ["", f"## {escape_markdown(analysis.heading)}", ""]
-        lines += ["Mean ± sd over seeds; change to the baseline.", ""]
-        cells = [[row.name, *(_entry(entry, decimal, with_sign) for entry in row.entries)] for row in rows]
-        lines += markdown_table(["", *labels], cells)
-    for heading, values in (("Settings shared by all runs", settings), ("Protocol and machine", facts)):
-        lines += ["", f"## {heading}", ""]
-        lines += markdown_table(["", ""], [[name, str(value)] for name, value in values.items()])
-    return "\n".join([*lines, ""])
-
-
-def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Lines of one Markdown table, cells made harmless."""
-    written = [f"| {' | '.join(map(escape_markdown, cells))} |" for cells in (head, *rows)]
-    return [written[0], "|" + "---|" * len(head), *written[1:]]
-
-
-def escape_markdown(text: str) -> str:
-    """Escape a text so that it can neither leave its cell nor turn into markup."""
-    for characters, instead in HARMLESS:
-        text = text.replace(characters, instead)
-    return text
-
-
-def _set_cells(row: Row) -> list[str]:
-    note = f" ({row.kind.note})" if row.kind and row.kind.note else ""
-    bad = f" ({row.unreadable_note})" if row.unreadable else ""
-    left = describe_left_out(row)
-    head = [name_group(row), f"{row.name}{note}", f"{row.n or ''}{bad}", left]
-    head += [str(row.classes or ""), percent(row.chance)]
-    return head + [_entry(entry, percent, points) for entry in row.entries]
-
-
 def describe_left_out(row: Row) -> str:
     """Numbers of what does not count, with their reasons; empty without any."""
     found = row.left_out or {}
@@ -186,21 +116,3 @@ def describe_left_out(row: Row) -> str:
     if images:
         parts.append(f"{images} images of {len(names)} classes that the head lacks")
     return ", ".join(parts)
-
-
-def _entry(entry: Entry | None, form: Format, change_form: Format) -> str:
-    if entry is None:
-        return ABSENT
-    spread = "" if entry.sd is None else f" ± {form(entry.sd)}"
-    ends = "" if entry.low is None else f" {interval((entry.low, entry.high), form)}"
-    remarks = "".join(f", {remark}" for remark in entry.remarks)
-    mark = AT_CHANCE if entry.at_chance else ""
-    return f"{pair(entry, form)}{mark}{spread}{ends}{remarks}{_change(entry.difference, change_form)}"
-
-
-def _change(change: Change | None, form: Format) -> str:
-    if change is None:
-        return ""
-    ends = {"images": change.over_images, "seeds": change.over_seeds}
-    words = ", ".join(f"{name} {interval(pair, form)}" for name, pair in ends.items() if pair)
-    return f"; {form(change.mean)}" + (f" ({words})" if words else "")

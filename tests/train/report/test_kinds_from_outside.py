@@ -171,7 +171,9 @@ def test_both_are_measured_and_stand_in_the_report_with_their_change(
     page = out.read_text()
     for text in (page, out.with_suffix(".md").read_text()):
         assert [value for value in [*shown, "weather", "mean norm", Norms.heading] if value not in text] == []
-    assert page.count('role="img"') == 3  # accuracies, Corrupted.figure, Norms.figure
+    assert (
+        page.count('role="img"') == 2 * 4
+    )  # accuracies, Corrupted, reliability, Norms; each wide and narrow
     assert Corrupted.heading in page
 
 

@@ -2,8 +2,6 @@
 
 import json
 import re
-from copy import deepcopy
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -11,182 +9,21 @@ from PIL import Image
 
 from texneg.datasets.storage.json_files import write_json
 from texneg.errors import InputError
-from texneg.train.evaluate.analyses.similarity import count_cosines
-from texneg.train.evaluate.intervals import mcnemar, wilson
+from texneg.train.evaluate.intervals import mcnemar
 from texneg.train.evaluate.outcomes import save_outcomes
-from texneg.train.evaluate.sets.shape_bias import summarise
+from texneg.train.report.markdown import markdown_table
 from texneg.train.report.report import ReportConfig, report
 from texneg.train.report.runs import describe_equality, find_shared_settings, group_runs, read_run
 from texneg.train.report.sets import PROBE_ROW
 from texneg.train.report.table import build_table, find_headline
-from texneg.train.report.text import ABSENT, decimal, interval, markdown_table, percent, points, with_sign
+from texneg.train.report.text import ABSENT, decimal, interval, percent, points, with_sign
 
 OOD_ROW = "out of distribution, mean of 3 sets"
 SETS = {"same": 0.80, "new textures": 0.55, "outlines": 0.40}
 GAIN = {"none": 0.0, "patch": 0.06, "texture": 0.03}
-BASELINE = {
-    "views": {"image_size": 32, "crop": 0.5},
-    "negatives": {"kinds": [], "count": 1},
-    "method": {"name": "moco", "queue": 512},
-    "objective": {"loss": {"name": "info_nce", "temperature": 0.2, "alpha": 0.0}},
-    "network": {"arch": "resnet18", "layers": None},
-    "optimisation": {"batch": 64, "epochs": 80},
-}
 
 
-def settings_of(negatives, alpha, changes):
-    """Settings of a run and of its baseline; `changes` are values by dotted name."""
-    baseline = deepcopy(BASELINE)
-    for name, value in changes.items():
-        part, *rest = name.split(".")
-        target = baseline[part]
-        for step in rest[:-1]:
-            target = target[step]
-        target[rest[-1]] = value
-    settings = deepcopy(baseline)
-    if negatives != "none":
-        settings["negatives"]["kinds"] = [{"name": negatives, "share": 1.0}]
-        settings["objective"]["loss"]["alpha"] = alpha
-    return settings, baseline
-
-
-def accuracy_row(name, right, folder, *, seed):
-    correct, n = int(right.sum()), len(right)
-    low, high = wilson(correct, n)
-    told = {"correct": correct, "n": n, "accuracy": correct / n, "low": low, "high": high}
-    outcomes = f"outcomes/{name}.npz"
-    save_outcomes(folder / outcomes, [f"c/{i}" for i in range(n)], right.astype(np.int8))
-    row = {
-        "name": name,
-        "kind": "accuracy",
-        "data": name,
-        "outcomes": outcomes,
-        "n": n,
-        "classes": 8,
-        "chance": 0.125,
-    }
-    return {**row, "masked": told, "unmasked": told, "left_out": {"images": 0, "classes": []}}
-
-
-def shape_row(draw, gain):
-    shares = [0.25 + gain, 0.5 - gain, 0.25]
-    folders = np.repeat(["cross", "disc", "heart", "ring", "star"], 60)
-    bias = summarise(draw.choice([1, -1, 0], size=300, p=shares).astype(np.int8), folders)
-    row = {
-        "name": "cue conflict",
-        "kind": "shape-bias",
-        "data": "cue",
-        "outcomes": "none.npz",
-        "n": 300,
-        "classes": 5,
-    }
-    row |= {
-        "shape": bias.shape,
-        "texture": bias.texture,
-        "shape_bias": bias.bias,
-        "by_category": bias.by_category,
-    }
-    return {**row, "cue_accuracy": bias.cue_accuracy, "left_out": {"same_cue": 0, "undecidable": 0}}
-
-
-def fabricate(root, *, negatives="none", seed=0, alpha=2.0, sets=SETS, n=400, changes=None):
-    """A run folder with invented numbers: every arm a little better than the baseline."""
-    folder = root / f"{negatives}-{alpha:g}-{seed}-{len(changes or {})}"
-    draw, gain = (
-        np.random.default_rng([seed, len(negatives), int(alpha)]),
-        GAIN.get(negatives, 0.02) * alpha / 2,
-    )
-    common = np.random.default_rng(7)
-    settings, baseline = settings_of(negatives, alpha, changes or {})
-    record = {"recipe": "demo", "seed": seed, "settings": settings, "baseline": baseline}
-    record |= {"title": "baseline" if negatives == "none" else f"{negatives} α={alpha:g}"}
-    run = {"data": "x", "out": str(folder)}
-    write_json(folder / "config.json", {**record, "run": run, "version": "0", "torch": "0", "command": []})
-    lines = []
-    for step in range(1, 41):
-        t = step / 40
-        line = {
-            "step": step,
-            "epoch": step / 2,
-            "loss": 6 - 2 * t + 2 * gain + draw.normal(0, 0.05),
-            "seconds": 3 * step,
-        }
-        line |= {"positive": 0.9 * (1 - np.exp(-6 * t)), "negative": 0.02 + 0.3 * np.exp(-8 * t)}
-        if negatives != "none":
-            line["nonsemantic"] = 0.8 * np.exp(-3 * t * (1 + 5 * gain)) + draw.normal(0, 0.01)
-        line |= {"accuracy": t, "uniformity": -2 * t, "tolerance": 0.5, "gradient_norm": 1 + t}
-        if step % 5 == 0:
-            line["knn"] = 30 + 40 * t + 100 * gain * t + draw.normal(0, 1)
-        lines.append(json.dumps(line))
-    (folder / "metrics.jsonl").write_text("\n".join([*lines, '{"step": 41, "lo']))
-    difficulty = {name: common.uniform(size=n) for name in sets}
-    rows = [
-        accuracy_row(name, difficulty[name] + draw.normal(0, 0.1, n) < level + gain, folder, seed=seed)
-        for name, level in sets.items()
-    ]
-    ood = {"transform": "centre", "sets": [*rows, shape_row(draw, gain)]}
-    write_json(folder / "ood.json", ood)
-    test = {"correct": 8, "n": 10, "accuracy": 0.8, "low": 0.5, "high": 0.9, "classes": 8, "chance": 0.125}
-    probe = {
-        "protocol": "lbfgs",
-        "n_train": 99,
-        "validation_share": 0.1,
-        "transform": "centre",
-        "classes": ["a"] * 8,
-    }
-    write_json(
-        folder / "probe.json",
-        {**probe, "test": {**test, "data": "other", "left_out": {"images": 0, "classes": []}}},
-    )
-    centres = {
-        "positive": (0.9, 0.06, 1),
-        "texture": (0.6 - 4 * gain, 0.15, 1),
-        "patch": (0.5 - 5 * gain, 0.15, 1),
-        "ordinary": (0.02, 0.12, 8),
-    }
-    cosines = {
-        kind: np.clip(draw.normal(mean, sd, 900 * m), -1, 1).astype(np.float32)
-        for kind, (mean, sd, m) in centres.items()
-    }
-    write_json(folder / "similarity.json", {**count_cosines(cosines), "images": 900})
-    return folder
-
-
-class Page(HTMLParser):
-    """Visible text, elements by name, and everything the page would fetch."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.words, self.names, self.fetched, self._hidden = [], [], [], False
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self.names.append(tag)
-        self._hidden = tag in ("style", "script")
-        self.fetched += [
-            value for name, value in attributes if name in ("src", "href", "srcset", "data", "xlink:href")
-        ]
-
-    def handle_endtag(self, tag):
-        self._hidden = False
-
-    def handle_data(self, data):
-        if not self._hidden:
-            self.words.append(data)
-
-
-@pytest.fixture
-def runs(tmp_path):
-    return [fabricate(tmp_path, negatives=kind, seed=seed) for kind in GAIN for seed in (0, 1)]
-
-
-def made(runs, tmp_path, **options):
-    out = tmp_path / "page" / "report.html"
-    assert report(ReportConfig(tuple(map(str, runs)), str(out), **options)) == 0
-    return out
-
-
-def test_arms_are_what_differs_but_for_the_seed(tmp_path, runs):
+def test_arms_are_what_differs_but_for_the_seed(tmp_path, runs, fabricate):
     hot = {"objective.loss.temperature": 0.5}
     more = [fabricate(tmp_path, negatives="patch", alpha=3.0), fabricate(tmp_path, changes=hot)]
     arms = group_runs([read_run(str(folder)) for folder in [*reversed(runs), *more]])
@@ -198,10 +35,10 @@ def test_arms_are_what_differs_but_for_the_seed(tmp_path, runs):
     assert len({arm.look.number for arm in arms}) == 5
     settings = find_shared_settings([run for arm in arms for run in arm.runs])
     assert "temperature" not in settings
-    assert settings["batch"] == BASELINE["optimisation"]["batch"]
+    assert settings["batch"] == 64
 
 
-def test_settings_are_named_as_their_flags_are(tmp_path):
+def test_settings_are_named_as_their_flags_are(tmp_path, fabricate):
     """An arm without its baseline has none."""
     byol = {"method.name": "byol", "objective.loss.name": "byol"}
     folders = [
@@ -217,14 +54,14 @@ def test_settings_are_named_as_their_flags_are(tmp_path):
     assert [arm.look.number for arm in arms] == [1, 2]
 
 
-def test_settings_that_an_arm_lacks_are_no_part_of_its_name(tmp_path):
+def test_settings_that_an_arm_lacks_are_no_part_of_its_name(tmp_path, fabricate):
     share = {"objective.loss.difficulty": [0.0, 0.05]}
     folders = [fabricate(tmp_path), fabricate(tmp_path, changes={**share, "network.layers": None})]
     arms = group_runs([read_run(str(folder)) for folder in folders])
     assert [arm.label for arm in arms] == ["baseline", "baseline difficulty=0.0-0.05"]
 
 
-def test_a_study_names_its_arms(tmp_path):
+def test_a_study_names_its_arms(tmp_path, fabricate):
     folders = [fabricate(tmp_path, negatives=kind) for kind in ("none", "patch")]
     for folder, arm in zip(folders, ("nothing", ""), strict=True):
         record = json.loads((folder / "config.json").read_text())
@@ -233,7 +70,7 @@ def test_a_study_names_its_arms(tmp_path):
     assert [arm.label for arm in arms] == ["nothing", "patch α=2"]
 
 
-def test_a_run_of_an_earlier_version_is_refused(tmp_path):
+def test_a_run_of_an_earlier_version_is_refused(tmp_path, fabricate):
     folder = fabricate(tmp_path)
     write_json(folder / "config.json", {"config": {"negatives": "patch"}, "version": "0"})
     with pytest.raises(InputError, match=r"config\.json lacks baseline, seed, settings.*make the run again"):
@@ -281,7 +118,7 @@ def test_the_table_against_the_outcomes(runs):
     assert rows["same"].entries[0].difference is None
 
 
-def test_seeds_that_the_baseline_lacks_are_shown_without_a_change(tmp_path):
+def test_seeds_that_the_baseline_lacks_are_shown_without_a_change(tmp_path, fabricate, made, read_page):
     """McNemar's p belongs to a seed, not to a place in a list."""
     folders = [fabricate(tmp_path), *(fabricate(tmp_path, negatives="patch", seed=seed) for seed in (1, 0))]
     folders.append(fabricate(tmp_path, seed=1))
@@ -292,7 +129,7 @@ def test_seeds_that_the_baseline_lacks_are_shown_without_a_change(tmp_path):
         p[len(chosen)] = row.entries[1].difference.mcnemar
     assert set(p[4]) == {"0", "1"}
     assert p[3] == {"1": p[4]["1"]}
-    words = " ".join(Page(made(folders[1:], tmp_path).read_text()).words)
+    words = " ".join(read_page(made(folders[1:], tmp_path).read_text()).words)
     assert f"McNemar p {p[3]['1']:.2g}" in words
 
 
@@ -307,13 +144,13 @@ def test_a_set_of_other_images_in_one_run_is_refused(runs):
 @pytest.mark.parametrize(
     ("bad", "said"), [("wrong", "7 unreadable, counted as wrong"), ("skip", "7 unreadable, left out")]
 )
-def test_unreadable_images_stand_beside_n(tmp_path, runs, bad, said):
+def test_unreadable_images_stand_beside_n(tmp_path, runs, bad, said, made, read_page):
     for folder in runs:
         ood = json.loads((folder / "ood.json").read_text())
         ood["sets"][0] |= {"unreadable": 7, "bad": bad, "knn": {"accuracy": 0.5, "k": 12, "asked": 20}}
         write_json(folder / "ood.json", ood)
     out = made(runs, tmp_path)
-    words, notes = " ".join(Page(out.read_text()).words), out.with_suffix(".md").read_text()
+    words, notes = " ".join(read_page(out.read_text()).words), out.with_suffix(".md").read_text()
     assert said in words
     assert f"| 400 ({said}) |" in notes
     assert "kNN 50.0 (k = 12)" in words
@@ -325,12 +162,12 @@ def test_unreadable_images_stand_beside_n(tmp_path, runs, bad, said):
         made(runs, tmp_path)
 
 
-def test_a_probe_without_validation_says_so(tmp_path, runs):
+def test_a_probe_without_validation_says_so(tmp_path, runs, made, read_page):
     for folder in runs:
         write_json(
             folder / "probe.json", json.loads((folder / "probe.json").read_text()) | {"validation": None}
         )
-    words = " ".join(Page(made(runs, tmp_path).read_text()).words)
+    words = " ".join(read_page(made(runs, tmp_path).read_text()).words)
     assert "lbfgs, the strongest penalty, for want of images to hold out" in words
 
 
@@ -370,33 +207,35 @@ def test_the_probe_row_gives_way_to_the_same_data(runs):
     assert OOD_ROW in {row.name for row in build_table(group_runs([read_run(str(runs[0]))]))}
 
 
-def test_the_page_is_whole_and_loads_nothing(tmp_path, runs):
+def test_the_page_is_whole_and_loads_nothing(tmp_path, runs, made, read_page):
     sheet = tmp_path / "negatives.png"
     Image.new("RGB", (2400, 300), (90, 120, 40)).save(sheet)
     out = made(runs, tmp_path, sheets=(str(sheet),))
     text = out.read_text()
-    page = Page(text)
+    page = read_page(text)
     outside = [value for value in page.fetched if not value.startswith("#")]  # a drawing points to its parts
     assert outside
-    assert all(value.startswith("data:image/webp;base64,") for value in outside)
+    kinds = ("data:image/webp;base64,", "data:text/csv;base64,", "data:text/plain;base64,")
+    assert all(value.startswith(kinds) for value in outside)
     assert not re.search(r"@import|url\((?!#)|https?://|//\w+\.\w", text)
     assert "link" not in page.names
     assert page.names.count("img") == 1
+    assert page.names.count("script") == 2  # numbers, and what sorts tables
     for tag in ("svg", "table", "section"):
         assert text.count(f"<{tag}") == text.count(f"</{tag}>")
 
 
-def test_curves_are_those_that_runs_logged(tmp_path, runs):
-    words = Page(made(runs, tmp_path).read_text()).words
+def test_curves_are_those_that_runs_logged(tmp_path, runs, made, read_page):
+    words = read_page(made(runs, tmp_path).read_text()).words
     titles = ("Cosine to the positive", "Positives above all negatives, share", "Uniformity", "Tolerance")
     assert set(titles) <= set(words)
     assert "Share of the softmax, p_ns" not in words
 
 
-def test_every_number_of_the_json_is_on_the_page_and_in_the_markdown(tmp_path, runs):
+def test_every_number_of_the_json_is_on_the_page_and_in_the_markdown(tmp_path, runs, made, read_page):
     out = made(runs, tmp_path)
     numbers = json.loads(out.with_suffix(".json").read_text())
-    words, notes = " ".join(Page(out.read_text()).words), out.with_suffix(".md").read_text()
+    words, notes = " ".join(read_page(out.read_text()).words), out.with_suffix(".md").read_text()
     shown = []
     for row in numbers["table"]:
         shown += [row["name"], str(row["n"] or ""), percent(row["chance"])]
@@ -419,7 +258,7 @@ def test_every_number_of_the_json_is_on_the_page_and_in_the_markdown(tmp_path, r
     assert json.loads(embedded[1]) == numbers
 
 
-def test_hostile_names_stay_text(tmp_path):
+def test_hostile_names_stay_text(tmp_path, fabricate, made, read_page):
     evil = "</script><script>alert(1)</script><img src=x onerror=alert(2)>|`"
     sets, arch = {"safe": 0.5, "also": 0.6}, "network.arch"
     folder = fabricate(tmp_path, sets=sets, changes={arch: evil})
@@ -432,25 +271,25 @@ def test_hostile_names_stay_text(tmp_path):
     sheet = tmp_path / "<script>sheet.png"
     Image.new("RGB", (8, 8)).save(sheet)
     out = made([folder, other], tmp_path, title=evil, sheets=(str(sheet),))
-    page = Page(out.read_text())
-    assert page.names.count("script") == 1
+    page = read_page(out.read_text())
+    assert page.names.count("script") == 2
     assert page.names.count("img") == 1
     assert evil in " ".join(page.words)
     assert "<script" not in out.with_suffix(".md").read_text()
     assert "<img" not in out.with_suffix(".md").read_text()
 
 
-def test_a_bare_run_still_makes_a_page(tmp_path, capsys):
+def test_a_bare_run_still_makes_a_page(tmp_path, capsys, fabricate, made, read_page):
     folder = fabricate(tmp_path)
     for name in ("metrics.jsonl", "ood.json", "probe.json", "similarity.json"):
         (folder / name).unlink()
-    page = Page(made([folder], tmp_path).read_text())
+    page = read_page(made([folder], tmp_path).read_text())
     assert "baseline" in " ".join(page.words)
     assert "table" not in page.names
     assert "no run has results yet" in capsys.readouterr().err
 
 
-def test_wrong_output_and_unreadable_sheet_are_refused(tmp_path, runs):
+def test_wrong_output_and_unreadable_sheet_are_refused(tmp_path, runs, made):
     with pytest.raises(InputError, match=r"must end in \.html"):
         report(ReportConfig((str(runs[0]),), str(tmp_path / "page.txt")))
     with pytest.raises(InputError, match="contact sheet"):
@@ -464,7 +303,7 @@ def change_sets(folder, changes):
     write_json(folder / "ood.json", ood | {"sets": sets})
 
 
-def test_only_what_is_alike_is_averaged(tmp_path):
+def test_only_what_is_alike_is_averaged(tmp_path, fabricate):
     """Two sets of four classes, two of all eight, a rendition, and one that is in distribution."""
     sets = dict(zip("abcde", (0.8, 0.6, 0.7, 0.5, 0.4), strict=True)) | {"cartoon": 0.3}
     few = {"declared": "m", "classes": 4, "chance": 0.25, "choices": 4, "head_classes": 8}
@@ -490,28 +329,29 @@ def test_only_what_is_alike_is_averaged(tmp_path):
     assert "out of distribution" not in grouped.values()
 
 
-def test_masked_and_unmasked_stand_in_every_head_and_chance_is_marked(tmp_path, runs, capsys):
+def test_masked_and_unmasked_stand_in_every_head_and_chance_is_marked(tmp_path, runs, capsys, made):
     for folder in runs:
         change_sets(folder, {"same": {"chance": 0.9, "unmasked": {"accuracy": 0.123}}})
     out = made(runs, tmp_path)
     page, notes, plain = out.read_text(), out.with_suffix(".md").read_text(), capsys.readouterr().out
-    assert page.count("masked / unmasked") == 3
+    assert page.count("<small>masked / unmasked</small>") == 3
     assert notes.count(", masked / unmasked |") == 3
     assert plain.count(", masked / unmasked") == 3
-    assert page.count(">at chance</small>") == 3
+    assert page.partition('id="numbers"')[0].count(">at chance</small>") == 3
     for text in (notes, plain):
         assert text.count("/ 12.3°") == 3
     assert " / 12.3" in page
 
 
-def test_the_headline_is_the_change_with_its_intervals(tmp_path, runs):
+def test_the_headline_is_the_change_with_its_intervals(tmp_path, runs, made, read_page):
     out = made(runs, tmp_path)
     numbers = json.loads(out.with_suffix(".json").read_text())
     assert numbers["headline"] == OOD_ROW
     rows = {row["name"]: row for row in numbers["table"]}
     change = rows[OOD_ROW]["cells"][1]["difference"]
-    tile = " ".join(Page(out.read_text().partition("</header>")[0]).words)
+    tile = " ".join(read_page(out.read_text().partition("</header>")[0]).words)
     assert f"{points(change['mean'])} points" in " ".join(tile.split())
+    assert numbers["found"] in " ".join(tile.split())
     for name in ("over_images", "over_seeds"):
         assert interval(change[name], points) in tile
     single = [rows[name]["cells"][1]["difference"]["over_images"] for name in SETS]
@@ -519,7 +359,7 @@ def test_the_headline_is_the_change_with_its_intervals(tmp_path, runs):
     assert np.subtract(*change["over_images"][::-1]) == pytest.approx(2 * half)
 
 
-def test_everything_else_is_equal_only_where_it_is(tmp_path, runs):
+def test_everything_else_is_equal_only_where_it_is(tmp_path, runs, fabricate):
     def said(*folders):
         return describe_equality(group_runs([read_run(str(folder)) for folder in folders]))
 
@@ -552,7 +392,7 @@ def test_heads_have_rows_of_their_own_and_copies_are_refused(tmp_path, runs):
         build_table(group_runs([read_run(str(folder))]))
 
 
-def test_what_was_left_out_is_said(tmp_path, runs):
+def test_what_was_left_out_is_said(tmp_path, runs, made):
     left = {"images": 7, "classes": ["x", "y"], "in_no_folder": 2}
     for folder in runs:
         change_sets(folder, {"same": {"left_out": left}})

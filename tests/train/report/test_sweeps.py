@@ -6,9 +6,9 @@ import pytest
 
 from texneg.train.evaluate.figures import Look
 from texneg.train.evaluate.sets.accuracy import Accuracy
+from texneg.train.report.rows import Entry, Row
 from texneg.train.report.runs import Arm, Run
 from texneg.train.report.sweeps import draw_sweep, find_sweeps
-from texneg.train.report.table import Entry, Row
 
 
 def arm(number, baseline=None, **settings):

@@ -34,7 +34,7 @@ from texneg.train.evaluate.analyses.embeddings import (
 )
 from texneg.train.evaluate.encoders import Encoder
 from texneg.train.evaluate.features import U8
-from texneg.train.evaluate.figures import AXIS, INK, Look, subplots
+from texneg.train.evaluate.figures import AXIS, INK, Look, is_narrow, subplots
 from texneg.train.negatives import Negative, Patch, Texture, TextureLive, read_negatives
 
 if TYPE_CHECKING:
@@ -117,7 +117,9 @@ class Similarity(Analysis):
         """One row for each kind of second image: every arm's density of cosines, and its mean."""
         found = [one for _, runs in arms for one in runs]
         kinds = name_kinds(found)
-        figure, panels = subplots(len(kinds), height=92 * len(kinds) + 50, sharex=True, squeeze=False)
+        figure, panels = subplots(
+            len(kinds), height=(110 if is_narrow() else 92) * len(kinds) + 50, sharex=True, squeeze=False
+        )
         for (kind, name), axes in zip(kinds.items(), panels[:, 0], strict=True):
             for look, runs in arms:
                 rows = [one["kinds"][kind] for one in runs if kind in one["kinds"]]
@@ -132,7 +134,10 @@ class Similarity(Analysis):
             axes.axvline(0, color=AXIS, linewidth=1)
             if kind in PUBLISHED:
                 axes.axvline(PUBLISHED[kind], ymax=0.3, color=AXIS, linestyle=(0, (1.2, 1.8)), linewidth=1.8)
-            axes.set_ylabel(name, rotation=0, ha="right", va="center", color=INK, size=14)
+            if is_narrow():
+                axes.set_title(name, fontsize=12, fontweight="normal")
+            else:
+                axes.set_ylabel(name, rotation=0, ha="right", va="center", color=INK, size=14)
             axes.set_ylim(bottom=0)
             axes.set_yticks([])
         axes.set_xlim(min(map(_find_lowest, found)), 1)

@@ -191,6 +191,8 @@ class SetKind(ABC):
     """what the figure shows"""
     caption: ClassVar[str] = ""
     """how to read the figure"""
+    parts_note: ClassVar[str] = ""
+    """what the parts of its number are"""
 
     @abstractmethod
     def cells(self) -> Iterator[Cell]:
@@ -249,6 +251,11 @@ class SetKind(ABC):
     @classmethod
     def details(cls, records: Sequence[Record]) -> dict[str, Any]:
         """Further numbers of an arm, from its runs: for the remarks, the figure and report.json."""
+        return {}
+
+    @classmethod
+    def parts(cls, record: Record) -> dict[str, float]:
+        """Parts of a set's number that the figure shows, by name, shares of 1: a table beside it."""
         return {}
 
     @classmethod

@@ -24,7 +24,7 @@ from texneg.errors import InputError
 from texneg.philox.arrays import generator
 from texneg.philox.streams import Stream
 from texneg.train.evaluate.features import Features
-from texneg.train.evaluate.figures import AXIS, INK, subplots
+from texneg.train.evaluate.figures import AXIS, INK, is_narrow, subplots
 from texneg.train.evaluate.intervals import LEVEL, RESAMPLES, Interval
 from texneg.train.evaluate.linear import Head
 from texneg.train.evaluate.sets.base import (
@@ -72,6 +72,10 @@ class ShapeBias(SetKind):
         "here: see “either cue” in the table."
     )
 
+    parts_note: ClassVar[str] = (
+        "Shape bias by category of the shape, percent, ± standard deviation over seeds; change in points."
+    )
+
     def cells(self) -> Iterator[Cell]:
         """One for each set."""
         mapping = read_mapping(self.mapping)
@@ -110,6 +114,12 @@ class ShapeBias(SetKind):
         }
 
     @classmethod
+    def parts(cls, record: Record) -> dict[str, float]:
+        """Shape bias of each shape's category, where either cue was chosen."""
+        shares = {name: _pool([record], name) for name in record["by_category"]}
+        return {name: share for name, share in shares.items() if share is not None}
+
+    @classmethod
     def remarks(cls, shown: ArmResult) -> list[str]:
         """Share of decisions for either cue."""
         return [f"either cue {100 * shown.details['cue_accuracy']:.1f}"]
@@ -123,19 +133,22 @@ class ShapeBias(SetKind):
     def figure(cls, arms: Sequence[ArmResult]) -> "Figure":
         """Share of shape decisions by category; vertical lines are the pooled shares."""
         categories = sorted({name for arm in arms for name in arm.details["by_category"]})
+        narrow = is_narrow()
         figure, axes = subplots(height=26 * len(categories) + 80)
         axes.axvline(50, color=AXIS)
         for arm in arms:
             axes.axvline(100 * arm.mean, color=arm.look.colour, linewidth=2, alpha=0.8)
-            shares = [arm.details["by_category"].get(name) for name in categories]
-            places = [place for place, share in enumerate(shares) if share is not None]
-            axes.plot([100 * shares[place] for place in places], places, **arm.look.point)
-        axes.set_yticks(range(len(categories)), categories, color=INK, size=14)
+            found = [arm.details["by_category"].get(name) for name in categories]
+            places = [place for place, share in enumerate(found) if share is not None]
+            axes.plot([100 * found[place] for place in places], places, **arm.look.point)
+        axes.set_yticks(range(len(categories)), categories, color=INK, size=12 if narrow else 14)
         axes.set_ylim(len(categories) - 0.5, -0.5)
         axes.set_xlim(0, 100)
-        axes.set_xticks(range(0, 101, 10), [f"{share} %" for share in range(0, 101, 10)])
-        axes.set_title("← decides by texture", fontsize=13, fontweight="normal")
-        axes.set_title("decides by shape →", fontsize=13, fontweight="normal", loc="right")
+        shares = range(0, 101, 50 if narrow else 10)
+        axes.set_xticks(shares, [f"{share} %" for share in shares])
+        style = {"fontsize": 11 if narrow else 13, "fontweight": "normal"}
+        axes.set_title("← texture" if narrow else "← decides by texture", **style)
+        axes.set_title("shape →" if narrow else "decides by shape →", loc="right", **style)
         return figure
 
 
