@@ -58,7 +58,7 @@ def make_cell(folder, name, path, *, seed, part=None):
     record = {
         "name": name, "kind": "accuracy", "data": f"data {path}", "path": str(path),
         "outcomes": outcomes,
-        "n": n, "classes": 3, "chance": 1 / 3, "masked": told, "unmasked": told,
+        "n": n, "classes": 3, "present": 3, "chance": 1 / 3, "masked": told, "unmasked": told,
         "choice_names": list(CLASSES),
         "left_out": {"images": 0, "classes": []}, "transform": "centre", "declared": "head", "choices": 3,
         "calibration": {"over": "all", "ece": 0.1 + 0.01 * seed, "nll": 1.5, "bins": bins}, "version": "0",
