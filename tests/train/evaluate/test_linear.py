@@ -116,3 +116,28 @@ def test_features_that_are_no_numbers_have_no_head(lost):
     features[::2, 2] = lost
     with pytest.raises(InputError, match="not finite, or too large"):
         fit_probe(features, labels, classes=NAMES)
+
+
+def objective(x, labels, solution, penalty):
+    """Mean cross-entropy + penalty / 2 * ||weight||^2, in float64."""
+    x, solution = x.double().numpy(), solution.double().numpy()
+    scores = x @ solution[:, :-1].T + solution[:, -1]
+    log_p = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
+    return -log_p[np.arange(len(x)), labels].mean() + penalty / 2 * np.square(solution[:, :-1]).sum()
+
+
+@pytest.mark.parametrize("features", [30, 400], ids=str)
+def test_a_sweep_of_correlated_features_comes_near_every_minimum(features):
+    """More features than images among them; a cold start at each penalty finds the same minimum."""
+    draw = torch.Generator().manual_seed(2)
+    hidden, labels = clusters(n=240, features=9, spread=1.5)
+    hidden = hidden - 100
+    x = hidden @ torch.randn(9, features, generator=draw) + 0.1 * torch.randn(240, features, generator=draw)
+    mean, std = standardisation(x)
+    x = (x - mean) / std
+    for penalty, solution in sweep(x, labels, classes=4, penalties=PENALTIES, steps=200, tolerance=TO_CHOOSE):
+        start = torch.zeros(4, features + 1, dtype=torch.float64)
+        exact = minimise(x.double(), labels, start, penalty=penalty, steps=1000, tolerance=1e-10)
+        least = objective(x, labels, exact, penalty)
+        assert least <= objective(x, labels, solution, penalty) * (1 + 1e-9)
+        assert objective(x, labels, solution, penalty) < least * (1 + 50 * TO_CHOOSE) + 1e-7
