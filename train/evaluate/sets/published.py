@@ -95,7 +95,7 @@ def find_many(name: str, path: str) -> Sequence[FoundCell]:
     if known and not found:
         raise InputError(
             f"set {name!r}: {path} does not look like {known.title}; expected is {known.layout};"
-            f" {describe_folder(path)}. One cell alone is a set of another name"
+            f" {describe_folder(path)}. For one cell alone, give the set another name"
         )
     return found
 

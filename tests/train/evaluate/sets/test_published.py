@@ -181,7 +181,7 @@ def test_a_folder_without_cells_says_what_is_expected(words, tmp_path, capsys):
     said = capsys.readouterr().err
     assert "does not look like ImageNet-C" in said
     assert "expected is CORRUPTION/SEVERITY/WNID/IMAGE with severities 1 to 5" in said
-    assert "it has the folders n01440764, n01443537, n02123045. One cell alone is a set of another" in said
+    assert "it has the folders n01440764, n01443537, n02123045. For one cell alone, give the set" in said
     assert main(words("--sets", f"imagenet-c={tmp_path / 'absent'}")) == 2
     assert "absent does not exist; give its folder or .tar" in capsys.readouterr().err
     assert main(words("--sets", f"imagenet-sketch={tree}")) == 0
