@@ -37,10 +37,18 @@ def list_known(found: Sequence[Recognised] | None = None) -> Iterator[str]:
     yield ""
     yield "FOUND"
     for one in found:
-        names = " or ".join(known.name for known in one.sets) or "class folders"
-        yield from _field(names, f"{one.path}: {one.counts}")
+        yield one.path
+        yield from _field("", f"{_name(one)}: {one.counts}")
     if not found:
         yield "nothing that looks like a set"
+
+
+def _name(found: Recognised) -> str:
+    """Name the sets that a folder can be."""
+    if len(found.sets) < 2:
+        return found.sets[0].name if found.sets else "no known set"
+    names = [known.name for known in found.sets]
+    return f"perhaps {', '.join(names[:-1])} or {names[-1]}, which have the same class folders"
 
 
 def describe_known(known: KnownSet, found: Sequence[Recognised]) -> Iterator[str]:

@@ -96,5 +96,6 @@ def test_what_is_found_stands_with_its_set(tmp_path):
     place = next(i for i, line in enumerate(lines) if line.startswith("pacs    "))
     below = lines[place : lines.index("", place)]
     assert any(line.startswith("  found ") for line in below)
-    assert lines[lines.index("FOUND") + 1].startswith("pacs ")
+    assert lines[lines.index("FOUND") + 1] == str(tmp_path / "pacs")
+    assert lines[lines.index("FOUND") + 2].strip() == "pacs: 2 of 4 sets: photo, sketch"
     assert list(list_known([]))[-1] == "nothing that looks like a set"

@@ -183,10 +183,11 @@ class Corruptions(SetKind):
 
 
 def name_making(record: Record) -> str:
-    """Name in a few words how the images of a set were made."""
+    """Name in a few words how the images of a set were made, and of how many cells the mean is."""
+    cells = plural(record.get("counted", len(record["cells"])), "cell")
     if record.get("files"):
-        return "from files"
-    return f"on the fly, {_name_jpeg(record)}"
+        return f"{cells} from files"
+    return f"{cells} on the fly, {_name_jpeg(record)}"
 
 
 def _name_jpeg(record: Record) -> str:

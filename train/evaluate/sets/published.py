@@ -4,8 +4,8 @@
 those of corruptions that are made on the fly, and the images are cut to size already.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 from texneg.datasets.catalogue.catalogue import find_known
@@ -27,6 +27,8 @@ class Published(Corruptions):
 
     accuracy: Accuracy = Accuracy()
     """the flags that name the sets"""
+    found: Mapping[str, Sequence[FoundCell]] = field(default_factory=dict)
+    """their cells, by the names of the sets"""
 
     def cells(self) -> Iterator[Cell]:
         """One for each corruption and severity of each set.
@@ -38,10 +40,9 @@ class Published(Corruptions):
         maps = parse_paths(asked.classes, "--classes")
         for name, path in parse_paths(asked.sets, "--sets").items():
             known, classes = find_known(name), maps.get(name)
-            found = find_cells(path, known)
-            require_complete(name, path, known, found, incomplete=name in asked.incomplete)
+            require_complete(name, path, known, self.found[name], incomplete=name in asked.incomplete)
             listed = list_classes(classes, known)
-            for one in found:
+            for one in self.found[name]:
                 yield Cell(
                     name,
                     one.path,
@@ -74,23 +75,29 @@ def divide(kind: SetKind) -> list[SetKind]:
         return [kind]
     kind.require_known_names()
     paths = parse_paths(kind.sets, "--sets")
-    many = [name for name, path in paths.items() if has_cells(name, path)]
-    one = [name for name in paths if name not in many]
-    return [kind.choose(one), Published(accuracy=kind.choose(many))] if many else [kind]
+    found = {name: cells for name, path in paths.items() if (cells := find_many(name, path))}
+    if not found:
+        return [kind]
+    one = [name for name in paths if name not in found]
+    return [kind.choose(one), Published(accuracy=kind.choose(tuple(found)), found=found)]
 
 
-def has_cells(name: str, path: str) -> bool:
-    """Return True if a set lies on disk cell by cell."""
+def find_many(name: str, path: str) -> Sequence[FoundCell]:
+    """Find the cells of a set that lies on disk cell by cell; none of another.
+
+    Raises:
+        InputError: it has the name of such a set, and there are none.
+    """
     known = find_known(name)
     if (known and known.cells == "one") or not parse_place(path).exists():
-        return False
+        return ()
     found = find_cells(path, known)
     if known and not found:
         raise InputError(
             f"set {name!r}: {path} does not look like {known.title}; expected is {known.layout};"
-            f" {describe_folder(path)}. One cell alone is a set of another name"
+            f" {describe_folder(path)}. For one cell alone, give the set another name"
         )
-    return bool(found)
+    return found
 
 
 def require_complete(

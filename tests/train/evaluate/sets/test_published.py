@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from texneg.cli.main import main
+from texneg.datasets.class_maps import OBJECTNET, read_class_map
 from texneg.datasets.corruptions.corrupt import CORRUPTIONS
 from texneg.datasets.images import ImageSet, open_images
 from texneg.train.evaluate import measuring, ood
@@ -181,7 +182,7 @@ def test_a_folder_without_cells_says_what_is_expected(words, tmp_path, capsys):
     said = capsys.readouterr().err
     assert "does not look like ImageNet-C" in said
     assert "expected is CORRUPTION/SEVERITY/WNID/IMAGE with severities 1 to 5" in said
-    assert "it has the folders n01440764, n01443537, n02123045. One cell alone is a set of another" in said
+    assert "it has the folders n01440764, n01443537, n02123045. For one cell alone, give the set" in said
     assert main(words("--sets", f"imagenet-c={tmp_path / 'absent'}")) == 2
     assert "absent does not exist; give its folder or .tar" in capsys.readouterr().err
     assert main(words("--sets", f"imagenet-sketch={tree}")) == 0
@@ -259,6 +260,32 @@ def test_a_finished_set_is_refused_without_leave_out(words, tmp_path, capsys):
     assert results(tmp_path) == {}
     assert main(words(*rest, "--leave-out")) == 0
     assert set(results(tmp_path)) == {"tree", "cells", "fly"}
+
+
+def test_numbered_folders_and_a_map_of_the_set(words, tmp_path, capsys):
+    """ImageNet-V2's numbers are not sorted as text; ObjectNet says itself what its folders are."""
+    colours = list(COLOURS.values())
+    v2 = write_tree(tmp_path / "v2", colours=dict(zip(("0", "1", "281"), colours, strict=True)))
+    assert main(words("--sets", f"imagenet-v2={v2}")) == 0
+    assert "imagenet-v2: masked 100.0 % [61.0, 100.0] of 6 images in 3 classes of" in capsys.readouterr().out
+    names = list(read_class_map("imagenet").folders)
+    objects = dict(zip(("fish", "gold", "cat"), (0, 1, 281), strict=True))
+    archive = tmp_path / "objectnet-1.0"
+    write_tree(archive / "images", colours={"fork": (0, 0, 0), **dict(zip(objects, colours, strict=True))})
+    (archive / "mappings").mkdir()
+    for name, content in {
+        "folder_to_objectnet_label.json": {folder: folder.title() for folder in (*objects, "fork")},
+        OBJECTNET: {folder.title(): f"name {number}" for folder, number in objects.items()},
+        "pytorch_to_imagenet_2012_id.json": {str(i): i for i in range(1000)},
+    }.items():
+        (archive / "mappings" / name).write_text(json.dumps(content))
+    (archive / "mappings" / "imagenet_to_label_2012_v2").write_text(
+        "".join(f"name {i}\n" for i in range(len(names)))
+    )
+    assert main(words("--sets", f"objectnet={archive}")) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("objectnet: masked 100.0 % [61.0, 100.0] of 6 images in 3 classes of ")
+    assert "2 images of 1 class that the head lacks (fork) left out" in said
 
 
 def test_the_list_needs_no_encoder(tmp_path, capsys):
