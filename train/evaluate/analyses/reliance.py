@@ -9,7 +9,6 @@ Shapes: N test images, F features.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -116,7 +115,7 @@ class Reliance(Tested):
             "n": int(test.space.known.sum()),
             "classes": test.space.kinds,
             "chance": test.space.chance,
-            "keys": sha256("\0".join(tested.keys).encode("utf-8", "surrogateescape")).hexdigest(),
+            "sample": same["data"],
             "fitted": test.fitted,
             "shape_bias": read_shape_bias(out, encoder),
         }
