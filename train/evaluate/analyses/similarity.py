@@ -33,7 +33,7 @@ from texneg.train.evaluate.analyses.embeddings import (
     settle_augmentation,
 )
 from texneg.train.evaluate.features import U8, Encoder
-from texneg.train.evaluate.figures import AXIS, INK, Look, subplots
+from texneg.train.evaluate.figures import AXIS, INK, SOFT, Look, subplots
 from texneg.train.negatives import Negative, Patch, Texture, TextureLive, read_negatives
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Similarity(Analysis):
                 axes.plot(mean, 0, clip_on=False, **look.point)
             axes.axvline(0, color=AXIS, linewidth=1)
             if kind in PUBLISHED:
-                axes.axvline(PUBLISHED[kind], ymax=0.3, color=AXIS, linestyle=(0, (1.2, 1.8)), linewidth=1.8)
+                axes.axvline(PUBLISHED[kind], ymax=0.3, color=SOFT, linestyle=(0, (1.2, 1.2)), linewidth=2)
             axes.set_ylabel(name, rotation=0, ha="right", va="center", color=INK, size=14)
             axes.set_ylim(bottom=0)
             axes.set_yticks([])
