@@ -128,7 +128,9 @@ def compare(mine: Sequence[Mapping[str, Any]], base: Sequence[Mapping[str, Any]]
     The interval resamples images: the value of each is the mean over the points of an axis and over runs of
     right (1) or wrong (0), one encoder's minus the other's.
     """
-    pairs = [(a, b) for a, b in zip(mine, base, strict=False) if a["keys"] == b["keys"] and a["n"] == b["n"]]
+    pairs = [
+        (a, b) for a, b in zip(mine, base, strict=False) if a["sample"] == b["sample"] and a["n"] == b["n"]
+    ]
     found: dict[str, list[npt.NDArray[np.float64]]] = {}
     for a, b in pairs:
         points = [{(p["curve"], p["strength"]): p for p in one["points"]} for one in (a, b)]

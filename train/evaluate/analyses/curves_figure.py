@@ -33,15 +33,15 @@ COLUMNS, PANEL, STEP = 3, 215, 15  # panels in a row, their height, a row of cha
 SHEET_COLUMNS, TEXT = 9, 18  # pictures in a row of the sheet; pixels of the line below
 WORDS = 135  # letters in a line of the page
 PANELS = (  # title, and the curves that it shows one after another
-    ("Patches shuffled, squares a side", ("patch_shuffle",)),
-    ("Patches turned, squares a side", ("patch_rotation",)),
-    ("Grey, weight; channels exchanged", ("grey", "channel_shuffle")),
-    ("Gaussian blur, kernel (px of 224)", ("blur",)),
-    ("Bilateral filter, diameter (px of 224)", ("bilateral",)),
+    ("Patches shuffled, squares", ("patch_shuffle",)),
+    ("Patches turned, squares", ("patch_rotation",)),
+    ("Grey; channels exchanged", ("grey", "channel_shuffle")),
+    ("Gaussian blur, kernel", ("blur",)),
+    ("Bilateral filter, diameter", ("bilateral",)),
     ("Non-local means, h", ("non_local_means",)),
-    ("One octave removed, cycles an image", ("octave",)),
+    ("One octave removed, cycles", ("octave",)),
     ("Watermark, opacity", ("watermark",)),
-    ("Own patches (px of 224) or texture alone", ("patches", TEXTURES)),
+    ("Own patches or texture alone", ("patches", TEXTURES)),
     *((f"{name[0].upper()}{name[1:]} taken away", (name,)) for name in PAIRS),
 )
 

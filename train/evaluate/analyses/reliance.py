@@ -9,7 +9,6 @@ Shapes: N test images, F features.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -70,14 +69,16 @@ class Reliance(Tested):
         "Accuracy of a probe on frozen features while a feature of the test images is taken away by degrees."
     )
     caption: ClassVar[str] = (
-        "Each panel begins with the unchanged images. A curve that falls early relies on what is taken away; "
-        "dashes are chance, bands 95 % intervals over images, thin lines the vote of nearest neighbours. "
-        "“Alone” means that nothing but the image's own patches, or its own texture, is left: a high value "
-        "there says that this cue suffices. No filter takes away one thing and nothing else: shuffled "
-        "patches have seams, and blur takes fine shape, too. Changes are paired, image by image; better and "
-        "worse are said where the 95 % interval over images excludes 0. Cue-conflict shape bias stands in "
-        "the table where it was measured; it is disputed: over 48 published ResNet-50s its rank correlation "
-        "with accuracy on ImageNet-R is about 0 (-0.01, from the table of Gavrikov and Keuper, CVPR 2024)."
+        "Each panel begins with the unchanged images; squares are counted along a side, octaves in cycles "
+        "an image, kernels, diameters and patches in pixels of an image of 224. A curve that falls early "
+        "relies on what is taken away; dashes are chance, bands 95 % intervals over images, thin lines "
+        "the vote of nearest neighbours. “Alone” means that nothing but the image's own patches, or its "
+        "own texture, is left: a high value there says that this cue suffices. No filter takes away one "
+        "thing and nothing else: shuffled patches have seams, and blur takes fine shape, too. Changes are "
+        "paired, image by image; better and worse are said where the 95 % interval over images excludes "
+        "0. Cue-conflict shape bias stands in the table where it was measured; it is disputed: over 48 "
+        "published ResNet-50s its rank correlation with accuracy on ImageNet-R is about 0 (-0.01, from "
+        "the table of Gavrikov and Keuper, CVPR 2024)."
     )
 
     def measure(self, encoder: Encoder, images: ImageSet, index: npt.NDArray[np.int64]) -> dict[str, Any]:
@@ -117,7 +118,7 @@ class Reliance(Tested):
             "n": int(test.space.known.sum()),
             "classes": test.space.kinds,
             "chance": test.space.chance,
-            "keys": sha256("\0".join(tested.keys).encode("utf-8", "surrogateescape")).hexdigest(),
+            "sample": same["data"],
             "fitted": test.fitted,
             "shape_bias": read_shape_bias(out, encoder),
         }

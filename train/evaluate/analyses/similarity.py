@@ -34,7 +34,7 @@ from texneg.train.evaluate.analyses.embeddings import (
 )
 from texneg.train.evaluate.encoders import Encoder
 from texneg.train.evaluate.features import U8
-from texneg.train.evaluate.figures import AXIS, INK, Look, is_narrow, subplots
+from texneg.train.evaluate.figures import AXIS, INK, SOFT, Look, is_narrow, subplots
 from texneg.train.negatives import Negative, Patch, Texture, TextureLive, read_negatives
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class Similarity(Analysis):
                 axes.plot(mean, 0, clip_on=False, **look.point)
             axes.axvline(0, color=AXIS, linewidth=1)
             if kind in PUBLISHED:
-                axes.axvline(PUBLISHED[kind], ymax=0.3, color=AXIS, linestyle=(0, (1.2, 1.8)), linewidth=1.8)
+                axes.axvline(PUBLISHED[kind], ymax=0.3, color=SOFT, linestyle=(0, (1.2, 1.2)), linewidth=2)
             if is_narrow():
                 axes.set_title(name, fontsize=12, fontweight="normal")
             else:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -76,16 +77,19 @@ class Tested(Analysis):
             if self.head is None:
                 check_classes(whole.classes, images, declared, leave_out=False)
 
+        given = None if self.head is None else load_head(find_head(self.head, self.out)[1], encoder)
+        prepared: dict[str, Any] = {} if given is None else {"flip": given.flip, "resize": given.resize}
+
         @cache
         def read_bank() -> Features:
             assert whole is not None
-            return extract(encoder, whole, batch=self.batch, cache=self.cache, bad="skip")
+            return extract(encoder, whole, batch=self.batch, cache=self.cache, bad="skip", **prepared)
 
-        if self.head is not None:
-            head = load_head(find_head(self.head, self.out)[1], encoder)
-        else:
+        if given is None:
             assert whole is not None
             head = fit_head(Path(self.out) / HEAD, encoder, whole, read_bank, seed=self.seed)
+        else:
+            head = given
         names = {name: place for place, name in enumerate(head.classes)}
         votes = whole is not None and all(name in names for name in whole.classes)
         return Setup(

@@ -29,7 +29,7 @@ from texneg.train.evaluate.analyses.embeddings import (
     read_settings,
 )
 from texneg.train.evaluate.encoders import Encoder
-from texneg.train.evaluate.figures import Look, subplots
+from texneg.train.evaluate.figures import AXIS, Look, subplots
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -103,7 +103,11 @@ class Uniformity(Analysis):
         """Uniformity over tolerance, and the spread of the penalty over temperature."""
         figure, (left, right) = subplots(columns=2, height=330)
         left.plot(
-            *zip(*((y, x) for x, y in TABLE.values()), strict=True), color="#808080", marker="x", ls=":"
+            *zip(*((y, x) for x, y in TABLE.values()), strict=True),
+            color=AXIS,
+            markeredgecolor=AXIS,
+            marker="x",
+            ls=":",
         )
         for look, runs in arms:
             known = [one for one in runs if one["tolerance"] is not None]

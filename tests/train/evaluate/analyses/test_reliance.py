@@ -155,7 +155,7 @@ def test_changes_are_paired():
             }
             for (c, s), r in zip(names, right, strict=True)
         ]
-        return {"n": n, "keys": "k", "points": points}
+        return {"n": n, "sample": "k", "points": points}
 
     found = compare([findings(one) for one in a], [findings(one) for one in b])
     values = (a.astype(float) - b)[:, :2].mean((0, 1))
@@ -163,7 +163,7 @@ def test_changes_are_paired():
     half = 1.96 * values.std() / np.sqrt(n)
     assert found["shape"].interval == pytest.approx((values.mean() - half, values.mean() + half), abs=0.004)
     assert list(found) == ["shape", "colour"]
-    assert compare([findings(a[0])], [{**findings(b[0]), "keys": "other"}]) == {}
+    assert compare([findings(a[0])], [{**findings(b[0]), "sample": "other"}]) == {}
 
 
 def test_the_line_of_changes():
