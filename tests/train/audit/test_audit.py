@@ -45,7 +45,7 @@ def test_every_kind_has_a_row_between_control_and_floor(photos, run, tmp_path, c
         assert row["leak"] is None
     assert found["texture"]["tell"] == found["files"]["tell"]
     printed = capsys.readouterr().out
-    assert "grey 5 px" in printed and "top-1" not in printed
+    assert "grey 5 " in printed and "top-1" not in printed
     with Image.open(out / "audit.png") as sheet:
         assert sheet.width > 9 * 32
 
