@@ -10,16 +10,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from texneg import __version__
 from texneg.cli import console
-from texneg.cli.console import plural
 from texneg.cli.fields import Positional
-from texneg.datasets.decode import DecodeError
 from texneg.datasets.fingerprint import fingerprint
 from texneg.datasets.images import ImageSet, open_images
 from texneg.datasets.storage.json_files import read_json, write_json
@@ -27,12 +25,11 @@ from texneg.datasets.storage.places import require_folder
 from texneg.errors import InputError
 from texneg.philox.arrays import generator
 from texneg.philox.streams import Stream
-from texneg.tell import FEWEST, Statistics, collect_statistics, compare
 from texneg.tell import VERSION as DEFINITION
+from texneg.tell import Statistics, collect_statistics, compare
 from texneg.train.audit.columns import (
     IMAGE,
     Column,
-    cut_views,
     make_columns,
     make_references,
     open_folder,
@@ -46,10 +43,10 @@ from texneg.train.audit.leak import (
     require_classes,
 )
 from texneg.train.audit.page import Row, draw_page, make_table
+from texneg.train.audit.views import Views, cut_images, require_enough
 from texneg.train.data.splits import report_inputs
 from texneg.train.evaluate.cells import hash_fields
 from texneg.train.evaluate.encoders import Encoder, describe_encoder, open_encoder
-from texneg.train.evaluate.features import crop, read_crops
 from texneg.train.evaluate.linear import Head, load_head
 from texneg.train.networks.imported import Foreign
 from texneg.train.sheet.figures import RESULT
@@ -100,17 +97,6 @@ class AuditConfig:
     foreign: Foreign = Foreign()
 
 
-class Views(NamedTuple):
-    """Readable images of an audit, cut."""
-
-    images: ImageSet
-    """N"""
-    cuts: U8
-    """(N, S, S, 3)"""
-    seen: U8 | None
-    """as the encoder is shown them, of its side"""
-
-
 @dataclass(frozen=True)
 class Witness:
     """An encoder and its judge."""
@@ -140,7 +126,7 @@ def audit(config: AuditConfig) -> int:
         require_classes(images, fitted=config.head is not None)
         encoder = open_encoder(config.encoder, config.device, config.foreign)
         head = load_head(config.head, encoder) if config.head else None
-    views = cut_images(config, images, encoder)
+    views = cut_images(images, encoder, size=config.size, seed=config.seed, bad=config.bad)
     ready = [open_folder(text, views.images, config.out) for text in config.folder]
     made = make_columns(
         config.negatives,
@@ -186,43 +172,6 @@ def check(config: AuditConfig) -> None:
         raise InputError("--negatives: name one or more kinds, or ready negatives with --folder")
     if config.head and not config.encoder:
         raise InputError(f"--head {config.head}: a head judges features; give its --encoder, too")
-
-
-def require_enough(images: ImageSet, readable: int) -> None:
-    """Refuse so few images that their figures say nothing."""
-    if readable < FEWEST:
-        raise InputError(
-            f"{images.root}: {plural(readable, 'image')} that can be read; an audit needs {FEWEST} or more"
-        )
-
-
-def cut_images(config: AuditConfig, images: ImageSet, encoder: Encoder | None) -> Views:
-    """Cut the views of all images; leave out those that cannot be read, and say so.
-
-    Raises:
-        InputError: fewer than 20 can be read; with `--bad error`, one cannot.
-    """
-    faults: dict[int, str] = {}
-
-    def cut(pixels: U8, place: int) -> tuple[U8, U8 | None]:
-        shown = None if encoder is None else crop(pixels, encoder.preprocessing)
-        return cut_views(pixels, config.size, config.seed, place)[0], shown
-
-    def leave_out(error: DecodeError, place: int) -> None:
-        faults[place] = error.reason
-
-    instead = leave_out if config.bad == "skip" else None
-    found = [one for block in read_crops(images, cut, block=64, instead=instead) for one in block]
-    left = [place for place in range(len(images)) if place not in faults]
-    if faults:
-        console.info(
-            f"left out: {plural(len(faults), 'image')} of {len(images)} that cannot be read (first:"
-            f" {next(iter(faults.values()))})"
-        )
-    images = images.take(np.array(left, np.int64))
-    require_enough(images, len(left))
-    cuts, seen = zip(*(found[place] for place in left), strict=True)
-    return Views(images, np.stack(cuts), None if encoder is None else np.stack(seen))
 
 
 def make_witness(config: AuditConfig, views: Views, encoder: Encoder, head: Head | None) -> Witness:

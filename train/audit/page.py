@@ -26,22 +26,28 @@ LEGEND = (
 def make_table(rows: Sequence[Row], judge: Judge | None) -> list[str]:
     """Write the lines of the table for the terminal."""
     columns = dict.fromkeys((one["field"], one["colour"]) for row in rows for one in row["tell"])
-    heads = [f"{'colour' if colour else 'grey'} {field} px" for field, colour in columns]
+    heads = [f"{'colour' if colour else 'grey'} {field}" for field, colour in columns]
     if judge is not None:
-        heads += ["top-1 %", "top-5 %", "median rank"]
+        heads += ["top-1 %", "top-5 %", "rank"]
         heads += ["kNN %"] if any(row["leak"]["knn"] is not None for row in rows) else []
-        heads += ["cosine", "own image %"]
-    heads.append("time an image")
+        heads += ["cosine", "own %"]
+    heads.append("time")
     body = [[row["title"], *_cells(row, list(columns), heads)] for row in rows]
-    wide = max(len(line[0]) for line in body)
-    lines = ["tell: AUC of a linear classifier of local filter statistics; .5 cannot be told, 1 always is"]
+    wide, *widths = (max(map(len, cells)) for cells in zip(["", *heads], *body, strict=True))
+    lines = [
+        "tell: AUC of a linear classifier of local statistics in grey and colour, receptive fields in px;"
+        " 0.5 cannot be told, 1 always is"
+    ]
     if judge is not None:
         by = "the given head" if judge.by == "head" else "probes that have not seen the image"
         chance = f"{100 * judge.chance:.2g} %"
-        lines.append(f"leak: classes named by {by} (chance {chance} top-1); cosine and own image: features")
-    lines += ["", "  ".join([" " * wide, *heads])]
-    for title, *cells in body:
-        shown = [cell.rjust(len(head)) for cell, head in zip(cells, heads, strict=True)]
+        lines.append(
+            f"leak: classes named by {by} (chance {chance}), median rank from 1; cosine of the features with"
+            " the image's; own: the nearest of all images is its own"
+        )
+    lines.append("")
+    for title, *cells in [["", *heads], *body]:
+        shown = [cell.rjust(width) for cell, width in zip(cells, widths, strict=True)]
         lines.append("  ".join([title.ljust(wide), *shown]).rstrip())
     return [*lines, ""]
 

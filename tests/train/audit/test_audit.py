@@ -45,7 +45,7 @@ def test_every_kind_has_a_row_between_control_and_floor(photos, run, tmp_path, c
         assert row["leak"] is None
     assert found["texture"]["tell"] == found["files"]["tell"]
     printed = capsys.readouterr().out
-    assert "grey 5 px" in printed and "top-1" not in printed
+    assert "grey 5 " in printed and "top-1" not in printed
     with Image.open(out / "audit.png") as sheet:
         assert sheet.width > 9 * 32
 
@@ -81,6 +81,7 @@ def test_the_same_command_measures_nothing_twice(photos, tmp_path, monkeypatch, 
     out = tmp_path / "audit"
     config = AuditConfig(str(photos), str(out), **SMALL)
     audit(config)
+    assert "enlarged" not in capsys.readouterr().err
     first = (out / "audit.json").read_bytes()
     capsys.readouterr()
     audit(config)
@@ -182,6 +183,11 @@ def test_references_keep_a_square_or_only_the_colours():
     np.testing.assert_array_equal(mirror(views[1:], places[1:], seed=0)[0], tiled[1])
 
 
+def test_views_that_are_enlarged_are_told(photos, tmp_path, capsys):
+    audit(AuditConfig(str(photos), str(tmp_path), negatives=("patch",), size=64))
+    assert "views of 64 px are enlarged" in (said := capsys.readouterr().err) and "--size 48 takes" in said
+
+
 def test_what_leaks_most_is_shown_first():
     made = [
         {"leak": {"ranks": [9, 0, 3]}, "reference": False},
@@ -195,7 +201,7 @@ def test_figures_stand_on_a_sheet(photos, tmp_path):
     out = tmp_path / "audit"
     audit(AuditConfig(str(photos), str(out), **SMALL))
     (words, *shorter) = read_figures(str(out))["patch"]
-    assert words.startswith("tell ") and words.endswith("µs") and len(shorter) == 1
+    assert words.startswith("tell ") and words.endswith(" ms") and len(shorter) == 1
     sizes = []
     for extra in ([], ["--figures", str(out / "audit.json")]):
         page = tmp_path / "sheet.png"
