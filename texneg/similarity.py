@@ -164,10 +164,10 @@ def nonsemantic_confusion(
 
         p_ijm = softmax over j of q_i.t_jm / T,    c_im = T (log B + sum_j p_ijm log p_ijm) >= 0
 
-    which is T times log B less the entropy of the guess which of the B negatives is the image's own. Lowered in
-    place of t, it takes from a query what its own negative has of its own image, and leaves what all negatives
-    have in common: a constant added to all cosines of a query changes nothing. Gradients flow into both
-    arguments.
+    which is T times log B less the entropy of the guess which of the B negatives is the image's own. Lowered
+    in place of t, it takes from a query what its own negative has of its own image, and leaves what all
+    negatives have in common: a constant added to all cosines of a query changes nothing. Gradients flow into
+    both arguments.
 
     Args:
         query: (N, D) embeddings, any scale.
