@@ -21,6 +21,7 @@ from .selection import suggest_k as suggest_k
 from .similarity import Similarities as Similarities
 from .similarity import centred_nonsemantic as centred_nonsemantic
 from .similarity import in_batch_similarities as in_batch_similarities
+from .similarity import nonsemantic_confusion as nonsemantic_confusion
 from .similarity import similarities as similarities
 from .similarity import two_view_similarities as two_view_similarities
 from .synthetic import extend as extend

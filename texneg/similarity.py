@@ -147,6 +147,58 @@ def centred_nonsemantic(
         ValueError: fewer than two images, shapes that do not fit, or a temperature outside its range;
             TypeError for what is no tensor.
     """
+    joint = _join_negatives(query, nonsemantic, gathered)
+    if temperature is not None and not 0 < temperature < math.inf:
+        raise ValueError(f"temperature is {temperature}; it must be > 0 and finite, or None")
+    cosines = _cosines_with_all(query, joint)
+    others = torch.stack([_leave_own_out(each, start) for each in cosines], dim=1)  # (N, M, B - 1)
+    rows = torch.arange(len(query), device=query.device)
+    mine = cosines[:, rows, rows + start].T  # (N, M)
+    if temperature is None:
+        return mine - others.mean(2)
+    mean = torch.logsumexp(others / temperature, dim=2) - math.log(others.shape[2])
+    return mine - temperature * mean
+
+
+def nonsemantic_confusion(
+    query: Tensor, nonsemantic: Tensor, *, gathered: Tensor | None = None, temperature: float = 0.2
+) -> Tensor:
+    """How far a query tells the non-semantic negatives of the images apart: 0 where it confuses them all.
+
+        p_ijm = softmax over j of q_i.t_jm / T,    c_im = T (log B + sum_j p_ijm log p_ijm) >= 0
+
+    which is T times log B less the entropy of the guess which of the B negatives is the image's own. Lowered
+    in place of t, it takes from a query what its own negative has of its own image, and leaves what all
+    negatives have in common: a constant added to all cosines of a query changes nothing. Gradients flow into
+    both arguments.
+
+    Args:
+        query: (N, D) embeddings, any scale.
+        nonsemantic: (N, M, D) or (N, D); row i belongs to query i.
+        gathered: (B, M, D) or (B, D) negatives of the images of all processes; None for those of this one.
+        temperature: T > 0.
+
+    Returns:
+        (N, M), for `s._replace(nonsemantic=...)`; values of 0 ... T log B.
+
+    Raises:
+        ValueError: fewer than two images, shapes that do not fit, or a temperature outside its range;
+            TypeError for what is no tensor.
+    """
+    joint = _join_negatives(query, nonsemantic, gathered)
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"temperature is {temperature}; it must be > 0 and finite")
+    guess = torch.log_softmax(_cosines_with_all(query, joint) / temperature, dim=2)  # (M, N, B)
+    return temperature * (math.log(len(joint)) + (guess.exp() * guess).sum(2)).T
+
+
+def _cosines_with_all(query: Tensor, joint: Tensor) -> Tensor:
+    """Cosines (M, N, B) of N queries with the negatives (B, M, D) of all images."""
+    return torch.einsum("nd,bmd->mnb", F.normalize(query, dim=1), F.normalize(joint, dim=2))
+
+
+def _join_negatives(query: Tensor, nonsemantic: Tensor, gathered: Tensor | None) -> Tensor:
+    """Check queries and negatives, and return those of all images (B, M, D)."""
     _check_kinds(query=query, positive=query, negatives=gathered, nonsemantic=nonsemantic)
     _check_shapes(query, query, None, nonsemantic)
     own = nonsemantic.unsqueeze(1) if nonsemantic.ndim == 2 else nonsemantic  # (N, M, D)
@@ -156,17 +208,7 @@ def centred_nonsemantic(
             f"negatives of {len(joint)} images have {joint.shape[1]} each, those of the queries"
             f" {own.shape[1]}; give as many of each image, and at least 2 images"
         )
-    if temperature is not None and not 0 < temperature < math.inf:
-        raise ValueError(f"temperature is {temperature}; it must be > 0 and finite, or None")
-    q, t = F.normalize(query, dim=1), F.normalize(joint, dim=2)
-    cosines = torch.einsum("nd,bmd->mnb", q, t)
-    others = torch.stack([_leave_own_out(each, start) for each in cosines], dim=1)  # (N, M, B - 1)
-    rows = torch.arange(len(q), device=q.device)
-    mine = cosines[:, rows, rows + start].T  # (N, M)
-    if temperature is None:
-        return mine - others.mean(2)
-    mean = torch.logsumexp(others / temperature, dim=2) - math.log(others.shape[2])
-    return mine - temperature * mean
+    return joint
 
 
 def drop_columns(values: Tensor, columns: Tensor, kept: Tensor | None = None) -> Tensor:

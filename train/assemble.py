@@ -30,6 +30,7 @@ from texneg.train.engine.run import Training
 from texneg.train.engine.step import mean_cosines
 from texneg.train.evaluate.online_knn import OnlineKnn
 from texneg.train.methods import Method
+from texneg.train.negatives.negative_pass import Teaching
 from texneg.train.networks.backbone import Network
 from texneg.train.networks.batch_norm import find_batch_norms
 from texneg.train.networks.imported import start_from
@@ -171,9 +172,9 @@ def assemble(
     if config.run.compile:
         compile_networks(method)
     recorded = None
-    if records(
-        config.run.graphs, method, config.views.image_size, device, parts=config.optimisation.accumulate
-    ):
+    steady = config.negative_pass.steady or not config.negatives.kinds
+    parts = config.optimisation.accumulate
+    if records(config.run.graphs, method, config.views.image_size, device, parts=parts, steady=steady):
         recorded = RecordedStep(method, config.objective, mean_cosines)
     batches = make_batches(config, train_set, textures, log, device=device, cached=cached)
     on_device = isinstance(batches.image, DeviceImages)
@@ -188,6 +189,7 @@ def assemble(
         folder=folder,
         identity=identity,
         batches=batches,
+        teaching=Teaching(config.negative_pass, batches.steps_per_epoch),
         method=method,
         objective=config.objective,
         optimiser=make_optimiser(method, config.optimisation),

@@ -6,7 +6,7 @@ from typing import Literal
 from torch import Tensor
 
 from texneg.errors import InputError
-from texneg.similarity import Similarities, centred_nonsemantic
+from texneg.similarity import Similarities, centred_nonsemantic, nonsemantic_confusion
 from texneg.train.distributed import gather_with_gradient, rank
 from texneg.train.options import later
 
@@ -15,12 +15,13 @@ from texneg.train.options import later
 class Centring:
     """Non-semantic cosines against those with the negatives of other images."""
 
-    centre: Literal["none", "mean", "soft_maximum"] = later("none")
+    centre: Literal["none", "mean", "soft_maximum", "confusion"] = later("none")
     """Take off each non-semantic cosine what the negatives of the other images of the step get: their mean,
     or a soft maximum. So a query is pushed from what its own negative has of its own image, and not from what
-    tells any negative from an image, such as seams."""
+    tells any negative from an image, such as seams. confusion: put in place of each what the query shows of
+    which negative is its own, 0 where it confuses them all."""
     centre_temperature: float = later(0.2)
-    """Temperature of the soft maximum, above 0."""
+    """Temperature of the soft maximum and of the confusion, above 0."""
 
     def check(self, parts: int, batch: int) -> None:
         """Refuse options outside their range.
@@ -54,10 +55,16 @@ class Centring:
         """
         if self.centre == "none" or nonsemantic is None:
             return s
+        gathered = gather_with_gradient(nonsemantic)
+        if self.centre == "confusion":
+            made = nonsemantic_confusion(
+                query, nonsemantic, gathered=gathered, temperature=self.centre_temperature
+            )
+            return s._replace(nonsemantic=made)
         made = centred_nonsemantic(
             query,
             nonsemantic,
-            gathered=gather_with_gradient(nonsemantic),
+            gathered=gathered,
             start=rank() * len(query),
             temperature=self.centre_temperature if self.centre == "soft_maximum" else None,
         )

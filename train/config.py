@@ -12,7 +12,7 @@ from texneg.train.data.sources import Choice, choose_loader
 from texneg.train.engine.optimiser import Optimisation
 from texneg.train.engine.run import Run
 from texneg.train.methods import Config, moco
-from texneg.train.negatives import Negatives, Patch
+from texneg.train.negatives import NegativePass, Negatives, Patch
 from texneg.train.networks.backbone import Architecture
 from texneg.train.objectives import Objective
 from texneg.train.options import to_plain, to_settings
@@ -28,6 +28,7 @@ class PretrainConfig:
     reading: Reading = Reading()
     views: Augmentation = MocoV2()
     negatives: Negatives = Negatives.of(Patch())
+    negative_pass: NegativePass = NegativePass()
     method: Config = moco.Config()
     objective: Objective = Objective()
     network: Architecture = Architecture()
@@ -52,10 +53,12 @@ class PretrainConfig:
             objective["loss"] |= {"alpha": 0.0} if "alpha" in objective["loss"] else {}
             objective.pop("centring", None)
         reading = {"reading": to_settings(self.reading)} if self.reading != Reading() else {}
+        saved = to_settings(self.negative_pass) if self.negatives.kinds else {}
         return {
             **reading,
             "views": self.views.plain(),
             "negatives": self.negatives.plain(),
+            **({"negative_pass": saved} if saved else {}),
             "method": to_plain(self.method),
             "objective": objective,
             "network": to_settings(self.network),
@@ -90,6 +93,10 @@ class PretrainConfig:
             self.method.check_parts(self.optimisation.accumulate, batch)
         self.network.check(batch // self.optimisation.accumulate, world)
         self.negatives.check(self.views.image_size)
+        self.negative_pass.check(
+            self.views.image_size,
+            centred=bool(self.negatives.kinds) and self.objective.centring.centre != "none",
+        )
         self.objective.check(self.method.negatives(batch), self.method.name)
         self.objective.centring.check(self.optimisation.accumulate, batch)
         self.check_loader()

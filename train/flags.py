@@ -68,7 +68,7 @@ def change(config: PretrainConfig, **flags: Any) -> PretrainConfig:
     for name in rest:
         if not any(name in part.flags() for part in parts):
             raise InputError(explain_unknown(config, name))
-    run, reading, views, network, optimisation, method, selection, loss, centring, *kinds = (
+    run, reading, views, network, optimisation, method, selection, loss, centring, saving, *kinds = (
         replace(part.options, **{own: rest[name] for name, own in part.flags().items() if name in rest})
         for part in parts
     )
@@ -81,6 +81,7 @@ def change(config: PretrainConfig, **flags: Any) -> PretrainConfig:
         negatives=Negatives(
             tuple(zip(kinds, shares, strict=True)), flags.get("count", config.negatives.count)
         ),
+        negative_pass=saving,
         method=method,
         objective=Objective(loss, selection, centring),
         network=network,
@@ -102,6 +103,7 @@ def list_parts(config: PretrainConfig) -> list[Part]:
         Part("selection", "", config.objective.selection),
         Part(f"loss {loss.name}", "", loss),
         Part("centring", "", config.objective.centring),
+        Part("negative pass", "", config.negative_pass),
         *(Part(f"negatives {kind.name}", f"{kind.name}_", kind) for kind, _ in config.negatives.kinds),
     ]
 

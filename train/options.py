@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import Field, asdict, field, fields
-from typing import Any, ClassVar, Protocol, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 from texneg.errors import InputError
 
@@ -106,7 +106,12 @@ def parse_value(hint: Any, text: str, flag: str) -> Any:
         InputError: the type does not take it.
     """
     allowed = []
-    for kind in (hint, *get_args(hint)):
+    inner = get_args(hint)
+    for kind in (
+        hint,
+        *inner,
+        *(word for one in inner for word in get_args(one) if get_origin(one) is Literal),
+    ):
         if kind in (int, float):
             with suppress(ValueError):
                 return kind(text)

@@ -86,6 +86,7 @@ def assert_same_run(one, two):
 ARMS = {
     "patch": {"negatives": "patch", "knn_every": 1},
     "texture": {"negatives": "texture"},
+    "saving": {"negatives": "patch", "negatives_every": 2, "negatives_above": 0.95, "accumulate": 2},
     "byol": {"method": "byol", "bn": "none", "optimizer": "lars", "negatives": "patch"},
     "symmetric": {"symmetric": True, "negatives": "patch"},
     "simo": {"method": "simo", "keys": 5},

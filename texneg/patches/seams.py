@@ -85,10 +85,11 @@ def _shuffle(  # type: ignore[no-untyped-def]
 def _mirror_right(out, at, row, B, d, h, width):  # type: ignore[no-untyped-def]
     """Fill h rows of a tile, of which d pixels are there, up to its width with mirror images."""
     memory = out.reshape(-1)
+    whole = B == _ONE or B == _RGB or B == _FOUR  # noqa: PLR1714 (a tuple would be built)
     for x in range(d, width, d):
         w, to = min(d, width - x), at + x * B
         for _ in range(h):
-            if w >= _U(PIXELS) and (B == _ONE or B == _RGB or B == _FOUR):
+            if whole and w >= _U(PIXELS):
                 copy_reversed(memory, to, to - B, w, B)
             else:
                 plain_reversed(memory, to, to - B, w, B)

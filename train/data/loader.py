@@ -98,8 +98,13 @@ class Batches(Dataset[Batch | InputError]):
         pixels = torch.from_numpy(query), torch.from_numpy(key)
         return Batch(*pixels, negatives, torch.from_numpy(index), step)
 
-    def complete(self, batch: Batch) -> Batch:
-        """Add what was deferred: views of images on the device, negatives made there of query views."""
+    def complete(self, batch: Batch, *, negatives: bool = True) -> Batch:
+        """Add what was deferred: views of images on the device, negatives made there of query views.
+
+        Args:
+            batch: on its device.
+            negatives: False leaves them out, those that the loader made as well.
+        """
         if isinstance(self.image, DeviceImages):
             index, epoch = batch.indices.numpy(), batch.step // self.steps_per_epoch
             query, key = (
@@ -107,6 +112,8 @@ class Batches(Dataset[Batch | InputError]):
                 for view in (QUERY, KEY)
             )
             batch = batch._replace(query=query, key=key)
+        if not negatives:
+            return batch._replace(negatives=None)
         if not self.negatives.kinds or not self.deferred:
             return batch
         return batch._replace(negatives=self.make_negatives(batch.query, batch.step, batch.indices))

@@ -120,8 +120,24 @@ def record_cuda_graph(function: Callable[[], None]) -> Callable[[], None]:
     return replay
 
 
-def records(graphs: Graphs, method: Method, image_size: int, device: torch.device, *, parts: int = 1) -> bool:
-    """Decide whether the steps of a run, each made in so many parts, are recorded.
+def records(
+    graphs: Graphs,
+    method: Method,
+    image_size: int,
+    device: torch.device,
+    *,
+    parts: int = 1,
+    steady: bool = True,
+) -> bool:
+    """Decide whether the steps of a run are recorded.
+
+    Args:
+        graphs: --graphs.
+        method: of the run.
+        image_size: side of the views, pixels.
+        device: of the training.
+        parts: of a step.
+        steady: every step has negatives, or none has.
 
     Raises:
         InputError: `on`, where they cannot be.
@@ -132,6 +148,7 @@ def records(graphs: Graphs, method: Method, image_size: int, device: torch.devic
             (device.type != "cuda", "a CUDA device"),
             (processes() > 1, "one process"),
             (parts > 1, "--accumulate 1"),
+            (not steady, "negatives in every step"),
             (not method.recordable, "a method whose steps are all alike"),
         )
         if found

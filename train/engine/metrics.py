@@ -21,6 +21,7 @@ class Meter:
 
     def __init__(self) -> None:
         self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
         self.count = 0
 
     def add(self, values: dict[str, Tensor]) -> None:
@@ -28,25 +29,31 @@ class Meter:
         for name, value in values.items():
             total = self.sums.get(name)
             self.sums[name] = value.double() if total is None else total + value
+            self.counts[name] = self.counts.get(name, 0) + 1
         self.count += 1
 
     def read(self) -> dict[str, float]:
-        """Return the means over steps and processes since the last reading, and start anew."""
+        """Return the means since the last reading over processes and the steps with a value; start anew."""
         if not self.count:
             return {}
         names = list(self.sums)
-        means = mean_over_processes(torch.stack([self.sums[name] for name in names]) / self.count)
-        self.sums, self.count = {}, 0
+        means = mean_over_processes(torch.stack([self.sums[name] / self.counts[name] for name in names]))
+        self.sums, self.counts, self.count = {}, {}, 0
         return dict(zip(names, means.tolist(), strict=True))
 
     def state(self) -> dict[str, Any]:
         """Return the state for a checkpoint: means over processes, so that each can go on from it."""
-        return {"sums": {name: mean_over_processes(x) for name, x in self.sums.items()}, "count": self.count}
+        return {
+            "sums": {name: mean_over_processes(x) for name, x in self.sums.items()},
+            "counts": dict(self.counts),
+            "count": self.count,
+        }
 
     def restore(self, state: dict[str, Any], device: torch.device) -> None:
         """Put `state` back."""
         self.sums = {name: value.to(device) for name, value in state["sums"].items()}
         self.count = state["count"]
+        self.counts = dict(state.get("counts") or dict.fromkeys(self.sums, self.count))
 
 
 class Interval:

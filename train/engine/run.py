@@ -20,6 +20,7 @@ from texneg.train.engine.metrics import Meter, truncate_after
 from texneg.train.engine.optimiser import Optimisation
 from texneg.train.engine.writers import METRICS, check_writers
 from texneg.train.methods import Method
+from texneg.train.negatives.negative_pass import Teaching
 from texneg.train.networks.encoder import FORMAT, Encoder, export_encoder
 from texneg.train.objectives import Objective
 
@@ -105,6 +106,8 @@ class Training:
     identity: dict[str, Any]
     """Recipe, seed and settings, which may not change when the run goes on."""
     batches: Batches
+    teaching: Teaching
+    """Steps in which there are negatives."""
     method: Method
     objective: Objective
     optimiser: Optimizer
@@ -158,7 +161,7 @@ class Training:
 
         With `keep` the encoder is written to a file of its own, too.
         """
-        meter = self.meter.state()
+        meter, teaching = self.meter.state(), self.teaching.state()
         if rank() > 0:
             return
         encoder = self.export()
@@ -172,6 +175,7 @@ class Training:
             "method": self.method.state_dict(),
             "optimizer": self.optimiser.state_dict(),
             "meter": meter,
+            "teaching": teaching,
             "encoder": encoder,
         }
         kept = {self.folder / f"encoder-{self.step // self.epoch_steps}.pt": encoder} if keep else {}
@@ -189,6 +193,8 @@ class Training:
             checkpoint.restore(path, saved, self.method, self.optimiser)
             self.step, self.seconds = saved["step"], saved["seconds"]
             self.meter.restore(saved["meter"], self.device)
+            if "teaching" in saved:
+                self.teaching.restore(saved["teaching"])
         if rank() == 0:
             with checkpoint.write_errors(self.folder / METRICS):
                 truncate_after(self.folder / METRICS, self.step)

@@ -38,7 +38,9 @@ def advance(training: Training, module: nn.Module, batch: Batch) -> tuple[Simila
     c = training.optimisation
     warmup = round(c.warmup * training.epoch_steps)
     set_lr(training.optimiser, cosine_lr(training.step, peak=c.lr, total=training.total, warmup=warmup))
-    whole = training.batches.complete(move(batch, training.device))
+    taught = training.teaching.wants(training.step)
+    whole = training.batches.complete(move(batch, training.device), negatives=taught)
+    whole = whole._replace(negatives=training.teaching.config.crop(whole.negatives))
     if training.recorded is not None:
         parts, values = training.recorded(whole)
     else:
@@ -47,6 +49,7 @@ def advance(training: Training, module: nn.Module, batch: Batch) -> tuple[Simila
     norm = limit_gradient(training.optimiser, c.clip_norm)
     training.optimiser.step()
     training.method.after_step()
+    training.teaching.add(training.step, values.get("nonsemantic"))
     training.meter.add({**values, "gradient_norm": norm})
     training.step += 1
     return parts

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from texneg.train.negatives.base import Negative, Negatives
+from texneg.train.negatives.negative_pass import NegativePass
 from texneg.train.negatives.patch import Patch
 from texneg.train.negatives.patch_permutation import PatchPermutation
 from texneg.train.negatives.texture import Texture
@@ -13,6 +14,7 @@ from texneg.train.options import from_plain
 __all__ = [
     "KINDS",
     "Negative",
+    "NegativePass",
     "Negatives",
     "Patch",
     "PatchPermutation",

@@ -30,7 +30,7 @@ class Patch(Negative):
     """Squares along a side of a tile, 1 to 8: each is mirrored at its borders until it fills the tile, so
     that there are fewer seams. 1: none is."""
     blend: float = later(0.0)
-    """Width of a seam in which both sides are mixed, as a share of the square's side, 0 to 1. 0: hard seams."""
+    """Width of a seam in which both sides are mixed, as a share of the square's side, 0 to 1; 0: none."""
 
     def check(self, size: int) -> None:
         """Refuse squares larger than the view, the paper's tiles without overlap, and seams out of range."""

@@ -44,8 +44,8 @@ CONFIGS = {
     "memory bank": memory_bank.Config(keys=20),
     "triplet in groups": triplet.Config(momentum=0.9, group=4),
 }
-CENTRED = ("symmetric moco", "simclr")
-"""Those whose non-semantic cosines are centred over the images of both processes."""
+CENTRED = {"symmetric moco": "soft_maximum", "simclr": "confusion"}
+"""Those whose non-semantic cosines are compared over the images of both processes."""
 pytestmark = pytest.mark.skipif(not dist.is_gloo_available(), reason="torch has no gloo")
 
 
@@ -60,7 +60,7 @@ def run_steps(name, rank=0, world=1):
     config = CONFIGS[name]
     method = config.build(network, 16, seed=0, steps=10, images=40).double()  # batch norm magnifies rounding
     if name in CENTRED:
-        method.centring = Centring("soft_maximum")
+        method.centring = Centring(CENTRED[name])
     loss = replace(config.loss, alpha=1.5)
     objective = Objective(replace(loss, ranks=(1, 3)) if isinstance(loss, TruncatedTriplet) else loss)
     module = distribute(method) if world > 1 else method

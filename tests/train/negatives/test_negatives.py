@@ -30,6 +30,12 @@ KINDS = {
     "patch": {"negatives": "patch"},
     "paper": {"negatives": "patch", "patch_paper": True},
     "turned": {"negatives": "patch", "patch_overlap": False, "patch_flip": True, "patch_rotate": True},
+    "seamless": {
+        "negatives": "patch",
+        "patch_size": "small",
+        "patch_mirror": 2,
+        "patch_blend": 0.25,
+    },
     "permutation": {"negatives": "patch_permutation", "patch_permutation_size": (4, 8)},
     "live": {"negatives": "texture_live", "texture_live_exemplar": 9},
     "mixture": {"negatives": "mixture", "mixture": (*HALVES, ("texture_live", 0.5))},
@@ -97,6 +103,11 @@ def test_options_reach_their_kinds():
     assert np.array_equal(Patch(overlap=False, **turned).make(query(), **stream), expected)
     expected = patch_negatives(query(), paper=True, **stream)
     assert np.array_equal(Patch(paper=True).make(query(), **stream), expected)
+    seamless = {"size": "small", "mirror": 2, "blend": 0.25}
+    expected = patch_negatives(query(), **seamless, **stream)
+    assert np.array_equal(Patch(**seamless).make(query(), **stream), expected)
+    assert parse_option([Patch], "patch:size=small,mirror=2,blend=0.25", "--kinds") == Patch(**seamless)
+    assert Patch(**seamless).title == "patch size small mirror 2 blend 0.25"
     expected = patch_permutation(query(), **turned, **stream)
     assert np.array_equal(PatchPermutation(**turned).make(query(), **stream), expected)
     expected = texture_negatives(query(), method="fast", exemplar=10, **stream)
@@ -200,7 +211,7 @@ def test_a_word_names_a_kind_with_its_options(text, kind):
         ("patch:name=other", "name=other is no option of patch"),
         ("patch:needs_textures", "needs_textures is no option of patch"),
         ("patch:size", "size is no option"),
-        ("patch:size=big", "patch:size=big: size takes a range such as 8-24, not 'big'"),
+        ("patch:size=big", "patch:size=big: size takes a range such as 8-24 or small, not 'big'"),
         ("patch:flip=1", "flip=1 is no option"),
         ("patch:no-size=4-8", "no-size=4-8 is no option"),
         ("texture:flip", "its options are none"),
