@@ -93,7 +93,7 @@ class Row:
     clean: bool = False
     """in the distribution of the head's training images"""
     space: str = ""
-    """declared classes, their number and chance, as a key"""
+    """declared classes, their number and chance, and how corrupted images came about, as a key"""
     n: int | None = None
     classes: int | None = None
     chance: float | None = None

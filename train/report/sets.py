@@ -101,12 +101,26 @@ def require_same_test(name: str, everywhere: Sequence[SetResult]) -> None:
         )
     spaces = {(one.record.get("declared"), one.record.get("classes")) for one in everywhere}
     cuts = {one.record.get("transform", "those of an earlier version") for one in everywhere}
-    for what, ways in (("classes", spaces), ("crops", cuts)):
+    makings = {name_making(one.record) for one in everywhere}
+    for what, ways in (("classes", spaces), ("crops", cuts), ("corruptions", makings)):
         if len(ways) > 1:
             raise InputError(
                 f"set {name!r} was measured with other {what} in some runs"
                 f" ({'; '.join(sorted(map(str, ways)))}); measure it again in the same way"
             )
+
+
+def name_making(record: Record) -> str:
+    """Name how the corrupted images of a set came about; empty for any other set.
+
+    Accuracies on published files and on images corrupted in memory differ by points, and so by JPEG quality.
+    """
+    if record.get("files"):
+        return "from files"
+    if "jpeg_quality" not in record:
+        return ""
+    quality = record["jpeg_quality"]
+    return f"on the fly, {f'JPEG {quality}' if quality else 'no JPEG'}, constants of {record.get('constants')}"
 
 
 def find_group(name: str, kind: type[SetKind], record: Record, *, clean: bool) -> str:

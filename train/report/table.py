@@ -19,10 +19,13 @@ from texneg.train.report.sets import (
     SetResult,
     Tested,
     find_group,
+    name_making,
     read_tested,
     require_other_images,
     require_same_test,
 )
+
+SPACE = ("declared", "class_names", "classes", "chance", "counted")  # of a set's record: alike where equal
 
 
 def build_table(arms: Sequence[Arm], groups: Mapping[str, str] | None = None) -> list[Row]:
@@ -107,7 +110,7 @@ def make_set_row(arms: Sequence[Arm], tested: Tested, key: Key, groups: Mapping[
         head=head,
         group=groups.get(name) or find_group(name, kind, first, clean=clean),
         clean=clean,
-        space=repr([first.get(field) for field in ("declared", "class_names", "classes", "chance")]),
+        space=repr([*(first.get(field) for field in SPACE), name_making(first)]),
         parts=len(first.get("cells", ())),
         unreadable=first.get("unreadable", 0),
         bad=first.get("bad", "wrong"),

@@ -327,6 +327,19 @@ def test_only_what_is_alike_is_averaged(tmp_path, fabricate):
     grouped = {row.name: row.group for row in build_table(arms, {"a": "drawings", "b": "drawings"})}
     assert grouped["drawings, mean of 2 sets"] == "drawings"
     assert "out of distribution" not in grouped.values()
+    files, memory = {"files": True}, {"jpeg_quality": 85, "constants": "imagenet-c"}
+    change_sets(folder, {"c": files, "d": memory, "a": memory, "b": memory | {"jpeg_quality": None}})
+    names = [row.name for row in build_table(group_runs([read_run(str(folder))]))]
+    assert not any("mean of" in name for name in names)
+
+
+def test_runs_with_other_corruptions_of_a_set_are_refused(tmp_path, fabricate):
+    runs = [fabricate(tmp_path, sets={"a": 0.5}, seed=seed) for seed in range(2)]
+    for run, quality in zip(runs, (85, None), strict=True):
+        change_sets(run, {"a": {"jpeg_quality": quality, "constants": "cifar-c"}})
+    arms = group_runs([read_run(str(run)) for run in runs])
+    with pytest.raises(InputError, match=r"other corruptions in some runs.*JPEG 85.*no JPEG"):
+        build_table(arms)
 
 
 def test_masked_and_unmasked_stand_in_every_head_and_chance_is_marked(tmp_path, runs, capsys, made):
