@@ -119,8 +119,8 @@ def name_making(record: Record) -> str:
         return "from files"
     if "jpeg_quality" not in record:
         return ""
-    quality = record["jpeg_quality"]
-    return f"on the fly, {f'JPEG {quality}' if quality else 'no JPEG'}, constants of {record.get('constants')}"
+    jpeg = f"JPEG {record['jpeg_quality']}" if record["jpeg_quality"] else "no JPEG"
+    return f"on the fly, {jpeg}, constants of {record.get('constants')}"
 
 
 def find_group(name: str, kind: type[SetKind], record: Record, *, clean: bool) -> str:
