@@ -26,7 +26,7 @@ from texneg.train.evaluate.figures import Look, subplots
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SHEET = "sheet-neighbours.png"  # a report shows it with the other contact sheets
+SHEET = "neighbours.png"
 MARGIN, BORDER, TEXT = 6, 4, 18  # pixels
 RIGHT, WRONG, UNKNOWN, INK = (34, 139, 60), (200, 50, 40), (150, 150, 150), (30, 30, 30)
 ROWS = 1024  # of cosines held at a time
