@@ -27,7 +27,7 @@ from texneg.train.evaluate.figures import Look, subplots
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SHEET = "sheet-neighbours.png"  # a report shows it with the other contact sheets
+SHEET = "neighbours.png"
 MARGIN, BORDER, TEXT = 6, 4, 18  # pixels
 RIGHT, WRONG, UNKNOWN, INK = (34, 139, 60), (200, 50, 40), (150, 150, 150), (30, 30, 30)
 ROWS = 1024  # of cosines held at a time
@@ -48,10 +48,11 @@ class Neighbours(Analysis):
     heading: ClassVar[str] = "Nearest neighbours"
     lede: ClassVar[str] = "What lies nearest to an image, among the other images of the sample."
     caption: ClassVar[str] = (
-        "Share of neighbours of the image's class, from the nearest on. The contact sheet shows queries at "
-        "the left, then their neighbours with the cosine; green frames are of the query's class, red ones of "
-        "another. Look for what red neighbours have in common with their query: a colour, a background, a "
-        "pose. A handful of rows shows what happens, not how often."
+        "Share of neighbours of the image's class, from the nearest on. The contact sheet "
+        "neighbours.png of the run shows queries at the left, then their neighbours with the cosine; "
+        "green frames are of the query's class, red ones of another. Look for what red neighbours have "
+        "in common with their query: a colour, a background, a pose. A handful of rows shows what "
+        "happens, not how often."
     )
 
     def measure(self, encoder: Encoder, images: ImageSet, index: npt.NDArray[np.int64]) -> dict[str, Any]:

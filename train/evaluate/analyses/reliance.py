@@ -49,7 +49,7 @@ from texneg.train.evaluate.sets.accuracy import vote
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-CELLS, SHEET = "reliance.jsonl", "sheet-reliance.png"
+CELLS, SHEET = "reliance.jsonl", "reliance.png"
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,8 @@ def test_the_command_and_its_sheet(encoder, colours, tmp_path, monkeypatch):
     assert found["same"][:4] == [1, 1, 1, 1] and found["same"][4:] == [0, 0]  # four others of a class
     numbers = Neighbours.numbers(found)
     assert numbers["6 nearest images of the same class, share"] == pytest.approx(4 / 6)
-    sheet = np.asarray(Image.open(tmp_path / SHEET))
+    with Image.open(tmp_path / SHEET) as picture:
+        sheet = np.asarray(picture)
     assert sheet.shape == (3 * (32 + 20 + 18), 7 * (32 + 20), 3)
     assert (sheet[6 + 5, 52 + 6 + 1] == RIGHT).all() and (sheet[6 + 5, 5 * 52 + 6 + 1] == WRONG).all()
     assert "rank of the neighbour" in to_svg("n", lambda: Neighbours.figure([(Look("one", 0), [found])]))

@@ -78,8 +78,8 @@ def by_axis(found):
 
 def test_an_encoder_of_colour_is_caught_by_colour_alone(measure, tmp_path):
     found = measure(mean_colour)
-    sheet = Image.open(tmp_path / "run" / SHEET)
-    assert sheet.size == (9 * 96, 5 * (96 + 18))  # 41 points at 16 px
+    with Image.open(tmp_path / "run" / SHEET) as sheet:
+        assert sheet.size == (9 * 96, 5 * (96 + 18))  # 41 points at 16 px
     assert (found["n"], found["classes"], found["fitted"]) == (30, 3, 36)
     rows = by_axis(found)
     assert set(rows) == {UNCHANGED, *AXES}
