@@ -20,7 +20,7 @@ class Protocol:
 
     name: str
     rates: tuple[float, ...]
-    """learning rates, a head each; of several the one is chosen whose held-out loss is lowest"""
+    """learning rates, a head each; the one is taken that is right most often on held-out images"""
     batch: int
     """images a step"""
     epochs: int

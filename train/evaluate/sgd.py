@@ -159,11 +159,14 @@ class HeadFit(Fit):
         self.best = state["best"]
 
     def choose(self, features: Tensor, labels: Tensor) -> tuple[int, float | None]:
-        """Choose the head with the lowest loss on held-out images; its place, and its accuracy on them.
+        """Choose the head that is right most often on held-out images, of equals the one of the lowest loss.
 
         Args:
             features: (H, F); none of them for a single head.
             labels: int64 (H,).
+
+        Returns:
+            Its place, and its accuracy on these images.
 
         Raises:
             InputError: several heads, and no image was held out.
@@ -176,6 +179,7 @@ class HeadFit(Fit):
             features @ weight.T + bias
             for weight, bias in zip(self.weight.cpu(), self.bias.cpu(), strict=True)
         ]
-        losses = torch.stack([F.cross_entropy(one, labels) for one in scores]).nan_to_num(torch.inf)
-        place = int(losses.argmin())
-        return place, (scores[place].argmax(1) == labels).double().mean().item()
+        right = [(one.argmax(1) == labels).double().mean().item() for one in scores]
+        losses = [F.cross_entropy(one, labels).nan_to_num(torch.inf).item() for one in scores]
+        place = min(range(len(scores)), key=lambda i: (-right[i], losses[i]))
+        return place, right[place]

@@ -217,3 +217,18 @@ def test_another_protocol_is_another_head(tiny, colours, tmp_path):
     probe.probe(config)
     assert probe.is_current(config)
     assert not probe.is_current(replace(config, how=FitOptions()))
+
+
+def test_a_sweep_takes_the_rate_that_is_right_most_often(make_fit):
+    make, _, _ = make_fit
+    fit = make(rates=(0.1, 0.2, 0.3, 0.4))
+    held = torch.eye(3, 5)
+    fit.weight.zero_()
+    fit.weight[1, :3, :3] = torch.eye(3)
+    fit.weight[2, :3, :3] = 2 * torch.eye(3)
+    fit.weight[3] = torch.nan
+    assert fit.choose(held, torch.arange(3)) == (2, 1.0)
+    assert fit.choose(held, torch.tensor([0, 1, 0])) == (1, pytest.approx(2 / 3))
+    with pytest.raises(InputError, match="held-out images"):
+        fit.choose(held[:0], torch.arange(0))
+    assert make(rates=(0.1,)).choose(held[:0], torch.arange(0)) == (0, None)
