@@ -23,6 +23,7 @@ from texneg.train.evaluate.linear import Head, fit_probe
 
 FOLDS, NEIGHBOURS = 4, 10
 PENALTIES = (1.0, 1e-1, 1e-2, 1e-3)  # of probes fitted here
+STEPS = 30  # of L-BFGS, for each penalty
 U8 = npt.NDArray[np.uint8]
 
 
@@ -155,7 +156,14 @@ def judge_by_probe(features: Tensor, images: ImageSet, seed: int) -> Judge:
     labels, classes = torch.from_numpy(images.labels), images.classes
     fold = torch.from_numpy(generator(seed, Stream.AUDIT, 3).permutation(len(labels)) % FOLDS)
     heads = [
-        fit_probe(features[fold != k], labels[fold != k], classes=classes, penalties=PENALTIES, seed=seed)
+        fit_probe(
+            features[fold != k],
+            labels[fold != k],
+            classes=classes,
+            penalties=PENALTIES,
+            steps=STEPS,
+            seed=seed,
+        )
         for k in range(FOLDS)
     ]
 
