@@ -12,6 +12,7 @@ BOTH = "masked / unmasked"
 AT_CHANCE = "°"
 NAME_WIDTH = 26
 WIDTH = 110
+MOST_ROWS = 40  # of a table in the terminal
 
 Format = Callable[[float], str]
 
@@ -64,13 +65,18 @@ def render_plain(arms: Sequence[Arm], table: Sequence[Row]) -> str:
 
 
 def render_plain_table(table: MetricTable) -> str:
-    """A table of metrics for the terminal: heading, columns as wide as their cells, the note below."""
-    lines = [table.columns, *table.rows]
+    """A table of metrics for the terminal: heading, columns as wide as their cells, the note below.
+
+    Of a long one the first rows; Markdown and JSON have all.
+    """
+    lines = [table.columns, *table.rows[:MOST_ROWS]]
     widths = [max(len(line[place]) for line in lines) for place in range(len(table.columns))]
     texts = [
         "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     ]
+    if len(table.rows) > MOST_ROWS:
+        texts.append(f"... and {len(table.rows) - MOST_ROWS} more rows in the Markdown file")
     return "\n".join(["", table.heading, *(f"  {text}" for text in texts), *_wrap(table.note)])
 
 

@@ -8,6 +8,7 @@ from statistics import fmean
 import numpy as np
 import numpy.typing as npt
 
+from texneg.errors import InputError
 from texneg.train.evaluate.intervals import Interval
 from texneg.train.evaluate.metrics.error_consistency import bootstrap_kappa, kappa, pairwise_kappa
 from texneg.train.evaluate.outcomes import align_files, load_outcomes
@@ -118,7 +119,7 @@ def collect_humans(tested: Tested, humans: Mapping[str, Trials]) -> list[HumanCo
     """Error consistency with people on the sets of which there are trials.
 
     Raises:
-        InputError: an image of a set was shown in several conditions.
+        InputError: an image of a set was shown in several conditions, or people saw no image of any set.
     """
     found = []
     for key in _answered(tested):
@@ -126,6 +127,10 @@ def collect_humans(tested: Tested, humans: Mapping[str, Trials]) -> list[HumanCo
             one = _compare_with_people(tested, key, humans[key[2]])
             if one is not None:
                 found.append(one)
+    if humans and not found:
+        raise InputError(
+            f"--human: people saw no image of {', '.join(humans)}; images are matched by their names"
+        )
     return found
 
 

@@ -115,6 +115,8 @@ def find_clean(run: Run, results: Mapping[Key, SetResult], key: Key, one: SetRes
     if classes is None or "choice_names" not in first:
         return None
     place = {name: number for number, name in enumerate(classes)}
+    if not place.keys() >= set(first["choice_names"]):
+        return None  # of a head that was fitted anew since
     choices = [place[name] for name in first["choice_names"]]
     groups = None
     if folders := first.get("choice_folders"):

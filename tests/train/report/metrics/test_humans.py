@@ -127,5 +127,10 @@ def test_people_in_a_report(make_run, tmp_path, capsys):
     assert (one["people"], one["n"]) == (2, 40)
     assert one["intervals"][0][0] < one["arms"][0]["mean"] < one["intervals"][0][1]
     assert "Beside people" in capsys.readouterr().out
+    (folder / "sketch_subject-01_session_1.csv").unlink()
+    (folder / "sketch_subject-02_session_1.csv").unlink()
+    write_trials(folder, "subject-01", [("c1", "c1", "0", "elsewhere.png")])
+    assert main(["report", str(run.path), "--human", str(folder), "--out", str(out)]) == 2
+    assert "people saw no image of sketch; images are matched by their names" in capsys.readouterr().err
     assert main(["report", str(run.path), "--human", str(tmp_path / "none"), "--out", str(out)]) == 2
     assert "no such folder" in capsys.readouterr().err
