@@ -106,6 +106,11 @@ def subplots(
     return figure, axes.squeeze() if squeeze else axes
 
 
+def shorten(name: str, most: int) -> str:
+    """Cut a name that is longer than this many characters."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
 def to_drawing(title: str, make: Callable[[], "Figure | None"]) -> str | None:
     """A figure for the page: its SVG for wide pages and that for narrow ones, of which CSS shows one."""
     wide = to_svg(title, make)
@@ -130,6 +135,7 @@ def to_svg(title: str, make: Callable[[], "Figure | None"]) -> str | None:
     with matplotlib.rc_context(), warnings.catch_warnings():
         matplotlib.rcdefaults()  # whatever style the user has chosen
         matplotlib.rcParams.update({**_style(), "svg.hashsalt": f"{title}{' narrow' * is_narrow()}"})
+        warnings.filterwarnings("ignore", "constrained_layout not applied")  # names as long as the figure
         warnings.filterwarnings("ignore", "Glyph .* missing")  # the reader's fonts are not ours
         figure = make()
         if figure is None:

@@ -34,14 +34,20 @@ def list_commands(runs: Sequence[Run], page: Path) -> list[Command]:
     found: dict[tuple[str, Words], list[str]] = {}
     for step in (_train, _probe, _test, _analyze):
         for run in runs:
-            folder = relate(str(run.path.absolute()), page.parent)
+            homes = [relate(home, page.parent) for home in find_homes(run)]
             for what, words in step(run):
                 told = tuple(relate(word, page.parent) for word in words)
-                general = tuple(_generalise(word, folder) for word in told)
-                places = found.setdefault((what, general), [])
-                if folder not in places:
-                    places.append(folder)
+                home = next((one for one in homes if one in told), homes[0])
+                places = found.setdefault((what, tuple(_generalise(word, home) for word in told)), [])
+                if home not in places:
+                    places.append(home)
     return [Command(what, write(words, folders)) for (what, words), folders in found.items()]
+
+
+def find_homes(run: Run) -> list[str]:
+    """Places of a run folder: where it is, and where it was when numbers were made."""
+    made = [found.get("config", {}) for found in (*run.probes.values(), *run.analyses.values())]
+    return list(dict.fromkeys([str(run.path.absolute()), *(one["out"] for one in made if "out" in one)]))
 
 
 def write(words: Words, folders: Sequence[str]) -> str:

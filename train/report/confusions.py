@@ -73,7 +73,7 @@ def read_confusions(arms: Sequence[Arm], tested: Tested, album: Album) -> Confus
         "Share of the images of a class that are taken for another, percent, ± standard deviation over seeds;"
         " change in points. The mistakes that all runs together make most often."
     )
-    table = Table("confusions", "Most confused", note, rows, first="Class taken for", lower_is_better=True)
+    table = Table("confusions", "Most confused", note, rows, first="Class taken for", judged=False)
     return Confusions(table, pictures)
 
 

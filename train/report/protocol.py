@@ -89,7 +89,7 @@ def _describe_set(key: Key, one: SetResult, page: Path) -> dict[str, str]:
         "corrupted": describe_making(record),
         "unreadable": _describe_unreadable(record),
         "data": str(record.get("data", ""))[:HASH],
-        "texneg": str(record.get("version") or ""),
+        "version": str(record.get("version") or ""),
     }
 
 
@@ -103,7 +103,8 @@ def _describe_space(record: Record) -> str:
     of = "" if declared in (None, "head") else f" of {declared}"
     masked = record.get("choices") or record["classes"]
     whole = record.get("head_classes") or masked
-    return f"{record['classes']} classes{of}; masked among {masked}, unmasked among {whole}"
+    among = "" if masked == whole == record["classes"] else f"; masked among {masked}, unmasked among {whole}"
+    return f"{record['classes']} classes{of}{among}"
 
 
 def _describe_unreadable(record: Record) -> str:

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,13 @@ from PIL import Image
 from texneg.datasets.storage.json_files import write_json
 from texneg.train.evaluate.intervals import wilson
 from texneg.train.evaluate.outcomes import Answers, save_outcomes
-from texneg.train.report.commands import relate, write, write_flags
+from texneg.train.evaluate.probe import ProbeConfig
+from texneg.train.report.commands import list_commands, relate, write, write_flags
+from texneg.train.report.examples import read_examples
 from texneg.train.report.files import to_csv, to_latex
+from texneg.train.report.pictures import Album
 from texneg.train.report.runs import group_runs, read_run
+from texneg.train.report.sets import read_tested
 from texneg.train.report.table import build_table
 from texneg.train.report.tables import tabulate_sets
 from texneg.train.report.text import percent
@@ -216,13 +221,28 @@ def test_images_that_are_gone_are_said(measured, tmp_path, made, read_page):
     assert "data:image/webp" not in out.read_text()
 
 
-def test_other_images_at_the_same_place_are_said(measured, tmp_path, made, read_page):
+def test_other_images_at_the_same_place_are_said(measured, tmp_path):
     shutil.rmtree(tmp_path / "images")
     Image.new("RGB", (40, 40)).save(draw_images(tmp_path / "images") / "cat" / "new.png")
     for name in NAMES:
         (tmp_path / "images" / f"{name}.png").unlink()
-    words = " ".join(read_page(made(measured, tmp_path).read_text()).words)
-    assert "are not those that were measured" in words
+    arms = group_runs([read_run(str(folder)) for folder in measured])
+    strips = read_examples(arms, read_tested(arms), Album())
+    assert [strip.title for strip in strips] == ["plain", "bad weather"]
+    assert all("are not those that were measured" in strip.note for strip in strips)
+
+
+def test_the_same_images_are_shown_for_any_runs(measured):
+    shown = []
+    for folders in (measured, measured[:1], measured[2:]):
+        arms = group_runs([read_run(str(folder)) for folder in folders])
+        strips = read_examples(arms, read_tested(arms), Album())
+        shown.append([[one.picture.uri for one in strip.examples] for strip in strips])
+        counts = Counter(one.caption for one in strips[0].examples)
+        assert sorted(counts.values()) == [2, 3, 3]  # of every class, as long as there are any
+        assert strips[0].examples[0].right[0] in ((0, 1), (1, 1), (0, 2), (1, 2), (2, 2))
+    assert shown[0] == shown[1] == shown[2]
+    assert len(set(shown[0][1])) == 3  # one image under three corruptions
 
 
 def test_one_run_alone_makes_a_page_of_its_sets(measured, tmp_path, made, read_page):
@@ -234,33 +254,41 @@ def test_one_run_alone_makes_a_page_of_its_sets(measured, tmp_path, made, read_p
     assert "Change to the baseline" not in words
 
 
-def test_commands_are_listed_with_relative_paths(measured, tmp_path, made):
+def list_texts(folders, page):
+    """The commands of run folders by what they made."""
+    commands = list_commands([read_run(str(folder)) for folder in folders], page)
+    return {one.what: one.text for one in commands}
+
+
+def test_commands_are_listed_with_relative_paths(measured, tmp_path):
     for folder in measured:
         record = json.loads((folder / "config.json").read_text())
         write_json(
             folder / "config.json", {**record, "command": ["/x/texneg", "study", "--out", str(tmp_path)]}
         )
-    out = made(measured, tmp_path)
-    told = {one["what"]: one["text"] for one in json.loads(out.with_suffix(".json").read_text())["commands"]}
+        probe = json.loads((folder / "probe.json").read_text())
+        given = {"checkpoint": "/then/run", "data": "/then/data", "out": "/then/run", "seed": 0}
+        write_json(folder / "probe.json", {**probe, "config": given})
+    told = list_texts(measured, tmp_path / "page" / "report.html")
     assert told["Pre-training"] == "texneg study --out .."
     folders = " ".join(f"../{folder.name}" for folder in measured)
     assert told["Test sets"] == (
         f'for RUN in {folders}; do\n  texneg ood "$RUN" --out "$RUN" --sets plain=../images\ndone'
     )
-    assert "plain=../images" in out.read_text()
-    assert "plain=../images" in out.with_suffix(".md").read_text()
+    then = relate("/then/run", tmp_path / "page")  # moved since
+    assert told["Linear probe"].startswith(f"texneg probe {then} --data ")
+    assert told["Linear probe"].endswith(f" --out {then}")
 
 
-def test_commands_of_results_without_any_are_written_from_the_records(measured, tmp_path, made):
+def test_commands_of_results_without_any_are_written_from_the_records(measured, tmp_path):
     folder = measured[0]
     ood = json.loads((folder / "ood.json").read_text())
     del ood["commands"]
     write_json(folder / "ood.json", ood)
-    told = json.loads(made([folder], tmp_path).with_suffix(".json").read_text())["commands"]
-    assert [one["text"] for one in told if one["what"] == "Test sets"] == [
+    assert list_texts([folder], tmp_path / "page" / "report.html")["Test sets"] == (
         f"texneg ood ../{folder.name} --out ../{folder.name} --sets plain=../images"
         " --corrupt 'bad weather=../images' --corruptions gaussian_noise fog contrast --severities 1 3"
-    ]
+    )
 
 
 def test_words_of_commands():
@@ -273,8 +301,6 @@ def test_words_of_commands():
 
 
 def test_recorded_options_become_flags():
-    from texneg.train.evaluate.probe import ProbeConfig
-
     given = {
         "checkpoint": "run",
         "data": "d",

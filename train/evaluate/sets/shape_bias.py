@@ -24,7 +24,7 @@ from texneg.errors import InputError
 from texneg.philox.arrays import generator
 from texneg.philox.streams import Stream
 from texneg.train.evaluate.features import Features
-from texneg.train.evaluate.figures import AXIS, INK, is_narrow, subplots
+from texneg.train.evaluate.figures import AXIS, INK, is_narrow, shorten, subplots
 from texneg.train.evaluate.intervals import LEVEL, RESAMPLES, Interval
 from texneg.train.evaluate.linear import Head
 from texneg.train.evaluate.sets.base import (
@@ -42,6 +42,7 @@ from texneg.train.evaluate.sets.base import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+NARROW_NAME, WIDE_NAME = 16, 60  # characters of a category in the figure
 _TEXTURE = re.compile(r".*-(?P<texture>.*?)\d*$")
 
 
@@ -141,7 +142,8 @@ class ShapeBias(SetKind):
             found = [arm.details["by_category"].get(name) for name in categories]
             places = [place for place, share in enumerate(found) if share is not None]
             axes.plot([100 * found[place] for place in places], places, **arm.look.point)
-        axes.set_yticks(range(len(categories)), categories, color=INK, size=12 if narrow else 14)
+        names = [shorten(name, NARROW_NAME if narrow else WIDE_NAME) for name in categories]
+        axes.set_yticks(range(len(categories)), names, color=INK, size=12 if narrow else 14)
         axes.set_ylim(len(categories) - 0.5, -0.5)
         axes.set_xlim(0, 100)
         shares = range(0, 101, 50 if narrow else 10)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from texneg.train.evaluate.figures import AXIS, FAINT, GRID, INK, Look, is_narrow, subplots
+from texneg.train.evaluate.figures import AXIS, FAINT, GRID, INK, Look, is_narrow, shorten, subplots
 from texneg.train.report.rows import Change, Row
 from texneg.train.report.runs import Arm
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STEP, PAD = 15, 16  # pixels: one arm's share of a row, and the row's padding
+NARROW_NAME, WIDE_NAME = 46, 60  # characters of a set's name
 NAME = 18  # pixels more for the name of a set above its row, on a narrow page
 
 
@@ -60,7 +61,8 @@ def draw_accuracies(arms: Sequence[Arm], rows: Sequence[Row]) -> "Figure":
 
 def _name_rows(axes: "Axes", rows: Sequence[Row], height: float) -> None:
     """Write the names of sets beside their rows, or above them on a narrow page, with a line between rows."""
-    names = [f"{row.name} [{row.head}]" if row.head else row.name for row in rows]
+    most = NARROW_NAME if is_narrow() else WIDE_NAME
+    names = [shorten(f"{row.name} [{row.head}]" if row.head else row.name, most) for row in rows]
     axes.grid(False, axis="y")
     for place in range(len(rows)):
         axes.axhline(height * place, color=GRID, linewidth=1)

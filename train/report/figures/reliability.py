@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from texneg.train.evaluate.figures import AXIS, SOFT, is_narrow, subplots
+from texneg.train.evaluate.figures import AXIS, SOFT, is_narrow, shorten, subplots
 from texneg.train.report.metrics.base import name_set
 from texneg.train.report.metrics.scores import SetScores
 from texneg.train.report.runs import Arm
@@ -39,7 +39,7 @@ def draw_reliability(arms: Sequence[Arm], shown: Sequence[SetScores]) -> "Figure
     for axes in panels.flat[len(shown) :]:
         axes.set_axis_off()
     for axes, one in zip(panels.flat, shown, strict=False):
-        axes.set_title(name_set((one.head, one.kind, one.name)), fontsize=12)
+        axes.set_title(shorten(name_set((one.head, one.kind, one.name)), 27), fontsize=12)
         axes.plot([0, 100], [0, 100], color=AXIS, linewidth=1, linestyle=(0, (3, 3)))
         for arm, found in zip(arms, one.arms, strict=True):
             kept = [bin_ for bin_ in found.bins if bin_.n >= FEWEST] if found else []

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from texneg.train.evaluate.figures import FAINT, SOFT, is_narrow, subplots
+from texneg.train.evaluate.figures import FAINT, SOFT, is_narrow, shorten, subplots
 from texneg.train.evaluate.metrics.effective_robustness import fit_line, keep_inside
 from texneg.train.report.rows import Row
 from texneg.train.report.runs import Arm
@@ -35,7 +35,7 @@ def draw_trade_offs(arms: Sequence[Arm], clean: Row, shifted: Sequence[Row]) -> 
     for axes in panels.flat[len(shifted) :]:
         axes.set_axis_off()
     for axes, row in zip(panels.flat, shifted, strict=False):
-        axes.set_title(row.name if len(row.name) < 28 else f"{row.name[:26]}…", fontsize=12)
+        axes.set_title(shorten(row.name, 27), fontsize=12)
         points: list[tuple[float, float]] = []
         for arm, one, two in zip(arms, clean.entries, row.entries, strict=True):
             if one is None or two is None:
