@@ -29,7 +29,7 @@ from texneg.philox.arrays import generator
 X_OFFICIAL, OF_SHUFFLE = "x official", "of the shuffle"
 NUMBA, PLAN = "numba", "plan alone"
 MIRRORED, BLENDED = "numba, mirror 2", "numba, mirror 2, blend 1/8"
-SEAMS = {MIRRORED: {"mirror": 2}, BLENDED: {"mirror": 2, "blend": 32}}
+SEAMS: dict[str, dict[str, Any]] = {MIRRORED: {"mirror": 2}, BLENDED: {"mirror": 2, "blend": 32}}
 OFFICIAL, SLICES = "official, float32 CHW", "NumPy slices"
 EPOCHS = 64  # plans that take turns, so that no branch predictor learns one
 
@@ -118,7 +118,7 @@ def _time_case(case: Case, rounds: int, slot_s: float) -> list[Row]:
     return _rows(case, compare(variants, rounds=rounds, slot_s=slot_s))
 
 
-def _make_seamless(source: Bytes, result: Any, options: dict[str, int]) -> Callable[[], object]:
+def _make_seamless(source: Bytes, result: Any, options: dict[str, Any]) -> Callable[[], object]:
     """Make a variant with squares of the small range, mirrored and perhaps blended."""
     lo, hi = small_size(*result.shape[2:4])
     rules = [Rule(batch_key(0, e), lo, hi, Source.CROPS, **options) for e in range(EPOCHS)]
