@@ -86,7 +86,8 @@ def draw_pixels(*shape: int, seed: int = 0) -> Tensor:
 def check_patches(device: torch.device) -> str:
     """Compare patch negatives of every rule, as bytes and as floats."""
     rules: list[dict[str, Any]] = [
-        {}, {"paper": True}, {"overlap": False}, {"flip": True, "rotate": True, "count": 2}
+        {}, {"paper": True}, {"overlap": False}, {"flip": True, "rotate": True, "count": 2},
+        {"size": "small", "mirror": 2, "blend": 0.25, "rotate": True}, {"blend": 1.0},
     ]  # fmt: skip
     compared = 0
     for side in (32, 50, 224):

@@ -20,14 +20,16 @@ from texneg.bench.common.peers import COPY, OF_COPY, official_patches, sliced_pa
 from texneg.bench.common.ratios import Gate, Row, Timing, compare, one_thread, report
 from texneg.bench.common.results import RatioConfig
 from texneg.errors import RunFailed
-from texneg.layout import array_bytes, tensor_bytes
-from texneg.patches import cpu, device, reference
+from texneg.layout import Bytes, array_bytes, tensor_bytes
+from texneg.patches import cpu, device, reference, seams
 from texneg.patches.patches import patch_negatives
-from texneg.patches.plan import Rule, Source, batch_key, default_size
+from texneg.patches.plan import Rule, Source, batch_key, default_size, small_size
 from texneg.philox.arrays import generator
 
 X_OFFICIAL, OF_SHUFFLE = "x official", "of the shuffle"
 NUMBA, PLAN = "numba", "plan alone"
+MIRRORED, BLENDED = "numba, mirror 2", "numba, mirror 2, blend 1/8"
+SEAMS: dict[str, dict[str, Any]] = {MIRRORED: {"mirror": 2}, BLENDED: {"mirror": 2, "blend": 32}}
 OFFICIAL, SLICES = "official, float32 CHW", "NumPy slices"
 EPOCHS = 64  # plans that take turns, so that no branch predictor learns one
 
@@ -61,6 +63,8 @@ GATES = (
     Gate(FLOAT.name, NUMBA, X_OFFICIAL, "at least", 25),
     *(Gate(case.name, NUMBA, X_OFFICIAL, "at least", 150) for case in SMALL),
     Gate(BATCH.name, PLAN, OF_SHUFFLE, "at most", 0.1),
+    Gate(ONE.name, MIRRORED, OF_SHUFFLE, "at most", 3),
+    Gate(ONE.name, BLENDED, OF_SHUFFLE, "at most", 6),
 )
 
 
@@ -108,15 +112,37 @@ def _time_case(case: Case, rounds: int, slot_s: float) -> list[Row]:
     if case in (ONE, FLOAT):
         variants["NumPy reference"] = lambda: reference.shuffle(source, target, index, next(take))
         variants["torch gather, on the CPU"] = by_torch
+    if case == ONE:
+        variants |= {name: _make_seamless(source, result, options) for name, options in SEAMS.items()}
     _check_equal(case, planar, rules[0])
     return _rows(case, compare(variants, rounds=rounds, slot_s=slot_s))
+
+
+def _make_seamless(source: Bytes, result: Any, options: dict[str, Any]) -> Callable[[], object]:
+    """Make a variant with squares of the small range, mirrored and perhaps blended."""
+    lo, hi = small_size(*result.shape[2:4])
+    rules = [Rule(batch_key(0, e), lo, hi, Source.CROPS, **options) for e in range(EPOCHS)]
+    target, index, take = array_bytes(result), np.arange(len(result), dtype=np.uint64), cycle(rules)
+
+    def run() -> None:
+        rule = next(take)
+        seams.shuffle(source, target, index, rule)
+        if rule.blend:
+            seams.blend(result[:, :, None], index, rule)
+
+    run()
+    expected = torch.from_numpy(source[:, 0]).permute(0, 3, 1, 2)
+    expected = device.shuffle(expected, 1, torch.arange(len(result)), rules[0])
+    if not np.array_equal(result, expected.permute(0, 1, 3, 4, 2).numpy()):
+        raise RunFailed(f"{options}: the executors disagree, so their speed means nothing; run the tests")
+    return run
 
 
 def _rows(case: Case, timings: dict[str, Timing]) -> list[Row]:
     rows = []
     for name, timing in timings.items():
         images = 1 if name in (OFFICIAL, SLICES) else case.batch
-        if name == PLAN:
+        if name == PLAN or name in SEAMS:
             ratios = {OF_SHUFFLE: timing.over(timings[NUMBA])}
         else:
             ratios = {

@@ -166,6 +166,8 @@ def assemble(
         method.use_groups(torch.from_numpy(groups))
         identity["groups"] = sha256(groups.tobytes()).hexdigest()[:16]
     require_statistics(config, method)
+    if config.negative_pass.negatives_half and config.negatives.kinds:
+        require_any_size(config, method)
     method.centring = config.objective.centring
     method.bfloat16_on = config.optimisation.bfloat16_on
     method = place(method, device)
@@ -243,6 +245,20 @@ def require_statistics(config: PretrainConfig, method: Method) -> None:
             f"--batch {config.optimisation.batch} --accumulate {config.optimisation.accumulate}:"
             f" one image a pass, and --arch {config.network.arch} normalises over several; use fewer parts or"
             " a larger --batch"
+        )
+
+
+def require_any_size(config: PretrainConfig, method: Method) -> None:
+    """Refuse negatives of half the side for a network that takes images of one size.
+
+    Raises:
+        InputError: a vision transformer, say.
+    """
+    networks = (part.backbone for part in method.modules() if isinstance(part, Network))
+    if any(getattr(getattr(one, "patch_embed", None), "strict_img_size", False) for one in networks):
+        raise InputError(
+            f"--negatives-half: --arch {config.network.arch} takes images of one size; leave it out, or use a"
+            " convolutional network"
         )
 
 

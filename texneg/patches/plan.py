@@ -80,7 +80,6 @@ class Plan(NamedTuple):
     """One negative: T tiles, row-major."""
 
     d: int  # patch side in pixels
-    side: int  # tile side in pixels
     columns: int  # tiles in a row
     tops: I64  # (T,) row and column in the image of each patch's corner
     lefts: I64
@@ -164,7 +163,7 @@ def plan(key: int, height: int, width: int, rule: Rule) -> Plan:
         order = np.argsort(words, axis=1, kind="stable").reshape(-1)[:tiles]
         tops = _below(first[1], height % d + 1) + order // (width // d) * d
         lefts = _below(first[2], width % d + 1) + order % (width // d) * d
-    return Plan(d, side, columns, tops, lefts, _turns(key, tiles, rule))
+    return Plan(d, columns, tops, lefts, _turns(key, tiles, rule))
 
 
 def _turns(key: int, tiles: int, rule: Rule) -> I64:

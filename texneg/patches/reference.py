@@ -18,14 +18,15 @@ def shuffle(images: Bytes, out: Bytes, index: U64, rule: Rule) -> None:
     """Fill out (N, k, P, H, W, B) from images (N, P, H, W, B); arguments checked by `patch_negatives`."""
     H, W = images.shape[2:4]
     for n, k, made in _plans(out, index, rule):
+        side = made.d * rule.mirror
         for tile, (top, left, turn) in enumerate(zip(made.tops, made.lefts, made.turns, strict=True)):
-            y, x = tile // made.columns * made.side, tile % made.columns * made.side
+            y, x = tile // made.columns * side, tile % made.columns * side
             patch = images[n, :, top : top + made.d, left : left + made.d]
             patch = patch[:, :, ::-1] if turn & 1 else patch
             patch = np.rot90(patch, turn >> 1, axes=(1, 2))
-            before, beyond = (0, 0), (0, made.side - made.d)
+            before, beyond = (0, 0), (0, side - made.d)
             patch = np.pad(patch, (before, beyond, beyond, before), mode="symmetric")
-            h, w = max(0, min(made.side, H - y)), max(0, min(made.side, W - x))
+            h, w = max(0, min(side, H - y)), max(0, min(side, W - x))
             out[n, k, :, y : y + h, x : x + w] = patch[:, :h, :w]
 
 
@@ -33,8 +34,8 @@ def blend(out: npt.NDArray[Any], index: U64, rule: Rule) -> None:
     """Blend the seams of out (N, k, P, H, W, values of a pixel), of uint8, float32 or float64, in place."""
     for n, k, made in _plans(out, index, rule):
         depth = seam_depth(made.d, rule.blend)
-        _blend_rows(out[n, k].swapaxes(0, 2), made.side, depth)
-        _blend_rows(out[n, k].swapaxes(0, 1), made.side, depth)
+        _blend_rows(out[n, k].swapaxes(0, 2), made.d * rule.mirror, depth)
+        _blend_rows(out[n, k].swapaxes(0, 1), made.d * rule.mirror, depth)
 
 
 def _blend_rows(lines: npt.NDArray[Any], side: int, depth: int) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from texneg.errors import InputError
-from texneg.patches.patches import MOST_MIRRORED, SMALL, Size, patch_negatives
+from texneg.patches.patches import MOST_MIRRORED, Size, patch_negatives
 from texneg.train.negatives.base import Negative, TextureViews
 from texneg.train.options import later
 
@@ -34,7 +34,7 @@ class Patch(Negative):
 
     def check(self, size: int) -> None:
         """Refuse squares larger than the view, the paper's tiles without overlap, and seams out of range."""
-        check_squares(None if self.size == SMALL else self.size, size, "--patch-size")
+        check_squares(None if isinstance(self.size, str) else self.size, size, "--patch-size")
         if not 1 <= self.mirror <= MOST_MIRRORED:
             raise InputError(f"--patch-mirror {self.mirror}: 1 to {MOST_MIRRORED}")
         if not 0 <= self.blend <= 1:
