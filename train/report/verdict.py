@@ -62,8 +62,9 @@ def reach_verdict(arms: Sequence[Arm], table: Sequence[Row]) -> Verdict:
     if compared:
         reach = 1.1 * max(LEAST_REACH, *(_find_end(entry) for entry in compared))
         bars = [_change_bar(arms, i, entry, reach) for i, entry in enumerate(row.entries)]
+        picture = f"Change on {row.name}: thick bar 95 % over images, thin bar over seeds, cut at the edges"
         ends = (f"−{100 * reach:.0f} points", "baseline", f"+{100 * reach:.0f} points")
-        return Verdict(done, describe_changes(arms, row), f"Change on {row.name}", ends, bars, True)
+        return Verdict(done, describe_changes(arms, row), picture, ends, bars, True)
     if len(arms) > 1:
         bars = [_value_bar(arm.label, arm, entry, row) for arm, entry in zip(arms, row.entries, strict=True)]
         return Verdict(done, describe_values(arms, row), f"Masked accuracy on {row.name}", ENDS, bars, False)
