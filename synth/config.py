@@ -19,7 +19,16 @@ from texneg.datasets.storage.url import Url
 from texneg.errors import InputError
 from texneg.synth.ledger.manifest import Status
 from texneg.synth.plan.plan import Exif, Layout, Settings, Small
-from texneg.textures.presets import LARGEST_OUTPUT, METHODS, PRESETS, SMALLEST_EXEMPLAR, SMALLEST_OUTPUT
+from texneg.textures.presets import (
+    LARGEST_OUTPUT,
+    METHODS,
+    MOST_LEVELS,
+    PAPER_EXEMPLAR,
+    PRESETS,
+    SMALLEST_EXEMPLAR,
+    SMALLEST_OUTPUT,
+    find_preset,
+)
 
 LARGEST_EXEMPLAR = 2048  # px
 
@@ -49,6 +58,10 @@ class RunOutput(ABC):
     def settings(self, kind: SourceKind) -> Settings:
         """The settings of a run on a source of that kind."""
 
+    def resume(self, settings: Settings, stored: Settings) -> Settings:
+        """The settings, with what an earlier run has in place of defaults that have changed since."""
+        return settings
+
     def check_places(self, src: str, dst: str) -> None:
         """Refuse a DST where such outputs do not belong."""
 
@@ -65,10 +78,13 @@ class Output(RunOutput):
     """paper: class folders of PNG files made of upright images, in SRC-texture, as its loader expects."""
     size: int = 224
     """Side of a texture, px (16 to 1024)."""
-    exemplar_size: int = 96
-    """Side of the two patches a texture is made of, px (8 or more)."""
+    exemplar_size: int | None = None
+    """Side of the two patches a texture is made of, px (8 or more). Default: 96, and of images with a short
+    side under 224 px the same share of it."""
     method: str = "default"
     """Synthesis method: fast, default or quality."""
+    levels: int | None = None
+    """Scale of structure, 1 to 4: 2, the default, breaks motifs up; 3 keeps larger parts of the object."""
     seed: int = 0
     """Textures are a function of this and the image's key."""
     encoding: Encoding = "webp"
@@ -92,7 +108,10 @@ class Output(RunOutput):
     def check(self) -> None:
         """Refuse values out of their range, and formats that exclude each other."""
         require_side("size", self.size, SMALLEST_OUTPUT, LARGEST_OUTPUT)
-        require_side("exemplar_size", self.exemplar_size, SMALLEST_EXEMPLAR, LARGEST_EXEMPLAR)
+        if self.exemplar_size is not None:
+            require_side("exemplar_size", self.exemplar_size, SMALLEST_EXEMPLAR, LARGEST_EXEMPLAR)
+        levels = self.levels
+        require("levels", levels, levels is None or 1 <= levels <= MOST_LEVELS, f"1 to {MOST_LEVELS}")
         require("seed", self.seed, 0 <= self.seed < 1 << 64, "0 to 2^64 - 1")
         require("method", self.method, self.method in METHODS, " or ".join(METHODS))
         require_at_least(self, limit=1, shard_size=1)
@@ -125,10 +144,11 @@ class Output(RunOutput):
         return Settings(
             format=form,
             size=self.size,
-            exemplar_size=self.exemplar_size,
+            exemplar_size=PAPER_EXEMPLAR if paper and self.exemplar_size is None else self.exemplar_size,
             seed=self.seed,
             method=self.method,
             method_version=PRESETS[self.method].version,
+            levels=self.levels,
             encoding="png" if paper else self.encoding,
             small=self.small,
             splits=self.splits,
@@ -139,6 +159,14 @@ class Output(RunOutput):
             exif="apply" if paper else self.exif,
             allow_truncated=self.allow_truncated,
         )
+
+    def resume(self, settings: Settings, stored: Settings) -> Settings:
+        """The settings with the stored version of the method, and its exemplars where none are given."""
+        if stored.method == settings.method and find_preset(stored.method, stored.method_version):
+            settings = replace(settings, method_version=stored.method_version)
+        if self.exemplar_size is None:
+            settings = replace(settings, exemplar_size=stored.exemplar_size)
+        return settings
 
 
 @dataclass(frozen=True)

@@ -45,8 +45,8 @@ class SheetConfig:
     """Images shown."""
     size: int = 224
     """Side of each picture, px."""
-    exemplar_size: int = 96
-    """Side of the two patches a texture is made of, px; with --textures that run's is used."""
+    exemplar_size: int | None = None
+    """Side of the two patches a texture is made of, px; with --textures that run's. Default: as synth."""
     seed: int = 0
     """Chooses the images, and draws the negatives that are made here."""
 
