@@ -23,7 +23,7 @@ from texneg.synth.ledger.manifest import Row, Status
 from texneg.synth.plan.plan import Settings, Small
 from texneg.textures.exemplars import exemplar_places, exemplars
 from texneg.textures.live.plan import default_exemplar
-from texneg.textures.presets import PAPER_EXEMPLAR, PRESETS, SMALLEST_EXEMPLAR, find_preset
+from texneg.textures.presets import PAPER_EXEMPLAR, PRESETS, SMALLEST_EXEMPLAR
 from texneg.textures.texture import texture, warm_up
 
 SMALLEST_SHARE = 3  # a patch smaller than a third of the nominal size shows no texture: 32 px of 96
@@ -186,7 +186,6 @@ def synthesise(patches: list[Pixels], row: Row, settings: Settings, clock: Stage
             size=settings.size,
             seed=row.image_seed,
             method=settings.method,
-            version=row.method_version,
             levels=settings.levels,
         )
 
@@ -219,12 +218,7 @@ class Work(NamedTuple):
     """Version of the pixels that this process makes; a run records that of the process which began it."""
 
 
-def method_version(settings: Settings) -> int:
-    """Version of the method that this process uses: the run's, or the newest where that is unknown."""
-    return (find_preset(settings.method, settings.method_version) or PRESETS[settings.method]).version
-
-
-TEXTURES = Work(cut_patches, synthesise, encode_texture, method_version)
+TEXTURES = Work(cut_patches, synthesise, encode_texture, lambda settings: PRESETS[settings.method].version)
 
 
 def make_one(data: bytes, row: Row, settings: Settings, work: Work) -> bytes:

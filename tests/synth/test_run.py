@@ -30,7 +30,7 @@ from texneg.synth.task import run_task
 from texneg.synth.task.images import image_seed
 from texneg.synth.verify import VerifyConfig, verify
 from texneg.textures.exemplars import exemplars
-from texneg.textures.presets import EARLIER, PRESETS
+from texneg.textures.presets import PRESETS
 from texneg.textures.texture import texture
 
 Run = Callable[..., Path]
@@ -367,27 +367,21 @@ def test_another_version_of_the_method_is_refused(
     assert state(dst) == before
 
 
-def test_a_run_of_an_earlier_version_goes_on_with_it(
-    photos: Path, tmp_path: Path, state: State, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its record knows no levels, and exemplars of one size; the command that is repeated names neither."""
+def test_a_run_of_exemplars_of_one_size_goes_on_with_them(photos: Path, tmp_path: Path, state: State) -> None:
+    """The record of such a run knows no levels, and the command that is repeated names no size."""
     dst = tmp_path / "out"
-    earlier = EARLIER["default"][0]
-    with monkeypatch.context() as patch:
-        patch.setitem(PRESETS, "default", earlier)
-        synth(SynthConfig.flat(str(photos), str(dst), size=96, exemplar_size=96, executor="sync"))
+    synth(SynthConfig.flat(str(photos), str(dst), size=32, exemplar_size=96, executor="sync"))
     record = tmp_path / "out.texneg" / "config.json"
     stored = json.loads(record.read_text())
     assert stored["settings"].pop("levels") is None
-    assert stored["settings"]["method_version"] == earlier.version
     record.write_text(json.dumps(stored))
     before = state(dst)
     next(dst.rglob("*.webp")).unlink()
-    assert synth(SynthConfig.flat(str(photos), str(dst), size=96, executor="sync")) == 0
+    assert synth(SynthConfig.flat(str(photos), str(dst), size=32, executor="sync")) == 0
     assert state(dst) == before
     assert verify(VerifyConfig(str(dst), str(photos), resynth=2)) == 0
     with pytest.raises(InputError, match="levels: None -> 2"):
-        synth(SynthConfig.flat(str(photos), str(dst), size=96, levels=2, executor="sync"))
+        synth(SynthConfig.flat(str(photos), str(dst), size=32, levels=2, executor="sync"))
 
 
 def test_levels_change_textures(photos: Path, tmp_path: Path) -> None:
