@@ -44,6 +44,10 @@ class RunOutput(ABC):
     def settings(self, kind: SourceKind) -> Settings:
         """The settings of a run on a source of that kind."""
 
+    def resume(self, settings: Settings, stored: Settings) -> Settings:
+        """The settings, with what an earlier run has in place of defaults that have changed since."""
+        return settings
+
     def check_places(self, src: str, dst: str) -> None:
         """Refuse a DST where such outputs do not belong."""
 

@@ -31,7 +31,7 @@ class Preview:
     partners: npt.NDArray[np.int64] | None
     """(N,): the index of each image's texture, or `NONE`."""
     seed: int
-    exemplar_size: int
+    exemplar_size: int | None
     small: Small
     upright: bool
     """True if images are turned as EXIF says before exemplars are cut."""
@@ -69,7 +69,7 @@ class Preview:
 
 
 def preview_textures(
-    images: ImageSet, textures: ImageSet | None, path: str, *, seed: int = 0, exemplar_size: int = 96
+    images: ImageSet, textures: ImageSet | None, path: str, *, seed: int = 0, exemplar_size: int | None = None
 ) -> Preview:
     """Prepare to show the textures of images.
 
@@ -78,7 +78,7 @@ def preview_textures(
         textures: those of a run, or None to make them here.
         path: where the textures lie; the settings of the run that made them are used if its ledger is there.
         seed: of textures without a ledger.
-        exemplar_size: side of the exemplars of textures without a ledger, pixels.
+        exemplar_size: side of the exemplars of textures without a ledger, pixels; None for the default.
     """
     prepare_process()
     partners = None if textures is None else pair(images, textures, allow_missing=True)

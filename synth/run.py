@@ -115,6 +115,7 @@ def specify(config: RunConfig, compute: Compute) -> Specification:
         src=src,
         source=source,
         settings=output.settings(source.kind),
+        resume=output.resume,
         ledger=Ledger(ledger, make_absolute(dst)),
         command=config.command(),
         cores=REMOTE_CORES if elsewhere else compute.cores,

@@ -1,6 +1,6 @@
 """`texneg synth`: one texture for every image of a data set."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from texneg.cli.console import info
@@ -13,7 +13,15 @@ from texneg.errors import InputError
 from texneg.synth.config import RunConfig, RunOutput, require, require_at_least, require_side
 from texneg.synth.plan.plan import Exif, Layout, Settings, Small
 from texneg.synth.run import make
-from texneg.textures.presets import LARGEST_OUTPUT, METHODS, PRESETS, SMALLEST_EXEMPLAR, SMALLEST_OUTPUT
+from texneg.textures.presets import (
+    LARGEST_OUTPUT,
+    METHODS,
+    MOST_LEVELS,
+    PAPER_EXEMPLAR,
+    PRESETS,
+    SMALLEST_EXEMPLAR,
+    SMALLEST_OUTPUT,
+)
 
 LARGEST_EXEMPLAR = 2048  # px
 
@@ -30,10 +38,14 @@ class Output(RunOutput):
     """paper: class folders of PNG files made of upright images, in SRC-texture, as its loader expects."""
     size: int = 224
     """Side of a texture, px (16 to 1024)."""
-    exemplar_size: int = 96
-    """Side of the two patches a texture is made of, px (8 or more)."""
+    exemplar_size: int | None = None
+    """Side of the two patches a texture is made of, px (8 or more). Default: 96, and of images with a short
+    side under 224 px the same share of it."""
     method: str = "default"
     """Synthesis method: fast, default or quality."""
+    levels: int | None = None
+    """Scale of structure, 1 to 4. Default 3; 2 leaves less of the object, and is told from a photograph
+    more easily."""
     seed: int = 0
     """Textures are a function of this and the image's key."""
     encoding: Encoding = "webp"
@@ -57,7 +69,10 @@ class Output(RunOutput):
     def check(self) -> None:
         """Refuse values out of their range, and formats that exclude each other."""
         require_side("size", self.size, SMALLEST_OUTPUT, LARGEST_OUTPUT)
-        require_side("exemplar_size", self.exemplar_size, SMALLEST_EXEMPLAR, LARGEST_EXEMPLAR)
+        if self.exemplar_size is not None:
+            require_side("exemplar_size", self.exemplar_size, SMALLEST_EXEMPLAR, LARGEST_EXEMPLAR)
+        levels = self.levels
+        require("levels", levels, levels is None or 1 <= levels <= MOST_LEVELS, f"1 to {MOST_LEVELS}")
         require("seed", self.seed, 0 <= self.seed < 1 << 64, "0 to 2^64 - 1")
         require("method", self.method, self.method in METHODS, " or ".join(METHODS))
         require_at_least(self, limit=1, shard_size=1)
@@ -90,10 +105,11 @@ class Output(RunOutput):
         return Settings(
             format=form,
             size=self.size,
-            exemplar_size=self.exemplar_size,
+            exemplar_size=PAPER_EXEMPLAR if paper and self.exemplar_size is None else self.exemplar_size,
             seed=self.seed,
             method=self.method,
             method_version=PRESETS[self.method].version,
+            levels=self.levels,
             encoding="png" if paper else self.encoding,
             small=self.small,
             splits=self.splits,
@@ -104,6 +120,10 @@ class Output(RunOutput):
             exif="apply" if paper else self.exif,
             allow_truncated=self.allow_truncated,
         )
+
+    def resume(self, settings: Settings, stored: Settings) -> Settings:
+        """The settings with the stored size of exemplars where none is given."""
+        return settings if self.exemplar_size else replace(settings, exemplar_size=stored.exemplar_size)
 
 
 @dataclass(frozen=True)

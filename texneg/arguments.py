@@ -23,7 +23,7 @@ Images = TypeVar("Images", bound="Array | Tensor")
 
 FEWEST_PIXELS = 8  # of a side, for an axis to be taken for one
 
-_DTYPES = ("uint8", "float16", "float32", "float64")
+_DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
 _ARRAY_DTYPES = frozenset(map(np.dtype, _DTYPES))  # NumPy takes 2 µs to name a dtype
 _TENSOR_DTYPES = frozenset(f"torch.{name}" for name in (*_DTYPES, "bfloat16"))
 

@@ -1,7 +1,7 @@
 """Open a run: check its places, resume or plan it, requeue images, and check the space."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -48,6 +48,8 @@ class Specification:
     """As given: one tar, or a folder."""
     source: Source
     settings: Settings
+    resume: Callable[[Settings, Settings], Settings]
+    """From these settings and those of an earlier run, the settings with which it goes on."""
     ledger: Ledger
     command: str
     """Recorded as the command of a run that begins."""
@@ -90,7 +92,8 @@ def resume_run(spec: Specification) -> Run | None:
     if not spec.ledger.config.exists():
         return None
     ledger, record = open_record(spec.ledger)
-    if differences := spec.settings.differences(record.settings):
+    settings = spec.resume(spec.settings, record.settings)
+    if differences := settings.differences(record.settings):
         raise InputError(
             f"{ledger.dst} was made with other settings ({'; '.join(differences)});"
             " repeat those, choose another DST, or remake it with --overwrite"
@@ -101,7 +104,7 @@ def resume_run(spec: Specification) -> Run | None:
             f"{ledger.dst} was made from {record.src}, and {spec.src} holds other images;"
             " choose another DST, or remake it with --overwrite"
         )
-    return Run(ledger, plan, spec.settings, str(make_absolute(spec.source.root)), record.versions)
+    return Run(ledger, plan, settings, str(make_absolute(spec.source.root)), record.versions)
 
 
 def begin_run(spec: Specification) -> Run:

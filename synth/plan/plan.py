@@ -71,7 +71,8 @@ class Settings:
 
     format: SourceKind
     size: int
-    exemplar_size: int
+    exemplar_size: int | None
+    """None: 96 px, and the same share of images smaller than the paper's."""
     seed: int
     method: str
     method_version: int
@@ -88,6 +89,8 @@ class Settings:
     allow_truncated: bool = False
     corrupting: Corrupting | None = None
     """Corruptions to make; None for textures."""
+    levels: int | None = None
+    """Of a texture's pyramid; None for the method's own."""
 
     @property
     def suffix(self) -> str:

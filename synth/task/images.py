@@ -22,7 +22,8 @@ from texneg.synth.ledger.ledger import STAGES
 from texneg.synth.ledger.manifest import Row, Status
 from texneg.synth.plan.plan import Settings, Small
 from texneg.textures.exemplars import exemplar_places, exemplars
-from texneg.textures.presets import PRESETS, SMALLEST_EXEMPLAR
+from texneg.textures.live.plan import default_exemplar
+from texneg.textures.presets import PAPER_EXEMPLAR, PRESETS, SMALLEST_EXEMPLAR
 from texneg.textures.texture import texture, warm_up
 
 SMALLEST_SHARE = 3  # a patch smaller than a third of the nominal size shows no texture: 32 px of 96
@@ -105,9 +106,10 @@ def image_seed(seed: int, key: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
-def patch_size(height: int, width: int, *, size: int, small: Small) -> tuple[int, float]:
+def patch_size(height: int, width: int, *, size: int | None, small: Small) -> tuple[int, float]:
     """Side of the exemplars of an image, px, and the factor by which the image is enlarged first.
 
+    Without a size it is 96 px, and of smaller images than the paper's the same share of the short side.
     Images with a short side under `size` take half of it, then their short side down to a third of it, as
     far as the result is an exemplar at all.
 
@@ -115,6 +117,10 @@ def patch_size(height: int, width: int, *, size: int, small: Small) -> tuple[int
         DecodeError: too_small, or too_large once enlarged.
     """
     short = min(height, width)
+    if size is None:
+        size = PAPER_EXEMPLAR
+        if small == "shrink-patch" and short * SMALLEST_SHARE >= size:
+            return min(default_exemplar(height, width), size), 1.0
     if short >= size:
         return size, 1.0
     if small == "upscale" and short * LARGEST_ZOOM >= size:
@@ -175,7 +181,13 @@ def cut_patches(data: bytes, row: Row, settings: Settings, clock: StageClock) ->
 def synthesise(patches: list[Pixels], row: Row, settings: Settings, clock: StageClock) -> Pixels:
     """Make the texture of an image's exemplars."""
     with clock.time("synthesis"):
-        return texture(patches, size=settings.size, seed=row.image_seed, method=settings.method)
+        return texture(
+            patches,
+            size=settings.size,
+            seed=row.image_seed,
+            method=settings.method,
+            levels=settings.levels,
+        )
 
 
 def encode_texture(pixels: Pixels, row: Row, settings: Settings, clock: StageClock) -> bytes:

@@ -367,6 +367,48 @@ def test_another_version_of_the_method_is_refused(
     assert state(dst) == before
 
 
+def test_a_run_of_exemplars_of_one_size_goes_on_with_them(photos: Path, tmp_path: Path, state: State) -> None:
+    """The record of such a run knows no levels, and the command that is repeated names no size."""
+    dst = tmp_path / "out"
+    synth(SynthConfig.flat(str(photos), str(dst), size=32, exemplar_size=96, executor="sync"))
+    record = tmp_path / "out.texneg" / "config.json"
+    stored = json.loads(record.read_text())
+    assert stored["settings"].pop("levels") is None
+    record.write_text(json.dumps(stored))
+    before = state(dst)
+    next(dst.rglob("*.webp")).unlink()
+    assert synth(SynthConfig.flat(str(photos), str(dst), size=32, executor="sync")) == 0
+    assert state(dst) == before
+    assert verify(VerifyConfig(str(dst), str(photos), resynth=2)) == 0
+    with pytest.raises(InputError, match="levels: None -> 2"):
+        synth(SynthConfig.flat(str(photos), str(dst), size=32, levels=2, executor="sync"))
+
+
+def test_levels_change_textures(photos: Path, tmp_path: Path) -> None:
+    made = []
+    for levels in (None, 1, 2):
+        dst = tmp_path / f"levels-{levels}"
+        synth(config(photos, dst, size=96, exemplar_size=32, levels=levels, limit=2))
+        made.append([path.read_bytes() for path in sorted(dst.rglob("*.webp"))])
+    assert made[0] == made[2] != made[1]
+
+
+@pytest.mark.parametrize(
+    ("sides", "expected"),
+    [((32, 40), 14), ((64, 64), 28), ((96, 200), 42), ((223, 300), 96), ((500, 375), 96), ((31, 40), None)],
+)
+def test_without_a_size_exemplars_are_a_share_of_small_images(
+    tmp_path: Path, manifest: Rows, sides: tuple[int, int], expected: int | None
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "1.png").write_bytes(small_png(*sides))
+    (tmp_path / "data" / "2.png").write_bytes(small_png(40, 40))
+    synth(SynthConfig.flat(str(tmp_path / "data"), str(tmp_path / "out"), size=16, executor="sync"))
+    (first, second), rejected = manifest(tmp_path / "out"), expected is None
+    assert (first["status"], first["patch_size"]) == ("too_small" if rejected else "ok", expected)
+    assert second["patch_size"] == 18
+
+
 def test_another_source_is_refused_and_a_moved_one_is_not(
     photos: Path, many_photos: Path, run: Run, tmp_path: Path
 ) -> None:
@@ -392,6 +434,8 @@ def test_overwrite_spares_files_it_did_not_make(photos: Path, run: Run) -> None:
     [
         ({"size": 5}, "--size 5: allowed is 16 to 1024 px"),
         ({"method": "magic"}, "--method magic: allowed is fast"),
+        ({"levels": 5}, "--levels 5: allowed is 1 to 4"),
+        ({"exemplar_size": 7}, "--exemplar-size 7: allowed is 8 to 2048 px"),
         ({"limit": 0}, "--limit 0: allowed is 1 or more"),
         ({"max_error_rate": 2.0}, "--max-error-rate 2.0: allowed is 0 to 1"),
         ({"seed": -1}, "--seed -1: allowed is 0"),

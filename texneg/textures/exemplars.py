@@ -1,10 +1,12 @@
 """The two patches a texture is made of: the object and its surroundings (Ge et al., NeurIPS 2021)."""
 
-import numpy as np
+from typing import Any
+
 import numpy.typing as npt
 
 from texneg.philox.arrays import fold, philox
 from texneg.philox.streams import Stream
+from texneg.textures.presets import DTYPES, MOST_CHANNELS
 
 Corner = tuple[int, int]
 
@@ -37,21 +39,21 @@ def exemplar_places(height: int, width: int, *, size: int = 96, seed: int = 0) -
     return (height // 2 - size // 2, width // 2 - size // 2), (top, left)
 
 
-def exemplars(image: npt.NDArray[np.uint8], *, size: int = 96, seed: int = 0) -> list[npt.NDArray[np.uint8]]:
-    """Cut the centre patch and one random patch of an image: two new (size, size, 3) uint8 arrays.
+def exemplars(image: npt.NDArray[Any], *, size: int = 96, seed: int = 0) -> list[npt.NDArray[Any]]:
+    """Cut the centre patch and one random patch of an image: two new (size, size, C) arrays of its dtype.
 
     Args:
-        image: (H, W, 3) uint8, both sides at least `size`.
+        image: (H, W, C) of 1 to 16 channels, uint8, uint16 or float, both sides at least `size`.
         size: side of the patches in pixels; the paper's is 96.
         seed: 0 to 2^64 - 1, see `exemplar_places`.
 
     Raises:
         ValueError: wrong rank, channels or dtype, an image smaller than `size`, or a seed out of range.
     """
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+    if image.ndim != 3 or not 1 <= image.shape[2] <= MOST_CHANNELS or image.dtype.name not in DTYPES:
         raise ValueError(
-            f"image of shape {image.shape}, {image.dtype}: allowed is (H, W, 3) uint8; "
-            "repeat a grey image over three channels"
+            f"image of shape {image.shape}, {image.dtype}: allowed is (H, W, C) with C from 1 to "
+            f"{MOST_CHANNELS}, of {', '.join(DTYPES)}; give a grey image as image[..., None]"
         )
     height, width = image.shape[:2]
     places = exemplar_places(height, width, size=size, seed=seed)

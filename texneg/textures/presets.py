@@ -6,6 +6,12 @@ SMALLEST_EXEMPLAR = 8
 """Side of an exemplar, px."""
 SMALLEST_OUTPUT, LARGEST_OUTPUT = 16, 1024
 """Side of a texture, px."""
+MOST_CHANNELS = 16
+DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
+"""Of exemplars."""
+MOST_LEVELS = 4
+PAPER_EXEMPLAR, PAPER_SIDE = 96, 224
+"""Side of the paper's exemplars and of its images, px."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ machine.
 
 from collections.abc import Sequence
 from functools import cache, lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,23 +17,36 @@ import numpy.typing as npt
 from texneg.philox.arrays import fold
 from texneg.philox.streams import Stream
 from texneg.textures.atlas import BIN, MARGIN, Shapes, Tables, colours, ground, halve, level_count, tables
+from texneg.textures.channels import compared
 from texneg.textures.nearest import HEAVIEST, NAME_BITS
-from texneg.textures.presets import LARGEST_OUTPUT, METHODS, PRESETS, SMALLEST_EXEMPLAR, SMALLEST_OUTPUT
+from texneg.textures.presets import (
+    DTYPES,
+    LARGEST_OUTPUT,
+    METHODS,
+    MOST_CHANNELS,
+    MOST_LEVELS,
+    PRESETS,
+    SMALLEST_EXEMPLAR,
+    SMALLEST_OUTPUT,
+)
 from texneg.textures.search import FRACTION, Search, refine, upsample
 from texneg.textures.start import start
 from texneg.textures.window import RADIUS, SPARE
 
+Array = npt.NDArray[Any]
 U8 = npt.NDArray[np.uint8]
 I32 = npt.NDArray[np.int32]
 
 MOST_EXEMPLARS = 8
-LEVELS, MOST_LEVELS = 3, 4
+LEVELS = 3
+_DTYPES = frozenset(map(np.dtype, DTYPES))  # NumPy takes 2 µs to name a dtype
+_COMPARED = {(np.dtype(np.uint8),), (np.dtype(np.uint8), 1), (np.dtype(np.uint8), 3)}
 PARTS = 1 << 16  # weights are rounded to this share of the texture
 NARROWEST, NARROWEST_GIVEN = 16, 8  # px at the coarsest level: by default, and when `levels` is given
 
 
 def texture(
-    exemplars: Sequence[U8],
+    exemplars: Sequence[Array],
     *,
     size: int = 224,
     seed: int = 0,
@@ -40,12 +54,14 @@ def texture(
     levels: int | None = None,
     weights: Sequence[float] | None = None,
     tile: bool = False,
-) -> U8:
-    """Synthesise a (size, size, 3) uint8 texture in which every exemplar is represented about equally.
+) -> Array:
+    """Synthesise a (size, size, C) texture in which every exemplar is represented about equally.
 
     Args:
-        exemplars: 1 to 8 arrays (h, w, 3), or grey (h, w) or (h, w, 1), uint8, each side at least 8 px; sizes
-            may differ. A grey exemplar counts as three equal channels.
+        exemplars: 1 to 8 arrays (h, w, C), or (h, w), each side at least 8 px; sizes may differ. C is 1 to 16
+            and the same for all, and so is the dtype: uint8, uint16, float16, float32 or float64. A uint8
+            exemplar of one channel counts as three equal ones, and may stand beside those of three. Other
+            exemplars are compared as `channels.compared` says, and every pixel is a pixel of theirs.
         size: side of the output in pixels, 16 to 1024.
         seed: 0 to 2^64 - 1; the same seed gives the same bytes on any machine and in any thread.
         method: "fast", "default" or "quality": about 1, 1.5 and 4.5 times the work.
@@ -61,7 +77,7 @@ def texture(
 
 
 def texture_map(
-    exemplars: Sequence[U8],
+    exemplars: Sequence[Array],
     *,
     size: int = 224,
     seed: int = 0,
@@ -69,8 +85,8 @@ def texture_map(
     levels: int | None = None,
     weights: Sequence[float] | None = None,
     tile: bool = False,
-) -> tuple[U8, I32]:
-    """Synthesise a `texture` and its map: for each pixel its exemplar, row, column, (size, size, 3) int32."""
+) -> tuple[Array, I32]:
+    """Synthesise a `texture` and its map (size, size, 3) int32: exemplar, row and column of each pixel."""
     image, source, table = _synthesise(exemplars, size, seed, method, levels, weights, tile)
     row, column = np.divmod(source, table.pitch)
     owner = np.searchsorted(table.tops, row, side="right") - 1
@@ -78,16 +94,17 @@ def texture_map(
 
 
 def _synthesise(
-    given: Sequence[U8],
+    given: Sequence[Array],
     size: int,
     seed: int,
     method: str,
     levels: int | None,
     weights: Sequence[float] | None,
     tile: bool,
-) -> tuple[U8, I32, Tables]:
+) -> tuple[Array, I32, Tables]:
     """Image, atlas index of each pixel, and the tables that explain the index."""
-    exemplars = [_to_colour(index, exemplar) for index, exemplar in enumerate(given)]
+    own = _own_channels(given)
+    exemplars = compared(own) if own else [_to_colour(exemplar) for exemplar in given]
     _check(exemplars, size, seed, method, levels)
     parts, preset = _round_weights(weights, len(exemplars)), PRESETS[method]
     shapes = tuple((exemplar.shape[0], exemplar.shape[1]) for exemplar in exemplars)
@@ -115,8 +132,11 @@ def _synthesise(
         image = refine(source, ground(shapes, level), colours(pyramid[level], table, level), step, search)
 
     inner = (slice(RADIUS, -RADIUS), slice(RADIUS, -RADIUS))
+    places = source[inner] - np.int32(MARGIN * table.pitch)
+    if own:
+        return _gather(own, places, table), places, table
     painted = image[:-SPARE].reshape(*source.shape, 3)[inner].astype(np.uint8)
-    return painted, source[inner] - np.int32(MARGIN * table.pitch), table
+    return painted, places, table
 
 
 @lru_cache(maxsize=64)
@@ -136,21 +156,46 @@ def warm_up() -> None:
     texture_map([np.zeros((32, 32, 3), np.uint8)] * 2, size=32)
 
 
-def _to_colour(index: int, exemplar: U8) -> U8:
-    """Check an exemplar and give it three channels: (h, w, 3)."""
-    grey = exemplar.ndim == 2 or (exemplar.ndim == 3 and exemplar.shape[2] == 1)
-    coloured = np.repeat(exemplar.reshape(*exemplar.shape[:2], 1), 3, axis=2) if grey else exemplar
-    if coloured.ndim != 3 or coloured.shape[2] != 3 or coloured.dtype != np.uint8:
+def _own_channels(given: Sequence[Array]) -> list[Array]:
+    """Check exemplars; those of other channels or depth than a search compares, as (h, w, C), or none."""
+    for index, exemplar in enumerate(given):
+        channels = exemplar.shape[2] if exemplar.ndim == 3 else 1
+        known = exemplar.ndim in (2, 3) and 1 <= channels <= MOST_CHANNELS
+        if not known or exemplar.dtype not in _DTYPES:
+            raise ValueError(
+                f"exemplar {index} of shape {exemplar.shape}, {exemplar.dtype}: allowed are arrays of (h, w)"
+                f" or (h, w, C) with C from 1 to {MOST_CHANNELS}, of {', '.join(DTYPES)}"
+            )
+        if min(exemplar.shape[:2]) < SMALLEST_EXEMPLAR:
+            raise ValueError(
+                f"exemplar {index} of {exemplar.shape[0]} x {exemplar.shape[1]} px: "
+                f"allowed are sides from {SMALLEST_EXEMPLAR} px"
+            )
+    kinds = {(exemplar.dtype, *exemplar.shape[2:]) for exemplar in given}
+    if kinds <= _COMPARED:
+        return []
+    if len(kinds) > 1:
+        named = " and ".join(sorted(f"{kind[0].name} of {kind[1] if kind[1:] else 1}" for kind in kinds))
         raise ValueError(
-            f"exemplar {index} of shape {exemplar.shape}, {exemplar.dtype}: "
-            "allowed are uint8 arrays of (h, w, 3), or grey ones of (h, w) or (h, w, 1)"
+            f"exemplars differ: {named} channels; allowed are one dtype and one number of channels"
         )
-    if min(coloured.shape[:2]) < SMALLEST_EXEMPLAR:
-        raise ValueError(
-            f"exemplar {index} of {coloured.shape[0]} x {coloured.shape[1]} px: "
-            f"allowed are sides from {SMALLEST_EXEMPLAR} px"
-        )
-    return coloured
+    return [exemplar.reshape(*exemplar.shape[:2], -1) for exemplar in given]
+
+
+def _to_colour(exemplar: U8) -> U8:
+    """A uint8 exemplar of one or three channels as (h, w, 3)."""
+    grey = exemplar.ndim == 2 or exemplar.shape[2] == 1
+    return np.repeat(exemplar.reshape(*exemplar.shape[:2], 1), 3, axis=2) if grey else exemplar
+
+
+def _gather(exemplars: list[Array], places: I32, table: Tables) -> Array:
+    """The pixels (h, w, C) that an atlas of these exemplars has at places (h, w)."""
+    channels = exemplars[0].shape[2]
+    atlas = np.zeros((len(table.valid) // table.pitch, table.pitch, channels), exemplars[0].dtype)
+    for top, exemplar in zip(table.tops, exemplars, strict=True):
+        atlas[top : top + exemplar.shape[0], : exemplar.shape[1]] = exemplar
+    pixels = atlas.view(f"V{atlas.itemsize * channels}").ravel()
+    return pixels[places].view(atlas.dtype).reshape(*places.shape, channels)
 
 
 def _round_weights(weights: Sequence[float] | None, count: int) -> tuple[int, ...]:
@@ -165,9 +210,7 @@ def _round_weights(weights: Sequence[float] | None, count: int) -> tuple[int, ..
 
 def _check(exemplars: Sequence[U8], size: int, seed: int, method: str, levels: int | None) -> None:
     if not 1 <= len(exemplars) <= MOST_EXEMPLARS:
-        raise ValueError(
-            f"{len(exemplars)} exemplars: allowed are 1 to {MOST_EXEMPLARS} arrays of (h, w, 3) uint8"
-        )
+        raise ValueError(f"{len(exemplars)} exemplars: allowed are 1 to {MOST_EXEMPLARS} arrays of (h, w, C)")
     height = sum(exemplar.shape[0] + BIN for exemplar in exemplars) + 2 * MARGIN
     if height * max(exemplar.shape[1] + BIN for exemplar in exemplars) > 1 << NAME_BITS:
         raise ValueError(

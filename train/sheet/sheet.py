@@ -46,8 +46,8 @@ class SheetConfig:
     """Images shown."""
     size: int = 224
     """Side of each picture, px."""
-    exemplar_size: int = 96
-    """Side of the two patches a texture is made of, px; with --textures that run's is used."""
+    exemplar_size: int | None = None
+    """Side of the two patches a texture is made of, px; with --textures that run's. Default: as synth."""
     figures: str | None = None
     """Result of texneg audit, audit.json or its folder: tell, leak and time stand below each title."""
     seed: int = 0

@@ -49,9 +49,9 @@ def test_image_of_the_exemplars_size_gives_it_twice():
     [
         ((95, 200, 3), np.uint8, 96, 0, "short side, 95"),
         ((200, 200, 3), np.uint8, 0, 0, "size 0 px"),
-        ((200, 200), np.uint8, 96, 0, "three channels"),
-        ((200, 200, 4), np.uint8, 96, 0, r"allowed is \(H, W, 3\) uint8"),
-        ((200, 200, 3), np.float32, 96, 0, "float32"),
+        ((200, 200), np.uint8, 96, 0, r"image\[..., None\]"),
+        ((200, 200, 17), np.uint8, 96, 0, r"allowed is \(H, W, C\) with C from 1 to 16"),
+        ((200, 200, 3), np.int32, 96, 0, "int32"),
         ((200, 200, 3), np.uint8, 96, -1, "seed -1"),
         ((200, 200, 3), np.uint8, 96, 2**64, "allowed is 0 to"),
     ],

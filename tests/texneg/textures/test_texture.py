@@ -187,20 +187,23 @@ def _digest(setting):
 @pytest.mark.parametrize(
     ("method", "version", "digest"),
     [
-        ("fast", 2, "b7ea430024a09b48"),
-        ("default", 2, "befd52aaec0536ac"),
-        ("quality", 3, "88a1d5255c143eeb"),
+        ("fast", 2, "b7ea430024a09b48 b99c69b278a58476"),
+        ("default", 2, "befd52aaec0536ac bd5867024598cf11"),
+        ("quality", 3, "88a1d5255c143eeb e3c6dae33561f3d1"),
     ],
 )
 def test_bytes_of_each_method_version(method, version, digest):
     """A change here means other textures for every user: raise the preset's version with it."""
-    y, x = np.mgrid[:40, :40]
-    pair = [
-        np.stack([y * 5, x * 5, y * x % 251], -1).astype(np.uint8),
-        np.stack([x, y, x ^ y], -1).astype(np.uint8),
-    ]
-    made = texture(pair, size=100, seed=1, method=method)
-    assert hashlib.sha256(made.tobytes()).hexdigest()[:16] == digest
+    digests = []
+    for side, steep in ((40, 5), (96, 2)):
+        y, x = np.mgrid[:side, :side]
+        pair = [
+            np.stack([y * steep, x * steep, y * x % 251], -1).astype(np.uint8),
+            np.stack([x, y, x ^ y], -1).astype(np.uint8),
+        ]
+        made = texture(pair, size=100, seed=1, method=method)
+        digests.append(hashlib.sha256(made.tobytes()).hexdigest()[:16])
+    assert " ".join(digests) == digest
     assert PRESETS[method].version == version
 
 
@@ -241,13 +244,19 @@ PAIR = [np.zeros((96, 96, 3), np.uint8)] * 2
         ([], {}, "0 exemplars"),
         (PAIR * 5, {}, "10 exemplars: allowed are 1 to 8"),
         ([PAIR[0], np.zeros((7, 96, 3), np.uint8)], {}, "exemplar 1 of 7 x 96 px"),
-        ([np.zeros((96, 96, 4), np.uint8)], {}, r"\(h, w, 3\), or grey ones"),
-        ([np.zeros(96, np.uint8)], {}, r"\(h, w, 3\), or grey ones"),
+        ([np.zeros((96, 96, 17), np.uint8)], {}, r"\(h, w, C\) with C from 1 to 16"),
+        ([np.zeros(96, np.uint8)], {}, r"arrays of \(h, w\)"),
+        (
+            [PAIR[0], np.zeros((96, 96, 4), np.uint8)],
+            {},
+            "exemplars differ: uint8 of 3 and uint8 of 4 channels",
+        ),
+        ([PAIR[0], np.zeros((96, 96, 3), np.uint16)], {}, "differ: uint16 of 3 and uint8 of 3 channels"),
         ([np.broadcast_to(np.uint8(0), (4100, 4100, 3))], {}, "allowed are 16777216 px"),
         (PAIR, {"weights": [1]}, "2 positive numbers"),
         (PAIR, {"weights": [1, 0]}, r"weights \(1, 0\)"),
         (PAIR, {"weights": [1, float("nan")]}, "positive numbers"),
-        ([np.zeros((96, 96, 3), np.float32)], {}, "float32"),
+        ([np.zeros((96, 96, 3), np.int32)], {}, "int32: allowed"),
         (PAIR, {"size": 15}, "size 15 px: allowed is 16 to 1024"),
         (PAIR, {"size": 1025}, "size 1025"),
         (PAIR, {"seed": -1}, "seed -1"),

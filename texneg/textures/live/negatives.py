@@ -26,9 +26,10 @@ from texneg.arguments import (
 from texneg.cores import available_cores
 from texneg.devices import runs_triton
 from texneg.layout import array_bytes, tensor_bytes
+from texneg.textures.channels import COMPARED, compared
 from texneg.textures.live import cpu
 from texneg.textures.live.plan import LIVE, LiveOptions, batch_key, default_exemplar
-from texneg.textures.presets import LARGEST_OUTPUT, METHODS, SMALLEST_EXEMPLAR, SMALLEST_OUTPUT
+from texneg.textures.presets import LARGEST_OUTPUT, METHODS, MOST_CHANNELS, SMALLEST_EXEMPLAR, SMALLEST_OUTPUT
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,9 +59,10 @@ def texture_negatives(
     the longer side, cut off at the bottom or right.
 
     Args:
-        images: NumPy (N, H, W, C) of uint8, float16, float32 or float64, or torch (N, C, H, W) of those or
-            bfloat16; any strides; C 1 or 3; sides of 16 to 1024 px. The search compares 8-bit versions,
-            scaled by the least and largest value of each image.
+        images: NumPy (N, H, W, C) of uint8, uint16, float16, float32 or float64, or torch (N, C, H, W) of
+            those or bfloat16; any strides; C 1 to 16; sides of 16 to 1024 px. The search compares 8-bit
+            versions, scaled by the least and largest value of each image; where C is neither 1 nor 3, three
+            principal components (`channels.compared`), found on the CPU.
         exemplar: side of the squares in pixels, 8 to min(H, W); None for the paper's 96 at 224 px scaled to
             the shorter side.
         method: "live", or "fast", "default" or "quality", the methods of `texture`, on the CPU only.
@@ -114,8 +116,9 @@ def _from_tensor(
         )
     found = _device_maps(eight_bit_tensor(images), index_tensor(index, N, images.device), options)
     pixels = found.reshape(N, options.textures, 1, H * W).expand(-1, -1, C, -1)
-    source = images.reshape(N, 1, C, H * W).expand(-1, options.textures, -1, -1)
-    return source.gather(3, pixels).reshape(N, options.textures, C, H, W)
+    values = images.view(torch.int16) if images.dtype == torch.uint16 else images  # which torch gathers
+    source = values.reshape(N, 1, C, H * W).expand(-1, options.textures, -1, -1)
+    return source.gather(3, pixels).reshape(N, options.textures, C, H, W).view(images.dtype)
 
 
 def _device_maps(pixels: "Tensor", rows: "Tensor", options: LiveOptions) -> "Tensor":
@@ -140,8 +143,8 @@ def _default_threads() -> int:
 def _resolve_exemplar(images: Any, exemplar: int | None) -> int:
     height, width = image_sides(images)
     channels = images.shape[1] if is_tensor(images) else images.shape[3]
-    if channels not in (1, 3):
-        raise ValueError(f"images of {channels} channels; textures are made of 1 or 3")
+    if not 1 <= channels <= MOST_CHANNELS:
+        raise ValueError(f"images of {channels} channels; textures are made of 1 to {MOST_CHANNELS}")
     shorter, longer = min(height, width), max(height, width)
     if shorter < SMALLEST_OUTPUT or longer > LARGEST_OUTPUT:
         raise ValueError(
@@ -154,7 +157,10 @@ def _resolve_exemplar(images: Any, exemplar: int | None) -> int:
 
 
 def eight_bit_array(images: Array) -> U8:
-    """(N, H, W, 1 or 3) to (N, H, W, 3) uint8, a view where nothing changes."""
+    """(N, H, W, C) to (N, H, W, 3) uint8, a view where nothing changes."""
+    if images.shape[3] not in (1, COMPARED):
+        pictures = [compared([image])[0] for image in images]
+        return np.stack(pictures) if pictures else np.empty((*images.shape[:3], COMPARED), np.uint8)
     if images.dtype != np.uint8 and images.size:
         with np.errstate(all="ignore"):
             values = images.astype(np.float32)
@@ -166,9 +172,13 @@ def eight_bit_array(images: Array) -> U8:
 
 
 def eight_bit_tensor(images: "Tensor") -> "Tensor":
-    """(N, 1 or 3, H, W) on any device to (N, H, W, 3) uint8, a view where nothing changes."""
+    """(N, C, H, W) on any device to (N, H, W, 3) uint8, a view where nothing changes."""
     import torch
 
+    if images.shape[1] not in (1, COMPARED):
+        numbers = images.float() if images.dtype == torch.bfloat16 else images
+        pictures = eight_bit_array(numbers.permute(0, 2, 3, 1).cpu().numpy())
+        return torch.from_numpy(pictures).to(images.device)
     if images.dtype != torch.uint8:
         values = images.to(torch.float32)
         least = values.amin(dim=(1, 2, 3), keepdim=True)

@@ -23,6 +23,14 @@ def pictures(N=3, height=40, width=48, seed=0):
     return images
 
 
+def bands(channels, dtype):
+    """Images whose channels are mixtures of the three of a picture, with noise."""
+    random = np.random.default_rng(channels)
+    mixed = pictures(2) @ random.uniform(0.1, 1, (3, channels)) + random.normal(0, 4, (2, 40, 48, channels))
+    mixed = mixed.clip(0, None)
+    return (mixed * ((np.iinfo(dtype).max if np.dtype(dtype).kind == "u" else 1) / mixed.max())).astype(dtype)
+
+
 def channels_first(images):
     return torch.from_numpy(images).permute(0, 3, 1, 2)
 
@@ -134,6 +142,32 @@ def test_one_channel_is_three_equal_ones():
     assert np.array_equal(made.repeat(3, axis=-1), texture_negatives(grey.repeat(3, axis=-1)))
 
 
+@pytest.mark.parametrize("channels", [2, 4, 8, 16])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_any_number_of_channels(channels, dtype):
+    images = bands(channels, dtype)
+    made = texture_negatives(images, count=2)
+    assert made.shape == (2, 2, 40, 48, channels)
+    assert made.dtype == dtype
+    for image, textures in zip(images, made, strict=True):
+        pixels = {pixel.tobytes() for pixel in image.reshape(-1, channels)}
+        assert {pixel.tobytes() for pixel in textures.reshape(-1, channels)} <= pixels
+    tensor = torch.from_numpy(images).permute(0, 3, 1, 2)
+    same = texture_negatives(tensor, count=2).permute(0, 1, 3, 4, 2).contiguous()
+    assert np.array_equal(same.numpy(), made)
+
+
+def test_sixteen_bits_and_no_other_scale_of_a_channel_matter():
+    """The search sees 16-bit images as 8-bit ones of the same contrast, and components without units."""
+    images = pictures()
+    assert np.array_equal(
+        texture_negatives(images.astype(np.uint16) * 257), texture_negatives(images).astype(np.uint16) * 257
+    )
+    many = bands(6, np.float64)
+    units = np.array([1, 2, 4, 0.5, 1024, 0.125])
+    assert np.array_equal(texture_negatives(many * units), texture_negatives(many) * units)
+
+
 def test_any_strides():
     images = pictures(4)
     turned = images[::-2, ::-1, :, ::-1]
@@ -174,7 +208,7 @@ def test_scan_methods_are_those_of_texture():
     [
         (np.zeros((2, 15, 40, 3), np.uint8), {}, "15 x 40 pixels; textures need sides of 16 to 1024"),
         (np.zeros((1, 16, 1025, 3), np.uint8), {}, "sides of 16 to 1024"),
-        (np.zeros((2, 32, 32, 4), np.uint8), {}, "4 channels; textures are made of 1 or 3"),
+        (np.zeros((2, 32, 32, 17), np.uint8), {}, "17 channels; textures are made of 1 to 16"),
         (np.zeros((32, 32, 3), np.uint8), {}, "must be \\(N, H, W, C\\)"),
         (np.zeros((2, 32, 32, 3), np.int16), {}, "dtype int16"),
         (np.zeros((2, 32, 40, 3), np.uint8), {"exemplar": 33}, "exemplar is 33; it must be 8 to 32"),
