@@ -17,7 +17,8 @@ RECIPE = "tiny16_cpu"
 
 def read_blocks(page: Path, language: str = "") -> list[str]:
     """Read the code blocks of a page that are in a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S)
+    blocks = re.findall(r"^```(.*?)\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S)
+    return [block for given, block in blocks if given == language]
 
 
 def read_commands() -> list[str]:

@@ -71,7 +71,17 @@ def write_encoder(out: Path, encoder: Encoder, tensors: Mapping[str, Tensor]) ->
     content = {name: value.contiguous() for name, value in tensors.items()}
     metadata = {"format": "pt", RECORD: json.dumps(describe(encoder), sort_keys=True)}
     with write_errors(out, "it begins anew"):
-        write_bytes(out, save(content, metadata))
+        write_bytes(out, sort_metadata(save(content, metadata)))
+
+
+def sort_metadata(saved: bytes) -> bytes:
+    """Sort the metadata of a safetensors file, whose order is random otherwise: the same bytes each time."""
+    end = 8 + int.from_bytes(saved[:8], "little")
+    header = json.loads(saved[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes
+    return len(text).to_bytes(8, "little") + text + saved[end:]
 
 
 def describe_keys(encoder: Encoder, *, in_full: bool) -> list[str]:

@@ -61,3 +61,8 @@ class KnownSet:
     def count(self) -> int:
         """Number of cells of the headline."""
         return max(1, len(self.corruptions) * SEVERITIES)
+
+    @property
+    def plain_name(self) -> bool:
+        """Its name is a plain word, which sets of one's own have, too: theirs are told by their folders."""
+        return self.group == CUES

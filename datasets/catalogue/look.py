@@ -44,27 +44,28 @@ def locate(name: str, path: str, classes: str | None = None) -> Located:
         return Located(path, classes, known.ready_cut)
     if known.own_map:
         return _locate_own_map(known, place, classes)
-    if classes is None:
-        require_layout(known, place)
+    if classes is None and not has_layout(known, place):
+        if known.plain_name:
+            return Located(path, classes, ready_cut=False)
+        raise InputError(describe_misfit(known, place))
     return Located(path, classes, known.ready_cut)
 
 
-def require_layout(known: KnownSet, place: Place) -> None:
-    """Refuse a folder that holds none of the set's class folders; splits and tars are not looked into.
+def has_layout(known: KnownSet, place: Place) -> bool:
+    """Return True for a folder with any of the set's class folders; splits and tars are not looked into.
 
     Raises:
-        InputError: says what is expected, and what is there.
+        InputError: it holds several sets.
     """
     folders, files = list_folder(place)
     if set(folders) & set(SPLITS) or any(map(is_tar, files)):
-        return
+        return True
     if parts := [name for name in known.parts if name in folders]:
         raise InputError(
             f"set {known.name!r}: {place} holds several sets, {', '.join(parts)}: name each,"
             f" such as {known.flag} {parts[0]}={place / parts[0]} --classes {parts[0]}={known.classes}"
         )
-    if not set(read_class_map(known.classes).folders) & set(folders):
-        raise InputError(describe_misfit(known, place))
+    return bool(set(read_class_map(known.classes).folders) & set(folders))
 
 
 def describe_misfit(known: KnownSet, place: Place) -> str:

@@ -341,14 +341,14 @@ def test_no_error_of_ours_leaves_the_front_door_as_a_traceback(start, tmp_path, 
     for words, status, said in (
         (("probe", run, "--data", one, "--test", images), 0, "chosen without validation"),
         (("knn", run, "--data", one, "--test", images), 0, "kNN k = 2 (asked for 10)"),
-        (("knn", run, "--data", empty, "--test", images), 2, "none of 24 images of"),
+        (("knn", run, "--data", empty, "--test", images, "--name", "empty"), 2, "none of 24 images of"),
         (("probe", run, "--data", empty, "--name", "empty"), 2, "none of 24 images of"),
         (("probe", run, "--data", images, "--test", empty, "--name", "all"), 1, "head-all.pt is written"),
         (("ood", run, "--head", head, "--sets", f"a={empty}", f"b={one}"), 1, "1 of 2 could not be measured"),
         (("analyze", "similarity", run, "--data", empty), 2, "24 of 24 images cannot be read"),
         *(
             ((*words.split(), lost, "--data", images), 2, "lost/encoder.pt holds numbers that are not finite")
-            for words in ("probe", "knn", "analyze similarity")
+            for words in ("probe", "knn --name lost", "analyze similarity")
         ),
         (
             ("ood", lost, "--head", head, "--sets", f"b={one}"),

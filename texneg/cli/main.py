@@ -52,7 +52,8 @@ STOPPED = 130
 
 def usage(verbs: Verbs, prog: str) -> str:
     """Return the list of verbs as text."""
-    lines = [f"  {verb:<16}{summary}" for verb, (_, summary) in verbs.items()]
+    width = 2 + max(map(len, verbs))
+    lines = [f"  {verb:<{width}}{summary}" for verb, (_, summary) in verbs.items()]
     return "\n".join(
         [
             f"texneg {__version__}: negatives with diminished semantics for contrastive vision models",

@@ -112,7 +112,10 @@ def find_class_map(text: str | None, name: str, images: ImageSet) -> ClassMap | 
         return read_class_map(text)
     known = find_known(name)
     own = known.classes if known else name if name in SHIPPED else ""
-    return read_class_map(own) if own else None
+    found = read_class_map(own) if own else None
+    if found and known and known.plain_name and not set(found.folders) & set(images.classes):
+        return None  # a set of one's own
+    return found
 
 
 def declare(

@@ -6,7 +6,7 @@ import pytest
 
 from texneg.datasets.catalogue.catalogue import CATALOGUE, find_group, find_known
 from texneg.datasets.catalogue.cells import name_corruptions
-from texneg.datasets.catalogue.look import locate
+from texneg.datasets.catalogue.look import Located, locate
 from texneg.datasets.catalogue.table import list_known
 from texneg.datasets.class_maps import OBJECTNET, SHIPPED, read_class_map
 from texneg.errors import InputError
@@ -119,6 +119,14 @@ def test_a_folder_must_look_like_the_set_of_its_name(tmp_path):
         locate("pacs", str(tmp_path / "pacs"))
     assert locate("pacs", str(tmp_path / "pacs" / "sketch")).classes is None
     assert locate("edges", str(tmp_path / "absent")).ready_cut is True
+
+
+def test_a_set_of_ones_own_may_bear_a_plain_name(tmp_path):
+    """`edges` is any set of edges, unless it has folders of the published one."""
+    (tmp_path / "edges" / "crescent").mkdir(parents=True)
+    assert locate("edges", str(tmp_path / "edges")) == Located(str(tmp_path / "edges"), None, ready_cut=False)
+    (tmp_path / "edges" / "airplane").mkdir()
+    assert locate("edges", str(tmp_path / "edges")).ready_cut is True
 
 
 def test_objectnet_brings_its_map(tmp_path):

@@ -17,6 +17,7 @@ from texneg.train.engine.optimiser import Optimisation, limit_gradient, make_opt
 from texneg.train.engine.step import advance
 from texneg.train.flags import change
 from texneg.train.methods import byol, memory_bank, moco, triplet
+from texneg.train.negatives.negative_pass import NegativePass, Teaching
 from texneg.train.networks.backbone import Architecture
 from texneg.train.objectives import Objective, TruncatedTriplet
 
@@ -46,7 +47,8 @@ def train(config, network, loss, parts):
         objective=Objective(loss),
         method=method,
         meter=Meter(),
-        batches=SimpleNamespace(recorded=None, complete=lambda batch: batch),
+        batches=SimpleNamespace(recorded=None, complete=lambda batch, negatives: batch),
+        teaching=Teaching(NegativePass(), 5),
         device=torch.device("cpu"),
     )
     for step in range(3):
