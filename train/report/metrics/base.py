@@ -1,7 +1,7 @@
 """Tables of metrics, and the results of all arms that they are made of."""
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -13,7 +13,7 @@ from texneg.train.evaluate.sets.accuracy import Accuracy
 from texneg.train.evaluate.sets.base import Record
 from texneg.train.evaluate.sets.corruptions import Corruptions
 from texneg.train.report.runs import Arm
-from texneg.train.report.sets import Key, SetResult, read_sets
+from texneg.train.report.sets import Key, SetResult, Tested, read_tested
 
 ABSENT = "–"
 
@@ -31,11 +31,11 @@ class MetricTable:
     rows: tuple[tuple[str, ...], ...]
 
 
-class Tested(NamedTuple):
+class TestedArms(NamedTuple):
     """The arms of a report, and the sets that each run of them was tested on."""
 
     arms: Sequence[Arm]
-    results: Sequence[Sequence[Mapping[Key, SetResult]]]
+    results: Tested
     """by arm, then by run"""
 
     def sets(self) -> list[Key]:
@@ -61,9 +61,9 @@ class Spread:
     """None with a single seed"""
 
 
-def read_tested(arms: Sequence[Arm]) -> Tested:
+def read_tested_arms(arms: Sequence[Arm]) -> TestedArms:
     """Read what the runs of these arms were tested on."""
-    return Tested(arms, [[read_sets(run) for run in arm.runs] for arm in arms])
+    return TestedArms(arms, read_tested(arms))
 
 
 def spread(values: Sequence[float | None]) -> Spread | None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from texneg.train.report.metrics.base import MetricTable, Tested, read_tested
+from texneg.train.report.metrics.base import MetricTable, read_tested_arms
 from texneg.train.report.metrics.consistency import (
     Consistency,
     HumanConsistency,
@@ -68,7 +68,7 @@ def collect_metrics(
     Raises:
         InputError: a file or folder is of no use, or sets are not the same test in all runs.
     """
-    tested: Tested = read_tested(arms)
+    tested = read_tested_arms(arms)
     names = list(dict.fromkeys(key[2] for arm in tested.results for run in arm for key in run))
     scores, corruption = collect_scores(tested), collect_corruption(tested, reference)
     same_classes, consistency = collect_same_classes(tested), collect_consistency(tested)

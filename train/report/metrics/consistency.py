@@ -19,7 +19,7 @@ from texneg.train.report.metrics.base import (
     ABSENT,
     MetricTable,
     Spread,
-    Tested,
+    TestedArms,
     name_set,
     spread,
     write_spread,
@@ -64,19 +64,19 @@ class HumanConsistency:
     """of a cue-conflict set"""
 
 
-def collect_consistency(tested: Tested) -> list[Consistency]:
+def collect_consistency(tested: TestedArms) -> list[Consistency]:
     """Error consistency on all sets that two arms, or two runs of an arm, answered."""
     found = [_collect_set(tested, key) for key in _answered(tested)]
     return [one for one in found if one and any(value is not None for row in one.kappa for value in row)]
 
 
-def _answered(tested: Tested) -> list[Key]:
+def _answered(tested: TestedArms) -> list[Key]:
     """Sets with right and wrong answers; for a cue-conflict set the shape's category is right."""
     keys = dict.fromkeys(key for arm in tested.results for run in arm for key in run)
     return [key for key in keys if key[1] in (Accuracy.name, Corruptions.name, ShapeBias.name)]
 
 
-def _collect_set(tested: Tested, key: Key) -> Consistency | None:
+def _collect_set(tested: TestedArms, key: Key) -> Consistency | None:
     arms = [list(tested.of_arm(number, key).values()) for number in range(len(tested.arms))]
     every = [one for arm in arms for one in arm]
     right = read_right(every)
@@ -115,7 +115,7 @@ def read_right(results: Sequence[SetResult]) -> list[Right] | None:
     return cells
 
 
-def collect_humans(tested: Tested, humans: Mapping[str, Trials]) -> list[HumanConsistency]:
+def collect_humans(tested: TestedArms, humans: Mapping[str, Trials]) -> list[HumanConsistency]:
     """Error consistency with people on the sets of which there are trials.
 
     Raises:
@@ -134,7 +134,7 @@ def collect_humans(tested: Tested, humans: Mapping[str, Trials]) -> list[HumanCo
     return found
 
 
-def _compare_with_people(tested: Tested, key: Key, trials: Trials) -> HumanConsistency | None:
+def _compare_with_people(tested: TestedArms, key: Key, trials: Trials) -> HumanConsistency | None:
     arms: list[Spread | None] = []
     intervals: list[Interval | None] = []
     people: People = {}
@@ -214,7 +214,7 @@ def _find_interval(runs: Sequence[Mapping[str, bool]], people: People) -> Interv
     return bootstrap_kappa(mine, theirs)
 
 
-def tabulate_consistency(tested: Tested, found: Sequence[Consistency]) -> MetricTable | None:
+def tabulate_consistency(tested: TestedArms, found: Sequence[Consistency]) -> MetricTable | None:
     """Tabulate a row for each set and arm; None without any."""
     rows = []
     labels = [arm.label for arm in tested.arms]
@@ -239,7 +239,7 @@ def _write_kappa(value: float | None) -> str:
     return ABSENT if value is None else f"{value:.2f}".replace("-", "−")
 
 
-def tabulate_humans(tested: Tested, found: Sequence[HumanConsistency]) -> MetricTable | None:
+def tabulate_humans(tested: TestedArms, found: Sequence[HumanConsistency]) -> MetricTable | None:
     """Tabulate consistency with people, and their range of shape bias; None without any."""
     if not found:
         return None

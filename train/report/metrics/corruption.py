@@ -25,7 +25,7 @@ from texneg.train.report.metrics.base import (
     ABSENT,
     MetricTable,
     Spread,
-    Tested,
+    TestedArms,
     cells_of,
     name_set,
     spread,
@@ -95,7 +95,7 @@ class CorruptionErrors:
         return f"mean CE of {len(self.counted)} corruptions" if self.lacking else "mCE"
 
 
-def collect_corruption(tested: Tested, reference: Run | None = None) -> list[CorruptionErrors]:
+def collect_corruption(tested: TestedArms, reference: Run | None = None) -> list[CorruptionErrors]:
     """Corruption errors on all sets of corruptions.
 
     Args:
@@ -115,7 +115,7 @@ def collect_corruption(tested: Tested, reference: Run | None = None) -> list[Cor
     return [_collect_set(tested, key, given) for key in keys]
 
 
-def _collect_set(tested: Tested, key: Key, given: tuple[Run, Results] | None) -> CorruptionErrors:
+def _collect_set(tested: TestedArms, key: Key, given: tuple[Run, Results] | None) -> CorruptionErrors:
     everywhere = list(tested.everywhere(key))
     if given and key in given[1]:
         everywhere.append(given[1][key])
@@ -145,7 +145,9 @@ def choose_counted(names: Collection[str]) -> tuple[str, ...]:
     return tuple(name for name in FIFTEEN if name in names) or tuple(sorted(names))
 
 
-def _measure_arm(tested: Tested, key: Key, number: int, reference: Reference | None) -> ArmCorruption | None:
+def _measure_arm(
+    tested: TestedArms, key: Key, number: int, reference: Reference | None
+) -> ArmCorruption | None:
     mine = tested.of_arm(number, key)
     if not mine:
         return None
@@ -218,7 +220,7 @@ def read_mistakes(
     return {name: 1 - values[of == name].astype(np.float64).mean(0) for name in names}
 
 
-def tabulate_corruption(tested: Tested, one: CorruptionErrors) -> MetricTable:
+def tabulate_corruption(tested: TestedArms, one: CorruptionErrors) -> MetricTable:
     """Tabulate the means, then a row for each corruption."""
     label = one.mean_name if one.reference else "mean error"
     rows = [(label, *(_write_means(arm) for arm in one.arms))]

@@ -19,7 +19,7 @@ from texneg.train.evaluate.metrics.corruption_error import (
 )
 from texneg.train.evaluate.sets.accuracy import Accuracy
 from texneg.train.evaluate.sets.base import Record
-from texneg.train.report.metrics.base import Tested, cells_of
+from texneg.train.report.metrics.base import TestedArms, cells_of
 from texneg.train.report.metrics.same_classes import find_clean
 from texneg.train.report.runs import Run
 from texneg.train.report.sets import Key, SetResult
@@ -61,7 +61,7 @@ def require_one_making(name: str, records: Sequence[Record]) -> None:
 
 
 def find_reference(
-    tested: Tested, key: Key, number: int, given: tuple[Run, Results] | None
+    tested: TestedArms, key: Key, number: int, given: tuple[Run, Results] | None
 ) -> Reference | None:
     """Find what the errors of an arm on a set are relative to; None where there is nothing.
 

@@ -18,7 +18,15 @@ from texneg.train.evaluate.metrics.effective_robustness import (
     fit_line,
     keep_inside,
 )
-from texneg.train.report.metrics.base import ABSENT, MetricTable, Spread, Tested, name_set, read_csv, spread
+from texneg.train.report.metrics.base import (
+    ABSENT,
+    MetricTable,
+    Spread,
+    TestedArms,
+    name_set,
+    read_csv,
+    spread,
+)
 from texneg.train.report.metrics.same_classes import SameClasses
 
 RUNS = "the other arms"
@@ -165,7 +173,7 @@ def _read_points(path: str, rows: Sequence[Sequence[str]], column: int) -> list[
     return points
 
 
-def tabulate_robustness(tested: Tested, found: Sequence[Robustness]) -> MetricTable | None:
+def tabulate_robustness(tested: TestedArms, found: Sequence[Robustness]) -> MetricTable | None:
     """Tabulate a row for each set; None without any."""
     if not found:
         return None

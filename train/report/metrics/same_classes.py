@@ -19,7 +19,7 @@ from texneg.train.report.metrics.base import (
     ABSENT,
     MetricTable,
     Spread,
-    Tested,
+    TestedArms,
     cells_of,
     name_set,
     spread,
@@ -73,7 +73,7 @@ class SameClasses:
     """None where the in-distribution test has no ranking, or none of these classes"""
 
 
-def collect_same_classes(tested: Tested) -> list[SameClasses]:
+def collect_same_classes(tested: TestedArms) -> list[SameClasses]:
     """All sets out of distribution for which a run has the in-distribution accuracy on their classes."""
     found = []
     for key in tested.sets():
@@ -86,7 +86,7 @@ def collect_same_classes(tested: Tested) -> list[SameClasses]:
     return [one for one in found if any(one.arms)]
 
 
-def _compare_arm(tested: Tested, number: int, key: Key) -> ArmSameClasses | None:
+def _compare_arm(tested: TestedArms, number: int, key: Key) -> ArmSameClasses | None:
     pairs: list[tuple[Clean, float]] = []
     for place, one in tested.of_arm(number, key).items():
         clean = find_clean(tested.arms[number].runs[place], tested.results[number][place], key, one)
@@ -165,7 +165,7 @@ def read_answers(path: Path) -> Answers | None:
         return None
 
 
-def tabulate_same_classes(tested: Tested, found: Sequence[SameClasses]) -> MetricTable | None:
+def tabulate_same_classes(tested: TestedArms, found: Sequence[SameClasses]) -> MetricTable | None:
     """Tabulate a row for each set; None without any."""
     if not found:
         return None

@@ -8,7 +8,7 @@ from texneg.train.report.metrics.base import (
     ABSENT,
     MetricTable,
     Spread,
-    Tested,
+    TestedArms,
     average_cells,
     cells_of,
     name_set,
@@ -56,13 +56,13 @@ class SetScores:
     arms: tuple[ArmScores | None, ...]
 
 
-def collect_scores(tested: Tested) -> list[SetScores]:
+def collect_scores(tested: TestedArms) -> list[SetScores]:
     """Scores of all sets of which a run has top-5 accuracy or calibration."""
     found = [_collect_set(tested, key) for key in tested.sets()]
     return [one for one in found if any(arm and (arm.top5 or arm.ece) for arm in one.arms)]
 
 
-def _collect_set(tested: Tested, key: Key) -> SetScores:
+def _collect_set(tested: TestedArms, key: Key) -> SetScores:
     first = cells_of(next(tested.everywhere(key)).record)[0]
     arms = []
     for number in range(len(tested.arms)):
@@ -96,7 +96,7 @@ def pool_bins(every: Sequence[Sequence[Record]]) -> tuple[PooledBin, ...]:
     return tuple(pooled)
 
 
-def tabulate_scores(tested: Tested, found: Sequence[SetScores]) -> MetricTable | None:
+def tabulate_scores(tested: TestedArms, found: Sequence[SetScores]) -> MetricTable | None:
     """Tabulate a row for each set; None without any."""
     if not found:
         return None

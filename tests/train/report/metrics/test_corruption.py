@@ -5,7 +5,7 @@ import pytest
 
 from texneg.errors import InputError
 from texneg.train.evaluate.metrics.corruption_error import FIFTEEN
-from texneg.train.report.metrics.base import read_tested
+from texneg.train.report.metrics.base import read_tested_arms
 from texneg.train.report.metrics.corruption import collect_corruption, tabulate_corruption
 from texneg.train.report.metrics.corruption_reference import describe_making, is_like_alexnet
 from texneg.train.report.runs import group_runs, read_run
@@ -14,7 +14,7 @@ SKILLS = {name: 1.5 + 0.1 * place for place, name in enumerate(FIFTEEN)}
 
 
 def collect(folders, **options):
-    tested = read_tested(group_runs([read_run(folder) for folder in folders]))
+    tested = read_tested_arms(group_runs([read_run(folder) for folder in folders]))
     return tested, collect_corruption(tested, **options)
 
 

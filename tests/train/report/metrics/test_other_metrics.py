@@ -9,7 +9,7 @@ from texneg.cli.main import main
 from texneg.errors import InputError
 from texneg.train.evaluate.metrics.effective_robustness import logit, sigmoid
 from texneg.train.evaluate.metrics.error_consistency import kappa
-from texneg.train.report.metrics.base import MetricTable, read_tested
+from texneg.train.report.metrics.base import MetricTable, read_tested_arms
 from texneg.train.report.metrics.collect import collect_metrics
 from texneg.train.report.metrics.robustness import read_lines
 from texneg.train.report.metrics.scores import pool_bins
@@ -146,7 +146,7 @@ def test_everything_stands_in_the_report(arms, tmp_path, capsys):
     found = json.loads(out.with_suffix(".json").read_text())["metrics"]
     assert found["same_classes"][0]["arms"][0]["n"] == 90
     assert found["scores"][0]["arms"][0]["bins"][7]["n"] > 0
-    assert read_tested(group_runs([read_run(str(arms[0].path))])).sets() == [
+    assert read_tested_arms(group_runs([read_run(str(arms[0].path))])).sets() == [
         ("", "accuracy", "clean"),
         ("", "accuracy", "some"),
     ]
