@@ -23,7 +23,7 @@ from texneg.train.report.markdown import render_markdown
 from texneg.train.report.metrics.collect import collect_metrics
 from texneg.train.report.page import embed_image, render
 from texneg.train.report.runs import Run, group_runs, read_run
-from texneg.train.report.text import render_plain, render_plain_table
+from texneg.train.report.text import render_plain
 
 SHEETS = ("sheet*.png", "sheet*.jpg", "sheet*.webp")
 
@@ -81,8 +81,8 @@ def report(config: ReportConfig) -> int:
     if not content.rows and not content.analyses:
         console.info("warning: no run has results yet: make some with texneg probe, ood or analyze")
     console.out(render_plain(arms, content.rows))
-    for one in metrics.tables:
-        console.out(render_plain_table(one))
+    if metrics.tables:
+        console.out(f"also there: {', '.join(dict.fromkeys(one.heading for one in metrics.tables))}")
     console.out(f"{out}: {len(arms)} arms, {len(runs)} runs, {len(content.rows)} rows")
     return 0
 

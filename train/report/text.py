@@ -1,9 +1,7 @@
 """Number formatting, and the table of test sets as plain text."""
 
-import textwrap
 from collections.abc import Callable, Sequence
 
-from texneg.train.report.metrics.base import MetricTable
 from texneg.train.report.rows import Entry, Row
 from texneg.train.report.runs import Arm
 
@@ -11,8 +9,6 @@ ABSENT = "–"
 BOTH = "masked / unmasked"
 AT_CHANCE = "°"
 NAME_WIDTH = 26
-WIDTH = 110
-MOST_ROWS = 40  # of a table in the terminal
 
 Format = Callable[[float], str]
 
@@ -62,26 +58,6 @@ def render_plain(arms: Sequence[Arm], table: Sequence[Row]) -> str:
     if any(entry and entry.at_chance for row in table for entry in row.entries):
         lines.append(f"{AT_CHANCE} no better than chance")
     return "\n".join(lines)
-
-
-def render_plain_table(table: MetricTable) -> str:
-    """A table of metrics for the terminal: heading, columns as wide as their cells, the note below.
-
-    Of a long one the first rows; Markdown and JSON have all.
-    """
-    lines = [table.columns, *table.rows[:MOST_ROWS]]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(table.columns))]
-    texts = [
-        "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    ]
-    if len(table.rows) > MOST_ROWS:
-        texts.append(f"... and {len(table.rows) - MOST_ROWS} more rows in the Markdown file")
-    return "\n".join(["", table.heading, *(f"  {text}" for text in texts), *_wrap(table.note)])
-
-
-def _wrap(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="  ")
 
 
 def name_set(row: Row) -> str:

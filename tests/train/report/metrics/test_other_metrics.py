@@ -9,12 +9,11 @@ from texneg.cli.main import main
 from texneg.errors import InputError
 from texneg.train.evaluate.metrics.effective_robustness import logit, sigmoid
 from texneg.train.evaluate.metrics.error_consistency import kappa
-from texneg.train.report.metrics.base import MetricTable, read_tested_arms
+from texneg.train.report.metrics.base import read_tested_arms
 from texneg.train.report.metrics.collect import collect_metrics
 from texneg.train.report.metrics.robustness import read_lines
 from texneg.train.report.metrics.scores import pool_bins
 from texneg.train.report.runs import group_runs, read_run
-from texneg.train.report.text import render_plain_table
 
 SOME = ("c1", "c4", "c7")
 
@@ -120,15 +119,6 @@ def test_bins_are_pooled_place_by_place():
     empty, full = pool_bins([one, other])
     assert (empty.n, empty.confidence) == (0, None)
     assert (full.n, full.confidence, full.accuracy) == (8, pytest.approx(0.75), pytest.approx(0.875))
-
-
-def test_a_long_table_is_cut_in_the_terminal():
-    rows = tuple((f"set {i}", str(i)) for i in range(50))
-    printed = render_plain_table(
-        MetricTable("name", "Heading", "A note.", ("set", "value"), rows)
-    ).splitlines()
-    assert printed[1:4] == ["Heading", "  set     value", "  set 0   0"]
-    assert printed[-2:] == ["  ... and 10 more rows in the Markdown file", "  A note."]
 
 
 def test_everything_stands_in_the_report(arms, tmp_path, capsys):
