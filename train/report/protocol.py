@@ -65,16 +65,17 @@ def describe_choice(probe: Mapping[str, Any]) -> str:
 
 def describe_sets(tested: Tested, page: Path) -> Grid | None:
     """The protocol of every set, a row each, with the columns that say anything; None without sets."""
-    found: dict[Key, SetResult] = {}
-    for run in (run for runs in tested for run in runs):
-        found = {**run, **found}
-    rows = [_describe_set(key, one, page) for key, one in found.items()]
+    found: dict[Key, list[SetResult]] = {}
+    for key, one in (pair for runs in tested for run in runs for pair in run.items()):
+        found.setdefault(key, []).append(one)
+    rows = [_describe_set(key, everywhere, page) for key, everywhere in found.items()]
     head = [name for name in rows[0] if any(row[name] for row in rows)] if rows else []
     return Grid(head, [[row[name] for name in head] for row in rows]) if rows else None
 
 
-def _describe_set(key: Key, one: SetResult, page: Path) -> dict[str, str]:
-    record: Record = one.record
+def _describe_set(key: Key, everywhere: Sequence[SetResult], page: Path) -> dict[str, str]:
+    record: Record = everywhere[0].record
+    crops = dict.fromkeys(str(one.record.get("transform") or "") for one in everywhere)
     cells = record.get("cells") or [record]
     paths = list(dict.fromkeys(str(cell["path"]) for cell in cells if "path" in cell))
     place = relate(paths[0], page.parent) if len(paths) == 1 else ", ".join(paths[:1])
@@ -85,7 +86,7 @@ def _describe_set(key: Key, one: SetResult, page: Path) -> dict[str, str]:
         "images at": f"{place} and {len(paths) - 1} more" if len(paths) > 1 else place,
         "images": str(record.get("n", "")),
         "class space": _describe_space(record),
-        "crop": str(record.get("transform") or ""),
+        "crop": " or ".join(crop for crop in crops if crop),
         "corrupted": describe_making(record),
         "unreadable": _describe_unreadable(record),
         "data": str(record.get("data", ""))[:HASH],

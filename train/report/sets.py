@@ -3,7 +3,7 @@
 Only sets of one group with the same classes are averaged: a mean over unlike things says nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,14 +100,30 @@ def require_same_test(name: str, everywhere: Sequence[SetResult]) -> None:
             " measure it again with the same --bad and --allow-truncated"
         )
     spaces = {(one.record.get("declared"), one.record.get("classes")) for one in everywhere}
-    cuts = {one.record.get("transform", "those of an earlier version") for one in everywhere}
     makings = {name_making(one.record) for one in everywhere}
-    for what, ways in (("classes", spaces), ("crops", cuts), ("corruptions", makings)):
-        if len(ways) > 1:
-            raise InputError(
-                f"set {name!r} was measured with other {what} in some runs"
-                f" ({'; '.join(sorted(map(str, ways)))}); measure it again in the same way"
-            )
+    _require_one_way(name, "classes", spaces)
+    _require_one_way(name, "corruptions", makings)
+
+
+def require_same_crops(name: str, compared: Sequence[SetResult]) -> None:
+    """Refuse a set whose images some runs of an arm or its baseline saw cut otherwise, or at another size.
+
+    Encoders that were trained apart have preprocessings, and image sizes, of their own.
+
+    Raises:
+        InputError: naming the ways that there are.
+    """
+    cuts = {one.record.get("transform", "those of an earlier version") for one in compared}
+    _require_one_way(name, "crops", cuts)
+    _require_one_way(name, "constants of corruptions", {one.record.get("constants") for one in compared})
+
+
+def _require_one_way(name: str, what: str, ways: Collection[object]) -> None:
+    if len(ways) > 1:
+        raise InputError(
+            f"set {name!r} was measured with other {what} in some runs"
+            f" ({'; '.join(sorted(map(str, ways)))}); measure it again in the same way"
+        )
 
 
 def name_making(record: Record) -> str:
@@ -119,8 +135,7 @@ def name_making(record: Record) -> str:
         return "from files"
     if "jpeg_quality" not in record:
         return ""
-    jpeg = f"JPEG {record['jpeg_quality']}" if record["jpeg_quality"] else "no JPEG"
-    return f"on the fly, {jpeg}, constants of {record.get('constants')}"
+    return f"on the fly, JPEG {record['jpeg_quality']}" if record["jpeg_quality"] else "on the fly, no JPEG"
 
 
 def find_group(name: str, kind: type[SetKind], record: Record, *, clean: bool) -> str:

@@ -22,6 +22,7 @@ from texneg.train.report.sets import (
     name_making,
     read_tested,
     require_other_images,
+    require_same_crops,
     require_same_test,
 )
 
@@ -98,6 +99,8 @@ def make_set_row(arms: Sequence[Arm], tested: Tested, key: Key, groups: Mapping[
         seeds = {str(seed): run[key] for seed, run in zip(arm.seeds, runs, strict=True) if key in run}
         values.append({seed: one.value for seed, one in seeds.items() if one.value is not None})
         found.append({seed: seeds[seed] for seed in values[-1]})
+        base = () if arm.baseline is None else tested[arm.baseline]
+        require_same_crops(name, [run[key] for run in (*runs, *base) if key in run])
     entries = [
         entry and _add_images(kind, arm, entry, sets, {} if arm.baseline is None else found[arm.baseline])
         for arm, entry, sets in zip(arms, compare_arms(arms, values), found, strict=True)

@@ -148,16 +148,10 @@ def _change_bar(arms: Sequence[Arm], i: int, entry: Entry | None, reach: float) 
     accuracy = f"{percent(entry.mean)} %{', at chance' if entry.at_chance else ''}, {seeds}"
     change = entry.difference
     if change is None:
-        return Bar(
-            arm.label,
-            arm.look.number,
-            percent(entry.mean),
-            "%",
-            seeds,
-            "",
-            "",
-            at=50.0 if arm.baseline is None else None,
-        )
+        compared = any(other.baseline == i for other in arms)
+        detail = seeds if compared else f"{seeds}, compared with none"
+        at = 50.0 if compared else None
+        return Bar(arm.label, arm.look.number, percent(entry.mean), "%", detail, "", "", at=at)
     images, over = (_span(ends, -reach, reach) for ends in (change.over_images, change.over_seeds))
     intervals = [
         f"{name} {interval(ends, points)}"

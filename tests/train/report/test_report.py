@@ -333,6 +333,20 @@ def test_only_what_is_alike_is_averaged(tmp_path, fabricate):
     assert not any("mean of" in name for name in names)
 
 
+def test_only_arms_that_are_compared_need_the_same_crops(tmp_path, fabricate):
+    """Encoders that have no baseline in common have preprocessings of their own."""
+    runs = [fabricate(tmp_path, negatives=kind, sets={"a": 0.5}) for kind in ("none", "patch")]
+    for run, cut in zip(runs, ("one", "other"), strict=True):
+        change_sets(run, {"a": {"transform": cut}})
+    with pytest.raises(InputError, match=r"other crops in some runs \(one; other"):
+        build_table(group_runs([read_run(str(run)) for run in runs]))
+    record = json.loads((runs[1] / "config.json").read_text())
+    record["baseline"] = record["baseline"] | {"bn": "another"}
+    write_json(runs[1] / "config.json", record)
+    table = build_table(group_runs([read_run(str(run)) for run in runs]))
+    assert [len(row.entries) for row in table if row.name == "a"] == [2]
+
+
 def test_runs_with_other_corruptions_of_a_set_are_refused(tmp_path, fabricate):
     runs = [fabricate(tmp_path, sets={"a": 0.5}, seed=seed) for seed in range(2)]
     for run, quality in zip(runs, (85, None), strict=True):
