@@ -163,7 +163,7 @@ def centred_nonsemantic(
 def nonsemantic_confusion(
     query: Tensor, nonsemantic: Tensor, *, gathered: Tensor | None = None, temperature: float = 0.2
 ) -> Tensor:
-    """How far a query tells the non-semantic negatives of the images apart: 0 where it confuses them all.
+    """Degree to which a query tells the images' non-semantic negatives apart: 0 where it confuses all.
 
         p_ijm = softmax over j of q_i.t_jm / T,    c_im = T (log B + sum_j p_ijm log p_ijm) >= 0
 

@@ -63,7 +63,7 @@ class Head:
     data: str = ""
     """Fingerprint of a sample of each of them; empty in files of earlier versions."""
     protocol: str = "lbfgs"
-    """How it was fitted."""
+    """Protocol that it was fitted by, in words."""
 
     def logits(self, features: Tensor) -> Tensor:
         """Scores (N, C) of features (N, F)."""

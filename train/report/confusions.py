@@ -24,7 +24,7 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class Answers:
-    """What one run answered on one set, where it was wrong."""
+    """Wrong answers of one run on one set."""
 
     mistakes: Counter[Pair]
     images: Mapping[Pair, Sequence[str]]

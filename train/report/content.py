@@ -27,7 +27,7 @@ from texneg.train.report.verdict import Verdict, reach_verdict
 
 @dataclass(frozen=True)
 class Content:
-    """What a report holds."""
+    """Content of a report."""
 
     title: str
     arms: Sequence[Arm]

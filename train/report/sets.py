@@ -15,7 +15,7 @@ from texneg.train.evaluate.probe import is_split_of
 from texneg.train.evaluate.sets import KINDS
 from texneg.train.evaluate.sets.accuracy import Accuracy
 from texneg.train.evaluate.sets.base import Record, SetKind
-from texneg.train.evaluate.sets.corruptions import Corruptions
+from texneg.train.evaluate.sets.corruptions import Corruptions, name_origin
 from texneg.train.report.runs import Arm, Run
 
 PROBE_ROW = "probe test"
@@ -100,9 +100,9 @@ def require_same_test(name: str, everywhere: Sequence[SetResult]) -> None:
             " measure it again with the same --bad and --allow-truncated"
         )
     spaces = {(one.record.get("declared"), one.record.get("classes")) for one in everywhere}
-    makings = {name_making(one.record) for one in everywhere}
+    origins = {find_origin(one.record) for one in everywhere}
     _require_one_way(name, "classes", spaces)
-    _require_one_way(name, "corruptions", makings)
+    _require_one_way(name, "corruptions", origins)
 
 
 def require_same_crops(name: str, compared: Sequence[SetResult]) -> None:
@@ -126,16 +126,12 @@ def _require_one_way(name: str, what: str, ways: Collection[object]) -> None:
         )
 
 
-def name_making(record: Record) -> str:
-    """Name how the corrupted images of a set came about; empty for any other set.
+def find_origin(record: Record) -> str:
+    """Find where the images of a corrupted set came from; empty for any other set.
 
     Accuracies on published files and on images corrupted in memory differ by points, and so by JPEG quality.
     """
-    if record.get("files"):
-        return "from files"
-    if "jpeg_quality" not in record:
-        return ""
-    return f"on the fly, JPEG {record['jpeg_quality']}" if record["jpeg_quality"] else "on the fly, no JPEG"
+    return name_origin(record) if record.get("files") or "jpeg_quality" in record else ""
 
 
 def find_group(name: str, kind: type[SetKind], record: Record, *, clean: bool) -> str:

@@ -25,7 +25,7 @@ SHORT = np.iinfo(np.int16).max
 
 @dataclass(frozen=True)
 class Answered:
-    """What a head says of images, judged."""
+    """Answers of a head to images, judged."""
 
     right: dict[str, Tensor]
     """boolean (n,) by rule, masked and unmasked"""

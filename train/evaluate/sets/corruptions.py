@@ -158,7 +158,7 @@ class Corruptions(SetKind):
 
     @classmethod
     def remarks(cls, shown: ArmResult) -> list[str]:
-        """How the images were made: numbers of files and of corruptions on the fly are not to be mixed."""
+        """Origin of the images: numbers of files and of corruptions on the fly are not to be mixed."""
         return [str(shown.details["made"])]
 
     @classmethod
@@ -185,9 +185,12 @@ class Corruptions(SetKind):
 def name_making(record: Record) -> str:
     """Name in a few words how the images of a set were made, and of how many cells the mean is."""
     cells = plural(record.get("counted", len(record["cells"])), "cell")
-    if record.get("files"):
-        return f"{cells} from files"
-    return f"{cells} on the fly, {_name_jpeg(record)}"
+    return f"{cells} {name_origin(record)}"
+
+
+def name_origin(record: Record) -> str:
+    """Name where the images of a set came from: published files, or made on the fly with which JPEG."""
+    return "from files" if record.get("files") else f"on the fly, {_name_jpeg(record)}"
 
 
 def _name_jpeg(record: Record) -> str:
