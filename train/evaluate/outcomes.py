@@ -44,19 +44,23 @@ class Outcomes:
 
     keys: npt.NDArray[np.str_]
     """N names, unique"""
-    values: npt.NDArray[np.int8]
-    """(N,) 1 right and 0 wrong, unless the kind says otherwise"""
+    values: npt.NDArray[np.int8 | np.float32]
+    """(N,) 1 right and 0 wrong, unless the kind says otherwise; reciprocal ranks of cue sets"""
     answers: Answers | None = None
     """None in files of earlier versions, and of kinds that keep none"""
 
 
 def save_outcomes(
-    path: Path, keys: Sequence[str], values: npt.NDArray[np.int8], answers: Answers | None = None
+    path: Path,
+    keys: Sequence[str],
+    values: npt.NDArray[np.int8 | np.float32],
+    answers: Answers | None = None,
 ) -> None:
     """Write a compressed .npz of names, values and answers."""
     kept = {} if answers is None else {name: of for name, of in vars(answers).items() if of is not None}
     names = np.array(keys, np.str_)
-    write_arrays(path, compress=True, keys=names, values=values.astype(np.int8), **kept)
+    dtype = np.float32 if values.dtype.kind == "f" else np.int8
+    write_arrays(path, compress=True, keys=names, values=values.astype(dtype), **kept)
 
 
 def load_outcomes(path: Path) -> Outcomes:
@@ -69,7 +73,7 @@ def load_outcomes(path: Path) -> Outcomes:
         raise InputError(f"no readable outcomes at {path}; run texneg ood again into this folder") from error
 
 
-def align_files(paths: Sequence[Path]) -> npt.NDArray[np.int8] | None:
+def align_files(paths: Sequence[Path]) -> npt.NDArray[np.int8 | np.float32] | None:
     """Bring the values of several files into one order: (files, N); None unless all hold the same images.
 
     A file is read after the other, so that the names of images are in memory for two files at most.

@@ -33,6 +33,7 @@ from texneg.train.evaluate.class_space import (
 from texneg.train.evaluate.features import Edit, Features
 from texneg.train.evaluate.intervals import wilson
 from texneg.train.evaluate.linear import Head
+from texneg.train.evaluate.metrics.reciprocal_rank import average_ranks
 from texneg.train.evaluate.neighbours import knn_scores
 from texneg.train.evaluate.sets.answers import answer
 from texneg.train.evaluate.sets.base import (
@@ -256,13 +257,17 @@ def measure_accuracy(
         **{rule: summarise(space, correct) for rule, correct in found.right.items()},
         "calibration": found.calibration,
     }
+    in_all = space.right[space.labels[known]].sum(1).tolist()
+    ranks = average_ranks(found.reciprocal, len(head.classes), in_all)
+    numbers["mrr"] = {"value": ranks.value, "chance": ranks.chance}
     for rule, correct in found.among_five.items():
         numbers[rule]["top5"] = float(correct.double().mean())
     if bank is not None:
         votes, used = vote(bank, values, space, classes=len(head.classes))
         numbers["knn"] = {**summarise(space, space.judge(votes) & readable), **used}
     keys = tuple(key for key, counts in zip(features.keys, known.tolist(), strict=True) if counts)
-    return Measurement(numbers, keys, found.right["masked"].numpy().astype(np.int8), found.answers)
+    right = found.right["masked"].numpy().astype(np.int8)
+    return Measurement(numbers, keys, right, found.answers, found.reciprocal.numpy())
 
 
 def summarise(space: ClassSpace, correct: Tensor) -> dict[str, Any]:
