@@ -114,8 +114,8 @@ def _make(folder: Path, originals: Originals, settings: Settings) -> CueSets:
                     append_json_line(folder / LINES, line)
                     made[line["file"]] = line
                 progress.advance(len(written))
-    for left in folder.rglob(f".*{TEMPORARY_SUFFIX}"):  # of a run that was killed
-        left.unlink()
+    for temporary in folder.rglob(f".*{TEMPORARY_SUFFIX}"):  # of a run that was killed
+        temporary.unlink()
     write_bytes(folder / LINES, b"".join(to_json(made[file.path], indent=None) for file in files))
     counts = {cue: sum(file.cue == cue for file in files) for cue in CUES}
     there = {cue: count for cue, count in counts.items() if count}

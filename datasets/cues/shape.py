@@ -64,7 +64,7 @@ def draw_edges(pixels: Pixels, mask: Mask | None = None) -> Pixels:
 
 def shrink(mask: Mask, reach: int) -> Mask:
     """Take so many pixels away along the border of a mask; beyond the picture there is nothing."""
-    padded = cv2.copyMakeBorder(mask.astype(np.uint8), *[reach] * 4, cv2.BORDER_CONSTANT, value=0)
+    padded = np.pad(mask.astype(np.uint8), reach)
     shrunk = cv2.erode(padded, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
     return np.asarray(shrunk[reach:-reach, reach:-reach] > 0)
 

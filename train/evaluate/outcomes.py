@@ -9,6 +9,7 @@ Shapes: N images.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from texneg.datasets.storage.arrays import read_arrays, write_arrays
 from texneg.errors import InputError
 
 Places = npt.NDArray[np.int16 | np.int32]
+Values = npt.NDArray[np.int8] | npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Outcomes:
 
     keys: npt.NDArray[np.str_]
     """N names, unique"""
-    values: npt.NDArray[np.int8 | np.float32]
+    values: Values
     """(N,) 1 right and 0 wrong, unless the kind says otherwise; reciprocal ranks of cue sets"""
     answers: Answers | None = None
     """None in files of earlier versions, and of kinds that keep none"""
@@ -53,7 +55,7 @@ class Outcomes:
 def save_outcomes(
     path: Path,
     keys: Sequence[str],
-    values: npt.NDArray[np.int8 | np.float32],
+    values: Values,
     answers: Answers | None = None,
 ) -> None:
     """Write a compressed .npz of names, values and answers."""
@@ -73,14 +75,15 @@ def load_outcomes(path: Path) -> Outcomes:
         raise InputError(f"no readable outcomes at {path}; run texneg ood again into this folder") from error
 
 
-def align_files(paths: Sequence[Path]) -> npt.NDArray[np.int8 | np.float32] | None:
+def align_files(paths: Sequence[Path]) -> Values | None:
     """Bring the values of several files into one order: (files, N); None unless all hold the same images.
 
     A file is read after the other, so that the names of images are in memory for two files at most.
     """
     if not all(path.is_file() for path in paths):
         return None
-    values, names = [], None
+    values: list[npt.NDArray[Any]] = []
+    names = None
     for path in paths:
         one = load_outcomes(path)
         order = np.argsort(one.keys)

@@ -207,7 +207,7 @@ def _add_images(
             found = kind.compare(values[: len(seeds)], values[len(seeds) :])
             tests = None if found.p is None else dict(zip(seeds, found.p, strict=True))
             change = replace(change, over_images=found.over_images, mcnemar=tests)
-    chance = records[0].get("chance") if kind.averaged else None
+    chance = records[0].get("chance")
     return replace(
         entry,
         low=low,

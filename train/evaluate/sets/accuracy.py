@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from texneg.datasets.catalogue.catalogue import find_group
+from texneg.datasets.catalogue.known import CUES
 from texneg.datasets.catalogue.look import locate
 from texneg.datasets.class_maps import ClassMap
 from texneg.datasets.images import ImageSet
@@ -33,7 +35,7 @@ from texneg.train.evaluate.class_space import (
 from texneg.train.evaluate.features import Edit, Features
 from texneg.train.evaluate.intervals import wilson
 from texneg.train.evaluate.linear import Head
-from texneg.train.evaluate.metrics.reciprocal_rank import average_ranks
+from texneg.train.evaluate.metrics.reciprocal_rank import MeanRank, average_ranks
 from texneg.train.evaluate.neighbours import knn_scores
 from texneg.train.evaluate.sets.answers import answer
 from texneg.train.evaluate.sets.base import (
@@ -132,7 +134,9 @@ class Accuracy(SetKind):
     @classmethod
     def summary(cls, record: Record) -> str:
         """One line for the terminal."""
-        return f"{record['name']}: {describe_accuracy(record)}"
+        cue = find_group(record["name"], record.get("declared")) == CUES and "mrr" in record
+        rank = f", mean reciprocal rank {MeanRank(**record['mrr'])}" if cue else ""
+        return f"{record['name']}: {describe_accuracy(record)}{rank}"
 
     @classmethod
     def details(cls, records: Sequence[Record]) -> dict[str, Any]:

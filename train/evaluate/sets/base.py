@@ -69,7 +69,7 @@ class Measurement:
     """plain values, as they stand in ood.json"""
     keys: tuple[str, ...]
     """names of the images that count, unique"""
-    values: npt.NDArray[np.int8 | np.float32]
+    values: npt.NDArray[np.int8] | npt.NDArray[np.float32]
     """(N,) their outcomes: 1 right and 0 wrong, unless the kind says otherwise"""
     answers: Answers | None = None
     """to these images, where the kind keeps them"""

@@ -98,8 +98,8 @@ class ShapeBias(SetKind):
         """One line for the terminal."""
         bias, cued = record["shape_bias"], record["cue_accuracy"]
         words = "undecided" if bias is None else f"{100 * bias:.1f} %"
-        ranks = {cue: MeanRank(**found) for cue, found in record.get("mrr", {}).items()}
-        told = "".join(f", mean reciprocal rank of the {cue} {found}" for cue, found in ranks.items())
+        ranks = [f"of the {cue} {MeanRank(**found)}" for cue, found in record.get("mrr", {}).items()]
+        told = f", mean reciprocal rank {', '.join(ranks)}" if ranks else ""
         line = f"{record['name']}: shape bias {words}, cue accuracy {100 * cued:.1f} %, n {record['n']}"
         return line + told
 
