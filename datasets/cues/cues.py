@@ -89,6 +89,10 @@ def check(config: CuesConfig) -> None:
     if isinstance(dst, Url):
         raise InputError(f"DST {dst} is in a store; give a folder on disk, and copy it there afterwards")
     require_folder(dst, "DST")
+    if config.masks and is_inside(parse_place(config.masks), parse_place(config.data)):
+        raise InputError(
+            f"--masks {config.masks} lies inside DATA {config.data}, where it would be a class; move it out"
+        )
     for flag, folder in (("DATA", config.data), ("--masks", config.masks)):
         if folder is None:
             continue
@@ -107,6 +111,7 @@ def describe(made: CueSets) -> None:
     out(f"{made.folder}: {made.classes} classes, {plural(made.per_class, 'image')} of each; {listed}")
     if count := made.files.get(CONFLICT):
         pairs = made.classes * (made.classes - 1)
-        often = f"each {count // pairs} times" if count >= pairs else f"{count} of them once"
+        times = count // pairs
+        often = f"{count} of them once" if not times else "each once" if times == 1 else f"each {times} times"
         out(f"pairs of classes in {CONFLICT}: {pairs}, {often}")
     out(f"test an encoder: texneg ood RUN --out RUN --cues own={made.folder}")

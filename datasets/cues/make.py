@@ -24,7 +24,7 @@ from texneg.datasets.cues.pictures import Originals
 from texneg.datasets.cues.plan import Choice, CueFile, choose_images, list_conflicts, list_singles
 from texneg.datasets.cues.shape import draw_edges, fill_shape, paint_black
 from texneg.datasets.cues.texture import Square, make_texture
-from texneg.datasets.decode import decode
+from texneg.datasets.decode import DecodeError, decode
 from texneg.datasets.encode import encode
 from texneg.datasets.fingerprint import sample_fingerprint
 from texneg.datasets.storage.atomic import TEMPORARY_SUFFIX, write_bytes, write_errors, write_many
@@ -37,7 +37,7 @@ from texneg.datasets.storage.json_files import (
 )
 from texneg.datasets.storage.names import unescape
 from texneg.datasets.storage.places import map_in_order, read_or_none
-from texneg.errors import InputError
+from texneg.errors import InputError, RunFailed
 from texneg.textures.texture import warm_up
 
 VERSION = 1  # of the pixels
@@ -158,7 +158,8 @@ def open_header(folder: Path, originals: Originals, settings: Settings) -> dict[
                 f" DST, or remove {folder}"
             )
         return known
-    if other := next((path.name for path in folder.iterdir()), None):
+    others = (path.name for path in folder.iterdir() if not path.name.endswith(TEMPORARY_SUFFIX))
+    if other := next(others, None):
         raise InputError(
             f"{folder} is neither empty nor of texneg cues (it holds {other}); choose another DST"
         )
@@ -177,14 +178,20 @@ def open_header(folder: Path, originals: Originals, settings: Settings) -> dict[
 def compare_headers(known: dict[str, Any], same: dict[str, Any]) -> list[str]:
     """Name what tells the header of earlier cue sets from that of a command."""
     was, now = known.get("settings", {}), same["settings"]
-    found = [
-        f"settings (--{name.replace('_', '-')} {was.get(name)}, not {now[name]})"
+    flags = [
+        f"--{name.replace('_', '-')} {was.get(name)}, not {now[name]}"
         for name in now
         if was.get(name) != now[name]
     ]
-    if (known.get("masks") is None) != (same["masks"] is None):
-        return [*found, "settings (with --masks)" if same["masks"] is None else "settings (without --masks)"]
-    return [*found, *(name for name in ("images", "masks") if known.get(name) != same[name])]
+    masked = [header.get("masks") is not None for header in (known, same)]
+    if masked[0] != masked[1]:
+        flags.append("with --masks" if masked[0] else "without --masks")
+    found = [f"settings ({'; '.join(flags)})"] if flags else []
+    if known.get("images") != same["images"]:
+        found.append("images")
+    if all(masked) and known["masks"] != same["masks"]:
+        found.append("masks")
+    return found
 
 
 def read_made(folder: Path) -> dict[str, dict[str, Any]]:
@@ -234,7 +241,13 @@ def draw_files(
         textures: their paths by image.
         files: of one image.
     """
-    pixels, mask = originals.open_picture(files[0].image, settings.size)
+    try:
+        pixels, mask = originals.open_picture(files[0].image, settings.size)
+    except DecodeError as error:
+        raise RunFailed(
+            f"{files[0].image} of {originals.images.root} could be used when images were chosen and cannot"
+            f" now ({error.reason}); bring it back, or remove {folder} and begin anew"
+        ) from error
     drawn = []
     for file in files:
         squares: list[Square] = []

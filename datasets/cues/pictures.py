@@ -14,7 +14,7 @@ from texneg.datasets.cues.shape import Mask
 from texneg.datasets.cues.texture import largest_square, smallest_side
 from texneg.datasets.decode import DecodeError, Pixels, decode
 from texneg.datasets.images import ImageSet, open_images
-from texneg.errors import InputError
+from texneg.errors import InputError, RunFailed, describe_error
 
 MOST_ZOOM = 2  # an image is enlarged at most so much
 HALF = 128  # from which a pixel of a JPEG mask is of the object: its zeros are not exact
@@ -52,7 +52,17 @@ class Originals:
         Raises:
             DecodeError: the image, or its mask, is of no use; says why.
             InputError: the mask has another size than the image.
+            RunFailed: the disk or the store does not give it.
         """
+        try:
+            return self._open(key, size)
+        except OSError as error:
+            raise RunFailed(
+                f"{key} of {self.images.root}, or its mask, cannot be read ({describe_error(error)}); run the"
+                " same command again: it goes on"
+            ) from error
+
+    def _open(self, key: str, size: int) -> Picture:
         pixels, _ = self.images[self.places[key]]
         height, width = pixels.shape[:2]
         if MOST_ZOOM * min(height, width) < size:

@@ -16,15 +16,16 @@ from PIL import Image
 
 from texneg.cli.main import main
 from texneg.datasets.cues.layout import name_conflict, parse_texture
+from texneg.datasets.cues.make import Settings, draw_files
 from texneg.datasets.cues.pictures import cut_picture, decode_mask, open_originals
-from texneg.datasets.cues.plan import count_pairs, draw_order, draw_partners
+from texneg.datasets.cues.plan import CueFile, count_pairs, draw_order, draw_partners
 from texneg.datasets.cues.shape import draw_edges, fill_shape, find_outline, paint_black
 from texneg.datasets.cues.texture import choose_squares, find_squares, largest_square, make_texture
 from texneg.datasets.encode import encode
 from texneg.datasets.images import open_images
 from texneg.datasets.toy.embedded import CLASSES
 from texneg.datasets.toy.shapes import SHAPES, fill, transform
-from texneg.errors import InputError
+from texneg.errors import InputError, RunFailed
 
 SIDE = 64
 NAMES = ("n01", "golden-retriever", "zebra")
@@ -214,6 +215,8 @@ def test_bad_input_is_one_line(data, capsys):
     images, masks, dst = data / "images", data / "masks", data / "cues"
     assert "lies inside DATA" in refused(images, images / "cues")
     assert "lies inside --masks" in refused(images, masks / "cues", "--masks", masks)
+    assert "lies inside DATA" in (line := refused(images, dst, "--masks", images / "zebra"))
+    assert "would be a class; move it out" in line
     assert "does not exist" in refused(data / "nowhere", dst)
     assert "--size 8: allowed is 32 to 1024 px" in refused(images, dst, "--size", 8)
     assert "--per-class 0: allowed is 1 or more" in refused(images, dst, "--per-class", 0)
@@ -234,7 +237,7 @@ def test_bad_input_is_one_line(data, capsys):
     assert "stray of" in (line := refused(images, dst))
     assert "lies in no class folder" in line
     (images / "stray.png").unlink()
-    assert "no mask has the name of an image" in refused(images, dst, "--masks", images / "zebra")
+    assert "no mask has the name of an image" in refused(images, dst, "--masks", masks / "zebra")
     Image.new("L", (SIDE, SIDE + 1), 1).save(masks / "zebra" / "1.bmp")
     assert f"zebra/1.bmp of {masks} has 64 x 65 px, its image 64 x 64" in refused(
         images, dst, "--masks", masks, "--size", 64
@@ -255,6 +258,18 @@ def test_other_settings_or_images_are_refused_with_the_remedy(data, capsys):
     (data / "images" / "zebra" / "0.png").unlink()
     assert run(data, "--per-class", "2") == 2
     assert "cue sets of other images" in capsys.readouterr().err
+
+
+def test_images_that_changed_under_a_run_are_named(data):
+    originals = open_originals(str(data / "images"), str(data / "masks"))
+    settings = Settings(per_class=1, size=SIDE, exemplar_size=16, seed=0, allow_truncated=False)
+    file = CueFile("edges/zebra/0.png", "edges", "zebra", None, "zebra/0")
+    (data / "images" / "zebra" / "0.png").write_bytes(b"no image")
+    with pytest.raises(RunFailed, match=r"zebra/0 of .* could be used when images were chosen"):
+        draw_files(data / "cues", originals, settings, {}, [file])
+    (data / "images" / "zebra" / "0.png").unlink()
+    with pytest.raises(RunFailed, match=r"zebra/0 of .* cannot be read \(.*run the same command again"):
+        draw_files(data / "cues", originals, settings, {}, [file])
 
 
 def test_masks_of_any_kind():

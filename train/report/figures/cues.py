@@ -42,7 +42,7 @@ def draw_cues(arms: Sequence[Arm], found: Sequence[SetRanks]) -> "Figure":
                 axes.plot(100 * ranks.mrr.mean, y, **arm.look.point)
         names = [shorten(one.name, NARROW_NAME if narrow else WIDE_NAME) for one in rows]
         axes.set_yticks(range(len(rows)), names, color=INK, size=11 if narrow else 13)
-        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_ylim((len(rows) if narrow else most) - 0.5, -0.5)
         axes.grid(False, axis="y")
         axes.set_xlim(0, 100)
         axes.tick_params(labelbottom=True)
