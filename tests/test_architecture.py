@@ -18,7 +18,7 @@ MAY_IMPORT = {  # folder: folders of this project
 }
 IMPORTED_AS = {"benchmarks": "bench"}  # folder: its name inside the package, where it differs
 ROOMS = {  # folder: its folders and modules in order; each may import itself and those before it
-    "datasets": ("storage", "decode", "sources", "images", "toy"),
+    "datasets": ("storage", "decode", "sources", "images", "cues", "toy"),
     "synth": ("plan", "ledger", "task", "config", "executors", "driver", "verbs"),
     "train": (
         "options",

@@ -171,8 +171,8 @@ OTHERS = (
             " set of its own"
         ),
         reading=(
-            "accuracy on one cue at a time. The published score is the mean reciprocal rank of the cue's"
-            " class among all classes, which texneg does not compute"
+            "mean reciprocal rank of the cue's class among all classes of the head, as published, and the"
+            " accuracy on one cue at a time"
         ),
         images=6_000,
         classes="refined-bias",

@@ -23,6 +23,7 @@ VERBS: Verbs = {
     "demo": ("texneg.train.demo:demo", "the whole story on the embedded data set, on a CPU in minutes"),
     "synth": ("texneg.synth.synth:synth", "make one texture for every image of a data set, through Dask"),
     "corrupt": ("texneg.synth.corrupt:corrupt", "corrupted copies of a test set in ImageNet-C's layout"),
+    "cues": ("texneg.datasets.cues.cues:cues", "test sets of shape alone and texture alone, of your classes"),
     "synth-status": ("texneg.synth.status:synth_status", "how far such a run is, what failed and why"),
     "verify": ("texneg.synth.verify:verify", "check every output of a run against its manifest"),
     "sheet": ("texneg.train.sheet.sheet:sheet", "contact sheet: images beside any kinds of negatives"),

@@ -75,3 +75,10 @@ class Stream(IntEnum):
 
     # fold(seed, purpose, suppression, key): the suppression of a feature of an image
     SUPPRESSION = 0x73757070
+
+    # fold(seed, purpose, key): cue sets, the order of images, their textures and the squares of these;
+    # fold(seed, purpose): the pairs of classes
+    CUE_ORDER = 0x63756F72
+    CUE_TEXTURE = 0x63757478
+    CUE_SQUARES = 0x63757371
+    CUE_PAIRS = 0x63757072

@@ -9,6 +9,7 @@ Shapes: N images.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from texneg.datasets.storage.arrays import read_arrays, write_arrays
 from texneg.errors import InputError
 
 Places = npt.NDArray[np.int16 | np.int32]
+Values = npt.NDArray[np.int8] | npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -44,19 +46,23 @@ class Outcomes:
 
     keys: npt.NDArray[np.str_]
     """N names, unique"""
-    values: npt.NDArray[np.int8]
-    """(N,) 1 right and 0 wrong, unless the kind says otherwise"""
+    values: Values
+    """(N,) 1 right and 0 wrong, unless the kind says otherwise; reciprocal ranks of cue sets"""
     answers: Answers | None = None
     """None in files of earlier versions, and of kinds that keep none"""
 
 
 def save_outcomes(
-    path: Path, keys: Sequence[str], values: npt.NDArray[np.int8], answers: Answers | None = None
+    path: Path,
+    keys: Sequence[str],
+    values: Values,
+    answers: Answers | None = None,
 ) -> None:
     """Write a compressed .npz of names, values and answers."""
     kept = {} if answers is None else {name: of for name, of in vars(answers).items() if of is not None}
     names = np.array(keys, np.str_)
-    write_arrays(path, compress=True, keys=names, values=values.astype(np.int8), **kept)
+    dtype = np.float32 if values.dtype.kind == "f" else np.int8
+    write_arrays(path, compress=True, keys=names, values=values.astype(dtype), **kept)
 
 
 def load_outcomes(path: Path) -> Outcomes:
@@ -69,14 +75,15 @@ def load_outcomes(path: Path) -> Outcomes:
         raise InputError(f"no readable outcomes at {path}; run texneg ood again into this folder") from error
 
 
-def align_files(paths: Sequence[Path]) -> npt.NDArray[np.int8] | None:
+def align_files(paths: Sequence[Path]) -> Values | None:
     """Bring the values of several files into one order: (files, N); None unless all hold the same images.
 
     A file is read after the other, so that the names of images are in memory for two files at most.
     """
     if not all(path.is_file() for path in paths):
         return None
-    values, names = [], None
+    values: list[npt.NDArray[Any]] = []
+    names = None
     for path in paths:
         one = load_outcomes(path)
         order = np.argsort(one.keys)

@@ -12,6 +12,7 @@ from texneg.train.evaluate.linear import OWN
 from texneg.train.evaluate.probe import ProbeConfig
 from texneg.train.evaluate.sets.accuracy import Accuracy
 from texneg.train.evaluate.sets.corruptions import Corruptions
+from texneg.train.evaluate.sets.cues import Cues
 from texneg.train.evaluate.sets.shape_bias import ShapeBias
 from texneg.train.report.corruptions import split_part
 from texneg.train.report.runs import Run
@@ -153,6 +154,11 @@ def _write_set(kind: str, name: str, record: Mapping[str, Any]) -> dict[str, lis
         return {"--sets": [given], **({"--classes": mapped} if mapped else {})}
     if kind == ShapeBias.name:
         return {"--cue-conflict": [given]}
+    if kind == Cues.name:
+        folder = Path(cells[0]["path"])
+        own = name.removesuffix(f"-{folder.name}")
+        mapped = [f"{own}={declared}"] if mapped else []
+        return {"--cues": [f"{own}={folder.parent}"], **({"--cue-classes": mapped} if mapped else {})}
     if kind == Corruptions.name:
         parts = [part for cell in cells if (part := split_part(cell))]
         names, severities = dict.fromkeys(name for name, _ in parts), sorted({step for _, step in parts})

@@ -12,6 +12,7 @@ from texneg.train.evaluate.sets.base import ArmResult
 from texneg.train.evaluate.sets.shape_bias import ShapeBias
 from texneg.train.report.content import Content
 from texneg.train.report.figures.accuracies import draw_accuracies
+from texneg.train.report.figures.cues import draw_cues, find_cues
 from texneg.train.report.figures.families import draw_families
 from texneg.train.report.figures.reliability import draw_reliability, find_calibrated
 from texneg.train.report.figures.severities import draw_severities
@@ -82,6 +83,7 @@ def make_sections(content: Content) -> Iterator[Section]:
     """The other sections with figures and tables, in the order of the page."""
     yield from corruption_sections(content)
     yield from kind_sections(content)
+    yield from cue_sections(content)
     yield from trade_off_sections(content)
     yield from (section for sweep in find_sweeps(content.arms) if (section := sweep_section(content, sweep)))
     yield from metric_sections(content)
@@ -128,6 +130,25 @@ def corruption_sections(content: Content) -> Iterator[Section]:
         )
 
 
+def cue_sections(content: Content) -> Iterator[Section]:
+    """The ranks of shape and of texture, of each head that was tested on sets of cues."""
+    found = find_cues(content.metrics.ranks)
+    heads = dict.fromkeys(one.head for one in found)
+    for head in heads:
+        rows = [one for one in found if one.head == head]
+        named = f", head {head}" if len(heads) > 1 else ""
+        yield Section(
+            f"Shape alone, texture alone{named}",
+            "How near the top the head puts the class of a cue, among all of its classes.",
+            "Markers are means over seeds, bars the 95 % interval over images, dashes a random order. Left:"
+            " images that keep the shape, and the shape's class in cue conflict; right: textures, and the"
+            " texture's class in cue conflict. Both may be high at once, so this is no share. Line drawings"
+            " and silhouettes lie far from photographs: a low rank there may say so, and nothing of shape.",
+            to_drawing(f"Cues {head}", partial(draw_cues, content.arms, rows)),
+            metrics=[] if named else find_metrics(content, "reciprocal-rank"),
+        )
+
+
 def trade_off_sections(content: Content) -> Iterator[Section]:
     """Accuracy in distribution against accuracy out of it, for each head that was tested on both."""
     clean = {row.head: row for row in reversed(content.rows) if row.clean and row.averaged}
@@ -161,7 +182,10 @@ def metric_sections(content: Content) -> Iterator[Section]:
             to_drawing("Reliability", partial(draw_reliability, content.arms, calibrated)),
             metrics=find_metrics(content, "top5-calibration"),
         )
-    shown = [one for one in content.metrics.tables if not one.name.startswith(("corruption-", "top5-"))]
+    elsewhere = ["corruption-", "top5-"]
+    if len({one.head for one in find_cues(content.metrics.ranks)}) == 1:
+        elsewhere.append("reciprocal-rank")  # beside the figure of cues
+    shown = [one for one in content.metrics.tables if not one.name.startswith(tuple(elsewhere))]
     if shown:
         yield Section("Further metrics", "", "", metrics=shown, legend=False)
 

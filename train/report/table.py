@@ -7,7 +7,7 @@ from statistics import fmean
 
 from texneg.train.evaluate.analyses import ANALYSES
 from texneg.train.evaluate.analyses.base import Analysis
-from texneg.train.evaluate.intervals import Interval, mean_sd, t_interval, wilson
+from texneg.train.evaluate.intervals import Interval, mean_sd, t_interval
 from texneg.train.evaluate.outcomes import align_files
 from texneg.train.evaluate.sets.base import ArmResult, SetKind, Values
 from texneg.train.report.rows import Change, Entry, Row
@@ -196,8 +196,7 @@ def _add_images(
 ) -> Entry:
     """Add what single images say: the entry's interval, details of the kind, and the change over images."""
     records = [one.record for one in mine.values()]
-    n = round(fmean(kind.deciding(record) for record in records))
-    low, high = wilson(min(entry.mean * n, n), n) if n else (None, None)
+    low, high = kind.interval(records, entry.mean) or (None, None)
     details = kind.details(records)
     remarks = kind.remarks(ArmResult(arm.look, entry.mean, details))
     change = entry.difference
@@ -208,7 +207,7 @@ def _add_images(
             found = kind.compare(values[: len(seeds)], values[len(seeds) :])
             tests = None if found.p is None else dict(zip(seeds, found.p, strict=True))
             change = replace(change, over_images=found.over_images, mcnemar=tests)
-    chance = records[0].get("chance") if kind.averaged else None
+    chance = records[0].get("chance")
     return replace(
         entry,
         low=low,

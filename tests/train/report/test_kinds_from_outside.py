@@ -206,7 +206,7 @@ def test_a_report_names_the_kind_that_it_does_not_know(runs, tmp_path, capsys):
     )
     assert main(["report", runs[0], "--out", str(tmp_path / "report.html")]) == 2
     assert (
-        "kind 'corrupted', which is none of accuracy, shape-bias, corruptions; append"
+        "kind 'corrupted', which is none of accuracy, shape-bias, cues, corruptions; append"
         in capsys.readouterr().err
     )
     assert read_run(runs[0]).analyses == {}

@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from texneg.datasets.catalogue.catalogue import find_group
+from texneg.datasets.catalogue.known import CUES
 from texneg.datasets.catalogue.look import locate
 from texneg.datasets.class_maps import ClassMap
 from texneg.datasets.images import ImageSet
@@ -33,6 +35,7 @@ from texneg.train.evaluate.class_space import (
 from texneg.train.evaluate.features import Edit, Features
 from texneg.train.evaluate.intervals import wilson
 from texneg.train.evaluate.linear import Head
+from texneg.train.evaluate.metrics.reciprocal_rank import MeanRank, average_ranks
 from texneg.train.evaluate.neighbours import knn_scores
 from texneg.train.evaluate.sets.answers import answer
 from texneg.train.evaluate.sets.base import (
@@ -131,7 +134,9 @@ class Accuracy(SetKind):
     @classmethod
     def summary(cls, record: Record) -> str:
         """One line for the terminal."""
-        return f"{record['name']}: {describe_accuracy(record)}"
+        cue = find_group(record["name"], record.get("declared")) == CUES and "mrr" in record
+        rank = f", mean reciprocal rank {MeanRank(**record['mrr'])}" if cue else ""
+        return f"{record['name']}: {describe_accuracy(record)}{rank}"
 
     @classmethod
     def details(cls, records: Sequence[Record]) -> dict[str, Any]:
@@ -256,13 +261,17 @@ def measure_accuracy(
         **{rule: summarise(space, correct) for rule, correct in found.right.items()},
         "calibration": found.calibration,
     }
+    in_all = space.right[space.labels[known]].sum(1).tolist()
+    ranks = average_ranks(found.reciprocal, len(head.classes), in_all)
+    numbers["mrr"] = {"value": ranks.value, "chance": ranks.chance}
     for rule, correct in found.among_five.items():
         numbers[rule]["top5"] = float(correct.double().mean())
     if bank is not None:
         votes, used = vote(bank, values, space, classes=len(head.classes))
         numbers["knn"] = {**summarise(space, space.judge(votes) & readable), **used}
     keys = tuple(key for key, counts in zip(features.keys, known.tolist(), strict=True) if counts)
-    return Measurement(numbers, keys, found.right["masked"].numpy().astype(np.int8), found.answers)
+    right = found.right["masked"].numpy().astype(np.int8)
+    return Measurement(numbers, keys, right, found.answers, found.reciprocal.numpy())
 
 
 def summarise(space: ClassSpace, correct: Tensor) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from torch import Tensor
 from texneg.train.evaluate.class_space import ClassSpace, choose
 from texneg.train.evaluate.linear import Head
 from texneg.train.evaluate.metrics.calibration import measure_calibration
+from texneg.train.evaluate.metrics.reciprocal_rank import rank_reciprocally
 from texneg.train.evaluate.outcomes import Answers
 
 BLOCK = 4096  # images at a time
@@ -33,6 +34,8 @@ class Answered:
     """boolean (n,): one of the five likeliest is right, by rule; only where there are more than five"""
     answers: Answers
     """among the choices"""
+    reciprocal: Tensor
+    """float64 (n,): reciprocal rank of the best right class among all classes of the head"""
     calibration: dict[str, Any] | None
     """of the masked answers to images that can be read, plain values; `over` says among which classes"""
 
@@ -68,7 +71,8 @@ def answer(
         confidence[seen], right["masked"].numpy()[seen], joined["surprise"].numpy()[seen]
     )
     over = "all" if len(space.columns) == len(head.classes) else "masked"
-    return Answered(right, five, answers, None if found is None else {"over": over, **_plain(asdict(found))})
+    told = None if found is None else {"over": over, **_plain(asdict(found))}
+    return Answered(right, five, answers, torch.where(readable, joined["reciprocal"], 0.0), told)
 
 
 def _answer_blocks(head: Head, values: Tensor, space: ClassSpace, rank: bool) -> Iterator[dict[str, Tensor]]:
@@ -85,6 +89,7 @@ def _answer_blocks(head: Head, values: Tensor, space: ClassSpace, rank: bool) ->
             elif len(places) > FIVE:
                 five = places[logits[:, places].topk(FIVE).indices]
                 found[f"{rule} five"] = right.gather(1, five).any(1)
+        found["reciprocal"] = rank_reciprocally(logits, right)
         predicted = torch.searchsorted(columns, chosen["masked"])
         logs = logits[:, columns].log_softmax(1)
         among = right[:, columns]

@@ -22,7 +22,7 @@ from texneg.errors import InputError
 from texneg.train.evaluate.encoders import Encoder
 from texneg.train.evaluate.features import Bad, Edit, Features, extract
 from texneg.train.evaluate.figures import Look
-from texneg.train.evaluate.intervals import Interval, bootstrap, mcnemar
+from texneg.train.evaluate.intervals import Interval, bootstrap, mcnemar, wilson
 from texneg.train.evaluate.linear import Head
 from texneg.train.evaluate.memo import Memo
 from texneg.train.evaluate.outcomes import Answers
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 Record = Mapping[str, Any]
 """Numbers of a cell or of a set, as in ood.json."""
-Values = npt.NDArray[np.int8] | npt.NDArray[np.float64]
+Values = npt.NDArray[np.int8] | npt.NDArray[np.float32] | npt.NDArray[np.float64]
 """(S, N): outcomes of the same images in S runs."""
 
 
@@ -69,10 +69,12 @@ class Measurement:
     """plain values, as they stand in ood.json"""
     keys: tuple[str, ...]
     """names of the images that count, unique"""
-    values: npt.NDArray[np.int8]
+    values: npt.NDArray[np.int8] | npt.NDArray[np.float32]
     """(N,) their outcomes: 1 right and 0 wrong, unless the kind says otherwise"""
     answers: Answers | None = None
     """to these images, where the kind keeps them"""
+    reciprocal: npt.NDArray[np.float64] | None = None
+    """(N,) reciprocal ranks of their right classes, where the kind finds them; not kept"""
 
 
 class Comparison(NamedTuple):
@@ -247,6 +249,12 @@ class SetKind(ABC):
     def deciding(cls, record: Record) -> int:
         """Number of images behind the value, for its interval; 0 for none, where it is no share of images."""
         return int(record["n"])
+
+    @classmethod
+    def interval(cls, records: Sequence[Record], mean: float) -> Interval | None:
+        """Interval over images of an arm's mean over runs: Wilson's, of a share of images; None for none."""
+        n = round(fmean(cls.deciding(record) for record in records))
+        return wilson(min(mean * n, n), n) if n else None
 
     @classmethod
     def details(cls, records: Sequence[Record]) -> dict[str, Any]:

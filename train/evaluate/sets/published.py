@@ -19,6 +19,7 @@ from texneg.errors import InputError
 from texneg.train.evaluate.sets.accuracy import Accuracy, measure_images
 from texneg.train.evaluate.sets.base import Cell, Measurement, ProbedEncoder, SetKind, parse_paths
 from texneg.train.evaluate.sets.corruptions import Corruptions
+from texneg.train.evaluate.sets.cues import Cues
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,15 @@ class Published(Corruptions):
 
 
 def divide(kind: SetKind) -> list[SetKind]:
-    """Divide a kind into those that measure its sets: of --sets, the ones of many cells go to `Published`.
+    """Divide a kind into those that measure its sets.
+
+    Of --sets, the ones of many cells go to `Published`; of --cues, cue conflict goes to `ShapeBias`.
 
     Raises:
         InputError: a set has the name of a known one of many cells, and its folder has none.
     """
+    if isinstance(kind, Cues):
+        return [kind, *kind.conflicts]
     if not isinstance(kind, Accuracy):
         return [kind]
     kind.require_known_names()

@@ -6,10 +6,8 @@ robustness", ICLR 2019. An image is named <shape><i>-<texture><j> and lies in th
 Shapes: N images, S runs, C head classes, K categories to decide between.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import PurePosixPath
+from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,6 +17,7 @@ import torch
 from torch import Tensor
 
 from texneg.datasets.class_maps import read_class_map
+from texneg.datasets.cues.layout import parse_texture
 from texneg.datasets.images import UNLABELLED, ImageSet
 from texneg.errors import InputError
 from texneg.philox.arrays import generator
@@ -27,6 +26,7 @@ from texneg.train.evaluate.features import Features
 from texneg.train.evaluate.figures import AXIS, INK, is_narrow, shorten, subplots
 from texneg.train.evaluate.intervals import LEVEL, RESAMPLES, Interval
 from texneg.train.evaluate.linear import Head
+from texneg.train.evaluate.metrics.reciprocal_rank import MeanRank, rank_categories
 from texneg.train.evaluate.sets.base import (
     ArmResult,
     Cell,
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NARROW_NAME, WIDE_NAME = 16, 60  # characters of a category in the figure
-_TEXTURE = re.compile(r".*-(?P<texture>.*?)\d*$")
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,10 @@ class ShapeBias(SetKind):
         """One line for the terminal."""
         bias, cued = record["shape_bias"], record["cue_accuracy"]
         words = "undecided" if bias is None else f"{100 * bias:.1f} %"
-        return f"{record['name']}: shape bias {words}, cue accuracy {100 * cued:.1f} %, n {record['n']}"
+        ranks = [f"of the {cue} {MeanRank(**found)}" for cue, found in record.get("mrr", {}).items()]
+        told = f", mean reciprocal rank {', '.join(ranks)}" if ranks else ""
+        line = f"{record['name']}: shape bias {words}, cue accuracy {100 * cued:.1f} %, n {record['n']}"
+        return line + told
 
     @classmethod
     def deciding(cls, record: Record) -> int:
@@ -108,8 +110,13 @@ class ShapeBias(SetKind):
 
     @classmethod
     def details(cls, records: Sequence[Record]) -> dict[str, Any]:
-        """Share of decisions for either cue, and the shape bias of each shape's category."""
+        """Share of decisions for either cue, ranks of both, and the shape bias by the shape's category."""
+        ranked = all("mrr" in record for record in records)  # earlier versions have none
         return {
+            "ranks": {
+                cue: fmean(record["mrr"][cue]["value"] for record in records)
+                for cue in (records[0]["mrr"] if ranked else ())
+            },
             "cue_accuracy": fmean(record["cue_accuracy"] for record in records),
             "by_category": {name: _pool(records, name) for name in records[0]["by_category"]},
         }
@@ -122,8 +129,10 @@ class ShapeBias(SetKind):
 
     @classmethod
     def remarks(cls, shown: ArmResult) -> list[str]:
-        """Share of decisions for either cue."""
-        return [f"either cue {100 * shown.details['cue_accuracy']:.1f}"]
+        """Share of decisions for either cue, and mean reciprocal ranks of both."""
+        ranks = " ".join(f"{cue} {100 * value:.1f}" for cue, value in shown.details["ranks"].items())
+        either = f"either cue {100 * shown.details['cue_accuracy']:.1f}"
+        return [either, f"rank of {ranks}"] if ranks else [either]
 
     @classmethod
     def compare(cls, mine: Values, base: Values) -> Comparison:
@@ -190,8 +199,10 @@ def measure_shape_bias(
             " move it into that of its shape"
         )
     shapes = [folders[label] for label in labels]
-    textures = [parse_texture(key, shape) for key, shape in zip(features.keys, shapes, strict=True)]
-    scores, categories = score_categories(head.logits(features.values), head.classes, mapping)
+    logits = head.logits(features.values)
+    scores, categories = score_categories(logits, head.classes, mapping)
+    named = {*categories, *folders}
+    textures = [parse_texture(key, shape, named) for key, shape in zip(features.keys, shapes, strict=True)]
     disagree = np.array([s != t for s, t in zip(shapes, textures, strict=True)])
     decidable = np.array([s in categories and t in categories for s, t in zip(shapes, textures, strict=True)])
     kept = disagree & decidable
@@ -205,6 +216,14 @@ def measure_shape_bias(
     readable = features.mark_wrong(torch.from_numpy(kept))[at].numpy()
     chosen = decide(scores[torch.from_numpy(kept)], categories, shapes, textures) * readable
     bias = summarise(chosen, shapes)
+    places = {name: index for index, name in enumerate(head.classes)}
+    members = {
+        name: [places[c] for c in (mapping or {}).get(name, [name]) if c in places] for name in categories
+    }
+    ranks = {
+        cue: rank_categories(logits[at], [members[name] for name in wanted], torch.from_numpy(readable))
+        for cue, wanted in (("shape", shapes), ("texture", textures))
+    }
     numbers = {
         "n": bias.n,
         "classes": len(categories),
@@ -217,6 +236,7 @@ def measure_shape_bias(
         "shape": bias.shape,
         "texture": bias.texture,
         "by_category": bias.by_category,
+        "mrr": {cue: asdict(found) for cue, found in ranks.items()},
     }
     return Measurement(numbers, tuple(features.keys[i] for i in at), chosen)
 
@@ -242,18 +262,6 @@ class Decisions:
     def cue_accuracy(self) -> float:
         """Share of decisions for either cue."""
         return (self.shape + self.texture) / self.n
-
-
-def parse_texture(key: str, shape: str) -> str:
-    """Read the texture category from a name <shape><i>-<texture><j>: after the last hyphen, no digits."""
-    name = PurePosixPath(key).name
-    match = _TEXTURE.match(name)
-    if match is None or not match["texture"] or not name.startswith(shape):
-        raise InputError(
-            f"cue-conflict image {key!r} in folder {shape!r} is not named <shape><i>-<texture><j>, "
-            "for example cat1-elephant2.png; rename it or take it out of the set"
-        )
-    return match["texture"]
 
 
 def score_categories(

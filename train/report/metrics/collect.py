@@ -15,6 +15,7 @@ from texneg.train.report.metrics.consistency import (
 )
 from texneg.train.report.metrics.corruption import CorruptionErrors, collect_corruption, tabulate_corruption
 from texneg.train.report.metrics.humans import read_humans
+from texneg.train.report.metrics.ranks import SetRanks, collect_ranks, tabulate_ranks
 from texneg.train.report.metrics.robustness import (
     Robustness,
     collect_robustness,
@@ -35,6 +36,7 @@ class Metrics:
     """Metrics of all arms, by what they tell."""
 
     scores: Sequence[SetScores]
+    ranks: Sequence[SetRanks]
     corruption: Sequence[CorruptionErrors]
     same_classes: Sequence[SameClasses]
     robustness: Sequence[Robustness]
@@ -71,11 +73,13 @@ def collect_metrics(
     tested = read_tested_arms(arms)
     names = list(dict.fromkeys(key[2] for arm in tested.results for run in arm for key in run))
     scores, corruption = collect_scores(tested), collect_corruption(tested, reference)
+    ranks = collect_ranks(tested)
     same_classes, consistency = collect_same_classes(tested), collect_consistency(tested)
     robustness = collect_robustness(same_classes, read_lines(lines, names))
     people = collect_humans(tested, read_humans(humans, names))
     tables = [
         tabulate_scores(tested, scores),
+        tabulate_ranks(tested, ranks),
         tabulate_same_classes(tested, same_classes),
         *(tabulate_corruption(tested, one) for one in corruption),
         tabulate_robustness(tested, robustness),
@@ -83,4 +87,4 @@ def collect_metrics(
         tabulate_humans(tested, people),
     ]
     shown = [table for table in tables if table is not None]
-    return Metrics(scores, corruption, same_classes, robustness, consistency, people, shown)
+    return Metrics(scores, ranks, corruption, same_classes, robustness, consistency, people, shown)
