@@ -36,7 +36,7 @@ class StudyConfig(BenchConfig):
     scale: Literal["cpu", "gpu"] = "cpu"
     """recipe imagenette128_SCALE"""
     out: Path = Path("runs/study")
-    """folder for data, runs and reports"""
+    """folder for data, runs and the report"""
     seeds: int = 1
     """runs of each arm"""
     epochs: int | None = None
@@ -71,8 +71,7 @@ def bench(config: StudyConfig) -> int:
     study = plan_study(config, images)
     log(f"{len(study.jobs)} runs of {epochs_of(study)} epochs -> {study.folder}")
     run_study(study, processes=config.processes, threads=config.threads, log=log)
-    for evaluation in study.evaluations:
-        write_report(study, evaluation, out / f"{evaluation.name or 'imagenette'}.html")
+    write_report(study, out / "report.html")
     write_results(config, collect_results(study, out))
     return 0
 
@@ -120,14 +119,13 @@ def plan_study(config: StudyConfig, images: Path) -> Study:
 
 
 def collect_results(study: Study, out: Path) -> dict[str, object]:
-    """Collect the tables of the reports and the cosines of the negatives."""
-    names = [evaluation.name or "imagenette" for evaluation in study.evaluations]
-    reports = {name: read_json(out / f"{name}.json") for name in names}
+    """Collect the table of the report and the cosines of the negatives."""
+    report = read_json(out / "report.json")
     return {
         "epochs": epochs_of(study),
-        "pretraining": reports["imagenette"]["protocol"]["pre-training"],
-        "analyses": reports["imagenette"]["analyses"],
-        "tables": {name: numbers["table"] for name, numbers in reports.items()},
+        "pretraining": report["protocol"]["pre-training"],
+        "analyses": report["analyses"],
+        "table": report["table"],
     }
 
 

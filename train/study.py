@@ -2,7 +2,6 @@
 
 import contextlib
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -43,7 +42,7 @@ class Evaluation:
     leave_out: bool = False
     """Leave out images of classes that the head does not know, instead of refusing their set."""
     name: str = ""
-    """Subfolder of the run for its results; empty: the run folder itself."""
+    """Of the head, where a study has several."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class Study:
     arms: "Mapping[str, PretrainConfig]"
     """Configurations by their names in the report; seed and run folder are set here."""
     evaluations: tuple[Evaluation, ...]
-    """Tests of each run; a report shows one of them."""
+    """Tests of each run, a head each."""
     textures: str = ""
     """Textures of the training images, for the similarities and the contact sheet; empty: none."""
     seeds: int = 2
@@ -242,11 +241,12 @@ def evaluate(evaluation: Evaluation, folder: Path, device: str) -> None:
     from texneg.train.evaluate.sets.accuracy import Accuracy
     from texneg.train.evaluate.sets.shape_bias import ShapeBias
 
-    out = folder / evaluation.name
+    out = str(folder)
     probed = ProbeConfig(
-        str(folder),
+        out,
         evaluation.data,
-        str(out),
+        out,
+        name=evaluation.name,
         test=evaluation.test,
         in_distribution=evaluation.test is not None,
         device=device,
@@ -254,24 +254,19 @@ def evaluate(evaluation: Evaluation, folder: Path, device: str) -> None:
     )
     if not is_current(probed):
         probe(probed)
-    if evaluation.name:
-        shutil.copy(folder / "config.json", out / "config.json")
     if evaluation.sets or evaluation.cue_conflict:
         kinds = (
             Accuracy(evaluation.sets, classes=evaluation.classes, leave_out=evaluation.leave_out),
             ShapeBias(evaluation.cue_conflict),
         )
-        ood(OodConfig(str(folder), str(out), kinds=kinds, device=device))
+        ood(OodConfig(out, out, head=(evaluation.name,) * bool(evaluation.name), kinds=kinds, device=device))
 
 
-def write_report(
-    study: Study, evaluation: Evaluation, out: Path, *, jobs: Sequence[tuple[str, int]] | None = None
-) -> None:
-    """Report runs of a study on one of its evaluations, with a contact sheet of its negatives.
+def write_report(study: Study, out: Path, *, jobs: Sequence[tuple[str, int]] | None = None) -> None:
+    """Report runs of a study, with a contact sheet of its negatives.
 
     Args:
         study: arms and seeds.
-        evaluation: to show.
         out: the page, ending in .html.
         jobs: arms and seeds to show; None for all.
     """
@@ -287,7 +282,7 @@ def write_report(
         with quiet(out.with_name("sheet.log")):
             sheet = SheetConfig(data, str(picture), textures=study.textures or None, size=side)
             write_sheet(sheet, [Negatives.of(kind) for kind in kinds])
-    runs = tuple(str(study.run_folder(arm, seed) / evaluation.name) for arm, seed in jobs or study.jobs)
+    runs = tuple(str(study.run_folder(arm, seed)) for arm, seed in jobs or study.jobs)
     report(ReportConfig(runs, out=str(out), sheets=(str(picture),) if negatives else ()))
 
 

@@ -152,7 +152,7 @@ def finish(plan: Study, log: Callable[[str], None]) -> None:
     )
     if tested:
         log(f"report of {len(tested)} runs -> {Path(plan.folder) / 'report.html'}")
-        write_report(plan, plan.evaluations[0], Path(plan.folder) / "report.html", jobs=tested)
+        write_report(plan, Path(plan.folder) / "report.html", jobs=tested)
 
 
 def plan_study(config: StudyConfig, arms: Mapping[str, PretrainConfig]) -> Study:

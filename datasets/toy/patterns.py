@@ -15,8 +15,9 @@ Plane = npt.NDArray[np.floating[Any]]
 Family = Callable[[Plane, Plane, np.random.Generator], Plane]
 
 EDGE = 7.0  # steepness of the transition between the two colours, per period
-PERIOD = (0.12, 0.2)  # range of one repeat, as a share of the image side
-MAX_TURN = 0.35  # radians
+# So wide that hardly two images have the same texture: each is recognised by it, of whatever family it is.
+PERIOD = (0.06, 0.3)  # range of one repeat, as a share of the image side
+MAX_TURN = np.pi / 2  # radians
 # Few and muted: with free colours, every image could be recognised by its colours alone.
 TINTS = ((0.0, 0.0, 0.0), (0.1, 0.0, -0.1), (-0.1, 0.0, 0.1), (-0.07, 0.1, -0.07), (0.08, -0.08, 0.08))
 

@@ -42,8 +42,7 @@ study = Study(
     seeds=1,
 )
 run_study(study, processes=1, threads=1, log=print)
-for evaluation in study.evaluations:
-    write_report(study, evaluation, root / f"{evaluation.name or 'main'}.html")
+write_report(study, root / "report.html")
 """
 
 
@@ -59,12 +58,11 @@ def test_a_study_needs_no_dask_and_keeps_what_is_done(tmp_path: Path) -> None:
     command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
     first = subprocess.run(command, capture_output=True, text=True, check=False)
     assert first.returncode == 0, first.stderr
-    for name, sets in (("main", {"probe test"}), ("other", {"blur"})):
-        numbers = json.loads((tmp_path / f"{name}.json").read_text())
-        assert {row["name"] for row in numbers["table"]} >= sets
-        assert [arm["seeds"] for arm in numbers["arms"]] == [[0], [0]]
-        assert [arm["label"] for arm in numbers["arms"]] == ["nothing", "textures, alpha 3"]
-        assert [arm["baseline"] for arm in numbers["arms"]] == [None, "nothing"]
+    numbers = json.loads((tmp_path / "report.json").read_text())
+    assert {(row["head"], row["name"]) for row in numbers["table"]} >= {("", "probe test"), ("other", "blur")}
+    assert [arm["seeds"] for arm in numbers["arms"]] == [[0], [0]]
+    assert [arm["label"] for arm in numbers["arms"]] == ["nothing", "textures, alpha 3"]
+    assert [arm["baseline"] for arm in numbers["arms"]] == [None, "nothing"]
 
     made = {path: path.read_bytes() for path in tmp_path.rglob("*.pt")}
     assert len(made) == 2 * (2 + 2)  # each run: checkpoint, encoder, two heads

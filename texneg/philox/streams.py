@@ -28,6 +28,7 @@ class Stream(IntEnum):
     TOY_BLUR = 0xE7
     TOY_CONTRAST = 0xE8
     TOY_PIXELATE = 0xE9
+    TOY_BIASED = 0xEA
 
     # fold(seed, epoch, purpose, ...): negatives, the order of an epoch, augmentation
     PATCHES = 0x9A7C

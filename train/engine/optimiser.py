@@ -1,19 +1,22 @@
 """Optimisers, the norm of the gradient, and the learning rate as a pure function of the step."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from texneg.errors import InputError
+from texneg.train.networks.backbone import Network
 from texneg.train.options import later
 
 MOMENTUM = 0.9
 HIGH_FOR_ADAMW = 0.01
+SHARE = "share"  # of the learning rate, in a group of parameters
 TRUST = 0.001  # LARS's eta (You, Gitman, Ginsburg, arXiv 1708.03888)
 
 
@@ -37,6 +40,9 @@ class Optimisation:
     """Largest norm of the gradient of a step, which is scaled down to it; None: no limit."""
     lr: float = 0.03
     """Peak learning rate."""
+    backbone_lr: float = later(1.0)
+    """Learning rate of the backbone as a share of --lr, for a backbone that --init has brought: its head is
+    new. 1: the same for both."""
     warmup: float = 0.0
     """Epochs of linear warm-up before the cosine."""
     weight_decay: float = 1e-4
@@ -82,6 +88,7 @@ class Optimisation:
             ),
             (self.epochs < 1, f"--epochs {self.epochs}: at least 1"),
             (not 0 < self.lr < inf, f"--lr {self.lr}: above 0"),
+            (not 0 < self.backbone_lr < inf, f"--backbone-lr {self.backbone_lr}: a share of --lr, above 0"),
             (
                 not 0 <= self.warmup <= self.epochs,
                 f"--warmup {self.warmup}: 0 to the {self.epochs} epochs of the run",
@@ -105,23 +112,44 @@ class Optimisation:
 def make_optimiser(module: nn.Module, config: Optimisation) -> Optimizer:
     """Make SGD with decay on everything, as in MoCo; or LARS or AdamW with groups, as `Optimisation` says."""
     trained = [p for p in module.parameters() if p.requires_grad]
+    groups: list[dict[str, Any]] = [{"params": trained, "weight_decay": config.weight_decay}]
+    if config.optimizer != "sgd":
+        exempt = find_undecayed(module) if config.optimizer == "adamw" else set()
+        decayed, others = divide(trained, lambda p: p.ndim > 1 and p not in exempt)
+        groups = [
+            {"params": decayed, "weight_decay": config.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ]
+    if config.backbone_lr != 1:
+        slowed = find_backbones(module)
+        groups = [
+            {**group, "params": part, SHARE: share}
+            for group in groups
+            for part, share in zip(
+                divide(group["params"], lambda p: p not in slowed), (1.0, config.backbone_lr), strict=True
+            )
+        ]
     if config.optimizer == "sgd":
-        return SGD(trained, lr=config.lr, momentum=MOMENTUM, weight_decay=config.weight_decay)
-    exempt = find_undecayed(module) if config.optimizer == "adamw" else set()
-    decayed = [p.ndim > 1 and p not in exempt for p in trained]
-    groups = [
-        {
-            "params": [p for p, one in zip(trained, decayed, strict=True) if one == wanted],
-            "weight_decay": decay,
-        }
-        for wanted, decay in ((True, config.weight_decay), (False, 0.0))
-    ]
+        return SGD(groups, lr=config.lr, momentum=MOMENTUM)
     if config.optimizer == "adamw":
         return AdamW(groups, lr=config.lr, betas=config.betas)
     from timm.optim import Lars
 
     # timm's LARS scales the step only of groups that have weight decay.
     return Lars(groups, lr=config.lr, momentum=MOMENTUM, trust_coeff=TRUST)
+
+
+def divide(
+    parameters: list[nn.Parameter], wanted: Callable[[nn.Parameter], bool]
+) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Divide parameters into those that are wanted and the others."""
+    return [p for p in parameters if wanted(p)], [p for p in parameters if not wanted(p)]
+
+
+def find_backbones(module: nn.Module) -> set[nn.Parameter]:
+    """Find the parameters of the backbones of all networks of a module."""
+    networks = (part for part in module.modules() if isinstance(part, Network))
+    return {p for network in networks for p in network.backbone.parameters()}
 
 
 def find_undecayed(module: nn.Module) -> set[nn.Parameter]:
@@ -144,9 +172,9 @@ def limit_gradient(optimiser: Optimizer, most: float | None) -> Tensor:
 
 
 def set_lr(optimiser: Optimizer, lr: float) -> None:
-    """Give every group the same learning rate."""
+    """Give every group the learning rate, or its share of it."""
     for group in optimiser.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group.get(SHARE, 1.0)
 
 
 def cosine_lr(step: int, *, peak: float, total: int, warmup: int = 0) -> float:

@@ -37,7 +37,7 @@ class MomentumKeys(base.Method):
     ) -> None:
         super().__init__()
         self.momentum, self.seed = momentum, seed
-        self.shuffled = network.bn not in ("none", "sync")
+        self.shuffled = network.bn in ("shuffle", "split")
         with initial_weights(seed):
             self.query = Network(network, image_size, head)
         if network.bn == "split":

@@ -43,10 +43,10 @@ class Architecture:
     """Dimensions of the embedding."""
     hidden: int | None = None
     """Hidden units of the heads; None: the number of features, or 4096 (BYOL)."""
-    bn: Literal["none", "shuffle", "split", "sync"] = "split"
+    bn: Literal["none", "shuffle", "split", "sync", "frozen"] = "split"
     """Batch norm. none: as in the backbone; shuffle: keys shuffled over the processes; split: statistics of
     groups of images, keys shuffled over the groups (works in one process); sync: statistics of all
-    processes."""
+    processes; frozen: the backbone normalises by the statistics that --init brought."""
     bn_group: int = 32
     """Images of a group, for --bn split."""
     zero_init_last: bool = False
@@ -75,6 +75,10 @@ class Architecture:
             raise InputError(f"--bn-group {self.bn_group}: at least 2 images")
         if self.bn == "shuffle" and world == 1:
             raise InputError("--bn shuffle: in one process shuffling changes no statistic; use --bn split")
+        if self.bn == "frozen" and self.init is None:
+            raise InputError(
+                "--bn frozen keeps the statistics of --init; name weights to start from, or use another --bn"
+            )
         local = batch // world
         if self.bn == "split" and local % self.bn_group != 0:
             raise InputError(
@@ -274,6 +278,15 @@ class Network(nn.Module):
         }
         make_head, hidden = heads[head]
         self.head = make_head(self.features, a.hidden or hidden, a.dim)
+
+    def train(self, mode: bool = True) -> "Network":
+        """Set the mode of all parts, except that frozen batch norms always normalise as in evaluation."""
+        super().train(mode)
+        if self.architecture.bn == "frozen":
+            for part in self.backbone.modules():
+                if isinstance(part, _BatchNorm):
+                    part.eval()
+        return self
 
     def forward(self, images: Tensor) -> Tensor:
         """Embed normalised float images."""

@@ -1,4 +1,4 @@
-"""The embedded data set: reproducible, complete, and with the shortcut where it says."""
+"""The embedded data set: reproducible, complete, and with the shortcut where it says, and only there."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,15 +10,20 @@ from texneg.datasets.images import open_images
 from texneg.datasets.toy.embedded import (
     CLASSES,
     CORRELATION,
+    DARKEST_GROUND,
+    LIGHTEST_FIGURE,
     TEST_SETS,
+    TEXTURES,
     EmbeddedConfig,
+    draw_family,
     embedded_image,
     write_embedded,
 )
 from texneg.datasets.toy.shapes import SHAPES, draw, fill, transform
 from texneg.errors import InputError
+from texneg.philox.arrays import generator
 
-SMALL = EmbeddedConfig(train_per_class=3, test_per_class=2, size=32)
+SMALL = EmbeddedConfig(train_per_class=3, biased_per_class=3, test_per_class=2, size=32)
 
 
 @pytest.fixture(scope="module")
@@ -61,14 +66,29 @@ def test_cue_conflict_names_another_class(root: Path) -> None:
         assert texture != shape
 
 
-def test_texture_tells_the_class_as_often_as_stated() -> None:
-    # Only the pattern of a shape's centre decides; counted through the generator's own choice.
-    from texneg.datasets.toy.embedded import draw_family
-    from texneg.philox.arrays import generator
-
+@pytest.mark.parametrize(("name", "share"), [("train", 1 / 8), ("same", 1 / 8), ("biased", CORRELATION)])
+def test_texture_tells_the_class_as_often_as_stated(name: str, share: float) -> None:
     rng = generator(5)
-    own = np.mean([draw_family("train", 3, rng)[1] == 3 for _ in range(2000)])
-    assert abs(own - CORRELATION) < 4 * np.sqrt(CORRELATION * (1 - CORRELATION) / 2000)
+    own = np.mean([draw_family(name, 3, rng)[1] == 3 for _ in range(2000)])
+    assert abs(own - share) < 4 * np.sqrt(share * (1 - share) / 2000)
+
+
+@pytest.mark.parametrize(("name", "again"), [("train", "train"), ("test/same", "test")])
+def test_the_same_images_are_there_by_shape_and_by_texture(root: Path, name: str, again: str) -> None:
+    by_shape, by_texture = (
+        {path.name: path.read_bytes() for path in (root / folder).rglob("*.png")}
+        for folder in (name, f"by-texture/{again}")
+    )
+    assert by_shape == by_texture
+    assert {path.parent.name for path in (root / "by-texture" / again).rglob("*.png")} <= set(TEXTURES)
+
+
+@pytest.mark.parametrize("name", ["train", "new-textures", "cue-conflict", "biased"])
+def test_a_figure_is_darker_than_its_ground(name: str) -> None:
+    image, _ = embedded_image(name, 2, 0, size=64, seed=0)  # a disc near the centre
+    corners, centre = image[[0, 0, -1, -1], [0, -1, 0, -1]], image[29:35, 29:35]
+    assert corners.min() > 255 * DARKEST_GROUND - 1
+    assert centre.max() < 255 * LIGHTEST_FIGURE + 1
 
 
 @pytest.mark.parametrize("shape", sorted(SHAPES))

@@ -9,6 +9,7 @@ from torch import nn
 from texneg.train.engine.optimiser import Optimisation, cosine_lr, make_optimiser, set_lr
 from texneg.train.methods.base import update_average
 from texneg.train.methods.byol import target_momentum
+from texneg.train.networks.backbone import Architecture, Network
 
 
 def test_cosine_has_its_peak_half_and_end():
@@ -95,3 +96,16 @@ def test_sgd_decays_every_parameter_as_moco_does():
     optimizer.step()
     for parameter, start in zip(module.parameters(), before, strict=True):
         torch.testing.assert_close(parameter.detach(), 0.95 * start)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "lars", "adamw"])
+def test_the_backbone_learns_at_its_share_of_the_rate(optimizer):
+    network = Network(Architecture("resnet18", "stride1", 8, (1, 1, 1, 1), dim=4, bn="none"), 32)
+    made = make_optimiser(network, Optimisation(optimizer=optimizer, lr=0.01, backbone_lr=0.2))
+    whole = make_optimiser(network, Optimisation(optimizer=optimizer, lr=0.01))
+    set_lr(made, 0.01)
+    rates = {p: group["lr"] for group in made.param_groups for p in group["params"]}
+    decays = {p: group["weight_decay"] for group in made.param_groups for p in group["params"]}
+    assert {rates[p] for p in network.backbone.parameters()} == {0.2 * 0.01}
+    assert {rates[p] for p in network.head.parameters()} == {0.01}
+    assert decays == {p: group["weight_decay"] for group in whole.param_groups for p in group["params"]}

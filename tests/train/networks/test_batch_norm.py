@@ -104,3 +104,22 @@ def test_a_batch_norm_that_does_more_is_refused():
         network.backbone.bn1 = Renormalised(4)
         with pytest.raises(InputError, match="Renormalised; use --bn none"):
             change(network)
+
+
+def test_frozen_batch_norm_keeps_its_statistics_in_training():
+    frozen = Architecture("resnet18", "stride1", 8, (1, 1, 1, 1), dim=4, bn="frozen", init="weights.pth")
+    network = Network(frozen, 32, "byol")
+    images = torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    before = copy.deepcopy(network.state_dict())
+    expected = network.eval().backbone(images)
+    network.train()(images).sum().backward()
+    torch.testing.assert_close(network.backbone(images), expected)
+    norms = [name for name in before if "running" in name]
+    moved = {name for name in norms if not torch.equal(before[name], network.state_dict()[name])}
+    assert moved == {name for name in norms if name.startswith("head.")}
+    assert all(p.grad is not None for p in network.parameters())
+
+
+def test_frozen_batch_norm_needs_statistics():
+    with pytest.raises(InputError, match="--bn frozen keeps the statistics of --init"):
+        Architecture(bn="frozen").check(64, 1)
