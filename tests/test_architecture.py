@@ -57,7 +57,7 @@ FLOORS = {  # folder: modules that share a place in the order
         ),
         **dict.fromkeys(("pairs", "fingerprint", "cache", "class_maps", "rows", "catalogue"), "images"),
     },
-    "synth": dict.fromkeys(("run", "synth", "corrupt", "status", "verify", "preview"), "verbs"),
+    "synth": dict.fromkeys(("run", "synth", "corrupt", "status", "verify", "preview", "export"), "verbs"),
     "train": {},
 }
 OF_SYNTH = {"texneg.synth.synth", "texneg.synth.preview"}  # all that train may import

@@ -25,6 +25,10 @@ VERBS: Verbs = {
     "corrupt": ("texneg.synth.corrupt:corrupt", "corrupted copies of a test set in ImageNet-C's layout"),
     "synth-status": ("texneg.synth.status:synth_status", "how far such a run is, what failed and why"),
     "verify": ("texneg.synth.verify:verify", "check every output of a run against its manifest"),
+    "export": (
+        "texneg.synth.export.export:export",
+        "a finished run as Parquet, litdata or imagefolder",
+    ),
     "sheet": ("texneg.train.sheet.sheet:sheet", "contact sheet: images beside any kinds of negatives"),
     "audit": ("texneg.train.audit.audit:audit", "how easily negatives are told, and what they leak"),
     "cache": (
