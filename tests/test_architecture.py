@@ -52,7 +52,16 @@ ROOMS = {  # folder: its folders and modules in order; each may import itself an
 FLOORS = {  # folder: modules that share a place in the order
     "datasets": {
         **dict.fromkeys(
-            ("complaints", "metadata", "encode", "sampler", "corruptions", "suppressions", "wordnet"),
+            (
+                "complaints",
+                "metadata",
+                "encode",
+                "stored",
+                "sampler",
+                "corruptions",
+                "suppressions",
+                "wordnet",
+            ),
             "decode",
         ),
         **dict.fromkeys(("pairs", "fingerprint", "cache", "class_maps", "rows", "catalogue"), "images"),

@@ -8,6 +8,7 @@ import yaml
 
 from texneg import __version__
 from texneg.cli.console import format_bytes, plural
+from texneg.datasets.encode import Encoding
 from texneg.datasets.storage.json_files import to_json
 from texneg.datasets.storage.names import show
 from texneg.synth.export.formats import Columns, FormatName, WrittenShard
@@ -47,7 +48,7 @@ def make_card(
     sections = [
         f"# {name}\n\n{_introduce(columns, survey)}",
         f"## Samples\n\n{_table(survey)}\n\n{_describe_columns(form, columns)}",
-        f"## Opening it\n\n{_example(form, columns, next(iter(survey.counts)))}",
+        f"## Opening it\n\n{_example(form, columns, next(iter(survey.counts)), record.settings.encoding)}",
         f"## Sources\n\n{_describe_sources(survey, record)}",
         f"## Licence\n\n{licence or UNSTATED}",
         f"## Checksums\n\n{_checksums(form, shards)}",
@@ -131,16 +132,20 @@ def _describe_columns(form: FormatName, columns: Columns) -> str:
     return f"{text}\n\nClasses by number: {', '.join(columns.class_names)}"
 
 
-def _example(form: FormatName, columns: Columns, split: str) -> str:
+def _example(form: FormatName, columns: Columns, split: str, encoding: Encoding) -> str:
     if form == "litdata":
+        module, function = {
+            "tiff": ("import tifffile", "tifffile.imread"),
+            "npy": ("import numpy as np", "np.load"),
+        }.get(encoding, ("from PIL import Image", "Image.open"))
         code = [
             "from io import BytesIO",
             "",
+            module,
             "from litdata import StreamingDataset",
-            "from PIL import Image",
             "",
             f'samples = StreamingDataset("{split}")  # the folder of a split',
-            'texture = Image.open(BytesIO(samples[0]["texture"]))',
+            f'texture = {function}(BytesIO(samples[0]["texture"]))',
         ]
     else:
         code = [

@@ -127,7 +127,12 @@ def export(config: ExportConfig) -> int:
     src, dst = parse_place(config.src), make_absolute(parse_place(config.dst))
     if is_inside(dst, src) or is_inside(src, dst) or is_inside(dst, run.ledger.root):
         raise InputError(f"{config.dst} and {config.src} lie in each other: give a DST of its own")
-    paired = run.settings.layout == "paired"
+    paired, pixels = run.settings.layout == "paired", run.settings.pixels
+    if pixels and config.to != "litdata":
+        raise InputError(
+            f"{config.src} holds textures of {pixels} as {run.settings.encoding}, and readers of {config.to}"
+            " expect RGB of 8 bits: use --to litdata, which keeps the files as they are"
+        )
     if config.images is not None and paired:
         raise InputError(f"{config.src} holds the images beside their textures: leave --images out")
     if config.images is not None and not parse_place(config.images).exists():

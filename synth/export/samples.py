@@ -197,7 +197,8 @@ def _images_in_tar(run: Run, shard: Shard, rows: list[Row]) -> Iterator[StoredFi
     if not any(row.ok for row in rows):
         yield from [None] * len(rows)
         return
-    (listing,) = tar_listings(run.ledger.dst, shard.split, [unescape(shard.tar)])
+    arrays = run.settings.pixels is not None
+    (listing,) = tar_listings(run.ledger.dst, shard.split, [unescape(shard.tar)], arrays=arrays)
     place = run.ledger.dst / unescape(shard.tar)
     items = iter(listing.items)
     for row in rows:

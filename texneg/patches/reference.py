@@ -31,7 +31,7 @@ def shuffle(images: Bytes, out: Bytes, index: U64, rule: Rule) -> None:
 
 
 def blend(out: npt.NDArray[Any], index: U64, rule: Rule) -> None:
-    """Blend the seams of out (N, k, P, H, W, values of a pixel), of uint8, uint16, float32 or float64, in place."""
+    """Blend the seams of out (N, k, P, H, W, values of a pixel) in place: whole numbers or floats."""
     for n, k, made in _plans(out, index, rule):
         depth = seam_depth(made.d, rule.blend)
         _blend_rows(out[n, k].swapaxes(0, 2), made.d * rule.mirror, depth)
