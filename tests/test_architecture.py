@@ -29,6 +29,7 @@ ROOMS = {  # folder: its folders and modules in order; each may import itself an
         "networks",
         "selection",
         "centring",
+        "synthetic",
         "objectives",
         "methods",
         "engine",
