@@ -163,7 +163,7 @@ def test_a_folder_is_built_in_floors(folder):
 def test_training_knows_of_texture_runs_only_how_to_start_and_to_preview_one():
     for module, imported in modules().items():
         if module.startswith("texneg.train"):
-            of_synth = {name for name in imported if name.startswith("texneg.synth")}
+            of_synth = {name for name in imported if name.startswith("texneg.synth.")}
             assert of_synth <= OF_SYNTH, module
 
 
