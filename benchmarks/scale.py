@@ -124,11 +124,11 @@ def processes_cpu(client: Any) -> tuple[float, float]:
 
 def plan_images(folder: Path, images: int) -> tuple[Run, float]:
     """Plan a run of that many images; with the plan read back from its files, and the seconds of planning."""
-    settings = Output().settings("folder")
+    source = Invented(Path("invented"), "folder", ("",), images=images)
+    settings = Output().settings(source)
     dst = folder / "out"
     dst.mkdir()
     ledger = Ledger(folder / "out.texneg", dst, settings.fingerprint("invented"))
-    source = Invented(Path("invented"), "folder", ("",), images=images)
     begin = time.perf_counter()
     make_plan(source, settings, ledger.plan, cores=1, part_size=1000, shard_size=1000)
     return Run(ledger, load_plan(ledger.plan), settings, "invented", {}), time.perf_counter() - begin

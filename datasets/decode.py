@@ -9,6 +9,7 @@ import zlib
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
+from typing import Any
 
 import cv2
 import numpy as np
@@ -51,8 +52,9 @@ class DecodeError(ValueError):
 class Decoded:
     """Pixels, and the properties that the file states."""
 
-    pixels: Pixels
-    """uint8 (height, width, 3), RGB; (width, height, 3) where EXIF says so and `upright` was given."""
+    pixels: npt.NDArray[Any]
+    """uint8 (height, width, 3), RGB; (width, height, 3) where EXIF says so and `upright` was given. Of
+    `stored.decode_stored` any depth and number of channels."""
     width: int
     height: int
     mode: str

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from texneg.datasets.decode import DecodeError, Pixels, decode
+from texneg.datasets.decode import DecodeError, decode
 from texneg.datasets.sources.compressed import is_compressed, is_tar
 from texneg.datasets.sources.folders import list_own
 from texneg.datasets.sources.items import Item
@@ -14,6 +14,7 @@ from texneg.datasets.sources.passed_over import PassedOver
 from texneg.datasets.sources.sources import Source, open_source
 from texneg.datasets.storage.names import unescape
 from texneg.datasets.storage.places import Place, parse_place, read_range
+from texneg.datasets.stored import Array, decode_stored
 from texneg.errors import InputError
 
 UNLABELLED = -1
@@ -39,6 +40,8 @@ class ImageSet:
     """Files there that are not among the images, by reason."""
     allow_truncated: bool = False
     """Decode a file that is cut short as far as it goes, as `decode` does."""
+    stored: bool = False
+    """Decode images as they are stored, with all channels and their depth."""
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -87,21 +90,32 @@ class ImageSet:
         offset, size = self._span[i]
         return read_range(self._files[self._file[i]], int(offset), int(size))
 
-    def __getitem__(self, i: int) -> tuple[Pixels, int]:
-        """Image `i` as uint8 (height, width, 3) RGB, and its label.
+    def pixels_of(self, i: int, *, upright: bool = False) -> Array:
+        """Image `i` as uint8 (height, width, 3) RGB; with `stored` of its own depth and channels.
+
+        Raises:
+            DecodeError: it cannot be used.
+        """
+        read = decode_stored if self.stored else decode
+        return read(self.read(i), upright=upright, allow_truncated=self.allow_truncated).pixels
+
+    def __getitem__(self, i: int) -> tuple[Array, int]:
+        """Pixels and label of image `i`; see `pixels_of`.
 
         Raises:
             DecodeError: naming the image; its status is `forbidden` where this user may not read the file.
         """
         try:
-            return decode(self.read(i), allow_truncated=self.allow_truncated).pixels, int(self.labels[i])
+            return self.pixels_of(i), int(self.labels[i])
         except DecodeError as error:
             raise DecodeError(error.status, f"{self.full_name(i)} of {self.root}: {error.reason}") from error
         except PermissionError as error:
             raise DecodeError("forbidden", f"{self.full_name(i)} of {self.root}: {error.strerror}") from error
 
 
-def open_images(path: str | Place, split: str | None = None, *, textures: bool = False) -> ImageSet:
+def open_images(
+    path: str | Place, split: str | None = None, *, textures: bool = False, stored: bool = False
+) -> ImageSet:
     """Open a data set for training or evaluation; nothing is decoded yet.
 
     Args:
@@ -109,6 +123,7 @@ def open_images(path: str | Place, split: str | None = None, *, textures: bool =
         split: direct child of `path` to open; needed where `path` has more than one of train, val,
             validation and test.
         textures: of tars that hold images and their textures, open the textures.
+        stored: take .npy files for images, too, and decode all as they are stored.
 
     Raises:
         InputError: nothing there, no images in it, compressed tars, no such split or a choice of splits.
@@ -118,7 +133,9 @@ def open_images(path: str | Place, split: str | None = None, *, textures: bool =
         if not (root / split).is_dir():
             raise InputError(f"{path} has no folder {split!r}; {_list_folders(root)}")
         root = root / split
-    source = open_source(root, splits="none" if split is not None else "auto", textures=textures)
+    source = open_source(
+        root, splits="none" if split is not None else "auto", textures=textures, arrays=stored
+    )
     if len(source.splits) > 1:
         splits = ", ".join(source.splits)
         raise InputError(f"{path} has the splits {splits}: give one, such as {root / source.splits[0]}")
@@ -140,7 +157,7 @@ def open_images(path: str | Place, split: str | None = None, *, textures: bool =
     if not items:
         seen = ", ".join(source.passed_over.lines())
         raise InputError(f"{root} holds no images; {seen or 'expected CLASS/IMAGE folders or .tar shards'}")
-    return _make_image_set(source, items)
+    return replace(_make_image_set(source, items), stored=stored)
 
 
 def _list_folders(root: Place) -> str:

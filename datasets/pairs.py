@@ -49,7 +49,7 @@ def open_textures_beside(images: ImageSet, path: str | Place, split: str | None 
     """
     if not images.in_tars:
         return None
-    found = open_images(path, split, textures=True)
+    found = open_images(path, split, textures=True, stored=images.stored)
     images_there = set(map(images.place_of, range(len(images))))
     return found if images_there.isdisjoint(map(found.place_of, range(len(found)))) else None
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, Self
 from texneg.cli.console import plural
 from texneg.cli.fields import Positional
 from texneg.cores import available_cores
-from texneg.datasets.sources.sources import Source, SourceKind
+from texneg.datasets.sources.sources import Source
 from texneg.datasets.storage.places import Place, make_absolute, parse_place, resolve
 from texneg.datasets.storage.url import Url
 from texneg.errors import InputError
@@ -41,8 +41,12 @@ class RunOutput(ABC):
         """
 
     @abstractmethod
-    def settings(self, kind: SourceKind) -> Settings:
-        """The settings of a run on a source of that kind."""
+    def settings(self, source: Source) -> Settings:
+        """The settings of a run on a source.
+
+        Raises:
+            InputError: they depend on the images, and none of these can be used.
+        """
 
     def resume(self, settings: Settings, stored: Settings) -> Settings:
         """The settings, with what an earlier run has in place of defaults that have changed since."""

@@ -19,7 +19,7 @@ from texneg.datasets.corruptions.corrupt import (
 from texneg.datasets.corruptions.pictures import read_pictures
 from texneg.datasets.corruptions.severities import SEVERITIES, Constants, nearest_constants
 from texneg.datasets.sources.items import Item
-from texneg.datasets.sources.sources import Source, SourceKind, open_source
+from texneg.datasets.sources.sources import Source, open_source
 from texneg.datasets.storage.places import Place
 from texneg.errors import InputError
 from texneg.synth.config import RunConfig, RunOutput, require, require_at_least, require_side
@@ -84,7 +84,7 @@ class CorruptOutput(RunOutput):
         copies = tuple(make_split(name, severity) for name in names for severity in severities)
         return CopiedSource(**vars(source), copies=copies, run=self.shard_size)
 
-    def settings(self, kind: SourceKind) -> Settings:
+    def settings(self, source: Source) -> Settings:
         """The settings of a run."""
         names = choose_corruptions(self.corruptions)
         published = "frost" in names and self.frost_dir

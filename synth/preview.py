@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from texneg.datasets.decode import Pixels
 from texneg.datasets.images import ImageSet
 from texneg.datasets.pairs import NONE, pair
 from texneg.datasets.storage.places import parse_place
+from texneg.datasets.stored import Array
 from texneg.synth.config import ledger_path
 from texneg.synth.ledger.ledger import Ledger
 from texneg.synth.ledger.record import load_record
@@ -40,7 +40,7 @@ class Preview:
         """Return True if image i has a texture, or will have one."""
         return self.partners is None or bool(self.partners[i] != NONE)
 
-    def show(self, i: int, pixels: Pixels, side: int) -> tuple[Pixels, list[Box], Pixels]:
+    def show(self, i: int, pixels: Array, side: int) -> tuple[Array, list[Box], Array]:
         """Return image i as its exemplars see it, their two boxes, and its texture.
 
         Args:
@@ -56,6 +56,7 @@ class Preview:
         places = exemplar_places(*pixels.shape[:2], size=patch, seed=own)
         if self.textures is None or self.partners is None:
             made = texture(exemplars(pixels, size=patch, seed=own), size=side, seed=own)
+            made = made[..., : pixels.shape[2]]  # grey of 8 bits comes back as three equal channels
         else:
             made = self.textures[int(self.partners[i])][0]
         return pixels, [(*corner, patch) for corner in places], made

@@ -114,7 +114,7 @@ def specify(config: RunConfig, compute: Compute) -> Specification:
     return Specification(
         src=src,
         source=source,
-        settings=output.settings(source.kind),
+        settings=output.settings(source),
         resume=output.resume,
         ledger=Ledger(ledger, make_absolute(dst)),
         command=config.command(),

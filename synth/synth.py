@@ -1,13 +1,16 @@
 """`texneg synth`: one texture for every image of a data set."""
 
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import ClassVar, Literal
 
 from texneg.cli.console import info
 from texneg.cli.fields import Positional
-from texneg.datasets.encode import Encoding
+from texneg.datasets.encode import STORED, Encoding
+from texneg.datasets.sources.reader import open_reader
 from texneg.datasets.sources.sources import Source, SourceKind, open_source
 from texneg.datasets.sources.splits import find_nested
+from texneg.datasets.storage.names import show
 from texneg.datasets.storage.places import Place, parse_place, resolve
 from texneg.errors import InputError
 from texneg.synth.config import RunConfig, RunOutput, require, require_at_least, require_side
@@ -24,6 +27,7 @@ from texneg.textures.presets import (
 )
 
 LARGEST_EXEMPLAR = 2048  # px
+LOOKED_AT = 20  # images, for the first that shows the depth and the channels of all
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,8 @@ class Output(RunOutput):
     seed: int = 0
     """Textures are a function of this and the image's key."""
     encoding: Encoding = "webp"
-    """Lossless file format of a texture."""
+    """Lossless file format of a texture. webp and png: RGB of 8 bits. tiff and npy: all channels (1 to 16)
+    and the depth of the images, which must be the same in all; .npy files are images, too."""
     exif: Exif = "ignore"
     """apply: turn images upright first. ignore: take them as stored, as torchvision's loader does."""
     allow_truncated: bool = False
@@ -78,6 +83,8 @@ class Output(RunOutput):
         require_at_least(self, limit=1, shard_size=1)
         if self.layout == "paired" and (self.format == "folder" or self.preset):
             raise InputError("--layout paired puts images and textures into tars: use --format webdataset")
+        if self.preset and self.encoding in STORED:
+            raise InputError(f"--preset {self.preset} makes PNG files: leave --encoding out")
         if self.preset and self.format == "webdataset":
             raise InputError(f"--preset {self.preset} makes class folders: leave --format out")
 
@@ -91,16 +98,16 @@ class Output(RunOutput):
 
     def open(self, src: Place) -> Source:
         """Open the images, and say where folders look like splits but are taken for none."""
-        source = open_source(src, splits=self.splits, naming=self.naming)
+        source = open_source(src, splits=self.splits, naming=self.naming, arrays=self.encoding in STORED)
         if self.splits == "auto" and source.kind == "folder" and source.splits == ("",):
             for name in find_nested(src)[0][:1]:
                 line = f"the splits in {name} are taken for ordinary folders"
                 info(f"{line}; to tell them apart give {src / name}")
         return source
 
-    def settings(self, kind: SourceKind) -> Settings:
-        """The settings of a run on a source of that kind."""
-        paper = self.preset == "paper"
+    def settings(self, source: Source) -> Settings:
+        """The settings of a run on a source."""
+        paper, kind = self.preset == "paper", source.kind
         form = self.format or ("folder" if paper else "webdataset" if self.layout == "paired" else kind)
         return Settings(
             format=form,
@@ -119,11 +126,33 @@ class Output(RunOutput):
             layout=self.layout,
             exif="apply" if paper else self.exif,
             allow_truncated=self.allow_truncated,
+            pixels=find_pixels(source) if self.encoding in STORED else None,
         )
 
     def resume(self, settings: Settings, stored: Settings) -> Settings:
-        """The settings with the stored size of exemplars where none is given."""
+        """The settings with the stored size of exemplars where none is given, and the stored depth."""
+        if settings.pixels and stored.pixels:
+            settings = replace(settings, pixels=stored.pixels)
         return settings if self.exemplar_size else replace(settings, exemplar_size=stored.exemplar_size)
+
+
+def find_pixels(source: Source) -> str:
+    """Depth and channels of a source's first image, which its others must have, too.
+
+    Raises:
+        InputError: none of the first images can be used.
+    """
+    from texneg.datasets.decode import DecodeError  # loads decoders, which most runs need in workers only
+    from texneg.datasets.stored import decode_stored, describe_pixels
+
+    reason = "it holds no images"
+    for item in islice((item for item in source.items() if not item.status), LOOKED_AT):
+        try:
+            with open_reader(source.root, [item]) as read:
+                return describe_pixels(decode_stored(read(item)).pixels)
+        except DecodeError as error:
+            reason = f"{show(item.src)}: {error.reason}"
+    raise InputError(f"{source.root}: no image shows which depth and channels all have ({reason})")
 
 
 @dataclass(frozen=True)

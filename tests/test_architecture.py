@@ -29,6 +29,7 @@ ROOMS = {  # folder: its folders and modules in order; each may import itself an
         "networks",
         "selection",
         "centring",
+        "synthetic",
         "objectives",
         "methods",
         "engine",
@@ -52,12 +53,21 @@ ROOMS = {  # folder: its folders and modules in order; each may import itself an
 FLOORS = {  # folder: modules that share a place in the order
     "datasets": {
         **dict.fromkeys(
-            ("complaints", "metadata", "encode", "sampler", "corruptions", "suppressions", "wordnet"),
+            (
+                "complaints",
+                "metadata",
+                "encode",
+                "stored",
+                "sampler",
+                "corruptions",
+                "suppressions",
+                "wordnet",
+            ),
             "decode",
         ),
         **dict.fromkeys(("pairs", "fingerprint", "cache", "class_maps", "rows", "catalogue"), "images"),
     },
-    "synth": dict.fromkeys(("run", "synth", "corrupt", "status", "verify", "preview"), "verbs"),
+    "synth": dict.fromkeys(("run", "synth", "corrupt", "status", "verify", "preview", "export"), "verbs"),
     "train": {},
 }
 OF_SYNTH = {"texneg.synth.synth", "texneg.synth.preview"}  # all that train may import
@@ -153,7 +163,7 @@ def test_a_folder_is_built_in_floors(folder):
 def test_training_knows_of_texture_runs_only_how_to_start_and_to_preview_one():
     for module, imported in modules().items():
         if module.startswith("texneg.train"):
-            of_synth = {name for name in imported if name.startswith("texneg.synth")}
+            of_synth = {name for name in imported if name.startswith("texneg.synth.")}
             assert of_synth <= OF_SYNTH, module
 
 

@@ -18,6 +18,8 @@ PART_OF = {
     "llvmlite": "numba",
 }  # each is pinned to one version by the package it belongs to
 USED_WITHOUT_IMPORT = {
+    "datasets": "a reader of what texneg export writes, tried in a process of its own",
+    "litdata": "another",
     "aiohttp": "fsspec opens http:// with it",
     "gcsfs": "fsspec opens gs:// with it",
     "s3fs": "fsspec opens s3:// with it",

@@ -176,7 +176,16 @@ def assemble(
     recorded = None
     steady = config.negative_pass.steady or not config.negatives.kinds
     parts = config.optimisation.accumulate
-    if records(config.run.graphs, method, config.views.image_size, device, parts=parts, steady=steady):
+    synthetic = config.objective.synthetic.active
+    if records(
+        config.run.graphs,
+        method,
+        config.views.image_size,
+        device,
+        parts=parts,
+        steady=steady,
+        synthetic=synthetic,
+    ):
         recorded = RecordedStep(method, config.objective, mean_cosines)
     batches = make_batches(config, train_set, textures, log, device=device, cached=cached)
     on_device = isinstance(batches.image, DeviceImages)

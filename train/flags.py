@@ -68,7 +68,20 @@ def change(config: PretrainConfig, **flags: Any) -> PretrainConfig:
     for name in rest:
         if not any(name in part.flags() for part in parts):
             raise InputError(explain_unknown(config, name))
-    run, reading, views, network, optimisation, method, selection, loss, centring, saving, *kinds = (
+    (
+        run,
+        reading,
+        views,
+        network,
+        optimisation,
+        method,
+        selection,
+        loss,
+        centring,
+        synthetic,
+        saving,
+        *kinds,
+    ) = (
         replace(part.options, **{own: rest[name] for name, own in part.flags().items() if name in rest})
         for part in parts
     )
@@ -83,7 +96,7 @@ def change(config: PretrainConfig, **flags: Any) -> PretrainConfig:
         ),
         negative_pass=saving,
         method=method,
-        objective=Objective(loss, selection, centring),
+        objective=Objective(loss, selection, centring, synthetic),
         network=network,
         optimisation=optimisation,
         run=run,
@@ -103,6 +116,7 @@ def list_parts(config: PretrainConfig) -> list[Part]:
         Part("selection", "", config.objective.selection),
         Part(f"loss {loss.name}", "", loss),
         Part("centring", "", config.objective.centring),
+        Part("synthetic negatives", "", config.objective.synthetic),
         Part("negative pass", "", config.negative_pass),
         *(Part(f"negatives {kind.name}", f"{kind.name}_", kind) for kind, _ in config.negatives.kinds),
     ]

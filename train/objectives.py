@@ -15,6 +15,7 @@ from texneg.similarity import Similarities
 from texneg.train.centring import Centring
 from texneg.train.options import later, to_plain, to_settings
 from texneg.train.selection import SELECTING, Selection
+from texneg.train.synthetic import Synthetic
 from texneg.weighting import modify_features, reweight
 
 
@@ -224,7 +225,7 @@ def best_positive(push: float, cosine: float) -> float:
 
 @dataclass(frozen=True)
 class Objective:
-    """A loss on the ordinary negatives that a selection keeps.
+    """A loss on the ordinary negatives that a selection keeps, and on synthetic ones made of them.
 
     A method centres non-semantic cosines, since it has the embeddings.
     """
@@ -232,14 +233,21 @@ class Objective:
     loss: Loss = InfoNCE()
     selection: Selection = Selection()
     centring: Centring = Centring()
+    synthetic: Synthetic = Synthetic()
 
-    def __call__(self, parts: Sequence[Similarities]) -> Tensor:
-        """Sum the losses of the parts of a step."""
-        return torch.stack([self.weigh(s)(self.selection(s)) for s in parts]).sum()
+    def __call__(self, parts: Sequence[Similarities], *key: int) -> Tensor:
+        """Sum the losses of the parts of a step.
+
+        Args:
+            parts: of the step.
+            key: whole numbers that name the step, for the draws of synthetic negatives.
+        """
+        kept = (self.synthetic(self.selection(s), *key, i) for i, s in enumerate(parts))
+        return torch.stack([self.weigh(s)(x) for s, x in zip(parts, kept, strict=True)]).sum()
 
     def nonsemantic_share(self, s: Similarities) -> Tensor | None:
         """Share of the non-semantic negatives in the softmax of what is kept of these similarities."""
-        return self.weigh(s).nonsemantic_share(self.selection(s))
+        return self.weigh(s).nonsemantic_share(self.synthetic(self.selection(s)))
 
     def weigh(self, s: Similarities) -> Loss:
         """Return the loss for what is kept of these similarities."""
@@ -253,6 +261,7 @@ class Objective:
             "loss": to_plain(self.loss),
             "selection": to_settings(self.selection),
             **({"centring": centring} if centring else {}),
+            **({"synthetic": synthetic} if (synthetic := to_settings(self.synthetic)) else {}),
         }
 
     def check(self, negatives: int, method: str) -> None:
@@ -287,6 +296,7 @@ class Objective:
             raise InputError(f"--compensate is for --loss info_nce, not {self.loss.name}; leave it out")
         if self.selection.compensate and getattr(self.loss, "eqco", None) is not None:
             raise InputError("--compensate and --eqco: both set what the negatives weigh; give one of them")
+        self.synthetic.check(negatives, method, self.loss, compensate=self.selection.compensate)
         kept = self.selection.check(negatives) if negatives else 0
         if kept < needed:
             raise InputError(

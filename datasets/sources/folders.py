@@ -62,6 +62,7 @@ def walk(
     prefix: str = "",
     above: tuple[tuple[int, int], ...] = (),
     entries: Sequence[FolderEntry] | None = None,
+    arrays: bool = False,
 ) -> Iterator[Found]:
     """Find the images below a folder with their sizes (None for a broken link). Follows links, but no circle.
 
@@ -72,6 +73,7 @@ def walk(
         prefix: path of the folder, put before what is found.
         above: (device, inode) of the folders on the way here.
         entries: what the folder holds, where that is known.
+        arrays: .npy files are images, too.
 
     Raises:
         InputError: two names of a folder give one key.
@@ -85,15 +87,21 @@ def walk(
         above = (*above, identity)
     entries = list_own(folder, passed_over, prefix=prefix, entries=entries)
     if key is not None:
-        _refuse_collisions(entries, key, prefix)
+        _refuse_collisions(entries, key, prefix, arrays)
     inside = _list_ahead(folder, [entry.name for entry in entries if entry.is_dir()])
     for entry in entries:
         if entry.is_dir():
             below = f"{prefix}{entry.name}/"
             yield from walk(
-                folder / entry.name, passed_over, key=key, prefix=below, above=above, entries=next(inside)
+                folder / entry.name,
+                passed_over,
+                key=key,
+                prefix=below,
+                above=above,
+                entries=next(inside),
+                arrays=arrays,
             )
-        elif is_image(entry.name) and (entry.is_file() or entry.is_symlink()):
+        elif is_image(entry.name, arrays=arrays) and (entry.is_file() or entry.is_symlink()):
             yield prefix + entry.name, _size(entry)
         else:
             passed_over.add(explain_entry(entry), prefix + entry.name)
@@ -123,11 +131,13 @@ def _size(entry: FolderEntry) -> int | None:
     return found.st_size if S_ISREG(found.st_mode) else None
 
 
-def _refuse_collisions(entries: Sequence[FolderEntry], key: Callable[[str], str], prefix: str) -> None:
+def _refuse_collisions(
+    entries: Sequence[FolderEntry], key: Callable[[str], str], prefix: str, arrays: bool
+) -> None:
     """Refuse names that differ in case or Unicode composition only: one file on some file systems."""
     taken: dict[str, FolderEntry] = {}
     for entry in entries:
-        for name in _output_names(entry, key):
+        for name in _output_names(entry, key, arrays):
             earlier = taken.setdefault(fold_name(name), entry)
             if earlier is not entry:
                 both_files = not earlier.is_dir() and not entry.is_dir()
@@ -138,12 +148,12 @@ def _refuse_collisions(entries: Sequence[FolderEntry], key: Callable[[str], str]
                 )
 
 
-def _output_names(entry: FolderEntry, key: Callable[[str], str]) -> tuple[str, ...]:
+def _output_names(entry: FolderEntry, key: Callable[[str], str], arrays: bool) -> tuple[str, ...]:
     """The output names that an entry takes: of a folder its own, and that of a texture so called."""
     if entry.is_dir():
         texture = entry.name.endswith(TEXTURE_SUFFIXES)
         return (f"{entry.name}/", strip_suffix(entry.name)) if texture else (f"{entry.name}/",)
-    return (key(entry.name),) if is_image(entry.name) else ()
+    return (key(entry.name),) if is_image(entry.name, arrays=arrays) else ()
 
 
 def fold_name(name: str) -> str:

@@ -11,6 +11,7 @@ SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
     *(".ppm", ".pgm", ".pbm", ".pnm"),
 )
+ARRAY_SUFFIX = ".npy"
 UNREAD = (
     *(".heic", ".heif", ".hif", ".avif", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".jxl", ".jxr"),
     *(".svg", ".psd", ".ico", ".tga", ".exr", ".hdr", ".dds", ".pcx", ".pfm", ".pam", ".dcm"),
@@ -66,9 +67,14 @@ class PassedOver:
         return [f"{count} x {reason}{shown.get(reason, '')}" for reason, count in order]
 
 
-def is_image(name: str) -> bool:
-    """True if the suffix is that of an image; the content decides when the file is decoded."""
-    return name.lower().endswith(SUFFIXES)
+def is_image(name: str, *, arrays: bool = False) -> bool:
+    """True if the suffix is that of an image; the content decides when the file is decoded.
+
+    Args:
+        name: of the file.
+        arrays: .npy files are images, too.
+    """
+    return name.lower().endswith((*SUFFIXES, ARRAY_SUFFIX) if arrays else SUFFIXES)
 
 
 def is_system_folder(name: str) -> bool:

@@ -36,6 +36,8 @@ class Source:
     """Key of a file: without its suffix, or with it."""
     textures: bool = False
     """Of a sample that holds an image and its texture, take the texture."""
+    arrays: bool = False
+    """Take .npy files for images, too."""
     passed_over: PassedOver = field(default_factory=PassedOver)
     """Files that `items` passed over."""
     broken: list[str] = field(default_factory=list)
@@ -52,14 +54,18 @@ class Source:
         if self.splits != ("",):
             for entry in list_own(self.root, self.passed_over):
                 name = entry.name
-                if name not in self.splits and (entry.is_dir() or is_image(name) or is_tar(name)):
+                if name not in self.splits and (
+                    entry.is_dir() or is_image(name, arrays=self.arrays) or is_tar(name)
+                ):
                     self.passed_over.add(BESIDE, name)
         for split in self.splits:
             if self.kind == "folder":
                 yield from _tree_items(self, split, unique)
                 continue
             self._look_beside_tars(split)
-            for listing in tar_listings(self.root, split, self.tars(split), textures=self.textures):
+            for listing in tar_listings(
+                self.root, split, self.tars(split), textures=self.textures, arrays=self.arrays
+            ):
                 yield from listing.items
                 self.passed_over.update(listing.passed_over)
                 if listing.broken:
@@ -109,6 +115,7 @@ def open_source(
     splits: Literal["auto", "none"] = "auto",
     naming: Literal["replace", "append"] = "replace",
     textures: bool = False,
+    arrays: bool = False,
 ) -> Source:
     """Recognise a class-folder tree, a flat folder of images, a folder of tar shards or a single tar.
 
@@ -119,6 +126,7 @@ def open_source(
         splits: none takes those children for ordinary folders.
         naming: of the keys of files.
         textures: of samples that hold an image and its texture, take the texture.
+        arrays: take .npy files for images, too.
 
     Raises:
         InputError: nothing there, nothing in it, no tar.
@@ -132,7 +140,7 @@ def open_source(
             raise InputError(
                 f"{path} is a file but no .tar; {_zip_hint(root.name) or 'give a folder or a .tar'}"
             )
-        return Source(root.parent, "webdataset", ("",), root.name, naming, textures)
+        return Source(root.parent, "webdataset", ("",), root.name, naming, textures, arrays)
     if not root.exists():
         absent = "does not exist or cannot be reached" if isinstance(root, Url) else "does not exist"
         raise InputError(f"{path} {absent}; give a folder of images, a folder of .tar shards, or a .tar")
@@ -141,14 +149,14 @@ def open_source(
     found = () if splits == "none" else tuple(name for name in below if is_split(root / name))
     top = [entry for split in found for entry in list_own(root / split)] if found else entries
     tars = any(_is_tar(entry) for entry in top)
-    other = next((entry.name for entry in top if entry.is_dir() or is_image(entry.name)), None)
+    other = next((entry.name for entry in top if entry.is_dir() or is_image(entry.name, arrays=arrays)), None)
     if tars and other is not None:
         tar = next(entry.name for entry in top if _is_tar(entry))
         names = f"first: {show(escape(tar))} and {show(escape(other))}"
         raise InputError(f"{path} holds tar shards beside folders or images ({names}): give one or the other")
     if not tars and other is None:
         raise InputError(f"{path} holds no images and no .tar shards; {_describe_files(top)}")
-    source = Source(root, "webdataset" if tars else "folder", found or ("",), "", naming, textures)
+    source = Source(root, "webdataset" if tars else "folder", found or ("",), "", naming, textures, arrays)
     if tars:
         _refuse_equal_outputs(source)
     return source
@@ -191,7 +199,8 @@ def _tree_items(source: Source, split: str, unique: bool) -> Iterator[Item]:
     name = strip_suffix if source.naming == "replace" else str
     prefix = f"{split}/" if split else ""
     key = name if unique else None
-    for path, size in walk(source.folder(split), source.passed_over, key=key, prefix=prefix):
+    found = walk(source.folder(split), source.passed_over, key=key, prefix=prefix, arrays=source.arrays)
+    for path, size in found:
         relative = path.removeprefix(prefix)
         label, slash, _ = relative.partition("/")
         yield Item(

@@ -25,7 +25,8 @@ TRAILER = bytes(2 * BLOCK)
 IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp")
 # Of images, where a sample has none of the former.
 OTHER_EXTENSIONS = ("bmp", "gif", "tif", "tiff", "jpe", "jfif", "ppm", "pgm", "pbm", "pnm")
-TEXTURE_EXTENSIONS = ("texture.webp", "texture.png")  # beside an image
+TEXTURE_EXTENSIONS = ("texture.webp", "texture.png", "texture.tiff", "texture.npy")  # beside an image
+ARRAY_EXTENSIONS = ("npy",)
 NO_SAMPLE = "member of a sample without an image"
 MORE_IMAGES = "further image of a sample, of which one is taken"
 DOTTED = "in a tar the suffix begins at the first dot of a name: write the dots that are no part of it as %2E"
@@ -48,7 +49,7 @@ class Listing:
 
 
 def tar_listings(
-    root: Place, split: str, tars: Iterable[str], *, textures: bool = False
+    root: Place, split: str, tars: Iterable[str], *, textures: bool = False, arrays: bool = False
 ) -> Iterator[Listing]:
     """List every tar in order; several at a time in a store, where each header may be a request of its own.
 
@@ -57,8 +58,10 @@ def tar_listings(
         split: of all.
         tars: names.
         textures: of a sample that holds an image and its texture, take the texture.
+        arrays: take .npy files for images, too, where a sample has no other.
     """
-    wanted = (TEXTURE_EXTENSIONS, *IMAGES) if textures else IMAGES
+    images = (*IMAGES, ARRAY_EXTENSIONS) if arrays else IMAGES
+    wanted = (TEXTURE_EXTENSIONS, *images) if textures else images
     if isinstance(root, Url):
         return map_in_order(
             lambda name: _read_whole(_listing(root, split, name, wanted)), tars, ahead=THREADS

@@ -37,7 +37,8 @@ def _describe(settings: Settings) -> str:
     if own is None:
         form = "images and textures in tars" if settings.layout == "paired" else settings.format
         method = f"method {settings.method} v{settings.method_version}"
-        return f"{form}, {settings.size} px {settings.encoding}, {method}"
+        pixels = f" of {settings.pixels}" if settings.pixels else ""
+        return f"{form}, {settings.size} px {settings.encoding}{pixels}, {method}"
     severities = f"severities {' '.join(map(str, own.severities))}"
     file = f"JPEG of quality {own.jpeg_quality}" if own.jpeg_quality else "PNG"
     return (
@@ -99,10 +100,11 @@ def _sheet_arguments(run: Run, src: str, dst: str) -> list[str]:
     if run.settings.corrupting:
         return []
     first = run.plan.shards[0]
-    split = ["--split", first.split] if first.split else []
+    flags = ["--split", first.split] if first.split else []
+    flags += ["--as-stored"] if run.settings.pixels else []
     if run.settings.layout == "paired":
-        return [dst, *split]
-    return [] if first.whole else [src, *split, "--textures", dst]
+        return [dst, *flags]
+    return [] if first.whole else [src, *flags, "--textures", dst]
 
 
 def describe_missing(queue: TaskQueue, command: str) -> str:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from texneg.cli.console import format_bytes
 from texneg.datasets.sources.items import Item
 from texneg.datasets.sources.sources import Source
@@ -167,7 +169,11 @@ def check_space(run: Run, images: int) -> None:
 def bytes_to_write(run: Run, images: int, *, most: bool = False) -> float:
     """Size of the outputs of that many images, as expected of photographs, or at most, as of noise."""
     settings = run.settings
-    pixel = MOST_BYTES_PER_PIXEL if most else BYTES_PER_PIXEL[settings.suffix]
+    if settings.pixels:  # values of sensors hardly shrink
+        depth, _, channels = settings.pixels.partition(" x ")
+        pixel = float(np.dtype(depth).itemsize * int(channels))
+    else:
+        pixel = MOST_BYTES_PER_PIXEL if most else BYTES_PER_PIXEL[settings.suffix]
     own = pixel * settings.size**2 + BYTES_PER_TEXTURE + (BLOCK if most else 0)
     if settings.format == "webdataset":
         own += BYTES_PER_MEMBER

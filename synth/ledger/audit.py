@@ -2,11 +2,13 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from texneg.datasets.decode import DecodeError, decode
+from texneg.datasets.encode import STORED
 from texneg.datasets.storage.atomic import TEMPORARY_SUFFIX
 from texneg.datasets.storage.names import escape, show, unescape
 from texneg.datasets.storage.places import (
@@ -19,6 +21,7 @@ from texneg.datasets.storage.places import (
 )
 from texneg.datasets.storage.retries import with_retries
 from texneg.datasets.storage.url import Url
+from texneg.datasets.stored import decode_stored
 from texneg.synth.ledger.ledger import Commit, Ledger, OutputFile
 from texneg.synth.ledger.manifest import Row, read_rows, to_parquet, to_rows, to_table
 from texneg.synth.plan.plan import Plan, Shard
@@ -159,7 +162,8 @@ def pixel_problems(ledger: Ledger, rows: list[Row]) -> Iterator[str]:
         if isinstance(data, OSError):
             continue
         try:
-            pixels = decode(data).pixels
+            stored = PurePosixPath(out).suffix.lstrip(".") in STORED
+            pixels = (decode_stored if stored else decode)(data).pixels
         except DecodeError as error:
             yield f"unreadable: {show(out)} ({error})"
             continue

@@ -29,6 +29,7 @@ LIBRARIES = {
     "pillow": ("pillow",),
     "opencv": ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless"),
     "pyarrow": ("pyarrow",),
+    "tifffile": ("tifffile",),
 }
 """Libraries that decide bytes, and the names under which each may be installed."""
 

@@ -91,6 +91,8 @@ class Settings:
     """Corruptions to make; None for textures."""
     levels: int | None = None
     """Of a texture's pyramid; None for the method's own."""
+    pixels: str | None = None
+    """Depth and channels of every image and texture, such as `uint16 x 8`; None for RGB of 8 bits."""
 
     @property
     def suffix(self) -> str:

@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image
 
-from texneg.datasets.decode import MAX_FILE_BYTES, MAX_PIXELS, DecodeError, Pixels, decode
+from texneg.datasets.decode import MAX_FILE_BYTES, MAX_PIXELS, DecodeError, decode
 from texneg.datasets.encode import encode
 from texneg.datasets.sources.items import Item
 from texneg.datasets.storage.names import plain_name
+from texneg.datasets.stored import Array, decode_stored, require_pixels, resize
 from texneg.errors import InputError
 from texneg.memory import tune_allocator
 from texneg.synth.ledger.ledger import STAGES
@@ -84,8 +84,8 @@ class ImageState:
     row: Row
     image: bytes = b""
     """As in `Texture`."""
-    patches: list[Pixels] = field(default_factory=list)
-    pixels: Pixels = field(default_factory=lambda: np.empty((0, 0, 3), np.uint8))
+    patches: list[Array] = field(default_factory=list)
+    pixels: Array = field(default_factory=lambda: np.empty((0, 0, 3), np.uint8))
     """Of the texture."""
 
 
@@ -135,15 +135,15 @@ def patch_size(height: int, width: int, *, size: int | None, small: Small) -> tu
     raise DecodeError("too_small", f"{width} x {height} px for patches of {size} px")
 
 
-def enlarge(pixels: Pixels, zoom: float) -> Pixels:
+def enlarge(pixels: Array, zoom: float) -> Array:
     """Enlarge an image bicubically; a zoom of 1 returns it unchanged."""
     if zoom == 1.0:
         return pixels
     height, width = (max(1, round(side * zoom)) for side in pixels.shape[:2])
-    return np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC))
+    return resize(pixels, height, width)
 
 
-def decode_file(data: bytes, row: Row, settings: Settings, clock: StageClock) -> Pixels:
+def decode_file(data: bytes, row: Row, settings: Settings, clock: StageClock) -> Array:
     """Decode one image file, and fill in the row's fields about it.
 
     Raises:
@@ -151,17 +151,20 @@ def decode_file(data: bytes, row: Row, settings: Settings, clock: StageClock) ->
     """
     row.src_sha256 = hashlib.sha256(data).digest()
     with clock.time("decode"):
-        decoded = decode(data, upright=settings.exif == "apply", allow_truncated=settings.allow_truncated)
+        read = decode_stored if settings.pixels else decode
+        decoded = read(data, upright=settings.exif == "apply", allow_truncated=settings.allow_truncated)
     if decoded.truncated:
         row.error = f"used as far as it goes: {decoded.truncated}"
     elif decoded.damage:
         row.error = f"used as it decodes: {decoded.damage}"
     row.width, row.height = decoded.width, decoded.height
     row.mode, row.format, row.exif_orientation = decoded.mode, decoded.format, decoded.exif_orientation
+    if settings.pixels:
+        require_pixels(decoded, settings.pixels)
     return decoded.pixels
 
 
-def cut_patches(data: bytes, row: Row, settings: Settings, clock: StageClock) -> list[Pixels]:
+def cut_patches(data: bytes, row: Row, settings: Settings, clock: StageClock) -> list[Array]:
     """Cut the exemplars out of one image file, and fill in the row's fields about the file and about them.
 
     Raises:
@@ -178,19 +181,21 @@ def cut_patches(data: bytes, row: Row, settings: Settings, clock: StageClock) ->
         return exemplars(pixels, size=side, seed=seed)
 
 
-def synthesise(patches: list[Pixels], row: Row, settings: Settings, clock: StageClock) -> Pixels:
+def synthesise(patches: list[Array], row: Row, settings: Settings, clock: StageClock) -> Array:
     """Make the texture of an image's exemplars."""
     with clock.time("synthesis"):
-        return texture(
+        made = texture(
             patches,
             size=settings.size,
             seed=row.image_seed,
             method=settings.method,
             levels=settings.levels,
         )
+        channels = patches[0].shape[2]  # grey of 8 bits comes back as three equal channels
+        return made if made.shape[2] == channels else np.ascontiguousarray(made[..., :channels])
 
 
-def encode_texture(pixels: Pixels, row: Row, settings: Settings, clock: StageClock) -> bytes:
+def encode_texture(pixels: Array, row: Row, settings: Settings, clock: StageClock) -> bytes:
     """Encode a texture, and fill in the row's fields about it."""
     with clock.time("encode"):
         encoded = encode(pixels, settings.encoding)
@@ -198,7 +203,7 @@ def encode_texture(pixels: Pixels, row: Row, settings: Settings, clock: StageClo
     return encoded
 
 
-def note_output(row: Row, encoded: bytes, pixels: Pixels) -> None:
+def note_output(row: Row, encoded: bytes, pixels: Array) -> None:
     """Fill in the row's fields about an output: its file, and the pixels that this has."""
     row.out_bytes = len(encoded)
     row.out_sha256 = hashlib.sha256(encoded).digest()
@@ -208,11 +213,11 @@ def note_output(row: Row, encoded: bytes, pixels: Pixels) -> None:
 class Work(NamedTuple):
     """The work on an image: three stages that fill in its row and charge their time to the clock."""
 
-    cut: Callable[[bytes, Row, Settings, StageClock], list[Pixels]]
+    cut: Callable[[bytes, Row, Settings, StageClock], list[Array]]
     """Take from a file the pixels to work on; raises `DecodeError` where it cannot be used."""
-    make: Callable[[list[Pixels], Row, Settings, StageClock], Pixels]
+    make: Callable[[list[Array], Row, Settings, StageClock], Array]
     """Make the output of them."""
-    encode: Callable[[Pixels, Row, Settings, StageClock], bytes]
+    encode: Callable[[Array, Row, Settings, StageClock], bytes]
     """Encode the output."""
     version: Callable[[Settings], int]
     """Version of the pixels that this process makes; a run records that of the process which began it."""

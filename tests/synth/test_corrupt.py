@@ -23,6 +23,7 @@ from texneg.datasets.corruptions.corrupt import CORRUPTIONS, corrupt
 from texneg.datasets.corruptions.digital import reencode
 from texneg.datasets.corruptions.draws import image_draws
 from texneg.datasets.images import open_images
+from texneg.datasets.sources.sources import Source
 from texneg.errors import InputError
 from texneg.synth.corrupt import CorruptConfig, CorruptOutput
 from texneg.synth.corrupt import corrupt as corrupt_images
@@ -33,6 +34,8 @@ from texneg.synth.task.corrupted import Squares, cut_square
 
 NAMES, WEAK_AND_STRONG = ("glass_blur", "fog"), (1, 5)
 State = Callable[[Path], Any]
+
+FOLDER = Source(Path("photos"), "folder", ("",))
 
 
 def config(src: Path, dst: Path, **options: Any) -> CorruptConfig:
@@ -179,13 +182,13 @@ def test_the_centre_is_cut_out_as_by_torchvision(shape: tuple[int, int]) -> None
 
 def test_settings_of_both_kinds_of_runs_are_read_again() -> None:
     for output in (CorruptOutput(severities=(2,), corruptions=("fog",)), Output()):
-        settings = output.settings("folder")
+        settings = output.settings(FOLDER)
         stored = json.loads(json.dumps(asdict(settings)))
         assert Settings.parse(stored) == settings
     del stored["corrupting"]  # as in ledgers of earlier versions
     assert Settings.parse(stored) == settings
     assert "corrupting" not in settings.flat()
-    assert CorruptOutput(corruptions=("all",)).settings("folder").corrupting is not None
+    assert CorruptOutput(corruptions=("all",)).settings(FOLDER).corrupting is not None
     assert len(CORRUPTIONS) == 15
 
 
@@ -211,7 +214,7 @@ def test_copies_of_some_images_follow_each_other(photos: Path, tmp_path: Path) -
         "fog/1",
         "glass_blur/1",
     ]
-    settings = CorruptOutput(corruptions=NAMES, severities=(1,)).settings("folder")
+    settings = CorruptOutput(corruptions=NAMES, severities=(1,)).settings(FOLDER)
     shards = [shard for shard, _ in cut_in_shards(source.items(), source, settings, 10)]
     assert [(shard.split, shard.number, shard.n) for shard in shards] == [
         (split, number, n) for number, n in enumerate((10, 10, 4)) for split in ("glass_blur/1", "fog/1")

@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 
 from texneg.datasets.sources.reader import read_item
-from texneg.datasets.sources.sources import open_source
+from texneg.datasets.sources.sources import Source, open_source
 from texneg.errors import InputError
 from texneg.synth.synth import Output
 from texneg.synth.task import images
 from texneg.synth.task.images import GROUP, make_outputs
+
+FOLDER = Source(Path("photos"), "folder", ("",))
 
 
 @pytest.mark.parametrize("layout", ["textures", "paired"])
@@ -21,7 +23,7 @@ def test_a_group_gives_what_its_images_give_alone(
             raise IndexError("unlucky")
         return whole(patches, seed=seed, **options)
 
-    settings = Output(size=32, layout=layout).settings("folder")  # type: ignore[arg-type]
+    settings = Output(size=32, layout=layout).settings(FOLDER)  # type: ignore[arg-type]
     items = list(open_source(photos).items())[: 2 * GROUP + 3]
     unlucky, whole = images.image_seed(settings.seed, items[1].key), images.texture
     monkeypatch.setattr(images, "texture", fails_once)
@@ -45,6 +47,6 @@ def test_an_error_of_the_run_is_not_a_row(photos: Path) -> None:
         raise InputError("s3://bucket needs a package")
 
     items = list(open_source(photos).items())[:2]
-    settings = Output().settings("folder")
+    settings = Output().settings(FOLDER)
     with pytest.raises(InputError, match="needs a package"):
         make_outputs(items, ["a", "b"], settings, read)

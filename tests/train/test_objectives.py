@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from texneg import info_nce, modify_features, reweight
+from texneg import extend, info_nce, modify_features, reweight
 from texneg.errors import InputError
+from texneg.philox.arrays import fold
+from texneg.philox.streams import Stream
 from texneg.similarity import similarities
 from texneg.train.config import PretrainConfig
 from texneg.train.flags import change
@@ -19,6 +21,7 @@ from texneg.train.objectives import (
     TruncatedTriplet,
     best_positive,
 )
+from texneg.train.synthetic import Synthetic
 
 
 @pytest.mark.parametrize(("push", "expected"), [(2.0, -0.68), (1.0, 0.22), (0.5, 0.93), (0.0, 1.0)])
@@ -115,6 +118,53 @@ def test_the_softmax_loss_weighs_decouples_and_modifies():
 def test_numbers_outside_their_range_are_refused(flags):
     name = "--" + next(iter(flags)).replace("_", "-")
     with pytest.raises(InputError, match=name):
+        change(PretrainConfig(), data="x", **flags).check()
+
+
+def test_synthetic_negatives_are_made_of_those_that_are_kept_by_draws_of_the_step():
+    (s,) = parts()
+    synthetic = Synthetic(interpolated=3, extrapolated=2, ascended=4, synthetic_from=5)
+    selection = Selection(hardest=8)
+    kept = selection(s)
+    draws = torch.Generator().manual_seed(fold(7, 3, 0, 0, Stream.SYNTHETIC) >> 1)
+    counts = {"interpolated": 3, "extrapolated": 2, "ascended": 4}
+    extended = extend(kept, hardest=5, generator=draws, **counts)
+    made = Objective(InfoNCE(), selection, synthetic=synthetic)
+    torch.testing.assert_close(made(parts(), 7, 3, 0), info_nce(extended))
+    assert torch.equal(made(parts(), 7, 3, 0), made(parts(), 7, 3, 0))
+    assert not torch.equal(made(parts(), 7, 3, 0), made(parts(), 7, 4, 0))
+    assert not torch.equal(made(parts(), 7, 3, 0), made(parts(), 7, 3, 1))
+    state = torch.get_rng_state()
+    made(parts(2), 7, 3, 0)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(Objective()(parts(), 7, 3, 0), Objective()(parts()))
+
+
+def test_synthetic_negatives_are_a_setting_where_there_are_any():
+    config = change(PretrainConfig(), data="x")
+    assert "synthetic" not in config.settings()["objective"]
+    extended = change(config, interpolated=64, hardness=0.5, hardest=2048)
+    extended.check()
+    assert extended.settings()["objective"]["synthetic"] == {"interpolated": 64}
+    assert extended.baseline().settings()["objective"]["synthetic"] == {"interpolated": 64}
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"ascended": -1}, "--ascended -1: 0 or more"),
+        ({"ascended": 1, "synthetic_from": 0}, "--synthetic-from 0: 1 or more"),
+        ({"synthetic_from": 5}, "--synthetic-from: there are no synthetic negatives"),
+        ({"ascended": 1, "method": "byol", "bn": "none"}, "which --method byol has none of; leave them out"),
+        ({"ascended": 1, "loss": "truncated_triplet"}, "are for --loss info_nce, not truncated_triplet"),
+        ({"interpolated": 1, "eqco": 100}, "--eqco counts negatives drawn from the data"),
+        ({"interpolated": 1, "class_prior": 0.1}, "--class-prior counts negatives"),
+        ({"interpolated": 1, "hardest": 5, "compensate": True}, "--compensate counts negatives"),
+    ],
+    ids=str,
+)
+def test_synthetic_negatives_that_make_no_sense_are_refused(flags, message):
+    with pytest.raises(InputError, match=message):
         change(PretrainConfig(), data="x", **flags).check()
 
 

@@ -101,6 +101,7 @@ ARMS = {
     },
     "memory_bank": {"method": "memory_bank", "keys": 20},
     "parts": {"accumulate": 2, "optimizer": "adamw", "lr": 0.01, "clip_norm": 1.0, "negatives": "patch"},
+    "synthetic": {"negatives": "patch", "hardest": 7, "interpolated": 6, "ascended": 4, "accumulate": 2},
     "permutation": {
         "negatives": "patch_permutation",
         **{f"patch_permutation_{name}": True for name in ("flip", "rotate")},

@@ -26,6 +26,10 @@ VERBS: Verbs = {
     "cues": ("texneg.datasets.cues.cues:cues", "test sets of shape alone and texture alone, of your classes"),
     "synth-status": ("texneg.synth.status:synth_status", "how far such a run is, what failed and why"),
     "verify": ("texneg.synth.verify:verify", "check every output of a run against its manifest"),
+    "export": (
+        "texneg.synth.export.export:export",
+        "a finished run as Parquet, litdata or imagefolder",
+    ),
     "sheet": ("texneg.train.sheet.sheet:sheet", "contact sheet: images beside any kinds of negatives"),
     "audit": ("texneg.train.audit.audit:audit", "how easily negatives are told, and what they leak"),
     "cache": (

@@ -334,9 +334,11 @@ def _pixel(  # type: ignore[no-untyped-def]
 
 @triton.jit
 def _mix(a, b, c, FLOAT: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Mix elements with c / 256 of others: bytes as whole numbers, floats from their bits."""
+    """Mix elements with c / 256 of others: whole numbers of 8 or 16 bits, floats from their bits."""
     if FLOAT is None:
-        return ((256 - c) * a.to(tl.int32) + c * b.to(tl.int32) + 128 >> 8).to(tl.uint8)
+        mask = (1 << a.dtype.primitive_bitwidth) - 1
+        whole = (256 - c) * (a.to(tl.int32) & mask) + c * (b.to(tl.int32) & mask) + 128 >> 8
+        return whole.to(a.dtype)
     own, other = a.to(FLOAT, bitcast=True), b.to(FLOAT, bitcast=True)
     mixed = own + (other - own) * (c.to(FLOAT) / 256)
     return tl.where(c == 0, a, mixed.to(a.dtype, bitcast=True))

@@ -112,9 +112,9 @@ def _find_mirror_images(length: int, side: Tensor, depth: Tensor) -> tuple[Tenso
 
 
 def _mix(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
-    if a.dtype == torch.uint8:
-        a, b, c = a.int(), b.int(), c.int()
-        return ((256 - c) * a + c * b + 128 >> 8).to(torch.uint8)
+    if a.dtype in (torch.uint8, torch.uint16):
+        whole, a, b, c = a.dtype, a.int(), b.int(), c.int()
+        return ((256 - c) * a + c * b + 128 >> 8).to(whole)
     return torch.where(c == 0, a, a + (b - a) * (c.to(a.dtype) / 256))
 
 

@@ -31,7 +31,7 @@ Seams are blended last, where a rule says so: first those between columns of til
 At a seam, h pixels on either side are mixed, each with its mirror image across it; u pixels away from it:
 
     c = 64 (2 (h - u) - 1) // h           256ths that the other pixel gets
-    (256 - c) a + c b + 128 >> 8          bytes
+    (256 - c) a + c b + 128 >> 8          whole numbers of 8 or 16 bits
     a + (b - a) (c / 256)                 floats, in float64 of float64, else in float32
 
 and h = d blend // 512 with blend in 256ths of d, or the width of the last tile where that is less.

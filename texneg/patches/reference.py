@@ -31,7 +31,7 @@ def shuffle(images: Bytes, out: Bytes, index: U64, rule: Rule) -> None:
 
 
 def blend(out: npt.NDArray[Any], index: U64, rule: Rule) -> None:
-    """Blend the seams of out (N, k, P, H, W, values of a pixel), of uint8, float32 or float64, in place."""
+    """Blend the seams of out (N, k, P, H, W, values of a pixel) in place: whole numbers or floats."""
     for n, k, made in _plans(out, index, rule):
         depth = seam_depth(made.d, rule.blend)
         _blend_rows(out[n, k].swapaxes(0, 2), made.d * rule.mirror, depth)
@@ -49,8 +49,8 @@ def _blend_rows(lines: npt.NDArray[Any], side: int, depth: int) -> None:
 
 
 def _mix(a: npt.NDArray[Any], b: npt.NDArray[Any], c: int) -> npt.NDArray[Any]:
-    if a.dtype == np.uint8:
-        return ((256 - c) * a.astype(int) + c * b.astype(int) + 128 >> 8).astype(np.uint8)
+    if a.dtype.kind == "u":
+        return ((256 - c) * a.astype(int) + c * b.astype(int) + 128 >> 8).astype(a.dtype)
     mixed: npt.NDArray[Any] = a + (b - a) * a.dtype.type(c / 256)
     return mixed
 

@@ -30,10 +30,10 @@ def shuffle(images: Bytes, out: Bytes, index: U64, rule: Rule) -> None:
 
 
 def blend(out: npt.NDArray[Any], index: U64, rule: Rule) -> None:
-    """Blend the seams of out (N, k, P, H, W, E), of uint8, float32 or float64, in place."""
+    """Blend the seams of out (N, k, P, H, W, E), of uint8, uint16, float32 or float64, in place."""
     N, count, _, _, _, E = out.shape
     if out.size:
-        _blend(out.reshape(N, count, *out.shape[2:4], -1), E, out.dtype == np.uint8, index, *_numbers(rule))
+        _blend(out.reshape(N, count, *out.shape[2:4], -1), E, out.dtype.kind == "u", index, *_numbers(rule))
 
 
 def _numbers(rule: Rule) -> tuple[Any, ...]:
@@ -110,7 +110,7 @@ def _blend(  # type: ignore[no-untyped-def]
 ):
     """Blend seams of out (N, k, P, H, W * E): in each row those between columns of tiles, then the others.
 
-    Bytes are mixed as whole numbers.
+    Where `whole`, values are numbers of 8 or 16 bits, and so is their mixture.
     """
     count, P, H, row = _U(out.shape[1]), _U(out.shape[2]), _U(out.shape[3]), _U(out.shape[4])
     lo, hi, source, mirror, E = _U(lo), _U(hi), _U(source), _U(mirror), _U(E)

@@ -51,6 +51,9 @@ class Stream(IntEnum):
     # fold(seed, step, purpose): the keys of a batch or a memory bank that are the negatives of a step
     KEY_CHOICE = 0xC401
 
+    # fold(seed, step, process, part, purpose): synthetic negatives
+    SYNTHETIC = 0x5E17
+
     # fold(number of images, purpose): the sample of the k-nearest-neighbour accuracy during training
     ONLINE_KNN = 0x4EA2
 

@@ -8,6 +8,7 @@ Shapes: N images, S side of a view.
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,10 +19,12 @@ import numpy.typing as npt
 from texneg import __version__
 from texneg.cli import console
 from texneg.cli.fields import Positional
+from texneg.datasets.decode import DecodeError
 from texneg.datasets.fingerprint import fingerprint
 from texneg.datasets.images import ImageSet, open_images
 from texneg.datasets.storage.json_files import read_json, write_json
 from texneg.datasets.storage.places import require_folder
+from texneg.datasets.stored import Array
 from texneg.errors import InputError
 from texneg.philox.arrays import generator
 from texneg.philox.streams import Stream
@@ -43,7 +46,7 @@ from texneg.train.audit.leak import (
     require_classes,
 )
 from texneg.train.audit.page import Row, draw_page, make_table
-from texneg.train.audit.views import Views, cut_images, require_enough
+from texneg.train.audit.views import Views, cut_images, require_enough, require_seen
 from texneg.train.data.splits import report_inputs
 from texneg.train.evaluate.cells import hash_fields
 from texneg.train.evaluate.encoders import Encoder, describe_encoder, open_encoder
@@ -51,7 +54,6 @@ from texneg.train.evaluate.linear import Head, load_head
 from texneg.train.networks.imported import Foreign
 from texneg.train.sheet.figures import RESULT
 
-U8 = npt.NDArray[np.uint8]
 TIMED, CALLS = 32, 4  # images, times that they are made
 
 
@@ -94,6 +96,8 @@ class AuditConfig:
     """an image that cannot be read: is left out, or ends the audit"""
     allow_truncated: bool = False
     """use truncated files as far as they go"""
+    as_stored: bool = False
+    """take images with all channels and their depth (TIFF, .npy, PNG), in place of RGB of 8 bits"""
     foreign: Foreign = Foreign()
 
 
@@ -115,7 +119,8 @@ def audit(config: AuditConfig) -> int:
     """
     check(config)
     kinds = read_kinds(config.negatives, config.size)
-    images = replace(open_images(config.data, config.split), allow_truncated=config.allow_truncated)
+    images = open_images(config.data, config.split, stored=config.as_stored)
+    images = replace(images, allow_truncated=config.allow_truncated)
     report_inputs(images)
     if config.images:
         chosen = generator(config.seed, Stream.AUDIT).permutation(len(images))[: config.images]
@@ -124,6 +129,8 @@ def audit(config: AuditConfig) -> int:
     encoder = head = None
     if config.encoder:
         require_classes(images, fitted=config.head is not None)
+        with suppress(DecodeError):  # the first image stands for all until they are cut
+            require_seen(images, images.pixels_of(0), 0)
         encoder = open_encoder(config.encoder, config.device, config.foreign)
         head = load_head(config.head, encoder) if config.head else None
     views = cut_images(images, encoder, size=config.size, seed=config.seed, bad=config.bad)
@@ -193,7 +200,7 @@ def measure(
     path = Path(config.out) / RESULT
     common = [
         fingerprint(views.images, config.out), config.size, config.seed, DEFINITION,
-        None if witness is None else witness.identity,
+        None if witness is None else witness.identity, *(["as stored"] if config.as_stored else []),
     ]  # fmt: skip
     kept = read_rows(path, hash_fields(audit=common))
     result = {
@@ -249,7 +256,7 @@ def measure_row(
     }
 
 
-def time_column(column: Column, cuts: U8, places: npt.NDArray[np.int64]) -> float:
+def time_column(column: Column, cuts: Array, places: npt.NDArray[np.int64]) -> float:
     """Time negatives: CPU time of all threads, microseconds an image, the quickest of a few calls."""
     seconds = []
     for _ in range(CALLS):  # the first one compiles

@@ -1,6 +1,6 @@
 """Columns of an audit: kinds of negatives, folders of ready ones, and what stands beside them always.
 
-Shapes: N images, S side of a view.
+Shapes: N images, S side of a view, C channels.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
-from texneg.datasets.decode import DecodeError, decode
+from texneg.datasets.decode import DecodeError
 from texneg.datasets.fingerprint import fingerprint
 from texneg.datasets.images import ImageSet, open_images
 from texneg.datasets.pairs import NONE, open_textures_beside, pair
+from texneg.datasets.stored import Array, describe_pixels, resize
 from texneg.errors import InputError
 from texneg.philox.arrays import generator
 from texneg.philox.streams import Stream
@@ -24,7 +24,6 @@ from texneg.textures.live.plan import default_exemplar
 from texneg.train.negatives import KINDS, Negatives
 from texneg.train.options import parse_option
 
-U8 = npt.NDArray[np.uint8]
 I64 = npt.NDArray[np.int64]
 IMAGE, CONTROL, FLOOR, SHUFFLED = "the image", "another crop", "one square, mirrored", "pixels shuffled"
 FEWEST_SHARE, MOST_SHARE = 0.5, 0.8  # of the shorter side that a view shows
@@ -38,8 +37,8 @@ class Column:
     """as on the command line, or short"""
     title: str
     """as results and sheets have it"""
-    make: Callable[[U8, I64], U8]
-    """From views (N, S, S, 3) and the places of their images to pictures of the same shape."""
+    make: Callable[[Array, I64], Array]
+    """From views (N, S, S, C) and the places of their images to pictures of the same shape."""
     identity: Any
     """decides the pictures, besides the images and the seed; plain values"""
     reference: bool = False
@@ -48,14 +47,14 @@ class Column:
     """made by `make`, whose time is a figure; not read from files"""
 
 
-def cut_views(pixels: U8, side: int, seed: int, place: int) -> tuple[U8, U8]:
+def cut_views(pixels: Array, side: int, seed: int, place: int) -> tuple[Array, Array]:
     """Cut two views of an image from independent places: the image of an audit, and its control.
 
     A view is `side` pixels of the image as they are, if that is between half and four fifths of its shorter
     side; else the nearer of these, resized.
 
     Returns:
-        Two arrays (S, S, 3).
+        Two arrays (S, S, C).
     """
     short, draw = min(pixels.shape[:2]), generator(seed, Stream.AUDIT, place, 0)
     reach = max(1, min(max(side, round(FEWEST_SHARE * short)), int(MOST_SHARE * short)))
@@ -66,14 +65,25 @@ def cut_views(pixels: U8, side: int, seed: int, place: int) -> tuple[U8, U8]:
     return views[0], views[1]
 
 
-def fit(pixels: U8, side: int) -> U8:
+def fit(pixels: Array, side: int) -> Array:
     """Resize a square, unless it has the side."""
-    if pixels.shape[:2] == (side, side):
-        return pixels
-    return np.array(Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC))
+    return resize(pixels, side, side)
 
 
-def mirror(views: U8, places: I64, *, seed: int) -> U8:
+def require_like(pictures: Array, views: Array, flag: str) -> None:
+    """Refuse pictures (S, S, C) of another depth or number of channels than views (N, S, S, C).
+
+    Raises:
+        InputError: naming both and the remedy.
+    """
+    if (found := describe_pixels(pictures)) != (wanted := describe_pixels(views[0])):
+        raise InputError(
+            f"{flag}: {found}, and the images are {wanted}: make them with texneg synth --encoding tiff or"
+            " npy, or leave --as-stored out"
+        )
+
+
+def mirror(views: Array, places: I64, *, seed: int) -> Array:
     """Tile each view with one square of it and its mirror images: a floor for what is made of a piece."""
     side = views.shape[1]
     square, made = default_exemplar(side, side), []
@@ -84,7 +94,7 @@ def mirror(views: U8, places: I64, *, seed: int) -> U8:
     return np.stack(made)
 
 
-def shuffle_pixels(views: U8, places: I64, *, seed: int) -> U8:
+def shuffle_pixels(views: Array, places: I64, *, seed: int) -> Array:
     """Put the pixels of each view in random order: its colours and nothing else."""
     flat = views.reshape(len(views), -1, views.shape[3])
     orders = (generator(seed, Stream.AUDIT, place, 2).permutation(flat.shape[1]) for place in places.tolist())
@@ -94,10 +104,10 @@ def shuffle_pixels(views: U8, places: I64, *, seed: int) -> U8:
 def make_references(images: ImageSet, seed: int) -> list[Column]:
     """Make the columns that stand beside all others: the image, control, floor, and no structure at all."""
 
-    def give(views: U8, places: I64) -> U8:
+    def give(views: Array, places: I64) -> Array:
         return views
 
-    def recrop(views: U8, places: I64) -> U8:
+    def recrop(views: Array, places: I64) -> Array:
         side = views.shape[1]
         return np.stack([cut_views(images[place][0], side, seed, place)[1] for place in places.tolist()])
 
@@ -155,25 +165,28 @@ def make_columns(
     read, source = None, None
     if any(kind.need_textures for kind in kinds):
         files = (
-            open_images(textures, textures=True) if textures else open_textures_beside(images, data, split)
+            open_images(textures, textures=True, stored=images.stored)
+            if textures
+            else open_textures_beside(images, data, split)
         )
         if files is not None:
             pair(images, files)
         preview = preview_textures(images, files, textures or data, seed=seed)
         source = None if files is None else fingerprint(files, out)
 
-        def read(side: int, *, index: Any) -> U8:
+        def read(views: Array, *, index: Any) -> Array:
             shown = []
             for i in np.asarray(index).tolist():
                 try:
-                    pixels = decode(images.read(i), upright=preview.upright).pixels
+                    pixels, side = images.pixels_of(i, upright=preview.upright), views.shape[1]
                     shown.append(fit(preview.show(i, pixels, side)[2], side))
                 except DecodeError as error:
                     raise InputError(f"the texture of {images.full_name(i)}: {error}") from error
+                require_like(shown[-1], views, f"the texture of {images.full_name(i)}")
             return np.stack(shown)
 
-    def make(kind: Negatives, views: U8, places: I64) -> U8:
-        views_of = None if read is None else partial(read, views.shape[1])
+    def make(kind: Negatives, views: Array, places: I64) -> Array:
+        views_of = None if read is None else partial(read, views)
         return kind.make(views, seed=seed, epoch=0, index=places, textures=views_of)[:, 0]
 
     return [
@@ -197,20 +210,22 @@ def open_folder(text: str, images: ImageSet, out: str) -> Column:
     name, equals, path = text.partition("=")
     if not equals:
         name, path = text.rstrip("/").rpartition("/")[2], text
-    files = replace(open_images(path, textures=True), allow_truncated=images.allow_truncated)
+    files = open_images(path, textures=True, stored=images.stored)
+    files = replace(files, allow_truncated=images.allow_truncated)
     try:
         partners = pair(images, files)
     except InputError as error:
         raise InputError(f"--folder {text}: {error}") from error
     assert not (partners == NONE).any()
 
-    def make(views: U8, places: I64) -> U8:
+    def make(views: Array, places: I64) -> Array:
         shown = []
         for place in places.tolist():
             try:
                 pixels = files[int(partners[place])][0]
             except DecodeError as error:
                 raise InputError(f"--folder {text}: {error}") from error
+            require_like(pixels, views, f"--folder {text}")
             short = min(pixels.shape[:2])
             top, left = (length // 2 - short // 2 for length in pixels.shape[:2])
             shown.append(fit(pixels[top : top + short, left : left + short], views.shape[1]))

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from texneg.datasets.encode import encode
 from texneg.datasets.storage.atomic import write_bytes
+from texneg.datasets.stored import Array
 from texneg.train.audit.columns import CONTROL, IMAGE, SHUFFLED, Column
 from texneg.train.audit.leak import Judge
 from texneg.train.sheet.figures import describe_figures, format_time
-from texneg.train.sheet.page import Strip, lay_out
+from texneg.train.sheet.page import Strip, describe_shown, lay_out, show_pictures
 
 Row = dict[str, Any]
 LEGEND = (
@@ -67,7 +67,7 @@ def _cells(row: Row, columns: Sequence[tuple[int, bool]], heads: Sequence[str]) 
 def draw_page(
     path: Path,
     keys: Sequence[str],
-    cuts: npt.NDArray[np.uint8],
+    cuts: Array,
     columns: Sequence[Column],
     rows: Sequence[Row],
     *,
@@ -78,7 +78,7 @@ def draw_page(
     Args:
         path: of the PNG.
         keys: N names.
-        cuts: (N, S, S, 3), of which pictures are made.
+        cuts: (N, S, S, C), of which pictures are made.
         columns: the kinds.
         rows: their figures.
         count: images shown.
@@ -91,12 +91,17 @@ def draw_page(
     places = np.array(choose_places(rows, len(keys), count)[:count], np.int64)
     pictures = [column.make(cuts[places], places) for column, _ in shown]
     strips = [
-        Strip(f"{keys[place]}{_ranks([row for _, row in shown], place)}", [made[i] for made in pictures])
+        Strip(
+            f"{keys[place]}{_ranks([row for _, row in shown], place)}",
+            show_pictures([made[i] for made in pictures]),
+        )
         for i, place in enumerate(places.tolist())
     ]
     titles = [(column.title, column.name) for column, _ in shown]
     figures = [describe_figures(row) for _, row in shown]
-    write_bytes(path, encode(lay_out(strips, titles, LEGEND, figures=figures), "png"))
+    note = describe_shown(cuts[0])
+    legends = (f"{note}; {LEGEND}", note) if note else (LEGEND,)
+    write_bytes(path, encode(lay_out(strips, titles, legends, figures=figures), "png"))
 
 
 def choose_places(rows: Sequence[Mapping[str, Any]], images: int, count: int) -> list[int]:

@@ -128,6 +128,7 @@ def records(
     *,
     parts: int = 1,
     steady: bool = True,
+    synthetic: bool = False,
 ) -> bool:
     """Decide whether the steps of a run are recorded.
 
@@ -138,6 +139,7 @@ def records(
         device: of the training.
         parts: of a step.
         steady: every step has negatives, or none has.
+        synthetic: there are synthetic negatives, which are drawn on the device.
 
     Raises:
         InputError: `on`, where they cannot be.
@@ -149,6 +151,7 @@ def records(
             (processes() > 1, "one process"),
             (parts > 1, "--accumulate 1"),
             (not steady, "negatives in every step"),
+            (synthetic, "no synthetic negatives"),
             (not method.recordable, "a method whose steps are all alike"),
         )
         if found

@@ -10,6 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from texneg.similarity import Similarities
 from texneg.train.data.loader import Batch
+from texneg.train.distributed import rank
 from texneg.train.engine.optimiser import cosine_lr, limit_gradient, set_lr
 from texneg.train.engine.run import Training
 from texneg.train.networks.batch_norm import share_statistics
@@ -55,10 +56,12 @@ def advance(training: Training, module: nn.Module, batch: Batch) -> tuple[Simila
     return parts
 
 
-def descend(training: Training, module: nn.Module, batch: Batch, share: float = 1.0) -> Descent:
-    """Add the gradient of a batch's loss, or of a share of it."""
+def descend(
+    training: Training, module: nn.Module, batch: Batch, share: float = 1.0, number: int = 0
+) -> Descent:
+    """Add the gradient of a batch's loss, or of a share of it, with the part's number in its step."""
     parts = module(batch)
-    loss = training.objective(parts)
+    loss = training.objective(parts, training.identity["seed"], training.step, rank(), number)
     (loss if share == 1 else share * loss).backward()
     return parts, {"loss": loss.detach(), **mean_cosines(parts[0])}
 
@@ -74,7 +77,7 @@ def accumulate(training: Training, module: nn.Module, batch: Batch) -> Descent:
         averaging = nullcontext() if joint else cast(DistributedDataParallel, module).no_sync()
         with share_statistics(training.method, i, number), averaging:
             part = Batch(query, key, negatives, indices, batch.step)
-            made.append(descend(training, module, part, 1 / number))
+            made.append(descend(training, module, part, 1 / number, i))
     names = made[-1][1]
     return made[-1][0], {name: torch.stack([values[name] for _, values in made]).mean() for name in names}
 

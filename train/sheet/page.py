@@ -7,8 +7,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from texneg.datasets.decode import Pixels
+from texneg.datasets.stored import Array, resize
+from texneg.textures.channels import compared
 
 GAP, HEADER, CAPTION, FOOTER = 8, 24, 20, 24  # px; HEADER holds a line
+STRETCHED = 1, 99  # percentiles of a picture of other depths that become black and white
 ACROSS = 6  # pictures side by side at most, where an image has no more
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Box = tuple[int, int, int]  # row and column of the corner, side, px
@@ -27,7 +30,7 @@ class Strip:
 def lay_out(
     strips: Sequence[Strip],
     titles: Sequence[Sequence[str]],
-    legend: str = "",
+    legends: Sequence[str] = (),
     figures: Sequence[Sequence[str]] = (),
 ) -> Pixels:
     """Draw all strips on one white page.
@@ -35,7 +38,7 @@ def lay_out(
     Args:
         strips: one or more, each with as many pictures.
         titles: of each picture of a strip, longest wording first; the first that fits is shown, or none.
-        legend: a line at the foot, left out where it does not fit.
+        legends: wordings of the line at the foot, longest first; the first that fits is shown, or none.
         figures: as `titles`, of a second line; none for no such line.
 
     Returns:
@@ -54,8 +57,8 @@ def lay_out(
             text = next((text for text in wordings if font.getlength(text) <= side), "")
             for column in range(columns):
                 draw.text((column * block + GAP + i * (side + GAP), y), text, colour, font)
-    if font.getlength(legend) <= page.width - 2 * GAP:
-        draw.text((GAP, page.height - FOOTER), legend, "black", font)
+    legend = next((text for text in legends if font.getlength(text) <= page.width - 2 * GAP), "")
+    draw.text((GAP, page.height - FOOTER), legend, "black", font)
     for number, strip in enumerate(strips):
         x, y = (number % columns) * block + GAP, header + (number // columns) * row
         for i, pixels in enumerate(strip.pictures):
@@ -64,12 +67,33 @@ def lay_out(
     return np.array(page)
 
 
-def cut_square(pixels: Pixels, side: int) -> Pixels:
+def cut_square(pixels: Array, side: int) -> Array:
     """Cut out the centre square and resize it."""
     short = min(pixels.shape[:2])
     top, left = (pixels.shape[0] - short) // 2, (pixels.shape[1] - short) // 2
-    cut = Image.fromarray(pixels[top : top + short, left : left + short])
-    return np.array(cut.resize((side, side), Image.Resampling.BICUBIC))
+    return resize(np.ascontiguousarray(pixels[top : top + short, left : left + short]), side, side)
+
+
+def show_pictures(pictures: Sequence[Array]) -> list[Pixels]:
+    """Pictures of one depth and number of channels as RGB of 8 bits, all on the scale of the first."""
+    shown = [np.ascontiguousarray(picture) for picture in compared(list(pictures))]
+    if pictures[0].dtype == np.uint8 and pictures[0].shape[2] in (1, 3):
+        return shown
+    low, high = np.percentile(shown[0], STRETCHED, axis=(0, 1), keepdims=True)
+    if pictures[0].shape[2] == 3:  # one scale, so that colours stay
+        low, high = low.min(), high.max()
+    table = 255 / np.maximum(high - low, 1)
+    return [np.rint((one - low) * table).clip(0, 255).astype(np.uint8) for one in shown]
+
+
+def describe_shown(pixels: Array) -> str:
+    """Say what of images is shown, where it is not their own RGB."""
+    channels, depth = pixels.shape[2], pixels.dtype.name
+    if channels == 3:
+        return "" if depth == "uint8" else f"RGB of {depth}, stretched to 8 bits"
+    if channels == 1:
+        return f"grey of {depth}" if depth == "uint8" else f"grey of {depth}, stretched to 8 bits"
+    return f"{channels} channels of {depth}: three principal components, stretched"
 
 
 def fit_whole(pixels: Pixels, side: int, boxes: Sequence[Box] = ()) -> Pixels:

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 from texneg.cli import console
 from texneg.cli.fields import Positional
-from texneg.datasets.decode import DecodeError, Pixels, decode
+from texneg.datasets.decode import DecodeError, Pixels
 from texneg.datasets.encode import encode
 from texneg.datasets.images import ImageSet, open_images
 from texneg.datasets.pairs import open_textures_beside
 from texneg.datasets.storage.atomic import write_bytes
 from texneg.datasets.storage.places import parse_place, require_folder
+from texneg.datasets.stored import Array, describe_pixels
 from texneg.errors import InputError
 from texneg.philox.arrays import generator
 from texneg.synth.preview import Preview, preview_textures
@@ -18,7 +19,7 @@ from texneg.train.data.splits import report_inputs
 from texneg.train.negatives import KINDS, Negatives, Patch, Texture
 from texneg.train.options import parse_option
 from texneg.train.sheet.figures import read_figures
-from texneg.train.sheet.page import Strip, cut_square, fit_whole, lay_out
+from texneg.train.sheet.page import Box, Strip, cut_square, describe_shown, fit_whole, lay_out, show_pictures
 
 DEFAULT = ("patch", "texture")
 SQUARES = "negatives are made of the centre square of the image"
@@ -50,6 +51,8 @@ class SheetConfig:
     """Side of the two patches a texture is made of, px; with --textures that run's. Default: as synth."""
     figures: str | None = None
     """Result of texneg audit, audit.json or its folder: tell, leak and time stand below each title."""
+    as_stored: bool = False
+    """Take images with all channels and their depth (TIFF, .npy, PNG), in place of RGB of 8 bits."""
     seed: int = 0
     """Chooses the images, and draws the negatives that are made here."""
 
@@ -66,7 +69,7 @@ def sheet(config: SheetConfig) -> int:
 
 def write_sheet(config: SheetConfig, columns: Sequence[Negatives]) -> None:
     """Write a contact sheet with these columns in place of the configuration's `kinds`."""
-    images = open_images(config.src, config.split)
+    images = open_images(config.src, config.split, stored=config.as_stored)
     report_inputs(images)
     preview = None
     if any(column.need_textures for column in columns):
@@ -77,7 +80,7 @@ def write_sheet(config: SheetConfig, columns: Sequence[Negatives]) -> None:
             seed=config.seed,
             exemplar_size=config.exemplar_size,
         )
-    picture = contact_sheet(
+    picture, note = contact_sheet(
         images,
         columns,
         preview,
@@ -87,7 +90,7 @@ def write_sheet(config: SheetConfig, columns: Sequence[Negatives]) -> None:
         figures=read_figures(config.figures) if config.figures else None,
     )
     write_bytes(config.out, encode(picture, "png"))
-    console.out(f"{config.out}: {picture.shape[1]} x {picture.shape[0]} px")
+    console.out(f"{config.out}: {picture.shape[1]} x {picture.shape[0]} px{f'; {note}' if note else ''}")
 
 
 def read_columns(config: SheetConfig) -> list[Negatives]:
@@ -123,7 +126,9 @@ def open_textures(config: SheetConfig, images: ImageSet) -> ImageSet | None:
     if config.textures is None:
         return open_textures_beside(images, config.src, config.split)
     of_split = config.split is not None and (parse_place(config.textures) / config.split).is_dir()
-    return open_images(config.textures, config.split if of_split else None, textures=True)
+    return open_images(
+        config.textures, config.split if of_split else None, textures=True, stored=images.stored
+    )
 
 
 def contact_sheet(
@@ -135,7 +140,7 @@ def contact_sheet(
     seed: int = 0,
     side: int = 224,
     figures: Mapping[str, Sequence[str]] | None = None,
-) -> Pixels:
+) -> tuple[Pixels, str]:
     """Draw strips of an image and its negatives of each kind; the exemplars of its texture are boxed.
 
     All kinds but textures from files are made of the centre square, resized to the picture.
@@ -150,46 +155,62 @@ def contact_sheet(
         figures: of an audit, by the title of a kind; shown below the titles.
 
     Returns:
-        (H, W, 3) uint8.
+        (H, W, 3) uint8, and what is shown of images that have other channels or another depth than it.
 
     Raises:
-        InputError: none of the images can be shown.
+        InputError: none of the images can be shown, or their depths or channels differ.
     """
     strips: list[Strip] = []
+    wanted, note = "", ""
     for i in generator(seed).permutation(len(images)).tolist():
         if len(strips) == count:
             break
         if preview is not None and not preview.has(i):
             continue
         try:
-            strips.append(Strip(images.keys[i], pictures_of(images, i, columns, preview, seed, side)))
+            pixels = images.pixels_of(i, upright=preview is not None and preview.upright)
+            pictures = pictures_of(pixels, i, columns, preview, seed, side)
         except DecodeError:
             continue
+        found = describe_pixels(pixels)
+        if wanted not in ("", found):
+            raise InputError(
+                f"{images.full_name(i)} of {images.root} is {found}, and {strips[0].name} is {wanted}:"
+                " give images of one depth and number of channels"
+            )
+        wanted, note = found, describe_shown(pixels)
+        strips.append(Strip(images.keys[i], pictures))
     if not strips:
         raise InputError(
             f"none of the {len(images)} images of {images.root} can be shown: unreadable or too small"
         )
     titles = [("image",), *((c.title, " + ".join(kind.name for kind, _ in c.kinds)) for c in columns)]
     measured = [()] + [figures.get(c.title, ()) for c in columns] if figures else ()
-    return lay_out(strips, titles, BOXES if preview else SQUARES, measured)
+    legend = BOXES if preview else SQUARES
+    return lay_out(strips, titles, (f"{note}; {legend}", note) if note else (legend,), measured), note
 
 
 def pictures_of(
-    images: ImageSet, i: int, columns: Sequence[Negatives], preview: Preview | None, seed: int, side: int
+    pixels: Array, i: int, columns: Sequence[Negatives], preview: Preview | None, seed: int, side: int
 ) -> list[Pixels]:
-    """Make the pictures of one strip: image i, then each column."""
-    pixels = decode(images.read(i), upright=preview is not None and preview.upright).pixels
-    if preview is None:
-        shown, texture = fit_whole(pixels, side), None
-    else:
+    """Make the pictures of one strip: the image, then each column."""
+    image, texture = pixels, None
+    boxes: list[Box] = []
+    if preview is not None:
         image, boxes, made = preview.show(i, pixels, side)
-        shown, texture = fit_whole(image, side, boxes), cut_square(made, side)
+        texture = cut_square(made, side)
     view = cut_square(pixels, side)[None]
-    pictures = [shown]
+    negatives = []
     for column in columns:
         if column.need_textures:
             assert texture is not None
-            pictures.append(texture)
+            negatives.append(texture)
         else:
-            pictures.append(column.make(view, seed=seed, epoch=0, index=[i])[0, 0])
-    return pictures
+            negatives.append(column.make(view, seed=seed, epoch=0, index=[i])[0, 0])
+    if any(describe_pixels(one) != describe_pixels(pixels) for one in negatives):
+        raise InputError(
+            f"textures of {describe_pixels(negatives[0])} beside images of {describe_pixels(pixels)}: make"
+            " them with texneg synth --encoding tiff or npy"
+        )
+    shown, *others = show_pictures([image, *negatives])
+    return [fit_whole(shown, side, boxes), *others]

@@ -47,7 +47,7 @@ def test_every_source_and_turn(source, turns):
 
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC", "strided", "expanded"])
-@pytest.mark.parametrize("dtype", ["uint8", "float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float16", "bfloat16", "float32", "float64"])
 def test_every_dtype_and_layout(dtype, layout, channels_last):
     images = pixels((3, 3, 17, 19), getattr(torch, dtype))
     if layout == "NHWC":

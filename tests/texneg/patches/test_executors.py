@@ -12,7 +12,7 @@ from texneg.patches.patches import patch_negatives, patch_permutation
 from texneg.patches.plan import Rule, Source, batch_key, default_size, divisors
 
 SIZES = [(18, 18), (32, 32), (30, 50), (96, 64), (96, 224), (224, 224), (240, 220)]
-BYTES = {"uint8": 1, "float32": 4}
+BYTES = {"uint8": 1, "uint16": 2, "float32": 4}
 
 
 def pixels(shape, dtype, seed=0):

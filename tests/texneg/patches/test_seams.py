@@ -40,8 +40,9 @@ def make_rule(sides, *, mode, ends, mirror, blend, flip, rotate, seed):
 
 def pixels(shape, dtype=torch.uint8):
     draw = torch.Generator().manual_seed(0)
-    if dtype == torch.uint8:
-        return torch.randint(0, 256, shape, generator=draw, dtype=dtype)
+    if not dtype.is_floating_point:
+        most = torch.iinfo(dtype).max
+        return torch.randint(0, most + 1, shape, generator=draw, dtype=torch.int32).to(dtype)
     return torch.randn(shape, generator=draw, dtype=torch.float64).to(dtype)
 
 
@@ -62,7 +63,7 @@ def bits(x):
 
 @given(
     shape=st.tuples(st.integers(1, 2), st.integers(1, 4), st.integers(1, 60), st.integers(1, 60)),
-    dtype=st.sampled_from(["uint8", "float16", "bfloat16", "float32", "float64"]),
+    dtype=st.sampled_from(["uint8", "uint16", "float16", "bfloat16", "float32", "float64"]),
     options=OPTIONS,
 )
 @settings(max_examples=80, deadline=None)
@@ -84,7 +85,7 @@ def test_numba_and_torch_equal_the_reference(shape, dtype, options):
 
 @given(
     shape=st.tuples(st.integers(1, 2), st.integers(1, 5), st.integers(1, 40), st.integers(1, 70)),
-    dtype=st.sampled_from(["uint8", "float16", "float32", "float64"]),
+    dtype=st.sampled_from(["uint8", "uint16", "float16", "float32", "float64"]),
     options=OPTIONS,
     channels_last=st.booleans(),
 )

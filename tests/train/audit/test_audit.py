@@ -232,3 +232,43 @@ def test_the_command_line_reads_it(photos):
     config = parse(AuditConfig, "audit", [str(photos), "--out", "x", "--negatives", "patch", "patch:paper"])
     assert config.negatives == ("patch", "patch:paper") and config.folder == ()
     assert len(open_images(config.data)) == 24
+
+
+def test_tell_of_images_of_any_channels_and_depth(tiny, tmp_path, run, capsys):
+    src, out = tmp_path / "src", tmp_path / "audit"
+    src.mkdir()
+    for i in range(24):
+        blocks = np.kron(np.random.default_rng(i).random((8, 10, 5)), np.ones((6, 6, 1)))
+        np.save(src / f"{i:02d}.npy", (blocks * 60000).astype(np.uint16))
+    made, rgb = run(src, encoding="npy"), tmp_path / "rgb"
+    kinds = {
+        "negatives": ("patch", "texture", "texture_live"),
+        "size": 32,
+        "device": "cpu",
+        "as_stored": True,
+    }
+    config = AuditConfig(str(src), str(out), folder=(f"files={made}",), textures=str(made), **kinds)
+    assert audit(config) == 0
+    found = rows(out)
+    assert all(len(row["tell"]) == 4 for title, row in found.items() if title != IMAGE)
+    assert found["texture"]["tell"] == found["files"]["tell"]
+    assert found[SHUFFLED]["tell"][0]["auc"] > 0.9
+    assert "grey 5 " in capsys.readouterr().out
+    (src / "a").mkdir(), (src / "b").mkdir()
+    for i, path in enumerate(sorted(src.glob("*.npy"))):
+        path.rename(src / "ab"[i % 2] / path.name)
+    with pytest.raises(
+        InputError, match=r"takes? RGB of 8 bits .*a/00.npy of .* is uint16 x 5: leave --encoder"
+    ):
+        audit(AuditConfig(str(src), str(out), encoder="tiny", **kinds))
+    rgb.mkdir()
+    for path in sorted(src.rglob("*.npy")):
+        (rgb / path.parent.name).mkdir(exist_ok=True)
+        Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(rgb / path.parent.name / f"{path.stem}.png")
+    with pytest.raises(
+        InputError, match=r"--folder rgb=.*: uint8 x 3, and the images are uint16 x 5: make them"
+    ):
+        audit(AuditConfig(str(src), str(out), folder=(f"rgb={rgb}",), **{**kinds, "negatives": ()}))
+    np.save(src / "a" / "zz.npy", np.zeros((40, 40, 5), np.uint8))
+    with pytest.raises(InputError, match=r"a/zz.npy of .* is uint8 x 5, and a/00.npy is uint16 x 5"):
+        audit(AuditConfig(str(src), str(out), **kinds))

@@ -44,7 +44,7 @@ CONFIGS = {
     "memory bank": memory_bank.Config(keys=20),
     "triplet in groups": triplet.Config(momentum=0.9, group=4),
 }
-CENTRED = {"symmetric moco": "soft_maximum", "simclr": "confusion"}
+CENTRED = {"byol": "mean", "symmetric moco": "soft_maximum", "simclr": "confusion"}
 """Those whose non-semantic cosines are compared over the images of both processes."""
 pytestmark = pytest.mark.skipif(not dist.is_gloo_available(), reason="torch has no gloo")
 

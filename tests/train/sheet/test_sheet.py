@@ -27,7 +27,7 @@ Run = Callable[..., Path]
 def draw(images, textures=None, path="", *, columns=("patch", "texture"), exemplar_size=24, **options):
     """A sheet of three images at 32 px."""
     preview = preview_textures(images, textures, path, exemplar_size=exemplar_size)
-    return contact_sheet(images, negatives(columns), preview, **{"count": 3, "side": 32} | options)
+    return contact_sheet(images, negatives(columns), preview, **{"count": 3, "side": 32} | options)[0]
 
 
 def negatives(columns):
@@ -106,7 +106,7 @@ LIVE = (
 
 def test_each_kind_has_its_column_and_its_own_picture(photos: Path) -> None:
     images = open_images(photos)
-    page = contact_sheet(images, negatives(LIVE), count=3, side=48, seed=5)
+    page, _ = contact_sheet(images, negatives(LIVE), count=3, side=48, seed=5)
     assert page.shape[1] == 7 * (48 + GAP) + 2 * GAP
     columns = [
         page[HEADER : HEADER + 48, left : left + 48] for left in range(GAP, page.shape[1] - 48, 48 + GAP)
@@ -121,7 +121,7 @@ def test_each_kind_has_its_column_and_its_own_picture(photos: Path) -> None:
 
 def test_columns_stand_side_by_side_as_many_as_the_page_is_wide(photos: Path) -> None:
     images = open_images(photos)
-    one, two, many = (contact_sheet(images, negatives(LIVE[:n]), count=3, side=48) for n in (1, 2, 5))
+    one, two, many = (contact_sheet(images, negatives(LIVE[:n]), count=3, side=48)[0] for n in (1, 2, 5))
     assert [page.shape[1] // (48 + GAP) for page in (one, two, many)] == [6, 6, 6]
     assert one.shape[0] < two.shape[0] < many.shape[0]
 
@@ -138,8 +138,8 @@ def test_the_first_title_that_fits_is_shown() -> None:
 def test_an_image_enlarged_for_its_texture_has_the_same_other_negatives(photos: Path) -> None:
     images = open_images(photos)
     enlarging = Preview(images, None, None, 0, 96, "upscale", False)
-    alone = contact_sheet(images, negatives(["patch"]), count=1, side=32)
-    beside = contact_sheet(images, negatives(["patch", "texture"]), enlarging, count=1, side=32)
+    alone, _ = contact_sheet(images, negatives(["patch"]), count=1, side=32)
+    beside, _ = contact_sheet(images, negatives(["patch", "texture"]), enlarging, count=1, side=32)
     left = 2 * GAP + 32
     shown = [page[HEADER : HEADER + 32, left : left + 32] for page in (alone, beside)]
     np.testing.assert_array_equal(*shown)
@@ -155,7 +155,7 @@ def test_titles_of_all_kinds_fit_at_the_default_size() -> None:
 
 def test_a_mixture_is_a_column_and_textures_from_files_are_none_of_it(photos: Path, tmp_path: Path) -> None:
     images = open_images(photos)
-    mixed = contact_sheet(images, negatives(["patch:size=5-6+texture_live"]), count=3, side=48)
+    mixed, _ = contact_sheet(images, negatives(["patch:size=5-6+texture_live"]), count=3, side=48)
     assert mixed.shape[2] == 3
     with pytest.raises(InputError, match="--kinds patch\\+texture: textures from files have a column"):
         sheet(SheetConfig(str(photos), str(tmp_path / "x.png"), kinds=("patch+texture",)))
@@ -170,3 +170,31 @@ def test_kinds_that_cannot_be_drawn_are_named(photos: Path, tmp_path: Path) -> N
     with pytest.raises(InputError, match=r"none of these sides divides --size 97"):
         sheet(config(kinds=("patch_permutation",), size=97))
     assert sheet(config(kinds=("patch_permutation:size=97-97",), size=97, count=1)) == 0
+
+
+@pytest.mark.parametrize(("channels", "depth"), [(8, "uint16"), (2, "uint8"), (1, "float32"), (3, "uint16")])
+def test_images_of_other_channels_and_depths_are_shown_and_named(
+    tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str], channels: int, depth: str
+) -> None:
+    src = tmp_path / "src"
+    src.mkdir()
+    for i in range(4):
+        blocks = np.kron(np.random.default_rng(i).random((8, 10, channels)), np.ones((6, 6, 1)))
+        np.save(src / f"{i}.npy", (blocks * 200).astype(depth))
+    dst = run(src, encoding="tiff")
+    kinds = ("patch", "patch:mirror=2,blend=0.3", "texture", "texture_live")
+    out = str(tmp_path / "sheet.png")
+    given = {"textures": str(dst), "count": 3, "size": 32, "as_stored": True}
+    assert sheet(SheetConfig(str(src), out, kinds=kinds, **given)) == 0
+    words = {1: "grey of", 3: "RGB of", 2: "2 channels of", 8: "8 channels of"}[channels]
+    assert f"px; {words} {depth}" in capsys.readouterr().out
+    with Image.open(out) as page:
+        assert np.asarray(page).std() > 10
+    preview = preview_textures(open_images(src, stored=True), None, "", exemplar_size=24)
+    made, note = contact_sheet(open_images(src, stored=True), negatives(kinds), preview, count=3, side=32)
+    assert note
+    with Image.open(out) as page:
+        np.testing.assert_array_equal(np.asarray(page), made)
+    np.save(src / "odd.npy", np.zeros((50, 60, 5), np.uint8))
+    with pytest.raises(InputError, match=r"is uint8 x 5, and|is .*, and odd is uint8 x 5"):
+        sheet(SheetConfig(str(src), out, kinds=("patch",), count=5, size=32, as_stored=True))

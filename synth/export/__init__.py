@@ -1,0 +1,1 @@
+"""Finished texture runs as data sets for other libraries."""
