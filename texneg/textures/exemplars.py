@@ -39,6 +39,17 @@ def exemplar_places(height: int, width: int, *, size: int = 96, seed: int = 0) -
     return (height // 2 - size // 2, width // 2 - size // 2), (top, left)
 
 
+def turn_square(square: npt.NDArray[Any], turn: int) -> npt.NDArray[Any]:
+    """Mirror a square top to bottom (1) and left to right (2), then exchange rows and columns (4): a view.
+
+    Args:
+        square: (e, e, ...).
+        turn: 0 to 7, a sum of these; all ways to lay a square on itself.
+    """
+    square = square[:: -1 if turn & 1 else 1, :: -1 if turn & 2 else 1]
+    return square.swapaxes(0, 1) if turn & 4 else square
+
+
 def exemplars(image: npt.NDArray[Any], *, size: int = 96, seed: int = 0) -> list[npt.NDArray[Any]]:
     """Cut the centre patch and one random patch of an image: two new (size, size, C) arrays of its dtype.
 
