@@ -12,9 +12,9 @@ from texneg.datasets.storage.places import parse_place
 from texneg.synth.config import ledger_path
 from texneg.synth.ledger.ledger import Ledger
 from texneg.synth.ledger.record import load_record
-from texneg.synth.plan.plan import Settings, Small
-from texneg.synth.task.images import enlarge, image_seed, patch_size, prepare_process
-from texneg.textures.exemplars import exemplar_places, exemplars
+from texneg.synth.plan.plan import Exemplars, Settings, Small
+from texneg.synth.task.images import choose_levels, choose_squares, image_seed, prepare_process
+from texneg.textures.exemplars import cut_square
 from texneg.textures.texture import texture
 
 Box = tuple[int, int, int]
@@ -33,6 +33,8 @@ class Preview:
     seed: int
     exemplar_size: int | None
     small: Small
+    exemplars: Exemplars
+    levels: int | None
     upright: bool
     """True if images are turned as EXIF says before exemplars are cut."""
 
@@ -41,7 +43,7 @@ class Preview:
         return self.partners is None or bool(self.partners[i] != NONE)
 
     def show(self, i: int, pixels: Pixels, side: int) -> tuple[Pixels, list[Box], Pixels]:
-        """Return image i as its exemplars see it, their two boxes, and its texture.
+        """Return image i as its exemplars see it, their boxes, and its texture.
 
         Args:
             i: place of the image.
@@ -51,14 +53,14 @@ class Preview:
         Raises:
             DecodeError: the image is too small, or its texture cannot be read.
         """
-        patch, zoom = patch_size(*pixels.shape[:2], size=self.exemplar_size, small=self.small)
-        pixels, own = enlarge(pixels, zoom), image_seed(self.seed, self._key(i))
-        places = exemplar_places(*pixels.shape[:2], size=patch, seed=own)
+        own = image_seed(self.seed, self._key(i))
+        pixels, squares = choose_squares(pixels, own, self)
         if self.textures is None or self.partners is None:
-            made = texture(exemplars(pixels, size=patch, seed=own), size=side, seed=own)
+            patches = [cut_square(pixels, square) for square in squares]
+            made = texture(patches, size=side, seed=own, levels=choose_levels(self))
         else:
             made = self.textures[int(self.partners[i])][0]
-        return pixels, [(*corner, patch) for corner in places], made
+        return pixels, [square[:3] for square in squares], made
 
     def _key(self, i: int) -> str:
         """Return the key that seeds the texture: the whole name where the run's names have it."""
@@ -84,9 +86,11 @@ def preview_textures(
     partners = None if textures is None else pair(images, textures, allow_missing=True)
     made = None if textures is None else run_settings(path)
     if made is None:
-        return Preview(images, textures, partners, seed, exemplar_size, "shrink-patch", False)
+        style: Exemplars = "paper" if exemplar_size or textures is not None else "turned"
+        return Preview(images, textures, partners, seed, exemplar_size, "shrink-patch", style, None, False)
     upright = made.exif == "apply"
-    return Preview(images, textures, partners, made.seed, made.exemplar_size, made.small, upright)
+    size, small, style = made.exemplar_size, made.small, made.exemplars
+    return Preview(images, textures, partners, made.seed, size, small, style, made.levels, upright)
 
 
 def run_settings(textures: str) -> Settings | None:

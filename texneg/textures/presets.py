@@ -12,6 +12,8 @@ DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
 MOST_LEVELS = 4
 PAPER_EXEMPLAR, PAPER_SIDE = 96, 224
 """Side of the paper's exemplars and of its images, px."""
+TURNED_EXEMPLAR = PAPER_EXEMPLAR // 2
+"""Side of turned exemplars, px."""
 
 
 @dataclass(frozen=True)

@@ -155,7 +155,7 @@ def default_exemplar(height: int, width: int) -> int:
 
 
 def levels(side: int, exemplar: int, most: int | None = None) -> tuple[Level, ...]:
-    """The levels of a (side, side) texture, finest first: as many as `texture` has, with `most` given or not."""
+    """The levels of a (side, side) texture, finest first; `most` is the option `levels` of `texture`."""
     narrowest = NARROWEST if most is None else NARROWEST_GIVEN
     shapes = ((exemplar, exemplar),)
     slot = -(-exemplar // BIN) * BIN
