@@ -5,6 +5,7 @@ the bits of the plan's. Shapes: N images, k textures each, T textures, H W image
 output with its frame, n pixels of a class, A atlas pixels.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -31,6 +32,11 @@ class Corners(NamedTuple):
     """Column of it."""
     turns: Tensor | None
     """0 to 7; None where squares stay as they are."""
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Corners":
+        """Apply a function to all of them."""
+        turns = None if self.turns is None else function(self.turns)
+        return Corners(function(self.tops), function(self.lefts), turns)
 
 
 @torch.no_grad()
@@ -62,7 +68,7 @@ def texture_keys(index: Tensor, options: LiveOptions) -> tuple[Tensor, Tensor]:
 def exemplars(images: Tensor, number: Tensor, corners: Corners, side: int) -> Tensor:
     """(T, 2, e, e, 3) uint8 exemplars of the images `number`."""
     along = torch.arange(side, device=images.device)
-    wide = Corners(*(None if one is None else one[..., None, None] for one in corners))
+    wide = corners.map(lambda one: one[..., None, None])
     rows, columns = to_image(along[:, None], along, wide, side)
     return images[number[:, None, None, None], rows, columns]
 
@@ -87,9 +93,7 @@ def _maps(images: Tensor, number: Tensor, keys: Tensor, options: LiveOptions) ->
     source = _atlas_maps(crops.to(torch.int32), keys, scales)[:, RADIUS : RADIUS + H, RADIUS : RADIUS + W]
     pitch = scales[0].pitch
     row, owner = source // pitch % pitch, source // pitch // pitch
-    own = Corners(
-        *(None if one is None else one.gather(1, owner.flatten(1)).view_as(owner) for one in corners)
-    )
+    own = corners.map(lambda one: one.gather(1, owner.flatten(1)).view_as(owner))
     rows, columns = to_image(row, source % pitch, own, options.exemplar)
     return rows * W + columns
 
