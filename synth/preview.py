@@ -34,6 +34,7 @@ class Preview:
     exemplar_size: int | None
     small: Small
     exemplars: Exemplars
+    method: str
     levels: int | None
     upright: bool
     """True if images are turned as EXIF says before exemplars are cut."""
@@ -87,10 +88,14 @@ def preview_textures(
     made = None if textures is None else run_settings(path)
     if made is None:
         style: Exemplars = "paper" if exemplar_size or textures is not None else "turned"
-        return Preview(images, textures, partners, seed, exemplar_size, "shrink-patch", style, None, False)
+        return Preview(
+            images, textures, partners, seed, exemplar_size, "shrink-patch", style, "default", None, False
+        )
     upright = made.exif == "apply"
     size, small, style = made.exemplar_size, made.small, made.exemplars
-    return Preview(images, textures, partners, made.seed, size, small, style, made.levels, upright)
+    return Preview(
+        images, textures, partners, made.seed, size, small, style, made.method, made.levels, upright
+    )
 
 
 def run_settings(textures: str) -> Settings | None:

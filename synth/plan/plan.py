@@ -87,7 +87,7 @@ class Settings:
     format: SourceKind
     size: int
     exemplar_size: int | None
-    """None: 96 px, or 48 px of turned ones, and the same share of images smaller than the paper's."""
+    """None: 96 px, or 48 or 40 px of turned ones, and the same share of images smaller than the paper's."""
     seed: int
     method: str
     method_version: int

@@ -46,6 +46,11 @@ class Squares(Protocol):
         ...
 
     @property
+    def method(self) -> str:
+        """Of synthesis."""
+        ...
+
+    @property
     def small(self) -> Small:
         """Treatment of images smaller than them."""
         ...
@@ -170,7 +175,8 @@ def choose_squares(pixels: Pixels, seed: int, settings: Squares) -> tuple[Pixels
     pixels = enlarge(pixels, zoom)
     height, width = pixels.shape[:2]
     if settings.exemplars == "turned":
-        own = side if settings.exemplar_size else max(side // 2, SMALLEST_EXEMPLAR)
+        share = PRESETS[settings.method].turned * side // PAPER_EXEMPLAR
+        own = side if settings.exemplar_size else max(share, SMALLEST_EXEMPLAR)
         return pixels, turned_squares(height, width, size=own, seed=seed)
     places = exemplar_places(height, width, size=side, seed=seed)
     return pixels, tuple(Square(*place, side, 0) for place in places)
