@@ -33,11 +33,11 @@ class Preview:
     seed: int
     exemplar_size: int | None
     small: Small
-    exemplars: Exemplars
-    method: str
-    levels: int | None
     upright: bool
     """True if images are turned as EXIF says before exemplars are cut."""
+    exemplars: Exemplars = "paper"
+    method: str = "default"
+    levels: int | None = None
 
     def has(self, i: int) -> bool:
         """Return True if image i has a texture, or will have one."""
@@ -88,13 +88,11 @@ def preview_textures(
     made = None if textures is None else run_settings(path)
     if made is None:
         style: Exemplars = "paper" if exemplar_size or textures is not None else "turned"
-        return Preview(
-            images, textures, partners, seed, exemplar_size, "shrink-patch", style, "default", None, False
-        )
+        return Preview(images, textures, partners, seed, exemplar_size, "shrink-patch", False, style)
     upright = made.exif == "apply"
     size, small, style = made.exemplar_size, made.small, made.exemplars
     return Preview(
-        images, textures, partners, made.seed, size, small, style, made.method, made.levels, upright
+        images, textures, partners, made.seed, size, small, upright, style, made.method, made.levels
     )
 
 
