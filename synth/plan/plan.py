@@ -28,7 +28,7 @@ Small = Literal["shrink-patch", "upscale", "skip"]
 Layout = Literal["textures", "paired"]
 Exif = Literal["ignore", "apply"]
 Exemplars = Literal["paper", "turned"]
-"""The paper's two squares as they lie, or four of half the side, mirrored and turned."""
+"""The paper's two squares as they lie, or four smaller ones, mirrored and turned."""
 Cut = Literal["centre", "whole"]
 """Of a photograph: the centre of its reduction to 8/7 of the side, or all of it, whatever its shape."""
 DECODE_POLICY = 2
@@ -87,7 +87,7 @@ class Settings:
     format: SourceKind
     size: int
     exemplar_size: int | None
-    """None: 96 px, or 48 or 40 px of turned ones, and the same share of images smaller than the paper's."""
+    """None: 96 px, or 40 or 36 px of turned ones, and the same share of images smaller than the paper's."""
     seed: int
     method: str
     method_version: int

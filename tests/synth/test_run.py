@@ -407,11 +407,11 @@ def test_without_a_size_exemplars_are_a_share_of_small_images(
     options = {"size": 16, "executor": "sync", "exemplars": exemplars}
     synth(SynthConfig.flat(str(tmp_path / "data"), str(tmp_path / "out"), **options))
     (first, second), rejected = manifest(tmp_path / "out"), expected is None
-    share = 1
+    other = 18
     if exemplars == "turned":
-        share, expected = 2, expected and max(expected // 2, 8)
+        other, expected = 8, expected and max(expected * 40 // 96, 8)
     assert (first["status"], first["patch_size"]) == ("too_small" if rejected else "ok", expected)
-    assert second["patch_size"] == 18 // share
+    assert second["patch_size"] == other
     assert (second["patch_turns"] is None) == (exemplars == "paper")
 
 

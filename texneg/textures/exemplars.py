@@ -1,7 +1,7 @@
 """The squares of an image that a texture is made of.
 
-The paper's are two, the object and its surroundings (Ge et al., NeurIPS 2021). Turned ones are four of half
-the side, mirrored and turned at random: a texture of these keeps less of the object and more of the variety.
+The paper's are two, the object and its surroundings (Ge et al., NeurIPS 2021). Turned ones are four smaller
+ones, mirrored and turned at random: a texture of these keeps less of the object and more of the variety.
 """
 
 from typing import Any, NamedTuple
@@ -113,7 +113,7 @@ def exemplars(
 
     Args:
         image: (H, W, C) of 1 to 16 channels, uint8, uint16 or float, both sides at least `size`.
-        size: side of the squares in pixels; None for the paper's 96, or 48 of turned ones.
+        size: side of the squares in pixels; None for the paper's 96, or 40 of turned ones.
         seed: 0 to 2^64 - 1, see `exemplar_places` and `turned_squares`.
         turned: the four of `turned_squares`; else the two of `exemplar_places`, the centre and a random one.
 

@@ -12,7 +12,7 @@ DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
 MOST_LEVELS = 4
 PAPER_EXEMPLAR, PAPER_SIDE = 96, 224
 """Side of the paper's exemplars and of its images, px."""
-TURNED_EXEMPLAR = PAPER_EXEMPLAR // 2
+TURNED_EXEMPLAR = 40
 """Side of turned exemplars, px."""
 
 
@@ -34,6 +34,6 @@ class Preset:
 PRESETS = {
     "fast": Preset(version=2, passes=(4, 2, 1), balance=(40, 20, 10)),
     "default": Preset(version=2, passes=(5, 2, 2), balance=(40, 20, 8)),
-    "quality": Preset(version=3, passes=(24, 6, 6), balance=(80, 40, 3), turned=40),
+    "quality": Preset(version=3, passes=(24, 6, 6), balance=(80, 40, 3), turned=36),
 }
 METHODS = tuple(PRESETS)

@@ -94,7 +94,7 @@ def test_turned_exemplars_are_the_squares_turned():
     assert len(patches) == 4
     for patch, (row, column, side, turn) in zip(patches, squares, strict=True):
         assert np.array_equal(patch, turn_square(image[row : row + side, column : column + side], turn))
-        assert patch.shape == (48, 48, 3)
+        assert patch.shape == (40, 40, 3)
         assert not np.shares_memory(patch, image)
-    with pytest.raises(ValueError, match="short side, 40"):
-        exemplars(image[:40], seed=7, turned=True)
+    with pytest.raises(ValueError, match="short side, 39"):
+        exemplars(image[:39], seed=7, turned=True)
