@@ -175,7 +175,7 @@ def choose_squares(pixels: Pixels, seed: int, settings: Squares) -> tuple[Pixels
     pixels = enlarge(pixels, zoom)
     height, width = pixels.shape[:2]
     if settings.exemplars == "turned":
-        share = PRESETS[settings.method].turned * side // PAPER_EXEMPLAR
+        share = min(PRESETS[settings.method].turned, side // 2)
         own = side if settings.exemplar_size else max(share, SMALLEST_EXEMPLAR)
         return pixels, turned_squares(height, width, size=own, seed=seed)
     places = exemplar_places(height, width, size=side, seed=seed)

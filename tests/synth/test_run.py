@@ -409,7 +409,7 @@ def test_without_a_size_exemplars_are_a_share_of_small_images(
     (first, second), rejected = manifest(tmp_path / "out"), expected is None
     other = 18
     if exemplars == "turned":
-        other, expected = 8, expected and max(expected * 40 // 96, 8)
+        other, expected = 9, expected and max(min(expected // 2, 40), 8)
     assert (first["status"], first["patch_size"]) == ("too_small" if rejected else "ok", expected)
     assert second["patch_size"] == other
     assert (second["patch_turns"] is None) == (exemplars == "paper")
