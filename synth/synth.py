@@ -41,7 +41,7 @@ class Output(RunOutput):
     """Side of a texture, px (16 to 1024)."""
     exemplar_size: int | None = None
     """Side of the squares a texture is made of, px (8 or more). Default: 40 of turned ones (36 for quality)
-    and 96 of the paper's, and of images with a short side under 224 px the same share of it."""
+    and 96 of the paper's; of images under 224 px the paper's are the same share, turned ones half of it."""
     exemplars: Exemplars | None = None
     """turned: four squares, two of them about the centre, each mirrored and turned at random, which leave
     less of the object. paper: two as they lie, at the centre and anywhere. Default: turned; paper with
