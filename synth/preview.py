@@ -12,9 +12,9 @@ from texneg.datasets.stored import Array
 from texneg.synth.config import ledger_path
 from texneg.synth.ledger.ledger import Ledger
 from texneg.synth.ledger.record import load_record
-from texneg.synth.plan.plan import Settings, Small
-from texneg.synth.task.images import enlarge, image_seed, patch_size, prepare_process
-from texneg.textures.exemplars import exemplar_places, exemplars
+from texneg.synth.plan.plan import Exemplars, Settings, Small
+from texneg.synth.task.images import choose_levels, choose_squares, image_seed, prepare_process
+from texneg.textures.exemplars import cut_square
 from texneg.textures.texture import texture
 
 Box = tuple[int, int, int]
@@ -35,13 +35,16 @@ class Preview:
     small: Small
     upright: bool
     """True if images are turned as EXIF says before exemplars are cut."""
+    exemplars: Exemplars = "paper"
+    method: str = "default"
+    levels: int | None = None
 
     def has(self, i: int) -> bool:
         """Return True if image i has a texture, or will have one."""
         return self.partners is None or bool(self.partners[i] != NONE)
 
     def show(self, i: int, pixels: Array, side: int) -> tuple[Array, list[Box], Array]:
-        """Return image i as its exemplars see it, their two boxes, and its texture.
+        """Return image i as its exemplars see it, their boxes, and its texture.
 
         Args:
             i: place of the image.
@@ -51,15 +54,15 @@ class Preview:
         Raises:
             DecodeError: the image is too small, or its texture cannot be read.
         """
-        patch, zoom = patch_size(*pixels.shape[:2], size=self.exemplar_size, small=self.small)
-        pixels, own = enlarge(pixels, zoom), image_seed(self.seed, self._key(i))
-        places = exemplar_places(*pixels.shape[:2], size=patch, seed=own)
+        own = image_seed(self.seed, self._key(i))
+        pixels, squares = choose_squares(pixels, own, self)
         if self.textures is None or self.partners is None:
-            made = texture(exemplars(pixels, size=patch, seed=own), size=side, seed=own)
+            patches = [cut_square(pixels, square) for square in squares]
+            made = texture(patches, size=side, seed=own, levels=choose_levels(self))
             made = made[..., : pixels.shape[2]]  # grey of 8 bits comes back as three equal channels
         else:
             made = self.textures[int(self.partners[i])][0]
-        return pixels, [(*corner, patch) for corner in places], made
+        return pixels, [square[:3] for square in squares], made
 
     def _key(self, i: int) -> str:
         """Return the key that seeds the texture: the whole name where the run's names have it."""
@@ -85,9 +88,13 @@ def preview_textures(
     partners = None if textures is None else pair(images, textures, allow_missing=True)
     made = None if textures is None else run_settings(path)
     if made is None:
-        return Preview(images, textures, partners, seed, exemplar_size, "shrink-patch", False)
+        style: Exemplars = "paper" if exemplar_size or textures is not None else "turned"
+        return Preview(images, textures, partners, seed, exemplar_size, "shrink-patch", False, style)
     upright = made.exif == "apply"
-    return Preview(images, textures, partners, made.seed, made.exemplar_size, made.small, upright)
+    size, small, style = made.exemplar_size, made.small, made.exemplars
+    return Preview(
+        images, textures, partners, made.seed, size, small, upright, style, made.method, made.levels
+    )
 
 
 def run_settings(textures: str) -> Settings | None:

@@ -6,17 +6,19 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from texneg.cli.console import format_duration
 from texneg.cli.fields import Positional
 from texneg.datasets.storage.json_files import read_json_lines, to_json
-from texneg.datasets.storage.places import Place, parse_place
+from texneg.datasets.storage.places import Place, open_read, parse_place
 from texneg.errors import InputError
 from texneg.synth.config import ledger_path
 from texneg.synth.ledger.lease import Holder, holder
 from texneg.synth.ledger.ledger import Ledger, read_json
 from texneg.synth.ledger.manifest import Status
 from texneg.synth.ledger.record import open_record
-from texneg.synth.plan.plan import load_plan
+from texneg.synth.plan.plan import Redrawing, load_plan
 
 RATE_OVER_S = 600.0
 COMMITS_READ = 100
@@ -53,6 +55,12 @@ class RunStatus:
     joined: bool
     failed: dict[str, str]
     command: str
+    max_leak: float | None = None
+    """The limit of the leak, where there is one."""
+    redrawn: int | None = None
+    """Textures whose squares were drawn again; known when the run is joined, like the next."""
+    above_max_leak: int | None = None
+    """Textures whose every try was above the limit."""
 
     @property
     def tasks_at_work(self) -> bool:
@@ -109,7 +117,21 @@ def run_status(ledger: Ledger) -> RunStatus:
         joined=ledger.manifest.exists(),
         failed=stats.get("failed", {}),
         command=record.command,
+        **_leaks(ledger, record.settings.redrawing),
     )
+
+
+def _leaks(ledger: Ledger, redrawing: Redrawing | None) -> dict[str, Any]:
+    """The fields about a limit of the leak."""
+    if redrawing is None:
+        return {}
+    if not ledger.manifest.exists():
+        return {"max_leak": redrawing.max_leak}
+    with open_read(ledger.manifest) as stream:
+        table = pq.read_table(stream, columns=["leak", "leak_try"])
+    again = sum(number > 0 for number in table["leak_try"].drop_null().to_pylist())
+    above = sum(leak > redrawing.max_leak for leak in table["leak"].drop_null().to_pylist())
+    return {"max_leak": redrawing.max_leak, "redrawn": again, "above_max_leak": above}
 
 
 def _outcome(ledger: Ledger, stats: dict[str, Any], done: int) -> str:
@@ -137,6 +159,11 @@ def _lines(dst: str, status: RunStatus) -> list[str]:
         f" {status.shards} shards{begun}"
     ]
     lines += [f"  {n} {name}" for name, n in status.statuses.items() if name != Status.OK]
+    if status.redrawn is not None:
+        lines.append(
+            f"  {status.redrawn} drawn again for a leak above {status.max_leak:g},"
+            f" {status.above_max_leak} still above it"
+        )
     lines += [f"  failed: shard {shard}: {reason}" for shard, reason in status.failed.items()]
     return [*lines, _next_step(status)]
 

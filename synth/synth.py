@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from texneg.cli.console import info
@@ -14,7 +15,7 @@ from texneg.datasets.storage.names import show
 from texneg.datasets.storage.places import Place, parse_place, resolve
 from texneg.errors import InputError
 from texneg.synth.config import RunConfig, RunOutput, require, require_at_least, require_side
-from texneg.synth.plan.plan import Exif, Layout, Settings, Small
+from texneg.synth.plan.plan import Exemplars, Exif, Layout, Redrawing, Settings, Small
 from texneg.synth.run import make
 from texneg.textures.presets import (
     LARGEST_OUTPUT,
@@ -43,13 +44,26 @@ class Output(RunOutput):
     size: int = 224
     """Side of a texture, px (16 to 1024)."""
     exemplar_size: int | None = None
-    """Side of the two patches a texture is made of, px (8 or more). Default: 96, and of images with a short
-    side under 224 px the same share of it."""
+    """Side of the squares a texture is made of, px (8 or more). Default: 40 of turned ones (36 for quality)
+    and 96 of the paper's; of images under 224 px the paper's are the same share, turned ones half of it."""
+    exemplars: Exemplars | None = None
+    """turned: four squares, two of them about the centre, each mirrored and turned at random, which leave
+    less of the object. paper: two as they lie, at the centre and anywhere. Default: turned; paper with
+    --exemplar-size or --preset paper, and in a run that was begun with them."""
     method: str = "default"
     """Synthesis method: fast, default or quality."""
     levels: int | None = None
     """Scale of structure, 1 to 4. Default 3; 2 leaves less of the object, and is told from a photograph
     more easily."""
+    max_leak: float | None = None
+    """Draw the squares of an image again while the cosine of --leak-encoder's features of texture and image
+    is above this (between 0 and 1); the manifest has leak and try."""
+    leak_encoder: str | None = None
+    """Encoder for --max-leak: run folder, encoder.pt, file of another project's weights, or timm:NAME."""
+    leak_arch: str | None = None
+    """timm model of the weights of --leak-encoder, where the file does not say."""
+    leak_tries: int = 5
+    """Tries of an image at most; if all are above --max-leak, the texture that leaks least is taken."""
     seed: int = 0
     """Textures are a function of this and the image's key."""
     encoding: Encoding = "webp"
@@ -78,9 +92,20 @@ class Output(RunOutput):
             require_side("exemplar_size", self.exemplar_size, SMALLEST_EXEMPLAR, LARGEST_EXEMPLAR)
         levels = self.levels
         require("levels", levels, levels is None or 1 <= levels <= MOST_LEVELS, f"1 to {MOST_LEVELS}")
+        require("exemplars", self.exemplars, self.exemplars in (None, "paper", "turned"), "paper or turned")
         require("seed", self.seed, 0 <= self.seed < 1 << 64, "0 to 2^64 - 1")
         require("method", self.method, self.method in METHODS, " or ".join(METHODS))
-        require_at_least(self, limit=1, shard_size=1)
+        require_at_least(self, limit=1, shard_size=1, leak_tries=1)
+        leak = self.max_leak
+        require("max_leak", leak, leak is None or 0 < leak < 1, "a cosine above 0 and below 1, such as 0.3")
+        if leak is not None and self.leak_encoder is None:
+            raise InputError(f"--max-leak {leak}: an encoder measures it; give one with --leak-encoder")
+        if leak is not None and self.encoding in STORED:
+            raise InputError(
+                f"--max-leak {leak}: encoders see RGB of 8 bits; leave --encoding {self.encoding} out"
+            )
+        if leak is None and (self.leak_encoder or self.leak_arch):
+            raise InputError("--leak-encoder: give the limit, too, such as --max-leak 0.3")
         if self.layout == "paired" and (self.format == "folder" or self.preset):
             raise InputError("--layout paired puts images and textures into tars: use --format webdataset")
         if self.preset and self.encoding in STORED:
@@ -117,6 +142,7 @@ class Output(RunOutput):
             method=self.method,
             method_version=PRESETS[self.method].version,
             levels=self.levels,
+            exemplars=self.exemplars or ("paper" if paper or self.exemplar_size else "turned"),
             encoding="png" if paper else self.encoding,
             small=self.small,
             splits=self.splits,
@@ -127,12 +153,26 @@ class Output(RunOutput):
             exif="apply" if paper else self.exif,
             allow_truncated=self.allow_truncated,
             pixels=find_pixels(source) if self.encoding in STORED else None,
+            redrawing=self.redrawing(),
         )
 
+    def redrawing(self) -> Redrawing | None:
+        """The settings of a limit of the leak; opens the encoder."""
+        if self.max_leak is None or self.leak_encoder is None:
+            return None
+        from texneg.synth.task.redrawn import read_fingerprint  # loads decoders, numba and torch
+
+        path = Path(self.leak_encoder)
+        encoder = str(path.resolve()) if path.exists() else self.leak_encoder
+        fingerprint = read_fingerprint(encoder, self.leak_arch)
+        return Redrawing(self.max_leak, encoder, self.leak_arch, fingerprint, self.leak_tries)
+
     def resume(self, settings: Settings, stored: Settings) -> Settings:
-        """The settings with the stored size of exemplars where none is given, and the stored depth."""
+        """The settings with the stored exemplars where none are given, and the stored depth."""
         if settings.pixels and stored.pixels:
             settings = replace(settings, pixels=stored.pixels)
+        if self.exemplars is None and not self.exemplar_size:
+            settings = replace(settings, exemplars=stored.exemplars)
         return settings if self.exemplar_size else replace(settings, exemplar_size=stored.exemplar_size)
 
 

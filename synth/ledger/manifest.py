@@ -56,6 +56,13 @@ class Row:
     patch_a_y: Annotated[int | None, pa.int32()] = None
     patch_b_x: Annotated[int | None, pa.int32()] = None  # left edge of the random patch, px
     patch_b_y: Annotated[int | None, pa.int32()] = None
+    patch_c_x: Annotated[int | None, pa.int32()] = None  # of turned squares: a and b about the centre,
+    patch_c_y: Annotated[int | None, pa.int32()] = None  # c and d anywhere
+    patch_d_x: Annotated[int | None, pa.int32()] = None
+    patch_d_y: Annotated[int | None, pa.int32()] = None
+    leak: Annotated[float | None, pa.float64()] = None  # with a limit: cosine of its and the image's features
+    leak_try: Annotated[int | None, pa.int16()] = None  # the try that was taken, from 0
+    patch_turns: Annotated[str | None, pa.string()] = None  # of a, b, c and d, each 0 to 7
     # Null unless the status is ok, as far as pixels_blake2b.
     out: Annotated[str | None, pa.string()] = None  # path below DST, or `tar::member`, percent-escaped
     out_name: Annotated[str | None, pa.string()] = None  # the same unescaped; null where that is no text

@@ -27,6 +27,8 @@ from texneg.datasets.storage.places import Place, open_read
 Small = Literal["shrink-patch", "upscale", "skip"]
 Layout = Literal["textures", "paired"]
 Exif = Literal["ignore", "apply"]
+Exemplars = Literal["paper", "turned"]
+"""The paper's two squares as they lie, or four smaller ones, mirrored and turned."""
 Cut = Literal["centre", "whole"]
 """Of a photograph: the centre of its reduction to 8/7 of the side, or all of it, whatever its shape."""
 DECODE_POLICY = 2
@@ -66,13 +68,26 @@ class Corrupting:
 
 
 @dataclass(frozen=True)
+class Redrawing:
+    """The settings of a run that draws squares again where the texture leaks."""
+
+    max_leak: float
+    leak_encoder: str
+    """File, absolute, or timm:NAME."""
+    leak_arch: str | None
+    leak_fingerprint: str
+    """Of its weights and preprocessing."""
+    leak_tries: int
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything that changes pixels or names: equal settings and equal inputs give equal bytes."""
 
     format: SourceKind
     size: int
     exemplar_size: int | None
-    """None: 96 px, and the same share of images smaller than the paper's."""
+    """None: 96 px, or 40 or 36 px of turned ones, and the same share of images smaller than the paper's."""
     seed: int
     method: str
     method_version: int
@@ -93,6 +108,8 @@ class Settings:
     """Of a texture's pyramid; None for the method's own."""
     pixels: str | None = None
     """Depth and channels of every image and texture, such as `uint16 x 8`; None for RGB of 8 bits."""
+    exemplars: Exemplars = "paper"
+    redrawing: Redrawing | None = None
 
     @property
     def suffix(self) -> str:
@@ -107,7 +124,7 @@ class Settings:
     def flat(self) -> dict[str, Any]:
         """All values by name, those of the corruptions among them where there are any."""
         values = asdict(self)
-        return values | (values.pop("corrupting") or {})
+        return values | (values.pop("corrupting") or {}) | (values.pop("redrawing") or {})
 
     def fingerprint(self, plan_digest: str) -> str:
         """Hex sha256 of the settings and the plan."""
@@ -128,6 +145,8 @@ class Settings:
         if corrupting := stored.get("corrupting"):
             lists = {name: tuple(corrupting[name]) for name in ("corruptions", "severities")}
             stored = {**stored, "corrupting": Corrupting(**{**corrupting, **lists})}
+        if redrawing := stored.get("redrawing"):
+            stored = {**stored, "redrawing": Redrawing(**redrawing)}
         return cls(**stored)
 
 

@@ -1,4 +1,4 @@
-"""Corrupted images in place of textures: the stages of their way, and the choice between the two."""
+"""Corrupted images in place of textures: the stages of their way, and the choice between all works."""
 
 import hashlib
 from collections import OrderedDict
@@ -20,6 +20,7 @@ from texneg.errors import InputError
 from texneg.synth.ledger.manifest import Row
 from texneg.synth.plan.plan import Corrupting, Cut, Settings
 from texneg.synth.task.images import TEXTURES, StageClock, Work, decode_file, note_output
+from texneg.synth.task.redrawn import REDRAWN
 
 METHOD = "corruption"
 OF_FILE = ("src_sha256", "width", "height", "mode", "format", "exif_orientation", "error")
@@ -28,7 +29,9 @@ OF_FILE = ("src_sha256", "width", "height", "mode", "format", "exif_orientation"
 
 def choose_work(settings: Settings) -> Work:
     """The work of a run's tasks."""
-    return CORRUPTED if settings.corrupting else TEXTURES
+    if settings.corrupting:
+        return CORRUPTED
+    return REDRAWN if settings.redrawing else TEXTURES
 
 
 def make_split(corruption: str, severity: int) -> str:

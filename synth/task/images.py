@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -20,15 +20,45 @@ from texneg.errors import InputError
 from texneg.memory import tune_allocator
 from texneg.synth.ledger.ledger import STAGES
 from texneg.synth.ledger.manifest import Row, Status
-from texneg.synth.plan.plan import Settings, Small
-from texneg.textures.exemplars import exemplar_places, exemplars
+from texneg.synth.plan.plan import Exemplars, Settings, Small
+from texneg.textures.exemplars import Square, cut_square, exemplar_places, turned_squares
 from texneg.textures.live.plan import default_exemplar
 from texneg.textures.presets import PAPER_EXEMPLAR, PRESETS, SMALLEST_EXEMPLAR
-from texneg.textures.texture import texture, warm_up
+from texneg.textures.texture import LEVELS, texture, warm_up
 
 SMALLEST_SHARE = 3  # a patch smaller than a third of the nominal size shows no texture: 32 px of 96
 LARGEST_ZOOM = 8
+PAPER_SQUARES = 2
 GROUP = 8  # images that go through a stage before the next begins: its code and data stay in the caches
+
+
+class Squares(Protocol):
+    """The settings that decide which squares of an image its texture is made of, and on how many levels."""
+
+    @property
+    def exemplar_size(self) -> int | None:
+        """As in `Settings`, like the others."""
+        ...
+
+    @property
+    def exemplars(self) -> Exemplars:
+        """Their style."""
+        ...
+
+    @property
+    def method(self) -> str:
+        """Of synthesis."""
+        ...
+
+    @property
+    def small(self) -> Small:
+        """Treatment of images smaller than them."""
+        ...
+
+    @property
+    def levels(self) -> int | None:
+        """Of the texture's pyramid."""
+        ...
 
 
 class Texture(NamedTuple):
@@ -135,6 +165,28 @@ def patch_size(height: int, width: int, *, size: int | None, small: Small) -> tu
     raise DecodeError("too_small", f"{width} x {height} px for patches of {size} px")
 
 
+def choose_squares(pixels: Array, seed: int, settings: Squares) -> tuple[Array, tuple[Square, ...]]:
+    """Choose the squares that the texture of an image is made of; returns the image as they see it, and them.
+
+    Raises:
+        DecodeError: the image is too small.
+    """
+    side, zoom = patch_size(*pixels.shape[:2], size=settings.exemplar_size, small=settings.small)
+    pixels = enlarge(pixels, zoom)
+    height, width = pixels.shape[:2]
+    if settings.exemplars == "turned":
+        share = min(PRESETS[settings.method].turned, side // 2)
+        own = side if settings.exemplar_size else max(share, SMALLEST_EXEMPLAR)
+        return pixels, turned_squares(height, width, size=own, seed=seed)
+    places = exemplar_places(height, width, size=side, seed=seed)
+    return pixels, tuple(Square(*place, side, 0) for place in places)
+
+
+def choose_levels(settings: Squares) -> int | None:
+    """Choose the levels of a texture: small turned squares keep all of them."""
+    return LEVELS if settings.levels is None and settings.exemplars == "turned" else settings.levels
+
+
 def enlarge(pixels: Array, zoom: float) -> Array:
     """Enlarge an image bicubically; a zoom of 1 returns it unchanged."""
     if zoom == 1.0:
@@ -172,13 +224,19 @@ def cut_patches(data: bytes, row: Row, settings: Settings, clock: StageClock) ->
     """
     decoded = decode_file(data, row, settings, clock)
     with clock.time("synthesis"):
-        height, width = decoded.shape[:2]
-        side, zoom = patch_size(height, width, size=settings.exemplar_size, small=settings.small)
-        pixels, seed = enlarge(decoded, zoom), row.image_seed
-        (ay, ax), (by, bx) = exemplar_places(*pixels.shape[:2], size=side, seed=seed)
-        row.patch_size = side
-        row.patch_a_x, row.patch_a_y, row.patch_b_x, row.patch_b_y = ax, ay, bx, by
-        return exemplars(pixels, size=side, seed=seed)
+        pixels, squares = choose_squares(decoded, row.image_seed, settings)
+        note_squares(row, squares)
+        return [cut_square(pixels, square) for square in squares]
+
+
+def note_squares(row: Row, squares: Sequence[Square]) -> None:
+    """Fill in a row's fields about the squares."""
+    row.patch_size = squares[0].side
+    for name, square in zip("abcd", squares, strict=False):
+        setattr(row, f"patch_{name}_x", square.column)
+        setattr(row, f"patch_{name}_y", square.row)
+    if len(squares) > PAPER_SQUARES:
+        row.patch_turns = "".join(str(square.turn) for square in squares)
 
 
 def synthesise(patches: list[Array], row: Row, settings: Settings, clock: StageClock) -> Array:
@@ -189,7 +247,7 @@ def synthesise(patches: list[Array], row: Row, settings: Settings, clock: StageC
             size=settings.size,
             seed=row.image_seed,
             method=settings.method,
-            levels=settings.levels,
+            levels=choose_levels(settings),
         )
         channels = patches[0].shape[2]  # grey of 8 bits comes back as three equal channels
         return made if made.shape[2] == channels else np.ascontiguousarray(made[..., :channels])

@@ -21,6 +21,7 @@ from typing import IO, BinaryIO
 from texneg.synth.ledger.manifest import Status
 from texneg.synth.task.images import PartResult, prepare_process
 from texneg.synth.task.part import make_part
+from texneg.synth.task.redrawn import open_describer
 from texneg.synth.task.task import Task
 
 IMAGE_S = 60.0
@@ -109,6 +110,8 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # without its parent nobody could stop it
     task, start, stop = pickle.load(requests)
     prepare_process()
+    if task.settings.redrawing:
+        open_describer(task.settings.redrawing)
     _limit_memory()
     _send(answers, PartResult())
     for i in range(start, stop):

@@ -397,16 +397,22 @@ def test_levels_change_textures(photos: Path, tmp_path: Path) -> None:
     ("sides", "expected"),
     [((32, 40), 14), ((64, 64), 28), ((96, 200), 42), ((223, 300), 96), ((500, 375), 96), ((31, 40), None)],
 )
+@pytest.mark.parametrize("exemplars", ["paper", "turned"])
 def test_without_a_size_exemplars_are_a_share_of_small_images(
-    tmp_path: Path, manifest: Rows, sides: tuple[int, int], expected: int | None
+    tmp_path: Path, manifest: Rows, sides: tuple[int, int], expected: int | None, exemplars: str
 ) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "1.png").write_bytes(small_png(*sides))
     (tmp_path / "data" / "2.png").write_bytes(small_png(40, 40))
-    synth(SynthConfig.flat(str(tmp_path / "data"), str(tmp_path / "out"), size=16, executor="sync"))
+    options = {"size": 16, "executor": "sync", "exemplars": exemplars}
+    synth(SynthConfig.flat(str(tmp_path / "data"), str(tmp_path / "out"), **options))
     (first, second), rejected = manifest(tmp_path / "out"), expected is None
+    other = 18
+    if exemplars == "turned":
+        other, expected = 9, expected and max(min(expected // 2, 40), 8)
     assert (first["status"], first["patch_size"]) == ("too_small" if rejected else "ok", expected)
-    assert second["patch_size"] == 18
+    assert second["patch_size"] == other
+    assert (second["patch_turns"] is None) == (exemplars == "paper")
 
 
 def test_another_source_is_refused_and_a_moved_one_is_not(

@@ -16,6 +16,7 @@ class Stream(IntEnum):
     FIELD = 2
     TILE = 3
     CANDIDATE = 4
+    TURNED_SQUARES = 5
 
     # fold(seed, purpose, label, number): the embedded data set
     TOY_TRAIN = 0xE0

@@ -162,7 +162,7 @@ def make_columns(
     Raises:
         InputError: textures that do not pair with the images.
     """
-    read, source = None, None
+    read, source, style = None, None, ""
     if any(kind.need_textures for kind in kinds):
         files = (
             open_images(textures, textures=True, stored=images.stored)
@@ -173,6 +173,7 @@ def make_columns(
             pair(images, files)
         preview = preview_textures(images, files, textures or data, seed=seed)
         source = None if files is None else fingerprint(files, out)
+        style = preview.exemplars
 
         def read(views: Array, *, index: Any) -> Array:
             shown = []
@@ -194,7 +195,7 @@ def make_columns(
             text,
             kind.title,
             partial(make, kind),
-            [kind.plain(), source if kind.need_textures else None],
+            [kind.plain(), (source or style) if kind.need_textures else None],
             timed=not (kind.need_textures and source is not None),
         )
         for text, kind in zip(texts, kinds, strict=True)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from texneg.textures.exemplars import exemplar_places, exemplars
+from texneg.textures.exemplars import exemplar_places, exemplars, turn_square, turned_squares
 
 
 @given(
@@ -59,3 +59,42 @@ def test_image_of_the_exemplars_size_gives_it_twice():
 def test_wrong_input_is_named(shape, dtype, size, seed, message):
     with pytest.raises(ValueError, match=message):
         exemplars(np.zeros(shape, dtype), size=size, seed=seed)
+
+
+@given(
+    height=st.integers(1, 300),
+    width=st.integers(1, 300),
+    size=st.integers(1, 300),
+    seed=st.integers(0, 2**64 - 1),
+)
+def test_turned_squares_fit_and_two_lie_in_the_centre_patch(height, width, size, seed):
+    size = min(size, height, width)
+    patch = min(2 * size, height, width)
+    squares = turned_squares(height, width, size=size, seed=seed)
+    for k, (row, column, side, turn) in enumerate(squares):
+        assert side == size
+        assert 0 <= turn < 8
+        for place, length in ((row, height), (column, width)):
+            least = length // 2 - patch // 2 if k < 2 else 0
+            assert least <= place <= (least + patch if k < 2 else length) - size
+
+
+def test_turned_squares_are_uniform():
+    squares = np.array([turned_squares(60, 60, size=20, seed=seed) for seed in range(4000)])
+    assert (abs(squares[:, :, :2].mean(axis=0) - 20) < 0.6).all()
+    for k in range(4):
+        counts = np.bincount(squares[:, k, 3], minlength=8)
+        assert ((counts - 500) ** 2 / 500).sum() < 24.3  # 0.1 % quantile at 7 degrees of freedom
+
+
+def test_turned_exemplars_are_the_squares_turned():
+    image = np.random.default_rng(0).integers(0, 256, (120, 200, 3), dtype=np.uint8)
+    patches = exemplars(image, seed=7, turned=True)
+    squares = turned_squares(120, 200, seed=7)
+    assert len(patches) == 4
+    for patch, (row, column, side, turn) in zip(patches, squares, strict=True):
+        assert np.array_equal(patch, turn_square(image[row : row + side, column : column + side], turn))
+        assert patch.shape == (40, 40, 3)
+        assert not np.shares_memory(patch, image)
+    with pytest.raises(ValueError, match="short side, 39"):
+        exemplars(image[:39], seed=7, turned=True)

@@ -14,7 +14,15 @@ from texneg.jit import compiled
 from texneg.layout import Bytes
 from texneg.philox.arrays import U64
 from texneg.textures.atlas import halve, tables
-from texneg.textures.live.cpu_search import places, refine_all, starts, texture_keys, to_image
+from texneg.textures.exemplars import turn_square
+from texneg.textures.live.cpu_search import (
+    draw_turns,
+    places,
+    refine_all,
+    starts,
+    texture_keys,
+    to_image,
+)
 from texneg.textures.live.plan import LIVE, Level, LiveOptions, levels, passes
 from texneg.textures.search import upsample
 from texneg.textures.texture import texture_map
@@ -39,21 +47,26 @@ def maps(images: U8, index: U64, options: LiveOptions, threads: int, method: str
     N, H, W, _ = images.shape
     keys = texture_keys(np.uint64(options.base), index, options.textures)
     corners = places(keys, H, W, options.exemplar)
+    turns = draw_turns(keys) if options.turn else np.zeros((len(keys), 2), np.int32)
     found = np.empty((len(keys), H, W), np.int32)
     fill, at_most = (_fill, AT_ONCE) if method == LIVE else (partial(_fill_by_scan, method), 1)
-    _share(partial(fill, found, images, keys, corners, options), len(keys), at_most, threads)
+    _share(partial(fill, found, images, keys, corners, turns, options), len(keys), at_most, threads)
     return found.reshape(N, options.textures, H, W)
 
 
-def _fill(found: I32, images: U8, keys: U64, corners: I32, options: LiveOptions, part: slice) -> None:
+def _fill(
+    found: I32, images: U8, keys: U64, corners: I32, turns: I32, options: LiveOptions, part: slice
+) -> None:
     """Find the maps of a part of the textures."""
     side = options.exemplar
     crops = np.empty((part.stop - part.start, 2, side, side, 3), np.int16)
     for crop, t in zip(crops, range(part.start, part.stop), strict=True):
         for owner, (y, x) in enumerate(corners[t]):
-            crop[owner] = images[t // options.textures, y : y + side, x : x + side]
-    scales = levels(max(found.shape[1:]), side)
-    to_image(found[part], atlas_maps(crops, keys[part], scales), corners[part], scales[0].pitch)
+            square = images[t // options.textures, y : y + side, x : x + side]
+            crop[owner] = turn_square(square, turns[t, owner])
+    scales = levels(max(found.shape[1:]), side, options.levels)
+    sources = atlas_maps(crops, keys[part], scales)
+    to_image(found[part], sources, corners[part], turns[part], side, scales[0].pitch)
 
 
 def atlas_maps(crops: I16, keys: U64, scales: tuple[Level, ...]) -> I32:
@@ -75,18 +88,33 @@ def atlas_maps(crops: I16, keys: U64, scales: tuple[Level, ...]) -> I32:
 
 
 def _fill_by_scan(
-    method: str, found: I32, images: U8, keys: U64, corners: I32, options: LiveOptions, part: slice
+    method: str,
+    found: I32,
+    images: U8,
+    keys: U64,
+    corners: I32,
+    turns: I32,
+    options: LiveOptions,
+    part: slice,
 ) -> None:
     """Find the maps of a part of the textures by serial scans."""
     H, W = found.shape[1:]
     side = options.exemplar
     for t in range(part.start, part.stop):
         image = images[t // options.textures]
-        pair = [image[y : y + side, x : x + side] for y, x in corners[t]]
-        _, where = texture_map(pair, size=max(H, W), seed=int(keys[t]), method=method)
+        # turned in the same way, the numbers of the image's pixels say where those of the texture come from
+        numbers = np.arange(H * W, dtype=np.int32).reshape(H, W)
+        pair, origins = (
+            [
+                turn_square(pixels[y : y + side, x : x + side], turn)
+                for (y, x), turn in zip(corners[t], turns[t], strict=True)
+            ]
+            for pixels in (image, numbers)
+        )
+        seed, most = int(keys[t]), options.levels
+        _, where = texture_map(pair, size=max(H, W), seed=seed, method=method, levels=most)
         owner, row, column = np.moveaxis(where[:H, :W], 2, 0)
-        top, left = corners[t].T[:, owner]
-        found[t] = (top + row) * W + left + column
+        found[t] = np.stack(origins)[owner, row, column]
 
 
 def _share(make: Callable[[slice], None], count: int, at_most: int, threads: int) -> None:

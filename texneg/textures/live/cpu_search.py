@@ -60,6 +60,16 @@ def places(keys: U64, height: int, width: int, exemplar: int) -> I32:
     return corners
 
 
+@compiled()
+def draw_turns(keys: U64) -> I32:
+    """(T, 2) turn of both exemplars, 0 to 7."""
+    turns = np.empty((len(keys), 2), np.int32)
+    for t in range(len(keys)):
+        words = philox_words(stream(keys[t], _PLACE), np.uint64(0))
+        turns[t, 0], turns[t, 1] = words[2] >> 29, words[3] >> 29
+    return turns
+
+
 def starts(keys: U64, level: Level) -> I32:
     """(T, side + 4, side + 4) framed maps of verbatim tiles."""
     field = _fields(keys, level.side)  # the second exemplar feeds what lies above the median
@@ -148,15 +158,23 @@ def refine_all(sources: I32, exemplars: I16, keys: U64, table: Tables, level: in
 
 
 @compiled(error_model="numpy")
-def to_image(found: I32, sources: I32, corners: I32, pitch: int) -> None:
-    """Fill (T, H, W) pixels y * W + x of the image from atlas indices and the exemplars' corners in it."""
+def to_image(found: I32, sources: I32, corners: I32, turns: I32, exemplar: int, pitch: int) -> None:
+    """Fill (T, H, W) pixels y * W + x of the image from atlas indices, and corners and turns of exemplars."""
     for t in range(len(found)):
         for y in range(found.shape[1]):
             for x in range(found.shape[2]):
                 row, column = divmod(sources[t, y + RADIUS, x + RADIUS], pitch)
                 owner = row // pitch
+                row -= owner * pitch
+                turn = turns[t, owner]
+                if turn & 4:
+                    row, column = column, row
+                if turn & 1:
+                    row = exemplar - 1 - row
+                if turn & 2:
+                    column = exemplar - 1 - column
                 top, left = corners[t, owner]
-                found[t, y, x] = (top + row - owner * pitch) * found.shape[2] + left + column
+                found[t, y, x] = (top + row) * found.shape[2] + left + column
 
 
 @compiled(error_model="numpy")

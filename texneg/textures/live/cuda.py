@@ -12,7 +12,7 @@ from torch import Tensor
 
 from texneg.philox.streams import Stream
 from texneg.textures.live import cuda_kernels
-from texneg.textures.live.device import atlas, exemplars, halve, places, starts, texture_keys
+from texneg.textures.live.device import Corners, atlas, exemplars, halve, places, starts, texture_keys
 from texneg.textures.live.plan import CLASSES, Level, LiveOptions, Pass, levels, passes
 
 _PIXELS = 128  # of one program
@@ -36,9 +36,9 @@ def maps(images: Tensor, index: Tensor, options: LiveOptions) -> Tensor:
 def _maps(images: Tensor, number: Tensor, keys: Tensor, options: LiveOptions) -> Tensor:
     """(T, H, W) maps of the textures of image `number`."""
     _, H, W, _ = images.shape
-    tops, lefts = places(keys, H, W, options.exemplar)
-    scales = levels(max(H, W), options.exemplar)
-    pyramid = [exemplars(images, number, tops, lefts, options.exemplar).to(torch.int16)]
+    corners = places(keys, H, W, options)
+    scales = levels(max(H, W), options.exemplar, options.levels)
+    pyramid = [exemplars(images, number, corners, options.exemplar).to(torch.int16)]
     for _ in scales[1:]:
         pyramid.append(halve(pyramid[-1]))
     source, coarse = starts(keys, scales[-1]).to(torch.int32), None
@@ -46,7 +46,7 @@ def _maps(images: Tensor, number: Tensor, keys: Tensor, options: LiveOptions) ->
         colours = atlas(pyramid[level.number], level)
         source = refine(source, coarse, colours, keys, level, passes(level.number, len(scales)))
         coarse = level
-    return image_pixels(source, tops, lefts, scales[0], H, W)
+    return image_pixels(source, corners, scales[0], H, W)
 
 
 def refine(
@@ -105,10 +105,20 @@ def _multiplies_bytes(device: torch.device) -> bool:
     return device.type == "cuda" and torch.version.hip is None
 
 
-def image_pixels(source: Tensor, tops: Tensor, lefts: Tensor, level: Level, H: int, W: int) -> Tensor:
-    """(T, H, W) int64 pixels y * W + x of the image, from finished maps and the exemplars' corners (T, 2)."""
+def image_pixels(source: Tensor, corners: Corners, level: Level, H: int, W: int) -> Tensor:
+    """(T, H, W) int64 pixels y * W + x of the image, from finished maps and the exemplars' corners."""
     found = torch.empty(len(source), H, W, dtype=torch.int64, device=source.device)
     cuda_kernels.pixel_kernel[(len(source), triton.cdiv(H * W, _PIXELS))](
-        found, source, tops, lefts, H, W, SIZE=level.side, PITCH=level.pitch, PIXELS=_PIXELS
+        found,
+        source,
+        corners.tops,
+        corners.lefts,
+        torch.zeros_like(corners.tops) if corners.turns is None else corners.turns.contiguous(),
+        H,
+        W,
+        SIZE=level.side,
+        EXEMPLAR=level.exemplar,
+        PITCH=level.pitch,
+        PIXELS=_PIXELS,
     )
     return found

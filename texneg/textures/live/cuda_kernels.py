@@ -220,9 +220,19 @@ def _bins(PITCH: tl.constexpr, CELL: tl.constexpr):  # type: ignore[no-untyped-d
 
 @triton.jit(do_not_specialize=["height", "width"])
 def pixel_kernel(  # type: ignore[no-untyped-def]
-    found, source, tops, lefts, height, width, SIZE: tl.constexpr, PITCH: tl.constexpr, PIXELS: tl.constexpr
+    found,
+    source,
+    tops,
+    lefts,
+    turns,
+    height,
+    width,
+    SIZE: tl.constexpr,
+    EXEMPLAR: tl.constexpr,
+    PITCH: tl.constexpr,
+    PIXELS: tl.constexpr,
 ):
-    """Pixels y * W + x of the image, (T, H, W), from atlas indices and the exemplars' corners (T, 2)."""
+    """Pixels y * W + x of the image, (T, H, W), from atlas indices; corners and turns of exemplars (T, 2)."""
     texture = tl.program_id(0).to(tl.int64)
     pixel = tl.program_id(1) * PIXELS + tl.arange(0, PIXELS)
     there = pixel < height * width
@@ -232,6 +242,9 @@ def pixel_kernel(  # type: ignore[no-untyped-def]
     row, column = position // PITCH, position % PITCH
     owner = texture * 2 + row // PITCH
     top, left = tl.load(tops + owner, mask=there, other=0), tl.load(lefts + owner, mask=there, other=0)
-    tl.store(
-        found + texture * height * width + pixel, (top + row % PITCH) * width + left + column, mask=there
-    )
+    turn = tl.load(turns + owner, mask=there, other=0)
+    row = row % PITCH
+    down, right = tl.where(turn & 4 != 0, column, row), tl.where(turn & 4 != 0, row, column)
+    down = tl.where(turn & 1 != 0, EXEMPLAR - 1 - down, down)
+    right = tl.where(turn & 2 != 0, EXEMPLAR - 1 - right, right)
+    tl.store(found + texture * height * width + pixel, (top + down) * width + left + right, mask=there)

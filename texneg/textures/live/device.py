@@ -5,6 +5,9 @@ the bits of the plan's. Shapes: N images, k textures each, T textures, H W image
 output with its frame, n pixels of a class, A atlas pixels.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -18,6 +21,22 @@ from texneg.textures.window import RADIUS, SIDE
 
 _ORDER = 4  # bits below a cost that hold the candidate's number, so that ties keep the earlier
 AT_ONCE = 1 << 20  # output pixels that are searched together, about 1 KiB of scratch each
+
+
+class Corners(NamedTuple):
+    """Of both exemplars of each texture, (T, 2) each."""
+
+    tops: Tensor
+    """Row of the upper left pixel in the image."""
+    lefts: Tensor
+    """Column of it."""
+    turns: Tensor | None
+    """0 to 7; None where squares stay as they are."""
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Corners":
+        """Apply a function to all of them."""
+        turns = None if self.turns is None else function(self.turns)
+        return Corners(function(self.tops), function(self.lefts), turns)
 
 
 @torch.no_grad()
@@ -46,24 +65,37 @@ def texture_keys(index: Tensor, options: LiveOptions) -> tuple[Tensor, Tensor]:
     return keys, torch.arange(len(keys), device=index.device) // options.textures
 
 
-def exemplars(images: Tensor, number: Tensor, tops: Tensor, lefts: Tensor, side: int) -> Tensor:
-    """(T, 2, e, e, 3) uint8 squares of the images `number` with corners (T, 2)."""
+def exemplars(images: Tensor, number: Tensor, corners: Corners, side: int) -> Tensor:
+    """(T, 2, e, e, 3) uint8 exemplars of the images `number`."""
     along = torch.arange(side, device=images.device)
-    rows, columns = (tops.unsqueeze(2) + along)[..., None], (lefts.unsqueeze(2) + along)[..., None, :]
+    wide = corners.map(lambda one: one[..., None, None])
+    rows, columns = to_image(along[:, None], along, wide, side)
     return images[number[:, None, None, None], rows, columns]
+
+
+def to_image(rows: Tensor, columns: Tensor, corners: Corners, side: int) -> tuple[Tensor, Tensor]:
+    """Rows and columns in the images of pixels of exemplars, whose corners are given for each pixel."""
+    tops, lefts, turns = corners
+    if turns is not None:
+        swapped = turns & 4 > 0
+        rows, columns = torch.where(swapped, columns, rows), torch.where(swapped, rows, columns)
+        rows = torch.where(turns & 1 > 0, side - 1 - rows, rows)
+        columns = torch.where(turns & 2 > 0, side - 1 - columns, columns)
+    return tops + rows, lefts + columns
 
 
 def _maps(images: Tensor, number: Tensor, keys: Tensor, options: LiveOptions) -> Tensor:
     """(T, H, W) maps of the textures of image `number`."""
     _, H, W, _ = images.shape
-    tops, lefts = places(keys, H, W, options.exemplar)  # (T, 2)
-    crops = exemplars(images, number, tops, lefts, options.exemplar)
-    scales = levels(max(H, W), options.exemplar)
+    corners = places(keys, H, W, options)
+    crops = exemplars(images, number, corners, options.exemplar)
+    scales = levels(max(H, W), options.exemplar, options.levels)
     source = _atlas_maps(crops.to(torch.int32), keys, scales)[:, RADIUS : RADIUS + H, RADIUS : RADIUS + W]
     pitch = scales[0].pitch
     row, owner = source // pitch % pitch, source // pitch // pitch
-    top, left = (corner.gather(1, owner.flatten(1)).view_as(owner) for corner in (tops, lefts))
-    return (top + row) * W + left + source % pitch
+    own = corners.map(lambda one: one.gather(1, owner.flatten(1)).view_as(owner))
+    rows, columns = to_image(row, source % pitch, own, options.exemplar)
+    return rows * W + columns
 
 
 def _atlas_maps(crops: Tensor, keys: Tensor, scales: tuple[Level, ...]) -> Tensor:
@@ -94,14 +126,15 @@ def words(keys: Tensor, count: int) -> Tensor:
     return philox_tensor(keys.unsqueeze(1), blocks).flatten(1)[:, :count]
 
 
-def places(keys: Tensor, height: int, width: int, exemplar: int) -> tuple[Tensor, Tensor]:
-    """Row and column in the image of both exemplars, each (T, 2)."""
-    drawn = words(stream(keys, Stream.EXEMPLAR_PLACE), 2)
+def places(keys: Tensor, height: int, width: int, options: LiveOptions) -> Corners:
+    """Places in the image of both exemplars, and their turns."""
+    drawn, exemplar = words(stream(keys, Stream.EXEMPLAR_PLACE), 4), options.exemplar
     rows = below_tensor(drawn[:, 0], height - exemplar + 1)
     columns = below_tensor(drawn[:, 1], width - exemplar + 1)
     top = torch.full_like(rows, height // 2 - exemplar // 2)
     left = torch.full_like(columns, width // 2 - exemplar // 2)
-    return torch.stack([top, rows], dim=1), torch.stack([left, columns], dim=1)
+    turns = drawn[:, 2:] >> 29 if options.turn else None
+    return Corners(torch.stack([top, rows], dim=1), torch.stack([left, columns], dim=1), turns)
 
 
 def starts(keys: Tensor, level: Level) -> Tensor:

@@ -29,7 +29,14 @@ from texneg.layout import array_bytes, tensor_bytes
 from texneg.textures.channels import COMPARED, compared
 from texneg.textures.live import cpu
 from texneg.textures.live.plan import LIVE, LiveOptions, batch_key, default_exemplar
-from texneg.textures.presets import LARGEST_OUTPUT, METHODS, MOST_CHANNELS, SMALLEST_EXEMPLAR, SMALLEST_OUTPUT
+from texneg.textures.presets import (
+    LARGEST_OUTPUT,
+    METHODS,
+    MOST_CHANNELS,
+    MOST_LEVELS,
+    SMALLEST_EXEMPLAR,
+    SMALLEST_OUTPUT,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,6 +50,8 @@ def texture_negatives(
     *,
     exemplar: int | None = None,
     method: str = LIVE,
+    levels: int | None = None,
+    turn: bool = False,
     count: int = 1,
     seed: int = 0,
     epoch: int = 0,
@@ -66,6 +75,9 @@ def texture_negatives(
         exemplar: side of the squares in pixels, 8 to min(H, W); None for the paper's 96 at 224 px scaled to
             the shorter side.
         method: "live", or "fast", "default" or "quality", the methods of `texture`, on the CPU only.
+        levels: pyramid levels at most, 1 to 4, as for `texture`.
+        turn: mirror each square top to bottom, left to right, and along its diagonal, each with probability
+            1/2: less of the object is left, and no more is told.
         count: textures of each image, >= 1.
         seed: any integer.
         epoch: any integer.
@@ -85,7 +97,9 @@ def texture_negatives(
         raise ValueError(f"method {method!r}; it must be one of {', '.join((LIVE, *METHODS))}")
     if threads is not None:
         check_integer("threads", threads, 1)
-    options = LiveOptions(side, count, batch_key(seed, epoch))
+    if levels is not None:
+        check_integer("levels", levels, 1, MOST_LEVELS)
+    options = LiveOptions(side, count, batch_key(seed, epoch), levels, turn)
     make: Callable[..., Any] = _from_tensor if is_tensor(images) else _from_array
     return make(images, index, options, method, threads)
 

@@ -8,7 +8,10 @@ index, k) alone. `cpu`, `device` and `cuda` execute this plan.
     texture key   fold(seed, epoch, Stream.LIVE_TEXTURES, index, k). A stream is fold(texture key, purpose,
                   ...) with a purpose of `philox.streams`; `word i` is word i % 4 of Philox block i // 4.
     exemplars     two squares of side e: one at the image's centre, one at a uniform place, both by
-                  `exemplars.exemplar_places` with the texture key as its seed.
+                  `exemplars.exemplar_places` with the texture key as its seed. With `turn` square k is turned
+                  as the highest three bits of word 2 + k of that stream say: pixel (y, x) of the exemplar is
+                  pixel (v, u) of the square, (v, u) = (x, y) for bit 4 and (y, x) else, then v = e - 1 - v
+                  for bit 1, u = e - 1 - u for bit 2.
     atlas         the two, one below the other in slots of side `pitch`, halved level by level
                   (`atlas.halve`). Pixels are named by their linear index, y * pitch + x.
     start         at the coarsest level, `start.start` with the texture key: verbatim tiles, exactly
@@ -48,7 +51,7 @@ from texneg.textures.atlas import BIN, level_count
 from texneg.textures.presets import SMALLEST_EXEMPLAR
 from texneg.textures.search import FRACTION
 from texneg.textures.start import TILE
-from texneg.textures.texture import LEVELS, NARROWEST
+from texneg.textures.texture import LEVELS, NARROWEST, NARROWEST_GIVEN
 from texneg.textures.window import RADIUS
 
 LIVE = "live"
@@ -67,6 +70,10 @@ class LiveOptions(NamedTuple):
     """Of each image."""
     base: int
     """`batch_key` of seed and epoch."""
+    levels: int | None = None
+    """Most of them; None for those of the side."""
+    turn: bool = False
+    """Mirror and turn the exemplars at random."""
 
 
 class Pass(NamedTuple):
@@ -147,13 +154,14 @@ def default_exemplar(height: int, width: int) -> int:
     return max(SMALLEST_EXEMPLAR, 2 * ((96 * min(height, width) + 224) // 448))
 
 
-def levels(side: int, exemplar: int) -> tuple[Level, ...]:
-    """The levels of a (side, side) texture, finest first."""
+def levels(side: int, exemplar: int, most: int | None = None) -> tuple[Level, ...]:
+    """The levels of a (side, side) texture, finest first; `most` is the option `levels` of `texture`."""
+    narrowest = NARROWEST if most is None else NARROWEST_GIVEN
     shapes = ((exemplar, exemplar),)
     slot = -(-exemplar // BIN) * BIN
     return tuple(
         Level(number, -(-side >> number), exemplar >> number, slot >> number, BIN >> number)
-        for number in range(level_count(shapes, side, LEVELS, NARROWEST))
+        for number in range(level_count(shapes, side, most or LEVELS, narrowest))
     )
 
 

@@ -47,6 +47,12 @@ def test_the_same_bytes_as_torch(monkeypatch, sides, count, pixels):
     assert torch.equal(found, expected)
 
 
+def test_turned_squares_and_more_levels_give_the_same_bytes(monkeypatch):
+    monkeypatch.setattr(cuda, "_PIXELS", 128)
+    found, expected = both(pictures(16, 17), LiveOptions(12, 1, batch_key(1, 2), 1, turn=True))
+    assert torch.equal(found, expected)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(DEVICE == "cpu", reason="no CUDA device")
 @pytest.mark.parametrize("side", [64, 96, 224])

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
-from texneg.philox.arrays import fold
+from texneg.philox.arrays import fold, philox
 from texneg.philox.streams import Stream
 from texneg.textures.atlas import halve, tables
-from texneg.textures.exemplars import exemplar_places
+from texneg.textures.exemplars import exemplar_places, turn_square
 from texneg.textures.live import cpu, device
 from texneg.textures.live.cpu_search import places, starts, texture_keys
 from texneg.textures.live.plan import (
@@ -110,6 +110,43 @@ def test_executors_agree_on_any_sides(sides, share, count, seed, flat):
     assert found.min() >= 0
     assert found.max() < sides[0] * sides[1]
     assert np.array_equal(found, by_torch(images, options))
+
+
+@pytest.mark.parametrize(
+    ("sides", "exemplar", "levels"), [((40, 33), 20, None), ((64, 70), 33, 3), ((70, 64), 64, 4)]
+)
+def test_executors_agree_on_turned_squares_and_on_levels(sides, exemplar, levels):
+    images = pictures(3, *sides)
+    options = LiveOptions(exemplar, 3, batch_key(5, 6), levels, turn=True)
+    found = by_numba(images, options)
+    assert np.array_equal(found, by_torch(images, options))
+    upright = by_numba(images, options._replace(turn=False))
+    assert not np.array_equal(found, upright)
+
+
+def test_a_turned_square_is_what_the_plan_says():
+    square, last = np.arange(49).reshape(7, 7), 6
+    for turn in range(8):
+        turned = turn_square(square, turn)
+        for y, x in np.ndindex(7, 7):
+            v, u = (x, y) if turn & 4 else (y, x)
+            v, u = (last - v if turn & 1 else v), (last - u if turn & 2 else u)
+            assert turned[y, x] == square[v, u]
+    assert len({turn_square(square, turn).tobytes() for turn in range(8)}) == 8
+
+
+@pytest.mark.parametrize("method", ["live", "fast"])
+def test_copies_are_turned_as_the_words_say(method):
+    """Neighbours in a copy are neighbours in the image, along the axis and in the direction of the turn."""
+    images, options = pictures(1, 64, 64), LiveOptions(30, 6, batch_key(0, 0), None, turn=True)
+    keys = texture_keys(np.uint64(options.base), INDEX[:1], 6)
+    found = cpu.maps(images, INDEX[:1], options, 1, method)[0]
+    for key, texture in zip(keys.tolist(), found, strict=True):
+        turns = philox(fold(key, Stream.EXEMPLAR_PLACE), 0)[2:] >> 29
+        steps = texture[:, 1:] - texture[:, :-1]
+        expected = [(64 if turn & 4 else 1) * (-1 if turn & (1 if turn & 4 else 2) else 1) for turn in turns]
+        others = list({1, -1, 64, -64} - set(expected))
+        assert np.isin(steps, expected).sum() > 2 * np.isin(steps, others).sum()
 
 
 def test_chunks_of_the_torch_executor_do_not_show(monkeypatch):

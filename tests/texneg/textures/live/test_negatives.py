@@ -194,6 +194,23 @@ def test_on_another_device_without_a_wait(dtype, exemplar):
         texture_negatives(images, method="fast")
 
 
+@pytest.mark.parametrize("method", ALL)
+def test_levels_and_turns_are_options_of_every_method(method):
+    images = pictures(1, 64, 64)
+    plain = texture_negatives(images, exemplar=32, method=method)
+    assert np.array_equal(plain, texture_negatives(images, exemplar=32, method=method, turn=False))
+    made = [
+        texture_negatives(images, exemplar=32, method=method, **more)
+        for more in ({"levels": 1}, {"turn": True})
+    ]
+    assert len({one.tobytes() for one in (plain, *made)}) == 3
+    tensor = texture_negatives(channels_first(images), exemplar=32, method=method, levels=2, turn=True)
+    same = texture_negatives(images, exemplar=32, method=method, levels=2, turn=True)
+    assert np.array_equal(tensor.permute(0, 1, 3, 4, 2).numpy(), same)
+    with pytest.raises(ValueError, match="levels is 5; it must be 1 to 4"):
+        texture_negatives(images, levels=5)
+
+
 def test_scan_methods_are_those_of_texture():
     images = pictures(1, 48, 48)
     key = fold(0, 0, Stream.LIVE_TEXTURES, 0, 0)
