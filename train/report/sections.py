@@ -13,6 +13,7 @@ from texneg.train.evaluate.sets.shape_bias import ShapeBias
 from texneg.train.report.content import Content
 from texneg.train.report.figures.accuracies import draw_accuracies
 from texneg.train.report.figures.families import draw_families
+from texneg.train.report.figures.published import draw_published, find_compared
 from texneg.train.report.figures.reliability import draw_reliability, find_calibrated
 from texneg.train.report.figures.severities import draw_severities
 from texneg.train.report.figures.trade_off import draw_trade_offs, find_shifted
@@ -83,6 +84,7 @@ def make_sections(content: Content) -> Iterator[Section]:
     yield from corruption_sections(content)
     yield from kind_sections(content)
     yield from trade_off_sections(content)
+    yield from published_sections(content)
     yield from (section for sweep in find_sweeps(content.arms) if (section := sweep_section(content, sweep)))
     yield from metric_sections(content)
     for analysis, _ in content.analyses:
@@ -148,6 +150,27 @@ def trade_off_sections(content: Content) -> Iterator[Section]:
         )
 
 
+def published_sections(content: Content) -> Iterator[Section]:
+    """The arms among published networks, where tables of these were given."""
+    robustness = content.metrics.robustness
+    if not any(one.points for one in robustness):
+        return
+    found = find_compared(robustness)
+    svg = found and to_drawing("Among published networks", lambda: draw_published(content.arms, found))
+    yield Section(
+        "Among published networks",
+        "Accuracy on a shifted set against accuracy in distribution, of these arms and of published ones.",
+        "Both axes are on the logit scale, on which the accuracies of most networks lie near a line (Taori et"
+        " al., NeurIPS 2020). Dots are published networks, the line is fitted to them; the stroke from an arm"
+        " to the line is its effective robustness. Above the line an arm keeps more accuracy than others that"
+        " are as good in distribution. Published networks differ in data, size and training: choose those"
+        " that are like yours with --family.",
+        svg or None,
+        legend=bool(found),
+        metrics=find_metrics(content, "effective-robustness"),
+    )
+
+
 def metric_sections(content: Content) -> Iterator[Section]:
     """The reliability diagrams, then the metrics that have no figure."""
     calibrated = find_calibrated(content.metrics.scores)
@@ -161,7 +184,9 @@ def metric_sections(content: Content) -> Iterator[Section]:
             to_drawing("Reliability", partial(draw_reliability, content.arms, calibrated)),
             metrics=find_metrics(content, "top5-calibration"),
         )
-    shown = [one for one in content.metrics.tables if not one.name.startswith(("corruption-", "top5-"))]
+    elsewhere = ["corruption-", "top5-"]
+    elsewhere += ["effective-robustness"] * any(one.points for one in content.metrics.robustness)
+    shown = [one for one in content.metrics.tables if not one.name.startswith(tuple(elsewhere))]
     if shown:
         yield Section("Further metrics", "", "", metrics=shown, legend=False)
 

@@ -55,6 +55,7 @@ def collect_metrics(
     *,
     reference: Run | None = None,
     lines: Sequence[str] = (),
+    family: Sequence[str] = (),
     humans: Sequence[str] = (),
 ) -> Metrics:
     """Collect the metrics of a report.
@@ -63,6 +64,7 @@ def collect_metrics(
         arms: of the report.
         reference: run that corruption errors are relative to.
         lines: tables of networks for effective robustness, CSV files.
+        family: patterns of the names of these networks.
         humans: folders with trials of people.
 
     Raises:
@@ -72,7 +74,7 @@ def collect_metrics(
     names = list(dict.fromkeys(key[2] for arm in tested.results for run in arm for key in run))
     scores, corruption = collect_scores(tested), collect_corruption(tested, reference)
     same_classes, consistency = collect_same_classes(tested), collect_consistency(tested)
-    robustness = collect_robustness(same_classes, read_lines(lines, names))
+    robustness = collect_robustness(tested, same_classes, read_lines(lines, names, family))
     people = collect_humans(tested, read_humans(humans, names))
     tables = [
         tabulate_scores(tested, scores),
