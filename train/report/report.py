@@ -21,7 +21,8 @@ from texneg.train.report.content import read_content
 from texneg.train.report.files import write_tables
 from texneg.train.report.markdown import render_markdown
 from texneg.train.report.metrics.collect import collect_metrics
-from texneg.train.report.page import embed_image, render
+from texneg.train.report.page import render
+from texneg.train.report.pictures import embed_image
 from texneg.train.report.runs import Run, group_runs, read_run
 from texneg.train.report.text import render_plain
 

@@ -20,6 +20,7 @@ from texneg.train.report.figures.trade_off import draw_trade_offs, find_shifted
 from texneg.train.report.figures.training import draw_training, read_curves
 from texneg.train.report.metrics.base import MetricTable
 from texneg.train.report.metrics.humans import HumanShapeBias
+from texneg.train.report.pictures import find_pictures
 from texneg.train.report.rows import Row
 from texneg.train.report.sweeps import Sweep, draw_sweep, find_sweeps
 from texneg.train.report.tables import Table
@@ -42,6 +43,8 @@ class Section:
     legend: bool = True
     metrics: Sequence[MetricTable] = ()
     """tables of metrics below"""
+    pictures: Sequence[tuple[str, str]] = ()
+    """labels of arms and pictures of theirs, as data URIs"""
 
     @property
     def anchor(self) -> str:
@@ -203,7 +206,9 @@ def analysis_section(content: Content, analysis: type[Analysis]) -> Section:
         for arm in content.arms
     ]
     svg = to_drawing(analysis.heading, lambda: analysis.figure([arm for arm in found if arm[1]]))
-    return Section(analysis.heading, analysis.lede, analysis.caption, svg, content.find_table(analysis.name))
+    table = content.find_table(analysis.name)
+    pictures = find_pictures(content.arms, analysis.picture) if analysis.picture else []
+    return Section(analysis.heading, analysis.lede, analysis.caption, svg, table, pictures=pictures)
 
 
 def sweep_section(content: Content, sweep: Sweep) -> Section | None:
