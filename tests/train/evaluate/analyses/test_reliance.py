@@ -22,7 +22,7 @@ from texneg.train.evaluate.analyses.curves import (
     unpack,
 )
 from texneg.train.evaluate.analyses.reliance import CELLS, SHEET, Reliance
-from texneg.train.evaluate.figures import Look, to_svg
+from texneg.train.evaluate.figures import Look, to_drawing, to_svg
 from texneg.train.evaluate.intervals import Interval
 
 EQUALLY_BRIGHT = {"blue": (60, 110, 152), "red": (200, 60, 44), "violet": (140, 50, 251)}
@@ -224,7 +224,7 @@ def test_images_of_no_use_are_one_line(measure, data, tmp_path):
 def test_the_figure_shows_every_arm_and_the_changes(measure):
     colour, other = measure(mean_colour, images=6), measure(nothing, out="other", images=6)
     arms = [(Look("plain", 0), [colour]), (Look("grey one", 1), [other])]
-    svg = to_svg("reliance", lambda: Reliance.figure(arms))
+    svg = to_drawing("reliance", lambda: Reliance.figure(arms))  # for wide and narrow pages
     for words in (
         "Patches shuffled",
         "Non-local means",
