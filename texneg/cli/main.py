@@ -48,6 +48,10 @@ VERBS: Verbs = {
         "analyses of a frozen encoder, such as its negatives' similarity",
     ),
     "report": ("texneg.train.report.report:report", "one self-contained HTML file from finished runs"),
+    "published": (
+        "texneg.train.report.published:published",
+        "published networks: lines of accuracy, and shape bias beside it",
+    ),
     "bench": ("texneg.bench.bench:BENCHMARKS", "benchmarks: speed beside peers and limits, scale, kills"),
     "doctor": ("texneg.cli.doctor:doctor", "what this machine has, as a bug report needs it"),
 }

@@ -67,6 +67,7 @@ class Stream(IntEnum):
     SHAPE_BIAS_BOOTSTRAP = 0x73686170
     CONSISTENCY_BOOTSTRAP = 0x6B617070
     ROBUSTNESS_BOOTSTRAP = 0x6C696E65
+    RANK_BOOTSTRAP = 0x72616E6B
 
     # fold(seed, purpose, place, number): views, floor and folds of an audit
     AUDIT = 0x61756474

@@ -8,7 +8,7 @@ panels below one another, and a function that wants more asks `is_narrow`. Lengt
 import io
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -16,9 +16,11 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 WIDTH, NARROW_WIDTH = 1096, 360  # of the page's text, pixels
+NAME = 18  # pixels more for the name of a row above it, on a narrow page
 ARMS = 8  # colours in the page; more arms start over
 MARKERS = "os^DvPX*"
 DASHES = ((0, ()), (0, (4, 1.8)), (0, (1.2, 1.8)), (0, (5, 1.8, 1.2, 1.8)))
@@ -104,6 +106,26 @@ def subplots(
         spare.remove()
     axes = grid[:panels].reshape(rows, columns)
     return figure, axes.squeeze() if squeeze else axes
+
+
+def name_rows(axes: "Axes", names: Sequence[str]) -> None:
+    """Name the rows 0, 1, ... from above: beside them, or on a narrow page above them.
+
+    There a row needs `NAME` pixels more, and what it shows stands `lower_row()` lower.
+    """
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    if not is_narrow():
+        axes.set_yticks(range(len(names)), names, color=INK, size=14)
+        return
+    axes.set_yticks([])
+    for place, name in enumerate(names):
+        where = axes.get_yaxis_transform()
+        axes.text(0, place - 0.47, name, transform=where, va="top", color=INK, size=12)
+
+
+def lower_row() -> float:
+    """Share of a row by which its markers make room for its name."""
+    return 0.2 if is_narrow() else 0.0
 
 
 def shorten(name: str, most: int) -> str:

@@ -1,22 +1,18 @@
 """The report as one HTML page that loads nothing: drawings inline, pictures as data URIs."""
 
 import base64
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from PIL import Image, UnidentifiedImageError
 
-from texneg.errors import InputError
 from texneg.train.evaluate.figures import ARMS
 from texneg.train.report import text
 from texneg.train.report.content import Content
 from texneg.train.report.files import to_csv, to_latex, words_to_csv, words_to_latex
 from texneg.train.report.sections import make_sections, set_section
 
-SHEET_WIDTH = 2080  # pixels, twice the width of the page
 TEMPLATES = Path(__file__).parent / "html"
 SHAPES = (  # of the markers in legends, the same as in the figures
     '<circle r="5.4"/>',
@@ -75,21 +71,3 @@ def marker(number: int) -> str:
 def embed_text(content: str, kind: str) -> str:
     """A text file as a data URI."""
     return f"data:{kind};base64," + base64.b64encode(content.encode("utf-8", "replace")).decode("ascii")
-
-
-def embed_image(path: Path) -> str:
-    """An image file as a data URI: WebP, at most `SHEET_WIDTH` pixels wide."""
-    try:
-        with Image.open(path) as image:
-            small = image.convert("RGB")
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise InputError(
-            f"contact sheet {str(path)!r} cannot be read ({error}); make one with texneg sheet"
-        ) from error
-    if small.width > SHEET_WIDTH:
-        small = small.resize(
-            (SHEET_WIDTH, round(small.height * SHEET_WIDTH / small.width)), Image.Resampling.LANCZOS
-        )
-    buffer = io.BytesIO()
-    small.save(buffer, "WEBP", quality=88, method=4)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -1,9 +1,10 @@
-"""Small pictures of test images for the page, read from the folders that they were measured in."""
+"""Pictures for the page: test images, small, from the folders they were measured in; files of runs."""
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,9 @@ from texneg.datasets.storage.places import parse_place
 from texneg.errors import InputError
 from texneg.train.evaluate.features import U8, Edit, crop
 from texneg.train.networks.preprocessing import Preprocessing
+from texneg.train.report.runs import Arm
 
+SHEET_WIDTH = 2080  # pixels, twice the width of the page
 SIDE = 144  # pixels, of a larger crop
 QUALITY = 78
 FAULTS = (InputError, DecodeError, OSError, UnidentifiedImageError, ValueError)
@@ -101,3 +104,31 @@ def encode(pixels: U8) -> str:
     else:
         image.save(buffer, "WEBP", quality=92, method=4)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def embed_image(path: Path) -> str:
+    """An image file as a data URI: WebP, at most `SHEET_WIDTH` pixels wide."""
+    try:
+        with Image.open(path) as image:
+            small = image.convert("RGB")
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise InputError(
+            f"contact sheet {str(path)!r} cannot be read ({error}); make one with texneg sheet"
+        ) from error
+    if small.width > SHEET_WIDTH:
+        small = small.resize(
+            (SHEET_WIDTH, round(small.height * SHEET_WIDTH / small.width)), Image.Resampling.LANCZOS
+        )
+    buffer = io.BytesIO()
+    small.save(buffer, "WEBP", quality=88, method=4)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def find_pictures(arms: Sequence[Arm], name: str) -> list[tuple[str, str]]:
+    """Labels of arms and data URIs of a picture in the folders of their first runs; equal ones once."""
+    found: dict[str, str] = {}
+    for arm in arms:
+        path = next((run.path / name for run in arm.runs if (run.path / name).is_file()), None)
+        if path:
+            found.setdefault(embed_image(path), arm.label)
+    return [(label, uri) for uri, label in found.items()]

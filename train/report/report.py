@@ -21,7 +21,8 @@ from texneg.train.report.content import read_content
 from texneg.train.report.files import write_tables
 from texneg.train.report.markdown import render_markdown
 from texneg.train.report.metrics.collect import collect_metrics
-from texneg.train.report.page import embed_image, render
+from texneg.train.report.page import render
+from texneg.train.report.pictures import embed_image
 from texneg.train.report.runs import Run, group_runs, read_run
 from texneg.train.report.text import render_plain
 
@@ -47,8 +48,11 @@ class ReportConfig:
     """run folder whose corruption errors are 100; without it AlexNet's published ones where they apply (1,000
     classes, five severities, published files or JPEG 85), else the baseline's"""
     reference_line: tuple[str, ...] = ()
-    """CSV of networks for effective robustness: name, in_distribution, and columns named after sets; without
-    it the line of a set goes through the runs of the other arms"""
+    """published networks for effective robustness: timm's results-sketch.csv and the like, or their folder;
+    benchmark.csv of Gavrikov and Keuper; or a CSV of name, in_distribution, and columns named after sets.
+    Without it the line of a set goes through the runs of the other arms"""
+    family: tuple[str, ...] = ()
+    """which of these networks count: patterns of their names, such as *resnet50*, or a JSON file of names"""
     human: tuple[str, ...] = ()
     """folders of the trials of people that model-vs-human publishes (raw-data, or one of its folders), or
     SET=FOLDER: error consistency with people, and the range of their shape bias"""
@@ -68,6 +72,7 @@ def report(config: ReportConfig) -> int:
         arms,
         reference=read_run(config.reference) if config.reference else None,
         lines=config.reference_line,
+        family=config.family,
         humans=config.human,
     )
     content = read_content(config.title, arms, parse_paths(config.groups, "--groups"), metrics, out)

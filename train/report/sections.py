@@ -14,12 +14,14 @@ from texneg.train.report.content import Content
 from texneg.train.report.figures.accuracies import draw_accuracies
 from texneg.train.report.figures.cues import draw_cues, find_cues
 from texneg.train.report.figures.families import draw_families
+from texneg.train.report.figures.published import draw_published, find_compared
 from texneg.train.report.figures.reliability import draw_reliability, find_calibrated
 from texneg.train.report.figures.severities import draw_severities
 from texneg.train.report.figures.trade_off import draw_trade_offs, find_shifted
 from texneg.train.report.figures.training import draw_training, read_curves
 from texneg.train.report.metrics.base import MetricTable
 from texneg.train.report.metrics.humans import HumanShapeBias
+from texneg.train.report.pictures import find_pictures
 from texneg.train.report.rows import Row
 from texneg.train.report.sweeps import Sweep, draw_sweep, find_sweeps
 from texneg.train.report.tables import Table
@@ -42,6 +44,8 @@ class Section:
     legend: bool = True
     metrics: Sequence[MetricTable] = ()
     """tables of metrics below"""
+    pictures: Sequence[tuple[str, str]] = ()
+    """labels of arms and pictures of theirs, as data URIs"""
 
     @property
     def anchor(self) -> str:
@@ -85,6 +89,7 @@ def make_sections(content: Content) -> Iterator[Section]:
     yield from kind_sections(content)
     yield from cue_sections(content)
     yield from trade_off_sections(content)
+    yield from published_sections(content)
     yield from (section for sweep in find_sweeps(content.arms) if (section := sweep_section(content, sweep)))
     yield from metric_sections(content)
     for analysis, _ in content.analyses:
@@ -169,6 +174,27 @@ def trade_off_sections(content: Content) -> Iterator[Section]:
         )
 
 
+def published_sections(content: Content) -> Iterator[Section]:
+    """The arms among published networks, where tables of these were given."""
+    robustness = content.metrics.robustness
+    if not any(one.points for one in robustness):
+        return
+    found = find_compared(robustness)
+    svg = found and to_drawing("Among published networks", lambda: draw_published(content.arms, found))
+    yield Section(
+        "Among published networks",
+        "Accuracy on a shifted set against accuracy in distribution, of these arms and of published ones.",
+        "Both axes are on the logit scale, on which the accuracies of most networks lie near a line (Taori et"
+        " al., NeurIPS 2020). Dots are published networks, the line is fitted to them; the stroke from an arm"
+        " to the line is its effective robustness. Above the line an arm keeps more accuracy than others that"
+        " are as good in distribution. Published networks differ in data, size and training: choose those"
+        " that are like yours with --family.",
+        svg or None,
+        legend=bool(found),
+        metrics=find_metrics(content, "effective-robustness"),
+    )
+
+
 def metric_sections(content: Content) -> Iterator[Section]:
     """The reliability diagrams, then the metrics that have no figure."""
     calibrated = find_calibrated(content.metrics.scores)
@@ -185,6 +211,7 @@ def metric_sections(content: Content) -> Iterator[Section]:
     elsewhere = ["corruption-", "top5-"]
     if len({one.head for one in find_cues(content.metrics.ranks)}) == 1:
         elsewhere.append("reciprocal-rank")  # beside the figure of cues
+    elsewhere += ["effective-robustness"] * any(one.points for one in content.metrics.robustness)
     shown = [one for one in content.metrics.tables if not one.name.startswith(tuple(elsewhere))]
     if shown:
         yield Section("Further metrics", "", "", metrics=shown, legend=False)
@@ -202,7 +229,9 @@ def analysis_section(content: Content, analysis: type[Analysis]) -> Section:
         for arm in content.arms
     ]
     svg = to_drawing(analysis.heading, lambda: analysis.figure([arm for arm in found if arm[1]]))
-    return Section(analysis.heading, analysis.lede, analysis.caption, svg, content.find_table(analysis.name))
+    table = content.find_table(analysis.name)
+    pictures = find_pictures(content.arms, analysis.picture) if analysis.picture else []
+    return Section(analysis.heading, analysis.lede, analysis.caption, svg, table, pictures=pictures)
 
 
 def sweep_section(content: Content, sweep: Sweep) -> Section | None:

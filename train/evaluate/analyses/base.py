@@ -64,6 +64,8 @@ class Analysis(ABC):
     """what the section shows"""
     caption: ClassVar[str] = ""
     """how to read the figure"""
+    picture: ClassVar[str] = ""
+    """file in the run folder that a report shows below the figure"""
 
     def open_images(self) -> ImageSet:
         """Open the images of which a sample is measured."""

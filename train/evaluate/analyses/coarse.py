@@ -22,7 +22,7 @@ from texneg.train.evaluate.analyses.base import Findings
 from texneg.train.evaluate.analyses.tested import Setup, Tested
 from texneg.train.evaluate.class_space import choose, list_some
 from texneg.train.evaluate.encoders import Encoder
-from texneg.train.evaluate.figures import FAINT, INK, Look, subplots
+from texneg.train.evaluate.figures import FAINT, NAME, Look, is_narrow, lower_row, name_rows, subplots
 from texneg.train.evaluate.sets.accuracy import score
 
 if TYPE_CHECKING:
@@ -90,13 +90,14 @@ class Coarse(Tested):
             (part, kind) for _, runs in arms for found in runs for part, one in found["parts"].items()
             for kind in KINDS if one[kind]
         ))  # fmt: skip
-        figure, axes = subplots(height=(15 * len(arms) + 16) * len(rows) + 60)
+        above = NAME if is_narrow() else 0
+        figure, axes = subplots(height=(15 * len(arms) + 16 + above) * len(rows) + 60)
         for place, (part, kind) in enumerate(rows):
             for i, (look, runs) in enumerate(arms):
                 own = [one["parts"][part] for one in runs if part in one["parts"]]
                 if not own or not own[0][kind]:
                     continue
-                y = place + (i - (len(arms) - 1) / 2) * 0.6 / len(arms)
+                y = place + lower_row() + (i - (len(arms) - 1) / 2) * 0.6 / len(arms)
                 mean, low, high = (
                     100 * np.mean([one[kind][name] for one in own]) for name in ("accuracy", "low", "high")
                 )
@@ -104,10 +105,10 @@ class Coarse(Tested):
                 axes.plot(mean, y, **look.point)
                 if kind == "fine":
                     chance = 100 * own[0]["chance"]
-                    axes.plot([chance, chance], [place - 0.4, place + 0.4], color=FAINT, ls=(0, (2, 2)))
+                    span = [place - 0.4 + 1.5 * lower_row(), place + 0.4]
+                    axes.plot([chance, chance], span, color=FAINT, ls=(0, (2, 2)))
         names = [f"{KINDS[kind]} {read_names()[part]}" for part, kind in rows]
-        axes.set_yticks(range(len(rows)), names, color=INK, size=14)
-        axes.set_ylim(len(rows) - 0.5, -0.5)
+        name_rows(axes, names)
         axes.set_xlim(0, 100)
         axes.set_title("Accuracy, %")
         return figure

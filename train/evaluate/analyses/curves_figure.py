@@ -21,7 +21,16 @@ from texneg.train.evaluate.analyses.curves import (
     describe_change,
 )
 from texneg.train.evaluate.features import U8
-from texneg.train.evaluate.figures import AXIS, FAINT, INK, Look, subplots
+from texneg.train.evaluate.figures import (
+    AXIS,
+    FAINT,
+    NAME,
+    Look,
+    is_narrow,
+    lower_row,
+    name_rows,
+    subplots,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +40,7 @@ Arms = Sequence[tuple[Look, Sequence[Mapping[str, Any]]]]
 
 COLUMNS, PANEL, STEP = 3, 215, 15  # panels in a row, their height, a row of changes for each arm, pixels
 SHEET_COLUMNS, TEXT = 9, 18  # pictures in a row of the sheet; pixels of the line below
-WORDS = 135  # letters in a line of the page
+WORDS, NARROW_WORDS = 135, 50  # letters in a line of the page
 PANELS = (  # title, and the curves that it shows one after another
     ("Patches shuffled, squares", ("patch_shuffle",)),
     ("Patches turned, squares", ("patch_rotation",)),
@@ -54,11 +63,18 @@ def draw_curves(arms: Arms) -> "Figure":
     changes = [(look, compare(runs, arms[0][1])) for look, runs in arms[1:]]
     changes = [(look, found) for look, found in changes if found]
     lines = [line for look, found in changes for line in _describe(look, arms[0][0], found)]
-    rows = -(-len(panels) // COLUMNS)
-    below = (STEP * len(changes) + 14) * len(changes[0][1]) + 22 * len(lines) + 60 if changes else 0
+    columns = 1 if is_narrow() else COLUMNS
+    rows = -(-len(panels) // columns)
+    step = STEP * len(changes) + 14 + (NAME if is_narrow() else 0)
+    below = step * len(changes[0][1]) + 22 * len(lines) + 60 if changes else 0
     heights = [PANEL] * rows + ([below] if changes else [])
     figure, grid = subplots(
-        len(heights), COLUMNS, height=sum(heights) or PANEL, squeeze=False, height_ratios=heights or None
+        len(heights),
+        columns,
+        height=sum(heights) or PANEL,
+        narrow_columns=columns,
+        squeeze=False,
+        height_ratios=heights or None,
     )
     for axes in grid.flat[len(panels) :]:
         axes.remove()
@@ -70,12 +86,15 @@ def draw_curves(arms: Arms) -> "Figure":
     if changes:
         axes = figure.add_subplot(grid[0, 0].get_gridspec()[rows, :])
         _draw_changes(axes, changes)
-        axes.set_title("\n".join(lines), fontsize=13, fontweight="normal")
+        axes.set_title("\n".join(lines), fontsize=11 if is_narrow() else 13, fontweight="normal")
     return figure
 
 
 def _describe(look: Look, base: Look, found: Mapping[str, Change]) -> list[str]:
-    return wrap(f"{look.label} against {base.label}, points: {describe_change(found)}", WORDS)
+    return wrap(
+        f"{look.label} against {base.label}, points: {describe_change(found)}",
+        NARROW_WORDS if is_narrow() else WORDS,
+    )
 
 
 def _draw_curve(axes: "Axes", look: Look, runs: Sequence[Mapping[str, Any]], curves: Sequence[str]) -> None:
@@ -121,16 +140,16 @@ def _draw_changes(axes: "Axes", changes: Sequence[tuple[Look, Mapping[str, Chang
     names = [axis for axis in (UNCHANGED, *AXES) if any(axis in found for _, found in changes)]
     axes.axvline(0, color=AXIS)
     for i, (look, found) in enumerate(changes):
-        offset = (i - (len(changes) - 1) / 2) * 0.6 / len(changes)
+        offset = lower_row() + (i - (len(changes) - 1) / 2) * 0.6 / len(changes)
         for place, name in enumerate(names):
             if name in found:
                 axes.plot(
                     [100 * end for end in found[name].interval], [place + offset] * 2, color=look.colour
                 )
                 axes.plot(100 * found[name].mean, place + offset, **{**look.point, "markersize": 7})
-    axes.set_yticks(range(len(names)), [AXES.get(n, "unchanged images") for n in names], color=INK, size=14)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_xlabel("change of accuracy, points, mean over the strengths of an axis")
+    name_rows(axes, [AXES.get(name, "unchanged images") for name in names])
+    over = "points, mean over an axis" if is_narrow() else "points, mean over the strengths of an axis"
+    axes.set_xlabel(f"change of accuracy, {over}")
 
 
 def draw_sheet(image: U8, points: Sequence[Point], *, seed: int, key: str) -> U8:

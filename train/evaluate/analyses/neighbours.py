@@ -47,9 +47,10 @@ class Neighbours(Analysis):
     name: ClassVar[str] = "neighbours"
     heading: ClassVar[str] = "Nearest neighbours"
     lede: ClassVar[str] = "What lies nearest to an image, among the other images of the sample."
+    picture: ClassVar[str] = SHEET
     caption: ClassVar[str] = (
         "Share of neighbours of the image's class, from the nearest on. The contact sheet "
-        "neighbours.png of the run shows queries at the left, then their neighbours with the cosine; "
+        "below shows queries at the left, then their neighbours with the cosine; "
         "green frames are of the query's class, red ones of another. Look for what red neighbours have "
         "in common with their query: a colour, a background, a pose. A handful of rows shows what "
         "happens, not how often."

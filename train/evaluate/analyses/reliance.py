@@ -68,6 +68,7 @@ class Reliance(Tested):
     lede: ClassVar[str] = (
         "Accuracy of a probe on frozen features while a feature of the test images is taken away by degrees."
     )
+    picture: ClassVar[str] = SHEET
     caption: ClassVar[str] = (
         "Each panel begins with the unchanged images; squares are counted along a side, octaves in cycles "
         "an image, kernels, diameters and patches in pixels of an image of 224. A curve that falls early "
@@ -76,9 +77,9 @@ class Reliance(Tested):
         "own texture, is left: a high value there says that this cue suffices. No filter takes away one "
         "thing and nothing else: shuffled patches have seams, and blur takes fine shape, too. Changes are "
         "paired, image by image; better and worse are said where the 95 % interval over images excludes "
-        "0. Cue-conflict shape bias stands in the table where it was measured; it is disputed: over 48 "
-        "published ResNet-50s its rank correlation with accuracy on ImageNet-R is about 0 (-0.01, from "
-        "the table of Gavrikov and Keuper, CVPR 2024)."
+        "0. The picture below is one test image at all points. Cue-conflict shape bias stands in the table "
+        "where it was measured; it is disputed: over 48 published ResNet-50s its rank correlation with "
+        "accuracy on ImageNet-R is about 0 (-0.01, from the table of Gavrikov and Keuper, CVPR 2024)."
     )
 
     def measure(self, encoder: Encoder, images: ImageSet, index: npt.NDArray[np.int64]) -> dict[str, Any]:

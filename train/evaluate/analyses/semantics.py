@@ -119,7 +119,7 @@ class Semantics(Analysis):
                     means = scale * np.array([one["means"] for one in own], float).mean(0)  # None is NaN
                     axes.plot(np.arange(len(edges) - 1), means, **{**look.line, "marker": look.marker})
                     axes.axhline(scale * np.mean([one["all"] for one in own]), color=FAINT, ls=(0, (2, 2)))
-            axes.set_title(TITLES[name], fontsize=12)
+            axes.set_title(TITLES[name], fontsize=11)
             axes.set_xticks(np.arange(len(edges)) - 0.5, [f"{edge:g}" for edge in edges], fontsize=9)
             axes.set_xlabel("percent of ranks, hardest first")
         axes = panels[0, -1]
@@ -127,7 +127,7 @@ class Semantics(Analysis):
             one = runs[0]["consistency"]
             axes.stairs(one["counts"], one["edges"], color=look.colour)
             axes.stairs(one["expected"], one["edges"], color=look.colour, linestyle=(0, (2, 2)))
-        axes.set_title("Images by the queries they are hard for", fontsize=12)
+        axes.set_title("Images by queries they are hard for", fontsize=11)
         axes.set_xlabel("queries")
         note_features(figure, arms)
         return figure

@@ -20,10 +20,11 @@ from texneg.train.data.splits import find_test, open_test, open_train, require_l
 from texneg.train.evaluate.analyses.base import Analysis, draw_sample
 from texneg.train.evaluate.class_space import ClassSpace, check_classes, declare, find_class_map
 from texneg.train.evaluate.encoders import Encoder, find_device
-from texneg.train.evaluate.features import Edit, Features, extract
+from texneg.train.evaluate.features import U8, Edit, Features, extract
 from texneg.train.evaluate.linear import Head, find_head, fit_probe, load_head, save_head
 
 HEAD = "analysis-head.pt"
+MOST_BYTES = 400_000_000  # of crops that are kept: 8,000 at 128 px, 2,600 at 224 px
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ class Tested(Analysis):
             else None,
             sample_fingerprint(whole) if whole and votes else "",
             len(whole) if whole and self.head is None else None,
+            {} if len(tested) * 3 * encoder.image_size**2 <= MOST_BYTES else None,
         )
 
 
@@ -119,11 +121,21 @@ class Setup:
     bank_fingerprint: str
     fitted: int | None
     """images that the probe was fitted on; None for another head"""
+    crops: dict[int, U8] | None = None
+    """crops of the test images by place, decoded once; None where they would fill the memory"""
 
     def extract(self, *, batch: int, edit: Edit | None = None) -> Tensor:
         """Compute features of the test images that count, edited or not."""
         flip, resize = self.head.flip, self.head.resize
-        found = extract(self.encoder, self.images, batch=batch, flip=flip, resize=resize, edit=edit)
+        found = extract(
+            self.encoder,
+            self.images,
+            batch=batch,
+            flip=flip,
+            resize=resize,
+            edit=edit,
+            crops=self.crops,
+        )
         return found.values[self.space.known]
 
 

@@ -64,24 +64,29 @@ def bootstrap_residual(
     outside: Shares,
     mine: tuple[Shares, Shares],
     *,
+    images: tuple[int, int] | None = None,
     level: float = LEVEL,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval | None:
-    """Percentile interval of the mean effective robustness of (Q,) networks; the line's points are resampled.
+    """Percentile interval of the mean effective robustness of (Q,) networks.
 
-    None where too many resamples give no line.
+    Each resample draws the line's points with replacement and, where `images` are given, both accuracies of
+    the networks from their binomial distributions; all networks see the same images and move together. None
+    where too many resamples give no line.
 
     Args:
         inside: (P,) accuracies in distribution of the line's points.
         outside: (P,) theirs out of distribution.
         mine: both of the networks in question.
+        images: numbers of images of these, in distribution and out of it.
         level: of the interval.
         resamples: number of lines.
         seed: of the resampling.
     """
     P = len(inside)
-    picked = generator(seed, Stream.ROBUSTNESS_BOOTSTRAP).integers(P, size=(resamples, P))
+    draw = generator(seed, Stream.ROBUSTNESS_BOOTSTRAP)
+    picked = draw.integers(P, size=(resamples, P))
     x, y = logit(inside)[picked], logit(outside)[picked]
     x_mean, y_mean = x.mean(1, keepdims=True), y.mean(1, keepdims=True)
     spread = ((x - x_mean) ** 2).sum(1)
@@ -90,10 +95,21 @@ def bootstrap_residual(
         return None
     slope = ((x - x_mean) * (y - y_mean)).sum(1)[kept] / spread[kept]
     height = y_mean[kept, 0] - slope * x_mean[kept, 0]
-    predicted = sigmoid(height[:, None] + slope[:, None] * logit(mine[0]))
-    residuals = (mine[1] - predicted).mean(1)
+    a, b = (
+        shares[None] if images is None else redraw(shares, images[place], draw, resamples)[kept]
+        for place, shares in enumerate(mine)
+    )
+    predicted = sigmoid(height[:, None] + slope[:, None] * logit(a))
+    residuals = (b - predicted).mean(1)
     low, high = np.quantile(residuals, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high))
+
+
+def redraw(shares: Shares, n: int, draw: np.random.Generator, resamples: int) -> Shares:
+    """Draw (resamples, Q) accuracies of (Q,) networks on n other images, on which all move together."""
+    mean = float(shares.mean())
+    moved = shares + (draw.binomial(n, mean, size=(resamples, 1)) / n - mean)
+    return np.clip(moved, 0.5 / n, 1 - 0.5 / n)
 
 
 def keep_inside(share: float, n: int | None) -> float:

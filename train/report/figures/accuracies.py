@@ -3,7 +3,17 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from texneg.train.evaluate.figures import AXIS, FAINT, GRID, INK, Look, is_narrow, shorten, subplots
+from texneg.train.evaluate.figures import (
+    AXIS,
+    FAINT,
+    GRID,
+    INK,
+    NAME,
+    Look,
+    is_narrow,
+    shorten,
+    subplots,
+)
 from texneg.train.report.rows import Change, Row
 from texneg.train.report.runs import Arm
 
@@ -13,7 +23,6 @@ if TYPE_CHECKING:
 
 STEP, PAD = 15, 16  # pixels: one arm's share of a row, and the row's padding
 NARROW_NAME, WIDE_NAME = 46, 60  # characters of a set's name
-NAME = 18  # pixels more for the name of a set above its row, on a narrow page
 
 
 def draw_accuracies(arms: Sequence[Arm], rows: Sequence[Row]) -> "Figure":

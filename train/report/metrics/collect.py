@@ -57,6 +57,7 @@ def collect_metrics(
     *,
     reference: Run | None = None,
     lines: Sequence[str] = (),
+    family: Sequence[str] = (),
     humans: Sequence[str] = (),
 ) -> Metrics:
     """Collect the metrics of a report.
@@ -65,6 +66,7 @@ def collect_metrics(
         arms: of the report.
         reference: run that corruption errors are relative to.
         lines: tables of networks for effective robustness, CSV files.
+        family: patterns of the names of these networks.
         humans: folders with trials of people.
 
     Raises:
@@ -75,7 +77,7 @@ def collect_metrics(
     scores, corruption = collect_scores(tested), collect_corruption(tested, reference)
     ranks = collect_ranks(tested)
     same_classes, consistency = collect_same_classes(tested), collect_consistency(tested)
-    robustness = collect_robustness(same_classes, read_lines(lines, names))
+    robustness = collect_robustness(tested, same_classes, read_lines(lines, names, family))
     people = collect_humans(tested, read_humans(humans, names))
     tables = [
         tabulate_scores(tested, scores),

@@ -13,32 +13,25 @@ from texneg.errors import InputError
 from texneg.train.evaluate.intervals import Interval
 from texneg.train.evaluate.metrics.effective_robustness import (
     FEWEST,
-    Line,
+    Shares,
     bootstrap_residual,
     fit_line,
     keep_inside,
 )
+from texneg.train.evaluate.sets.accuracy import Accuracy
 from texneg.train.report.metrics.base import (
     ABSENT,
     MetricTable,
     Spread,
     TestedArms,
     name_set,
-    read_csv,
     spread,
 )
+from texneg.train.report.metrics.published_tables import Point, PublishedSet, read_published
 from texneg.train.report.metrics.same_classes import SameClasses
+from texneg.train.report.sets import Key
 
 RUNS = "the other arms"
-
-
-@dataclass(frozen=True)
-class Point:
-    """A network of a line: shares."""
-
-    name: str
-    inside: float
-    outside: float
 
 
 @dataclass(frozen=True)
@@ -47,13 +40,20 @@ class ArmRobustness:
 
     effective: Spread
     interval: Interval | None
-    """95 %, over the line's points"""
+    """95 %, over the line's points and over the arm's images"""
     slope: float
     intercept: float
     """of the line on the logit scale"""
     points: int
     extrapolated: bool
     """accuracy in distribution outside that of the line's points"""
+    inside: float
+    outside: float
+    """accuracies, means over runs"""
+    scatter: float
+    """standard deviation of the points about their line"""
+    below: int
+    """points that lie lower, each seen from the line"""
 
 
 @dataclass(frozen=True)
@@ -69,108 +69,144 @@ class Robustness:
     """of the table; empty for the other arms"""
     arms: tuple[ArmRobustness | None, ...]
     """None where a line has fewer than five points, or the arm was not tested"""
+    refused: str = ""
+    """why the table's figures are not to be compared with those of the report"""
+    left_out: int = 0
+    """networks of the table at 0 or 100 %"""
 
 
 def collect_robustness(
-    found: Sequence[SameClasses], lines: Mapping[str, tuple[str, Sequence[Point]]]
+    tested: TestedArms, found: Sequence[SameClasses], lines: Mapping[str, Sequence[PublishedSet]]
 ) -> list[Robustness]:
     """Effective robustness of all arms on the sets for which a line can be drawn.
 
     Args:
+        tested: arms and their results.
         found: both accuracies of every run.
-        lines: points of reference tables with the table's name, by set; `read_line` reads them.
+        lines: what tables of published networks have, by set; `read_lines` reads them.
     """
-    return [robust for one in found if (robust := _measure(one, lines.get(one.name)))]
+    every: list[Robustness | None] = []
+    for one in found:
+        tables = lines.get(one.name, ())
+        every += [_measure_published(tested, one, table) for table in tables] or [_measure_others(one)]
+    return [robust for robust in every if robust]
 
 
-def _measure(one: SameClasses, table: tuple[str, Sequence[Point]] | None) -> Robustness | None:
+def _measure_others(one: SameClasses) -> Robustness | None:
+    """Measure each arm against the runs of all others; None where no line can be drawn."""
     arms = []
     for number, arm in enumerate(one.arms):
         others = [
             pair for place, other in enumerate(one.arms) if other and place != number for pair in other.runs
         ]
-        pairs = [(point.inside, point.outside) for point in table[1]] if table else others
-        arms.append(_measure_arm(pairs, arm.runs, arm.n, one.n, known=bool(table)) if arm else None)
+        arms.append(_measure_arm(others, arm.runs, (arm.n, one.n), published=False) if arm else None)
     if not any(arms):
         return None
-    name, points = table or (RUNS, ())
-    return Robustness(one.head, one.kind, one.name, name, tuple(points), tuple(arms))
+    return Robustness(one.head, one.kind, one.name, RUNS, (), tuple(arms))
+
+
+def _measure_published(tested: TestedArms, one: SameClasses, table: PublishedSet) -> Robustness:
+    """Measure each arm against published networks that chose among as many classes, on the set and in it."""
+    if table.ways is not None and one.choices != table.ways:
+        refused = f"{one.choices} ways here, {table.ways} in the table"
+        return _describe(one, table, [None] * len(one.arms), refused)
+    arms: list[ArmRobustness | None] = []
+    for number, arm in enumerate(one.arms):
+        runs, n = (arm.runs, arm.n) if arm else ((), 0)
+        if arm and table.inside_ways not in (None, table.ways):
+            runs, n = find_whole(tested, number, (one.head, one.kind, one.name), table.inside_ways)
+        pairs = [(point.inside, point.outside) for point in table.points]
+        arms.append(_measure_arm(pairs, runs, (n, one.n), published=True) if runs else None)
+    missing = f"needs accuracy in distribution among {table.inside_ways} classes"
+    return _describe(one, table, arms, "" if any(arms) else missing)
+
+
+def _describe(
+    one: SameClasses, table: PublishedSet, arms: Sequence[ArmRobustness | None], refused: str
+) -> Robustness:
+    return Robustness(
+        one.head, one.kind, one.name, table.table, table.points, tuple(arms), refused, table.left_out
+    )
+
+
+def find_whole(
+    tested: TestedArms, number: int, key: Key, ways: int | None
+) -> tuple[tuple[tuple[float, float], ...], int]:
+    """Accuracies of an arm's runs in distribution among this many classes, and on the set; and its images."""
+    pairs, n = [], 0
+    for place, one in tested.of_arm(number, key).items():
+        for (head, kind, _), clean in tested.results[number][place].items():
+            fits = head == key[0] and kind == Accuracy.name and clean.clean
+            if fits and clean.record.get("choices") == ways and None not in (clean.value, one.value):
+                pairs.append((float(clean.value or 0), float(one.value or 0)))
+                n = int(clean.record["n"])
+                break
+    return tuple(pairs), n
 
 
 def _measure_arm(
     pairs: Sequence[tuple[float, float]],
     mine: Sequence[tuple[float, float]],
-    n_inside: int,
-    n_outside: int,
+    images: tuple[int, int],
     *,
-    known: bool,
+    published: bool,
 ) -> ArmRobustness | None:
-    def bound(every: Sequence[tuple[float, float]], keep: bool) -> tuple[np.ndarray, np.ndarray]:
-        sizes = (None, None) if keep else (n_inside, n_outside)
+    def bound(every: Sequence[tuple[float, float]], sizes: tuple[int | None, int | None]) -> list[Shares]:
         columns = zip(*every, strict=True) if every else ((), ())
-        inside, outside = (
+        return [
             np.array([keep_inside(share, n) for share in column])
             for column, n in zip(columns, sizes, strict=True)
-        )
-        return inside, outside
+        ]
 
-    x, y = bound(pairs, known)
-    line: Line | None = fit_line(x, y)
+    x, y = bound(pairs, (None, None) if published else images)
+    line = fit_line(x, y)
     if line is None:
         return None
-    a, b = bound(mine, False)
-    effective = spread((b - line.predict(a)).tolist())
+    a, b = bound(mine, images)
+    residuals, effective = y - line.predict(x), spread((b - line.predict(a)).tolist())
     assert effective is not None
-    outside_range = bool(a.min() < x.min() or a.max() > x.max())
     return ArmRobustness(
-        effective, bootstrap_residual(x, y, (a, b)), line.slope, line.intercept, len(x), outside_range
+        effective=effective,
+        interval=bootstrap_residual(x, y, (a, b), images=images),
+        slope=line.slope,
+        intercept=line.intercept,
+        points=len(x),
+        extrapolated=bool(a.min() < x.min() or a.max() > x.max()),
+        inside=float(a.mean()),
+        outside=float(b.mean()),
+        scatter=float(residuals.std(ddof=2)),
+        below=int((residuals < effective.mean).sum()),
     )
 
 
-def read_lines(texts: Sequence[str], sets: Sequence[str]) -> dict[str, tuple[str, list[Point]]]:
-    """Read reference tables: a CSV of names, accuracies in distribution, and a column for each set.
+def read_lines(
+    texts: Sequence[str], sets: Sequence[str], family: Sequence[str] = ()
+) -> dict[str, list[PublishedSet]]:
+    """Read tables of published networks for the sets of a report, by the names of the sets.
 
     Args:
-        texts: files.
+        texts: files, or folders of timm's files.
         sets: names of the sets of the report.
+        family: patterns of the networks' names.
 
     Raises:
-        InputError: no such file, an unknown column, or a cell that is no accuracy.
+        InputError: no such table, or it has none of the sets.
     """
-    lines: dict[str, tuple[str, list[Point]]] = {}
+    if family and not texts:
+        raise InputError("--family says which networks of --reference-line count; give that, too")
+    known = {name.casefold(): name for name in sets}
+    lines: dict[str, list[PublishedSet]] = {}
     for path in texts:
-        rows = read_csv(path, "--reference-line")
-        head = [cell.strip() for cell in rows[0]] if rows else []
-        known = [name for name in head[2:] if name in sets]
-        if len(head) < 3 or not known:
+        found = read_published(path, flag="--reference-line", family=family).sets
+        if not any(one.name.casefold() in known for one in found):
             raise InputError(
-                f"--reference-line {path}: its first line is {', '.join(head) or 'empty'}; it must be name,"
-                f" in_distribution and names of sets, of {', '.join(sets) or 'none'}"
+                f"--reference-line {path}: it has {', '.join(one.name for one in found)}, and the report"
+                f" {', '.join(sets) or 'no set'}; names of sets must be equal (texneg ood --sets NAME=DIR)"
             )
-        for name in known:
-            lines[name] = (path, list(_read_points(path, rows[1:], head.index(name))))
+        for one in found:
+            if one.name.casefold() in known:
+                lines.setdefault(known[one.name.casefold()], []).append(one)
     return lines
-
-
-def _read_points(path: str, rows: Sequence[Sequence[str]], column: int) -> list[Point]:
-    points = []
-    filled = [row for row in rows if len(row) > column and row[1].strip() and row[column].strip()]
-    for row in filled:
-        try:
-            inside, outside = float(row[1]), float(row[column])
-        except ValueError as error:
-            raise InputError(f"--reference-line {path}: {row[0]}: {error}; accuracies are numbers") from error
-        points.append(Point(row[0].strip(), inside, outside))
-    percent = any(max(point.inside, point.outside) > 1 for point in points)
-    points = [Point(one.name, one.inside / 100, one.outside / 100) for one in points] if percent else points
-    for point in points:
-        if not (0 < point.inside < 1 and 0 < point.outside < 1):
-            raise InputError(
-                f"--reference-line {path}: {point.name}: accuracies must lie above 0 and below 1, or 100 %"
-            )
-    if len(points) < FEWEST:
-        raise InputError(f"--reference-line {path}: {len(points)} networks; a line needs {FEWEST} or more")
-    return points
 
 
 def tabulate_robustness(tested: TestedArms, found: Sequence[Robustness]) -> MetricTable | None:
@@ -179,24 +215,29 @@ def tabulate_robustness(tested: TestedArms, found: Sequence[Robustness]) -> Metr
         return None
     rows = []
     for one in found:
-        cells = [name_set((one.head, one.kind, one.name)), one.line]
-        cells += [_write(arm) for arm in one.arms]
+        through = one.line + (f" ({one.left_out} at 0 or 100 % left out)" if one.left_out else "")
+        cells = [name_set((one.head, one.kind, one.name)), through]
+        cells += [_write(arm, one.refused) for arm in one.arms]
         rows.append(tuple(cells))
     return MetricTable(
         "effective-robustness",
         "Effective robustness",
-        "Accuracy on the set minus that of a line, in points [95 % over the line's points]. The line is"
-        f" fitted to logits of accuracy in distribution and on the set, through {FEWEST} or more networks; an"
-        " arm's own runs are not among them. * beyond the accuracies of the line.",
+        "Accuracy on the set minus that of a line, in points [95 %]. The line is fitted to logits of accuracy"
+        f" in distribution and on the set, through {FEWEST} or more networks; an arm's own runs are not among"
+        " them. The interval is over the networks of the line, and over the images that both accuracies of"
+        " the arm were measured on; it says nothing of other seeds. Beside it the standard deviation of the"
+        " line's networks about it, in points, and how many of them lie lower. * beyond the accuracies of the"
+        " line.",
         ("set", "line through", *(arm.label for arm in tested.arms)),
         tuple(rows),
     )
 
 
-def _write(arm: ArmRobustness | None) -> str:
+def _write(arm: ArmRobustness | None, refused: str) -> str:
     if arm is None:
-        return ABSENT
+        return f"not comparable: {refused}" if refused else ABSENT
     sd = "" if arm.effective.sd is None else f" ± {100 * arm.effective.sd:.1f}"
     ends = f" [{100 * arm.interval.low:+.1f}, {100 * arm.interval.high:+.1f}]" if arm.interval else ""
     mark = "*" if arm.extrapolated else ""
-    return f"{100 * arm.effective.mean:+.1f}{mark}{sd}{ends} ({arm.points} networks)".replace("-", "−")
+    beside = f" (sd {100 * arm.scatter:.1f}; above {arm.below} of {arm.points} networks)"
+    return f"{100 * arm.effective.mean:+.1f}{mark}{sd}{ends}{beside}".replace("-", "−")

@@ -87,8 +87,11 @@ def test_a_line_from_a_table(arms, tmp_path):
     with pytest.raises(InputError, match="4 networks; a line needs 5"):
         table.write_text("name,in_distribution,some\n" + "\n".join(rows[:4]))
         read_lines([str(table)], ["some"])
-    with pytest.raises(InputError, match="it must be name, in_distribution and names of sets, of some"):
+    with pytest.raises(InputError, match="first line is name, in, else; it must be name,in_distribution,SET"):
         table.write_text("name,in,else\n")
+        read_lines([str(table)], ["some"])
+    with pytest.raises(InputError, match="it has other, and the report some; names of sets must be equal"):
+        table.write_text("name,in_distribution,other\n" + "\n".join(row[:-1] for row in rows))
         read_lines([str(table)], ["some"])
     with pytest.raises(InputError, match="not a CSV file"):
         read_lines([str(tmp_path / "none.csv")], ["some"])
