@@ -60,7 +60,7 @@ FLOORS = {  # folder: modules that share a place in the order
     "synth": dict.fromkeys(("run", "synth", "corrupt", "status", "verify", "preview"), "verbs"),
     "train": {},
 }
-OF_SYNTH = {"texneg.synth.synth", "texneg.synth.preview"}  # all that train may import
+OF_SYNTH = {"texneg.synth.synth", "texneg.synth.status", "texneg.synth.preview"}  # all that train may import
 CORE_LIBRARIES = {
     "torch",
     "triton",

@@ -265,15 +265,23 @@ def evaluate(evaluation: Evaluation, folder: Path, device: str) -> None:
 
 
 def write_report(
-    study: Study, evaluation: Evaluation, out: Path, *, jobs: Sequence[tuple[str, int]] | None = None
+    study: Study,
+    evaluation: Evaluation,
+    out: Path,
+    *,
+    jobs: Sequence[tuple[str, int]] | None = None,
+    sheets: Sequence[str] = (),
 ) -> None:
     """Report runs of a study on one of its evaluations, with a contact sheet of its negatives.
+
+    The sheet is `sheet.png` beside the page, which is made unless it is there.
 
     Args:
         study: arms and seeds.
         evaluation: to show.
         out: the page, ending in .html.
         jobs: arms and seeds to show; None for all.
+        sheets: further contact sheets to show.
     """
     from texneg.train.negatives import Negatives
     from texneg.train.report.report import ReportConfig, report
@@ -288,7 +296,8 @@ def write_report(
             sheet = SheetConfig(data, str(picture), textures=study.textures or None, size=side)
             write_sheet(sheet, [Negatives.of(kind) for kind in kinds])
     runs = tuple(str(study.run_folder(arm, seed) / evaluation.name) for arm, seed in jobs or study.jobs)
-    report(ReportConfig(runs, out=str(out), sheets=(str(picture),) if negatives else ()))
+    own = (str(picture),) if negatives else ()
+    report(ReportConfig(runs, out=str(out), sheets=(*own, *sheets)))
 
 
 def sheet_side(view: int) -> int:
