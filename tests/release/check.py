@@ -88,7 +88,7 @@ def check(folder: Path, wheel: Path, python: str, resolution: str) -> bool:
                 ":all:",
             ]
             run(
-                [*resolved, "--no-annotate", "-o", str(home.with_suffix(".txt")), "-"],
+                [*resolved, "--no-annotate", "-o", str(folder / f"{name}.txt"), "-"],
                 folder,
                 log,
                 input=f"texneg @ {wheel.as_uri()}",

@@ -57,6 +57,10 @@ def demo(config: DemoConfig) -> int:
         raise InputError(f"--encoder {config.encoder}: it looks at photographs; give --photos, too")
     if config.photos and config.act == 2:
         raise InputError(f"--photos {config.photos}: act one shows them; leave --act 2 out")
+    if config.photos:
+        from texneg.train.demo.negatives import choose_side
+
+        choose_side(config.photos)  # refuses what could not be shown
     out = Path(config.out)
     require_folder(out, "--out")
     study = plan_study(out, seeds=config.seeds, alpha=config.alpha, epochs=config.epochs)

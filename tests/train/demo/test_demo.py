@@ -59,7 +59,7 @@ def test_act_one_shows_negatives_and_a_kill_that_changes_no_byte(
     assert re.search(r"kill -9 (\d+ ?)+: .*; 0 of 80 textures are made", told)
     assert re.search(r"80 textures in .*: 80 images in", told)
     assert "the same bytes" in told and "24 textures in" in told
-    rows = re.findall(r"\]     (\S.{25}) +(0\.\d\d)  (0\.\d\d)(?: +([\d.]+ [µm]s))?\n", told)
+    rows = re.findall(r"\]     (\S.{25}) +([01]\.\d\d)  ([01]\.\d\d)(?: +([\d.]+ [µm]s))?\n", told)
     assert len(rows) == 2 * 7 and sum(bool(time) for *_, time in rows) == 2 * 6
     for name in ("sheet.png", "sheet-photographs.png"):
         with Image.open(tmp_path / "out" / name) as sheet:
