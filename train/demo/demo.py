@@ -21,6 +21,8 @@ from texneg.train.study import Study, stopwatch, write_report
 if TYPE_CHECKING:
     from texneg.train.demo.negatives import Subject
 
+PHOTOGRAPHS = "sheet-photographs.png"
+
 
 @dataclass(frozen=True)
 class DemoConfig:
@@ -108,8 +110,8 @@ def play_second(
     run_experiment(out, study, workers=workers, log=log)
     log("act two, 2/2: what the encoder without negatives still finds in them")
     show_negatives(embedded(out, study), log)
-    others = [str(photographs(out, config).sheet)] if config.photos else []
     log(f"the report -> {out / 'report.html'}")
+    others = [str(path) for path in (out / PHOTOGRAPHS,) if path.is_file()]
     write_report(study, study.evaluations[0], out / "report.html", sheets=others)
 
 
@@ -128,4 +130,4 @@ def photographs(out: Path, config: DemoConfig) -> "Subject":
     from texneg.train.demo.negatives import Subject
 
     assert config.photos
-    return Subject(config.photos, out / "sheet-photographs.png", out / "audit-photographs", config.encoder)
+    return Subject(config.photos, out / PHOTOGRAPHS, out / "audit-photographs", config.encoder)
