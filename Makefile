@@ -1,8 +1,8 @@
-# Six verbs; each sets up .venv by itself. Needs python3 (3.11 or newer), make, git, gcc.
+# Seven verbs; each sets up .venv by itself. Needs python3 (3.11 or newer), make, git, gcc.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check docs bench clean
+.PHONY: demo test check release-check docs bench clean
 
 demo: .venv/ready
 	$(BIN)/texneg demo --out runs/demo
@@ -17,6 +17,10 @@ check: .venv/ready
 	ln -s $(CURDIR)/texneg/* $(CURDIR)/synth $(CURDIR)/train $(CURDIR)/datasets build/types/texneg/
 	ln -s $(CURDIR)/benchmarks build/types/texneg/bench
 	MYPYPATH=build/types $(BIN)/mypy -p texneg
+
+# Slow, and it needs a package index: wheel and sdist in clean environments, lowest and newest dependencies.
+release-check: .venv/ready
+	$(BIN)/python tests/release/check.py
 
 docs: .venv/ready
 	$(BIN)/sphinx-build --fail-on-warning --keep-going -q docs build/docs

@@ -80,14 +80,22 @@ def synth_status(config: StatusConfig) -> int:
     """
     if config.watch is not None and not config.watch > 0:
         raise InputError(f"--watch {config.watch}: allowed is more than 0 s")
-    ledger = Ledger(ledger_path(config.dst, config.ledger), parse_place(config.dst))
     while True:
-        status = run_status(ledger)
+        status = read_status(config.dst, config.ledger)
         text = status.to_json().decode() if config.json else "\n".join([*_lines(config.dst, status), ""])
         print(text, end="", flush=True)
         if config.watch is None or not (status.running or status.tasks_at_work):
             return 0
         time.sleep(config.watch)
+
+
+def read_status(dst: str, ledger: str | None = None) -> RunStatus:
+    """Read the state of the run that makes DST.
+
+    Raises:
+        InputError: no run there.
+    """
+    return run_status(Ledger(ledger_path(dst, ledger), parse_place(dst)))
 
 
 def run_status(ledger: Ledger) -> RunStatus:

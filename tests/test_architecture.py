@@ -71,7 +71,7 @@ FLOORS = {  # folder: modules that share a place in the order
     "synth": dict.fromkeys(("run", "synth", "corrupt", "status", "verify", "preview", "export"), "verbs"),
     "train": {},
 }
-OF_SYNTH = {"texneg.synth.synth", "texneg.synth.preview"}  # all that train may import
+OF_SYNTH = {"texneg.synth.synth", "texneg.synth.status", "texneg.synth.preview"}  # all that train may import
 OF_TRAIN = {  # all that synth may import of train, and where: inside functions, for --max-leak alone
     "synth/task/redrawn.py": {
         "texneg.train.networks.encoder",

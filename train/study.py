@@ -262,13 +262,22 @@ def evaluate(evaluation: Evaluation, folder: Path, device: str) -> None:
         ood(OodConfig(out, out, head=(evaluation.name,) * bool(evaluation.name), kinds=kinds, device=device))
 
 
-def write_report(study: Study, out: Path, *, jobs: Sequence[tuple[str, int]] | None = None) -> None:
+def write_report(
+    study: Study,
+    out: Path,
+    *,
+    jobs: Sequence[tuple[str, int]] | None = None,
+    sheets: Sequence[str] = (),
+) -> None:
     """Report runs of a study, with a contact sheet of its negatives.
+
+    The sheet is `sheet.png` beside the page, which is made unless it is there.
 
     Args:
         study: arms and seeds.
         out: the page, ending in .html.
         jobs: arms and seeds to show; None for all.
+        sheets: further contact sheets to show.
     """
     from texneg.train.negatives import Negatives
     from texneg.train.report.report import ReportConfig, report
@@ -283,7 +292,8 @@ def write_report(study: Study, out: Path, *, jobs: Sequence[tuple[str, int]] | N
             sheet = SheetConfig(data, str(picture), textures=study.textures or None, size=side)
             write_sheet(sheet, [Negatives.of(kind) for kind in kinds])
     runs = tuple(str(study.run_folder(arm, seed)) for arm, seed in jobs or study.jobs)
-    report(ReportConfig(runs, out=str(out), sheets=(str(picture),) if negatives else ()))
+    own = (str(picture),) if negatives else ()
+    report(ReportConfig(runs, out=str(out), sheets=(*own, *sheets)))
 
 
 def sheet_side(view: int) -> int:

@@ -20,7 +20,7 @@ from texneg.errors import InputError, RunFailed, describe_error
 Verbs: TypeAlias = dict[str, tuple[str, str]]  # verb: (`module:function` or `module:table of verbs`, summary)
 
 VERBS: Verbs = {
-    "demo": ("texneg.train.demo:demo", "the whole story on the embedded data set, on a CPU in minutes"),
+    "demo": ("texneg.train.demo.demo:demo", "all of texneg in two acts, on a CPU in minutes"),
     "synth": ("texneg.synth.synth:synth", "make one texture for every image of a data set, through Dask"),
     "corrupt": ("texneg.synth.corrupt:corrupt", "corrupted copies of a test set in ImageNet-C's layout"),
     "cues": ("texneg.datasets.cues.cues:cues", "test sets of shape alone and texture alone, of your classes"),

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -111,11 +111,38 @@ class Witness:
     """decides the judge's answers, besides the images"""
 
 
+class Material(NamedTuple):
+    """All that an audit measures."""
+
+    views: Views
+    columns: Sequence[Column]
+    """the image, its control, the kinds, the references"""
+    witness: Witness | None
+
+
 def audit(config: AuditConfig) -> int:
     """Measure every kind that is not measured yet; write audit.json and audit.png.
 
     Raises:
         InputError: too few images, negatives that do not pair with them, no classes for the leak.
+    """
+    views, columns, witness = prepare(config)
+    rows = measure(config, views, columns, witness)
+    console.out("")
+    for line in make_table(rows, None if witness is None else witness.judge):
+        console.out(line)
+    cuts = views.cuts if views.seen is None else views.seen
+    sheet = Path(config.out) / "audit.png"
+    draw_page(sheet, views.images.keys, cuts, columns, rows, count=config.count)
+    console.out(f"{sheet}; {Path(config.out) / RESULT}: intervals, colour, classes, images one by one")
+    return 0
+
+
+def prepare(config: AuditConfig) -> Material:
+    """Open images, negatives and encoder, and cut the views.
+
+    Raises:
+        InputError: as `audit`.
     """
     check(config)
     kinds = read_kinds(config.negatives, config.size)
@@ -150,15 +177,7 @@ def audit(config: AuditConfig) -> int:
     if len({column.title for column in columns}) < len(columns):
         raise InputError("--negatives, --folder: two of one name; give each folder a NAME=DIR of its own")
     witness = None if encoder is None else make_witness(config, views, encoder, head)
-    rows = measure(config, views, columns, witness)
-    console.out("")
-    for line in make_table(rows, None if witness is None else witness.judge):
-        console.out(line)
-    cuts = views.cuts if views.seen is None else views.seen
-    sheet = Path(config.out) / "audit.png"
-    draw_page(sheet, views.images.keys, cuts, columns, rows, count=config.count)
-    console.out(f"{sheet}; {Path(config.out) / RESULT}: intervals, colour, classes, images one by one")
-    return 0
+    return Material(views, columns, witness)
 
 
 def check(config: AuditConfig) -> None:

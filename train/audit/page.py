@@ -18,6 +18,7 @@ from texneg.train.sheet.figures import describe_figures, format_time
 from texneg.train.sheet.page import Strip, describe_shown, lay_out, show_pictures
 
 Row = dict[str, Any]
+SHOWN_PX = 192  # about; smaller pictures are enlarged by a whole factor, so that titles fit
 LEGEND = (
     "tell: grey, 5 and 20 px, .5 is best; leak: top-1; below each image the rank of its class, 1 is first"
 )
@@ -72,6 +73,7 @@ def draw_page(
     rows: Sequence[Row],
     *,
     count: int,
+    legend: str = LEGEND,
 ) -> None:
     """Draw the images that leak most, or without an encoder the first, beside their pictures.
 
@@ -82,6 +84,7 @@ def draw_page(
         columns: the kinds.
         rows: their figures.
         count: images shown.
+        legend: a line at the foot.
     """
     shown = [
         (column, row)
@@ -89,7 +92,10 @@ def draw_page(
         if column.name not in (CONTROL, SHUFFLED)
     ]
     places = np.array(choose_places(rows, len(keys), count)[:count], np.int64)
-    pictures = [column.make(cuts[places], places) for column, _ in shown]
+    zoom = max(1, round(SHOWN_PX / cuts.shape[1]))
+    pictures = [
+        column.make(cuts[places], places).repeat(zoom, axis=1).repeat(zoom, axis=2) for column, _ in shown
+    ]
     strips = [
         Strip(
             f"{keys[place]}{_ranks([row for _, row in shown], place)}",

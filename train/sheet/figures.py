@@ -38,10 +38,17 @@ def describe_figures(row: Mapping[str, Any]) -> tuple[str, ...]:
     if row["leak"] is not None:
         words.append(f"leak {100 * row['leak']['top1']:.0f} %")
     if row["microseconds"] is not None:
-        words.append(f"{row['microseconds'] / 1000:.2g} ms")  # the font of the sheet has no µ
+        words.append(format_time(row["microseconds"], micro=False))  # the font of the sheet has no µ
     return tuple("  ".join(words[:end]) for end in range(len(words), 0, -1))
 
 
-def format_time(microseconds: float) -> str:
-    """Format the time of an image as `3.4 µs` or `5 ms`."""
-    return f"{microseconds:.2g} µs" if microseconds < 1000 else f"{microseconds / 1000:.2g} ms"
+def format_time(microseconds: float, *, micro: bool = True) -> str:
+    """Format the time of an image: `3.4 µs`, `630 µs`, `5 ms`; without `micro` `3400 ns`, `0.63 ms`."""
+    if microseconds >= (999.5 if micro else 10):
+        return f"{_two_digits(microseconds / 1000)} ms"
+    return f"{_two_digits(microseconds)} µs" if micro else f"{1000 * microseconds:.0f} ns"
+
+
+def _two_digits(value: float) -> str:
+    """Format a positive number with two digits, or those before its decimal point."""
+    return f"{value:.0f}" if value >= 99.5 else f"{value:.2g}"
