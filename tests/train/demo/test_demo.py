@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from texneg.datasets.toy.embedded import TEST_SETS, EmbeddedConfig
+from texneg.datasets.toy.embedded import EmbeddedConfig
 from texneg.errors import InputError
 from texneg.train.demo import data, kill
 from texneg.train.demo.demo import DemoConfig, demo
+from texneg.train.demo.experiment import SHORTCUT_GONE
 
 
 @pytest.mark.slow
@@ -27,7 +28,7 @@ def test_the_demo_tells_the_whole_story_and_a_second_call_keeps_it(tmp_path: Pat
     numbers = json.loads((tmp_path / "report.json").read_text())
     assert [arm["label"] for arm in numbers["arms"]] == ["baseline", "patch", "texture"]
     names = {row["name"] for row in numbers["table"]}
-    assert names >= set(TEST_SETS) - {"same"}
+    assert names >= {*SHORTCUT_GONE, "cue-conflict"}
     assert all(cell is not None for row in numbers["table"] for cell in row["cells"])
     page = (tmp_path / "report.html").read_text()
     assert all(name in page for name in names)
