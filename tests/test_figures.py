@@ -75,7 +75,7 @@ def quote_negatives() -> Iterator[tuple[str, str]]:
     yield "README.md", f"on the device of the batch | {live['short']} | {live['percent']} | {cost['live']} |"
     yield (
         "README.md",
-        f"paired by key | {texture['short']} | {texture['percent']} | {cost['default']}, once |",
+        f"paired by key | {texture['short']} | {texture['percent']} |",
     )
     yield "README.md", f"another crop of the image {kind('another crop')['short']}"
     yield "README.md", f"(on the photographs {image['percent']})"
@@ -95,9 +95,12 @@ def quote_negatives() -> Iterator[tuple[str, str]]:
         ("`patch`", "patch", patch_us),
         ("`patch:paper`", "patch paper", patch_us),
         ("`patch_permutation`", "patch_permutation", "as patch"),
-        ("`texture` fast", "texture fast", cost["fast"]),
-        ("`texture` default", "texture", cost["default"]),
-        ("`texture` quality", "texture quality", cost["quality"]),
+        ("`texture`", "texture", ""),
+        ("`texture` fast", "texture fast", ""),
+        ("`texture` quality", "texture quality", ""),
+        ("`texture` fast, `--exemplars paper`", "texture fast, paper", cost["fast"]),
+        ("`texture` default, `--exemplars paper`", "texture paper", cost["default"]),
+        ("`texture` quality, `--exemplars paper`", "texture quality, paper", cost["quality"]),
         ("`texture_live`", "texture_live", cost["live"]),
         ("*one square, mirrored*", "one square, mirrored", ""),
         ("*pixels shuffled*", "pixels shuffled", ""),
@@ -108,7 +111,7 @@ def quote_negatives() -> Iterator[tuple[str, str]]:
         ("`patch:flip,rotate`", "patch flip rotate"),
         ("`patch:size=16-48`", "patch size 16-48"),
         ("`patch:size=8-32`", "patch size 8-32"),
-        ("`texture`, `levels=2`", "texture levels 2"),
+        ("`texture`, `--exemplars paper --levels 2`", "texture levels 2"),
         ("`texture_live:exemplar=48`", "texture_live exemplar 48"),
     ):
         found = kind(title)
