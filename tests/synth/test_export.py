@@ -21,8 +21,9 @@ from texneg.datasets.images import open_images
 from texneg.errors import InputError, RunFailed
 from texneg.synth.config import RunConfig
 from texneg.synth.export import export as module
-from texneg.synth.export.export import ExportConfig, export, group_samples
+from texneg.synth.export.export import ExportConfig, export
 from texneg.synth.export.samples import Sample, StoredFile
+from texneg.synth.export.writing import group_samples
 from texneg.synth.synth import SynthConfig
 
 Run = Callable[..., Path]
