@@ -20,7 +20,8 @@ import yaml
 from texneg.datasets.images import open_images
 from texneg.errors import InputError, RunFailed
 from texneg.synth.config import RunConfig
-from texneg.synth.export import export as module
+from texneg.synth.export import export as verb
+from texneg.synth.export import writing
 from texneg.synth.export.export import ExportConfig, export
 from texneg.synth.export.samples import Sample, StoredFile
 from texneg.synth.export.writing import group_samples
@@ -163,8 +164,8 @@ def test_a_library_reads_textures_and_pairs_of_every_layout(
 def test_the_bytes_are_those_of_one_call_however_often_it_was_stopped(
     photos: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MB", 3000)  # several shards of a few images
-    monkeypatch.setattr(module, "FILES_AT_A_TIME", 3)
+    monkeypatch.setattr(verb, "MB", 3000)  # several shards of a few images
+    monkeypatch.setattr(writing, "FILES_AT_A_TIME", 3)
     textures = run(photos, layout="paired")
     for form in FORMATS:
         shard_mb = None if form == "imagefolder" else 1
