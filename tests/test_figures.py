@@ -236,7 +236,7 @@ def quote_runs() -> Iterator[tuple[str, str]]:
             f"{mean:.1f} ({change:+.1f})".replace("-", "−")
             for mean, change in zip(others, changes, strict=True)
         ]
-        yield "docs/speed.md", f"| {words} | {first:.1f} | {' | '.join(cells)} |"
+        yield "docs/evidence.md", f"| {words} | {first:.1f} | {' | '.join(cells)} |"
 
 
 @pytest.mark.parametrize(("page", "quote"), list(quotes()))
