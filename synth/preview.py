@@ -13,7 +13,8 @@ from texneg.synth.config import ledger_path
 from texneg.synth.ledger.ledger import Ledger
 from texneg.synth.ledger.record import load_record
 from texneg.synth.plan.plan import Exemplars, Settings, Small
-from texneg.synth.task.images import choose_levels, choose_squares, image_seed, prepare_process
+from texneg.synth.task.images import image_seed, prepare_process
+from texneg.synth.task.squares import choose_levels, choose_squares
 from texneg.textures.exemplars import cut_square
 from texneg.textures.texture import texture
 

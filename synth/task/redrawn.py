@@ -24,13 +24,12 @@ from texneg.synth.task.images import (
     TEXTURES,
     StageClock,
     Work,
-    choose_squares,
     decode_file,
     encode_texture,
     image_seed,
-    note_squares,
     synthesise,
 )
+from texneg.synth.task.squares import choose_squares, note_squares
 from texneg.textures.exemplars import Square, cut_square
 
 if TYPE_CHECKING:
