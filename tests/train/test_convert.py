@@ -216,7 +216,10 @@ def test_a_report_of_a_trained_run_beside_a_foreign_encoder(moco, colours, tmp_p
         assert main(["probe", str(checkpoint), *flags]) == 0
     assert main(["report", str(run), str(tmp_path / "foreign"), "--out", str(tmp_path / "r.html")]) == 0
     report = json.loads((tmp_path / "r.json").read_text())
-    assert [arm["label"] for arm in report["arms"]] == ["patch α=2", "foreign"]
+    assert [arm["label"] for arm in report["arms"]] == [
+        "patch size small mirror 3 blend 0.125 α=2",
+        "foreign",
+    ]
     assert report["settings"]["arch"] == "resnet18"
 
 

@@ -417,10 +417,13 @@ def test_an_augmentation_brings_its_own_flags():
 def test_the_first_word_names_a_recipe_and_flags_change_it():
     given = parsed("demo", "--patch-size", "2", "8", "--lr", "1", "--no-amp")
     assert given == change(find_recipe("demo"), patch_size=(2, 8), lr=1.0, amp=False)
-    assert given.negatives == Negatives.of(Patch(size=(2, 8)))
+    assert given.negatives == Negatives.of(Patch(size=(2, 8), mirror=3, blend=0.125))
     words = ("--negatives", "mixture", "--mixture", "patch", "0.5", "texture_live", "1", "--no-patch-overlap")
     mixed = parsed("demo", *words)
-    assert mixed.negatives.kinds == ((Patch(overlap=False), 0.5), (TextureLive(), 1.0))
+    assert mixed.negatives.kinds == (
+        (Patch(size="small", overlap=False, mirror=3, blend=0.125), 0.5),
+        (TextureLive(), 1.0),
+    )
     written = json.loads(json.dumps(mixed.identity()))  # as config.json has it
     require_same("runs/demo", written, mixed.identity())
     other = change(mixed, mixture=(("patch", 1.0),), negatives="mixture")
@@ -482,7 +485,7 @@ def test_help_describes_the_recipe_and_the_options_of_what_is_chosen(capsys):
         (("--help",), ("texneg pretrain RECIPE", "imagenette128_gpu", "--queue"), ("--texture-live",)),
         (
             ("demo", "--method=byol", "--help"),
-            ("texneg pretrain demo", "about a minute", "(default: byol)", "Momentum of the target"),
+            ("texneg pretrain demo", "less than a minute", "(default: byol)", "Momentum of the target"),
             ("imagenette128_gpu", "--queue", "--temperature"),
         ),
         (

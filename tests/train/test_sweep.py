@@ -129,7 +129,7 @@ def test_a_study_that_is_killed_goes_on_to_the_same_encoders(toy, tmp_path, caps
     assert main([*words, "--out", str(parts)]) == 0
     assert "report of 3 runs" in capsys.readouterr().out
     assert main([*words, "--out", str(parts), "--seeds", "2", "--lr", "0.1"]) == 2
-    assert "alpha-1-s0 was made with other settings (lr 0.25 -> 0.1)" in capsys.readouterr().err
+    assert "alpha-1-s0 was made with other settings (lr 0.002 -> 0.1)" in capsys.readouterr().err
     assert not list(parts.glob("*-s1"))
     for one in whole.glob("*/encoder.pt"):
         assert one.read_bytes() == (parts / one.parent.name / "encoder.pt").read_bytes()

@@ -208,18 +208,16 @@ def load(
             yield made.copy() if isinstance(made, Arrived) else made
     finally:
         atexit.unregister(at_exit)
-        late = Timer(END_S, kill, [processes])
-        if sys.is_finalizing():  # no thread starts any more
-            kill(processes)
-        else:
+        if not sys.is_finalizing():  # else at_exit has killed them, and modules are being taken apart
+            late = Timer(END_S, kill, [processes])
             late.start()
-        del loaded  # ends and joins them now, even where an error's traceback keeps this frame
-        late.cancel()
-        kill(processes)  # that are left where the traceback keeps others
-        for process in processes:
-            process.join(END_S)
-        SLOTS.pop(number, None)
-        handle_deaths_by(on_death)
+            del loaded  # ends and joins them now, even where an error's traceback keeps this frame
+            late.cancel()
+            kill(processes)  # that are left where the traceback keeps others
+            for process in processes:
+                process.join(END_S)
+            SLOTS.pop(number, None)
+            handle_deaths_by(on_death)
 
 
 def start(source: Dataset[Any], steps: range, *, workers: int, pin: bool) -> tuple[Iterator[Any], set[Any]]:
