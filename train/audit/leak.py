@@ -18,7 +18,7 @@ from texneg.philox.arrays import generator
 from texneg.philox.streams import Stream
 from texneg.train.evaluate.class_space import declare, find_class_map
 from texneg.train.evaluate.encoders import Encoder, evaluation_mode, find_device
-from texneg.train.evaluate.features import require_finite, to_network_input
+from texneg.train.evaluate.features import pass_in_pieces, require_finite, to_network_input
 from texneg.train.evaluate.linear import Head, fit_probe
 
 FOLDS, NEIGHBOURS = 4, 10
@@ -100,7 +100,9 @@ def compute_features(encoder: Encoder, pictures: U8, batch: int) -> Tensor:
     device = find_device(encoder)
     with evaluation_mode(encoder):
         rows = [
-            encoder(to_network_input(torch.from_numpy(pictures[at : at + batch]).to(device), encoder))
+            pass_in_pieces(
+                encoder, to_network_input(torch.from_numpy(pictures[at : at + batch]).to(device), encoder)
+            )
             .float()
             .cpu()
             for at in range(0, len(pictures), batch)

@@ -29,6 +29,7 @@ from texneg.train.networks.preprocessing import Preprocessing, Resize
 
 Bad = Literal["wrong", "skip", "error"]
 """Policy for an image that cannot be read: a wrong answer, left out, or the end of the measurement."""
+PIECE = 2**18  # pixels of a pass on a CPU: 16 images of 128 px
 REMEDY = "replace this image, take it out of the set, or use --bad skip"
 U8 = npt.NDArray[np.uint8]
 T = TypeVar("T")
@@ -215,14 +216,26 @@ def compute_features(
     with evaluation_mode(encoder):
         for block in run_ahead(prepare, range(len(images)), block=batch):
             x = to_network_input(torch.from_numpy(np.stack(block)).to(device), encoder)
-            y = encoder(x).float()
+            y = pass_in_pieces(encoder, x).float()
             if flip:
-                y = (y + encoder(x.flip(3)).float()) / 2
+                y = (y + pass_in_pieces(encoder, x.flip(3)).float()) / 2
             rows.append(y.cpu())
     values = torch.cat(rows)
     require_finite(values, images.root)
     values[sorted(faults)] = 0
     return values, dict(sorted(faults.items()))
+
+
+def pass_in_pieces(compute: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """Apply a frozen network to a batch (N, 3, S, S), on a CPU to a few images at a time.
+
+    There the allocator gives arrays of up to 32 MB again and maps larger ones anew at each layer, which takes
+    as long as a small network.
+    """
+    if images.device.type != "cpu":
+        return compute(images)
+    few = max(1, PIECE // images[0, 0].numel())
+    return torch.cat([compute(piece) for piece in images.split(few)])
 
 
 def require_finite(values: Tensor, root: str) -> None:

@@ -22,7 +22,7 @@ from texneg.philox.streams import Stream
 from texneg.train.data.loader import Batch, Batches
 from texneg.train.engine.optimiser import MOMENTUM
 from texneg.train.evaluate.encoders import Encoder, evaluation_mode, find_device
-from texneg.train.evaluate.features import to_network_input
+from texneg.train.evaluate.features import pass_in_pieces, to_network_input
 from texneg.train.evaluate.fitting import Fit, load_batches
 from texneg.train.evaluate.protocols import Protocol
 
@@ -71,7 +71,9 @@ class FrozenViews:
         loading: Iterator[Batch] = load_batches(self.batches, steps, self.workers, pin=device.type == "cuda")
         for batch in loading:
             with evaluation_mode(self.encoder):
-                features = self.encoder(to_network_input(batch.query.to(device), self.encoder)).float()
+                features = pass_in_pieces(
+                    self.encoder, to_network_input(batch.query.to(device), self.encoder)
+                ).float()
             yield features, batch.indices
 
 

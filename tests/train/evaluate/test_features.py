@@ -12,7 +12,7 @@ from texneg.datasets.fingerprint import fingerprint
 from texneg.datasets.images import open_images
 from texneg.errors import InputError
 from texneg.train.evaluate.encoders import evaluation_mode
-from texneg.train.evaluate.features import crop, extract, to_network_input
+from texneg.train.evaluate.features import crop, extract, pass_in_pieces, to_network_input
 from texneg.train.networks.preprocessing import Preprocessing
 
 
@@ -170,3 +170,15 @@ def test_an_unreadable_image_is_named(encoder, colours):
     broken.write_bytes(broken.read_bytes()[:60])
     with pytest.raises(InputError, match=r"green/green7.*(replace|take)"):
         extract(encoder, open_images(folder))
+
+
+@pytest.mark.parametrize("images", [1, 16, 17, 40])
+def test_a_network_in_pieces_gives_what_it_gives_at_once(images):
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 5, 3), torch.nn.Flatten()).eval()
+    x = torch.rand(images, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    seen = []
+    with torch.inference_mode():
+        made = pass_in_pieces(lambda piece: seen.append(len(piece)) or network(piece), x)
+        torch.testing.assert_close(made, network(x))
+    assert sum(seen) == images
+    assert max(seen) <= 16

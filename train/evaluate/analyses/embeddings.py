@@ -16,7 +16,7 @@ from texneg.errors import InputError
 from texneg.train.data.augmentations import KEY, QUERY, Augmentation, read_augmentation
 from texneg.train.data.views import make_views
 from texneg.train.evaluate.encoders import Encoder, evaluation_mode, find_device
-from texneg.train.evaluate.features import U8, read_crops, require_finite, to_network_input
+from texneg.train.evaluate.features import U8, pass_in_pieces, read_crops, require_finite, to_network_input
 from texneg.train.evaluate.figures import SOFT, Look
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def embed(
         for block in read_crops(images, make, block=batch, index=index):
             for kind in block[0]:
                 pixels = torch.from_numpy(np.stack([made[kind] for made in block]))
-                embedded = encoder.embed(to_network_input(pixels.to(device), encoder))
+                embedded = pass_in_pieces(encoder.embed, to_network_input(pixels.to(device), encoder))
                 parts.setdefault(kind, []).append(embedded.float().cpu())
     vectors = {kind: torch.cat(blocks) for kind, blocks in parts.items()}
     for found in vectors.values():
