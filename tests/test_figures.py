@@ -222,6 +222,7 @@ def quote_runs() -> Iterator[tuple[str, str]]:
                 f" {found['images_per_second_per_core']:.0f} | {100 * found['kernel_share']:.0f} % |"
             ),
         )
+    yield from quote_demo()
     tables = read("study-cpu")["tables"]
     for words, table, name in (
         ("imagenette validation | 2000", "imagenette", "probe test"),
@@ -237,6 +238,43 @@ def quote_runs() -> Iterator[tuple[str, str]]:
             for mean, change in zip(others, changes, strict=True)
         ]
         yield "docs/evidence.md", f"| {words} | {first:.1f} | {' | '.join(cells)} |"
+
+
+def quote_demo() -> Iterator[tuple[str, str]]:
+    """List what pages say of the demo's runs."""
+    found = read("demo")
+    rows = {
+        (row["head"], row["name"], row["kind"]): row["arms"] for row in found["table"] + found["similarity"]
+    }
+    for words, key, scale, form, pages in (
+        ("shape, as in training", ("shape", "probe test", "accuracy"), 100, ".1f", 2),
+        ("shape, new textures", ("shape", "new-textures", "accuracy"), 100, ".1f", 2),
+        ("shape, silhouettes", ("shape", "silhouettes", "accuracy"), 100, ".1f", 2),
+        ("shape, line drawings", ("shape", "line-drawings", "accuracy"), 100, ".1f", 1),
+        ("shape, biased labels, misleading textures", ("biased", "cue-conflict", "accuracy"), 100, ".1f", 2),
+        ("texture, as in training", ("texture", "probe test", "accuracy"), 100, ".1f", 1),
+        (
+            "cosine with another view of the image",
+            ("", "cosine with another view of it", "mean"),
+            1,
+            ".3f",
+            1,
+        ),
+        ("cosine with the image's own patches", ("", "cosine with its patch", "mean"), 1, ".3f", 1),
+        ("cosine with its own texture", ("", "cosine with its texture", "mean"), 1, ".3f", 2),
+        ("AUC, another view against own patches", ("", "AUC against its patch", "mean"), 1, ".3f", 1),
+        ("AUC, another view against own texture", ("", "AUC against its texture", "mean"), 1, ".3f", 1),
+    ):
+        cells = [f"{scale * rows[key]['baseline']['mean']:{form}}"]
+        for arm in ("patch", "texture"):
+            change = rows[key][arm]["change"]
+            spans = [span for span in (change["over_images"], change["over_seeds"]) if span]
+            sure = all(low > 0 for low, _ in spans) or all(high < 0 for _, high in spans)
+            words_of = f"{scale * change['mean']:+{form}}".replace("-", "−")
+            mean = f"{scale * rows[key][arm]['mean']:{form}}"
+            cells.append(f"{mean} ({f'**{words_of}**' if sure else words_of})")
+        for page in ("docs/start.md", "README.md")[:pages]:
+            yield page, f"| {words} | {' | '.join(cells)} |"
 
 
 @pytest.mark.parametrize(("page", "quote"), list(quotes()))
